@@ -1,0 +1,31 @@
+"""Array libraries: each supplies a handful of primitives; no algorithm lives here."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ..errors import LibraryError
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from .generic import Backend
+
+registry: Registry[Backend] = Registry("backend", "deersolve.backends")
+
+_libraries = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax", "cupy": "cupy"}
+
+
+@cache
+def _of_type(kind: type) -> Backend:
+    roots = [_libraries.get(c.__module__.split(".")[0]) for c in kind.__mro__]
+    name = next((r for r in roots if r), "generic" if hasattr(kind, "__array_namespace__") else None)
+    if name is None:
+        text = f"expected an array of NumPy, CuPy, JAX, PyTorch or the Array API; received {kind.__name__}."
+        raise LibraryError(text)
+    return registry[name]
+
+
+def backend_of(array: Any) -> Backend:
+    """Return the backend of an array, found from its type; raise :class:`LibraryError` if it has none."""
+    return _of_type(type(array))

@@ -1,0 +1,135 @@
+"""The primitives in pure Array API, with Jacobians by dual numbers; other backends refine them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..record import tree_map
+from ..typing import Array, Tree, array_namespace
+from . import registry
+
+
+class Backend:
+    """What an array library must supply for every algorithm of the package to run on it."""
+
+    name = "generic"
+    derivative = "dual numbers"
+
+    def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+        """Return ``f(*ys)`` and d f / d y_p at every grid point, fused.
+
+        Parameters
+        ----------
+        f : callable
+            A function of P arrays ``(*S, n)`` that acts on every point by itself.
+        ys : tuple of array, each of shape (*S, n_p)
+            Where to evaluate it.
+
+        Returns
+        -------
+        fy : array, shape (*S, n)
+        jacobians : tuple of array, each of shape (*S, n, n_p)
+        """
+        from ..dual import value_and_tangents
+
+        fy, tangents = value_and_tangents(f, ys)
+        xp = array_namespace(fy)
+        columns = xp.moveaxis(tangents, 0, -1)
+        return fy, split_columns(columns, ys)
+
+    def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
+        """Return the state after ``body`` was applied for as long as ``cond`` holds."""
+        while self.all_true(cond(state)):
+            state = body(state)
+        return state
+
+    def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
+        """Return the last carry and the outputs of ``carry, out = body(carry, i)``, stacked on a new axis 0."""
+        outputs = []
+        for i in range(length):
+            carry, out = body(carry, i)
+            outputs.append(out)
+        return carry, tree_map(lambda *parts: array_namespace(parts[0]).stack(parts), *outputs)
+
+    def take(self, array: Array, index: Any, axis: int) -> Array:
+        """Return the slice of length one at ``index`` (an int, or a traced one) of ``axis``."""
+        where = [slice(None)] * array.ndim
+        where[axis] = slice(index, index + 1)
+        return array[tuple(where)]
+
+    def all_true(self, flag: Array) -> bool:
+        """Return whether a boolean array of any shape holds everywhere, as the loops can use it."""
+        return bool(array_namespace(flag).all(flag)) if hasattr(flag, "shape") else bool(flag)
+
+    def without_gradient(self, tree: Tree) -> Tree:
+        """Return the same values, cut from any graph of derivatives."""
+        return tree
+
+    def linear_solve(self, matrices: Array, rhs: Array) -> Array:
+        """Solve ``matrices @ z = rhs`` for ``(*S, n, n)`` and ``(*S, n, k)``; a singular one gives NaN."""
+        xp = array_namespace(matrices, rhs)
+        if matrices.shape[-1] == 1:
+            return rhs / matrices
+        try:
+            return xp.linalg.solve(matrices, rhs)
+        except Exception as error:
+            if "ingular" not in f"{type(error).__name__} {error}":
+                raise
+            regular = xp.isfinite(1 / xp.linalg.det(matrices))[..., None, None]
+            eye = xp.zeros_like(matrices) + xp.eye(
+                matrices.shape[-1], dtype=matrices.dtype, device=self.device(matrices)
+            )
+            safe = xp.where(regular, matrices, eye)
+            return xp.where(regular, xp.linalg.solve(safe, rhs), xp.nan)
+
+    def is_concrete(self, tree: Tree) -> bool:
+        """Return whether every array of the tree holds numbers that Python may look at."""
+        return True
+
+    def is_array(self, value: Any) -> bool:
+        """Return whether the value is an array of this library."""
+        from . import backend_of
+
+        return hasattr(value, "shape") and backend_of(value) is self
+
+    def convert(self, value: Any, like: Array, dtype: Any) -> Array:
+        """Return ``value`` as an array of this library beside ``like``; numbers and lists are welcome."""
+        xp = array_namespace(like)
+        return xp.asarray(value, dtype=dtype, device=self.device(like))
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether an array of another library may stand beside those of this one."""
+        return False
+
+    def device(self, array: Array) -> Any:
+        """Return the device of an array, in the library's own terms."""
+        import array_api_compat
+
+        return array_api_compat.device(array)
+
+    def device_kind(self, array: Array) -> str:
+        """Return "cpu" or "gpu"."""
+        return "gpu" if "cuda" in str(self.device(array)).lower() else "cpu"
+
+    def call(self, solver: Callable[..., Any], f: Callable[..., Any], arrays: Tree) -> Any:
+        """Return ``solver(f, arrays)``; a backend with a compiler compiles it, once for equal ``f``."""
+        return solver(f, arrays)
+
+    def quiet(self) -> Any:
+        """Return a context in which overflow and NaN do not warn: the status reports them."""
+        import contextlib
+
+        return contextlib.nullcontext()
+
+
+def split_columns(columns: Array, ys: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Cut the columns of all P Jacobians, side by side on the last axis, into P arrays."""
+    ends, parts = 0, []
+    for y in ys:
+        parts.append(columns[..., ends : ends + y.shape[-1]])
+        ends += y.shape[-1]
+    return tuple(parts)
+
+
+registry.add("generic", Backend())

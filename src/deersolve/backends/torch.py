@@ -1,0 +1,58 @@
+"""PyTorch: Jacobians by ``torch.func``, eager loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..record import tree_map
+from ..typing import Array, Tree
+from . import registry
+from .generic import Backend, split_columns
+
+
+class Torch(Backend):
+    """PyTorch tensors, on any device."""
+
+    name = "torch"
+    derivative = "automatic differentiation"
+
+    def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+        """Return ``f(*ys)`` and its Jacobians: one forward-mode derivative a column, batched by vmap."""
+        sizes = [y.shape[-1] for y in ys]
+        seeds = torch.eye(sum(sizes), dtype=ys[0].dtype, device=ys[0].device).split(sizes, dim=-1)
+
+        def column(*directions: Array) -> tuple[Array, Array]:
+            tangents = tuple(d.expand_as(y) for d, y in zip(directions, ys, strict=True))
+            out: tuple[Array, Array] = torch.func.jvp(f, ys, tangents)
+            return out
+
+        if sum(sizes) == 1:
+            fy, tangent = column(*(s[0] for s in seeds))
+            return fy, (tangent[..., None],)
+        fy, columns = torch.func.vmap(column, out_dims=(None, -1))(*seeds)
+        return fy, split_columns(columns, ys)
+
+    def without_gradient(self, tree: Tree) -> Tree:
+        """Detach every tensor of the tree."""
+        return tree_map(lambda a: a.detach() if isinstance(a, torch.Tensor) else a, tree)
+
+    def linear_solve(self, matrices: Array, rhs: Array) -> Array:
+        """Solve ``(*S, n, n)`` systems; a singular one gives NaN."""
+        if matrices.shape[-1] == 1:
+            return rhs / matrices
+        result, info = torch.linalg.solve_ex(matrices, rhs)
+        return torch.where((info != 0)[..., None, None], torch.nan, result)
+
+    def device_kind(self, array: Array) -> str:
+        """Return "cpu" or "gpu"."""
+        return "cpu" if array.device.type == "cpu" else "gpu"
+
+    def convert(self, value: Any, like: Array, dtype: Any) -> Array:
+        """Return a tensor on the device of ``like``."""
+        return torch.as_tensor(value, dtype=dtype, device=like.device)
+
+
+registry.add("torch", Torch())

@@ -1,0 +1,223 @@
+"""The structure of G, the matrices at every grid point: dense, diagonal, block-diagonal or zero.
+
+Every structure has ``values``, ``n``, ``to_dense()``, ``diagonal()``, ``mT``, unary minus and ``@`` (with
+a vector field ``(*S, n)`` or a structure). Simplifying a Jacobian is ``Structure.simplify(dense)``.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar, cast
+
+from .errors import InputError
+from .record import record, static
+from .typing import Array, array_namespace
+
+
+class Structure(abc.ABC):
+    """The matrices ``(*S, n, n)`` at every point of a grid, stored as their shape allows."""
+
+    name: ClassVar[str]
+    values: Array
+
+    @classmethod
+    @abc.abstractmethod
+    def simplify(cls, full: Structure) -> Structure:
+        """Keep of ``full`` what this structure can hold."""
+
+    @property
+    @abc.abstractmethod
+    def n(self) -> int:
+        """The size of each matrix."""
+
+    @property
+    @abc.abstractmethod
+    def mT(self) -> Structure:  # noqa: N802 - the Array API's name
+        """The transposed matrices."""
+
+    @abc.abstractmethod
+    def to_dense(self) -> Array:
+        """Return the matrices as an array ``(*S, n, n)``."""
+
+    @abc.abstractmethod
+    def apply(self, v: Array) -> Array:
+        """Return the product with a vector field ``(*S, n)``."""
+
+    def diagonal(self) -> Array:
+        """Return the diagonals as an array ``(*S, n)``."""
+        return array_namespace(self.values).linalg.diagonal(self.to_dense())
+
+    def map(self, function: Any) -> Structure:
+        """Apply an elementwise or grid-only function to what is stored."""
+        return type(self)(function(self.values))  # type: ignore[call-arg]
+
+    def __neg__(self) -> Structure:
+        return self.map(lambda v: -v)
+
+    def __abs__(self) -> Structure:
+        xp = array_namespace(self.values)
+        return self.map(xp.abs)
+
+    def __matmul__(self, other: Any) -> Any:
+        if not isinstance(other, Structure):
+            return self.apply(other)
+        xp = array_namespace(self.values)
+        if isinstance(other, Zero) or isinstance(self, Zero):
+            return Zero(xp.zeros_like(self.diagonal()))
+        if isinstance(self, Diagonal) and isinstance(other, Diagonal):
+            return Diagonal(self.values * other.values)
+        return Dense(xp.matmul(self.to_dense(), other.to_dense()))
+
+
+@record
+class Dense(Structure):
+    """Full matrices, ``values`` of shape ``(*S, n, n)``; entry ``[i, j]`` is d f_i / d y_j."""
+
+    name = "dense"
+    values: Array
+
+    @classmethod
+    def simplify(cls, full: Structure) -> Structure:
+        return full
+
+    @property
+    def n(self) -> int:
+        return int(self.values.shape[-1])
+
+    @property
+    def mT(self) -> Structure:  # noqa: N802
+        return Dense(array_namespace(self.values).matrix_transpose(self.values))
+
+    def to_dense(self) -> Array:
+        return self.values
+
+    def apply(self, v: Array) -> Array:
+        xp = array_namespace(self.values)
+        return xp.matmul(self.values, v[..., None])[..., 0]
+
+
+@record
+class Diagonal(Structure):
+    """Diagonal matrices, ``values`` of shape ``(*S, n)``."""
+
+    name = "diagonal"
+    values: Array
+
+    @classmethod
+    def simplify(cls, full: Structure) -> Structure:
+        return full if isinstance(full, Diagonal | Zero) else Diagonal(full.diagonal())
+
+    @property
+    def n(self) -> int:
+        return int(self.values.shape[-1])
+
+    @property
+    def mT(self) -> Structure:  # noqa: N802
+        return self
+
+    def to_dense(self) -> Array:
+        xp = array_namespace(self.values)
+        kw = {"dtype": self.values.dtype, "device": _device(self.values)}
+        return self.values[..., None] * xp.eye(self.n, **kw)
+
+    def diagonal(self) -> Array:
+        return self.values
+
+    def apply(self, v: Array) -> Array:
+        return self.values * v
+
+
+@record
+class BlockDiagonal(Structure):
+    """Equal square blocks on the diagonal, ``values`` of shape ``(*S, n / b, b, b)``."""
+
+    name = "block-diagonal"
+    values: Array
+
+    @classmethod
+    def of_size(cls, b: int) -> BlockSize:
+        """Return the structure with blocks of size ``b``, for ``Newton(structure=...)``."""
+        return BlockSize(b)
+
+    @classmethod
+    def simplify(cls, full: Structure) -> Structure:
+        raise InputError("BlockDiagonal: expected the block size; use BlockDiagonal.of_size(b).")
+
+    @property
+    def n(self) -> int:
+        return int(self.values.shape[-1] * self.values.shape[-3])
+
+    @property
+    def mT(self) -> Structure:  # noqa: N802
+        return BlockDiagonal(array_namespace(self.values).matrix_transpose(self.values))
+
+    def to_dense(self) -> Array:
+        xp = array_namespace(self.values)
+        m, b = self.values.shape[-3], self.values.shape[-1]
+        eye = xp.eye(m, dtype=self.values.dtype, device=_device(self.values))
+        full = self.values[..., :, :, None, :] * eye[:, None, :, None]
+        return xp.reshape(full, (*self.values.shape[:-3], m * b, m * b))
+
+    def apply(self, v: Array) -> Array:
+        xp = array_namespace(self.values)
+        parts = xp.reshape(v, (*v.shape[:-1], self.values.shape[-3], self.values.shape[-1], 1))
+        return xp.reshape(xp.matmul(self.values, parts), v.shape)
+
+
+@record
+class BlockSize:
+    """The choice "block-diagonal with blocks of this size"."""
+
+    size: int = static()
+
+    @property
+    def name(self) -> str:
+        """The name shown in ``stats``."""
+        return f"block-diagonal({self.size})"
+
+    def simplify(self, full: Structure) -> Structure:
+        """Keep the diagonal blocks of ``full``."""
+        if isinstance(full, Diagonal | Zero):
+            return full
+        xp, dense, b = array_namespace(full.values), full.to_dense(), self.size
+        if full.n % b:
+            text = f"BlockDiagonal: expected a block size that divides n = {full.n}; received {b}."
+            raise InputError(text)
+        starts = range(0, full.n, b)
+        return BlockDiagonal(xp.stack([dense[..., i : i + b, i : i + b] for i in starts], axis=-3))
+
+
+@record
+class Zero(Structure):
+    """No matrices at all; ``values`` holds the zero diagonal ``(*S, n)`` for its shape and dtype."""
+
+    name = "zero"
+    values: Array
+
+    @classmethod
+    def simplify(cls, full: Structure) -> Structure:
+        xp = array_namespace(full.values)
+        return full if isinstance(full, Zero) else cls(xp.zeros_like(full.diagonal()))
+
+    @property
+    def n(self) -> int:
+        return int(self.values.shape[-1])
+
+    @property
+    def mT(self) -> Structure:  # noqa: N802
+        return self
+
+    def to_dense(self) -> Array:
+        return Diagonal(self.values).to_dense()
+
+    def diagonal(self) -> Array:
+        return self.values
+
+    def apply(self, v: Array) -> Array:
+        return cast("Array", array_namespace(v).zeros_like(v))
+
+
+def _device(a: Array) -> Any:
+    import array_api_compat
+
+    return array_api_compat.device(a)

@@ -1,0 +1,46 @@
+"""The array type of the package and the one way to find its namespace."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+Array: TypeAlias = Any
+"""An array of any library that follows the Array API: ``(*batch, *grid, n)``."""
+
+Namespace: TypeAlias = Any
+"""The functions of an array library, as given by :func:`array_namespace`."""
+
+Tree: TypeAlias = Any
+"""Arrays nested in dicts, lists, tuples and records."""
+
+
+def array_namespace(*arrays: Array) -> Namespace:
+    """Return ``xp``, the Array API functions of the library that ``arrays`` belong to.
+
+    Parameters
+    ----------
+    *arrays : array
+        Arrays of one library (NumPy, CuPy, JAX, PyTorch, ...) or the dual numbers that the
+        Jacobians of NumPy and CuPy are computed with.
+
+    Returns
+    -------
+    module
+        The namespace; ``xp.tanh(y)``, ``xp.stack([...], axis=-1)``, ... work on the arrays.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not an array or if two libraries are mixed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> xp = ds.array_namespace(np.zeros(3))
+    >>> float(xp.cos(np.zeros(3))[0])
+    1.0
+    """
+    import array_api_compat
+
+    return array_api_compat.array_namespace(*arrays)
