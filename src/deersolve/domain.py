@@ -1,17 +1,37 @@
-"""Grids and boundary data: where the equation lives and what is given at its edge."""
+"""Grids and boundary data: where the equation lives and what is given at its edge.
+
+A grid knows how to cut itself into windows along its first axis, so that one algorithm marches over
+recurrences and differential equations alike.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, ClassVar
+
 from .record import record, static
-from .typing import Array
+from .typing import Array, array_namespace
+
+Slice = Callable[[Array, Any, int, int], Array]
+"""``slice(array, start, length, axis)``."""
 
 
 @record
 class Steps:
     """The grid of a recurrence: ``n_points`` steps, each coupled to those ``lags`` steps before it."""
 
+    overlap: ClassVar[int] = 0
     n_points: int = static()
     lags: tuple[int, ...] = static((1,))
+
+    @property
+    def length(self) -> int:
+        """How many steps can be marched over."""
+        return self.n_points
+
+    def window(self, cut: Slice, start: Any, length: int) -> Steps:
+        """Return the grid of ``length`` steps from ``start``."""
+        return Steps(length, self.lags)
 
 
 @record
@@ -21,11 +41,12 @@ class TimeGrid:
     Attributes
     ----------
     t : array, shape (*B, T)
-        The times, in the unit that ``f = dy/dt`` uses and in the dtype they were given in.
+        The times, in the unit that ``f = dy/dt`` uses, in the dtype they were given in.
     D : array, shape (*B, T - 1, 1)
         The interval lengths ``t[1:] - t[:-1]``, taken in the dtype of ``t``, then cast to that of y.
     """
 
+    overlap: ClassVar[int] = 1
     t: Array
     D: Array
 
@@ -33,6 +54,15 @@ class TimeGrid:
     def n_points(self) -> int:
         """The number of grid points T."""
         return int(self.t.shape[-1])
+
+    @property
+    def length(self) -> int:
+        """How many intervals can be marched over."""
+        return self.n_points - 1
+
+    def window(self, cut: Slice, start: Any, length: int) -> TimeGrid:
+        """Return the grid of ``length`` intervals from point ``start``."""
+        return TimeGrid(cut(self.t, start, length + 1, -1), cut(self.D, start, length, -2))
 
 
 @record
@@ -46,3 +76,11 @@ class Initial:
     """
 
     y0: Array
+
+    def after(self, y: Array) -> Initial:
+        """Return the data for what follows the points y: the newest K values."""
+        xp, K = array_namespace(y), self.y0.shape[-2]
+        if y.shape[-2] >= K:
+            return Initial(y[..., y.shape[-2] - K :, :])
+        history = xp.broadcast_to(self.y0, (*y.shape[:-2], *self.y0.shape[-2:]))
+        return Initial(xp.concat([history[..., y.shape[-2] :, :], y], axis=-2))

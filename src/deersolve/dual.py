@@ -15,6 +15,7 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial, reduce
+from itertools import pairwise
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -511,7 +512,7 @@ def _split_parts(xp: Any, x: Any, sections: Any, axis: int = 0) -> list[Any]:
             raise ValueError("array split does not result in an equal division")
         sections = range(0, x.shape[axis], x.shape[axis] // sections)[1:]
     edges = [None, *sections, None]
-    return [_cut(x, axis, *edge) for edge in zip(edges, edges[1:], strict=False)]
+    return [_cut(x, axis, *edge) for edge in pairwise(edges)]
 
 
 def _concat(xp: Any, arrays: Any, axis: int | None = 0) -> DualArray:

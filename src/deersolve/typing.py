@@ -44,3 +44,8 @@ def array_namespace(*arrays: Array) -> Namespace:
     import array_api_compat
 
     return array_api_compat.array_namespace(*arrays)
+
+
+def dtype_name(array: Array) -> str:
+    """Return "float64" for an array of float64 of any library."""
+    return str(array.dtype).rsplit(".", maxsplit=1)[-1]

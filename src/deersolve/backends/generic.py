@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from ..record import tree_map
 from ..typing import Array, Tree, array_namespace
 from . import registry
+
+
+Functions = dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]]
+"""A user's functions by name, each with the arguments it will be called with."""
+
+
+class Solver(Protocol):
+    """What :meth:`Backend.call` runs: an algorithm with everything chosen but the arrays."""
+
+    key: Any
+    cacheable: bool
+
+    def __call__(self, functions: Any, frozen: Any, arrays: Tree) -> Any:
+        """Solve with the functions, a copy of them cut from any graph, and the arrays."""
 
 
 class Backend:
@@ -52,10 +67,10 @@ class Backend:
             outputs.append(out)
         return carry, tree_map(lambda *parts: array_namespace(parts[0]).stack(parts), *outputs)
 
-    def take(self, array: Array, index: Any, axis: int) -> Array:
-        """Return the slice of length one at ``index`` (an int, or a traced one) of ``axis``."""
+    def slice(self, array: Array, start: Any, length: int, axis: int) -> Array:
+        """Return ``array[start : start + length]`` along ``axis``; ``start`` may be traced."""
         where = [slice(None)] * array.ndim
-        where[axis] = slice(index, index + 1)
+        where[axis] = slice(start, start + length)
         return array[tuple(where)]
 
     def all_true(self, flag: Array) -> bool:
@@ -108,19 +123,33 @@ class Backend:
 
         return array_api_compat.device(array)
 
+    def placement(self, array: Array) -> Any:
+        """Return what to pass as ``device=`` for a new array beside ``array``."""
+        return self.device(array)
+
     def device_kind(self, array: Array) -> str:
         """Return "cpu" or "gpu"."""
         return "gpu" if "cuda" in str(self.device(array)).lower() else "cpu"
 
-    def call(self, solver: Callable[..., Any], f: Callable[..., Any], arrays: Tree) -> Any:
-        """Return ``solver(f, arrays)``; a backend with a compiler compiles it, once for equal ``f``."""
-        return solver(f, arrays)
+    def differentiates(self, functions: Any, tree: Tree) -> bool:
+        """Return whether somebody may ask for derivatives of what is computed from these."""
+        return False
 
-    def quiet(self) -> Any:
-        """Return a context in which overflow and NaN do not warn: the status reports them."""
-        import contextlib
+    def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:
+        """Map f over the first axis of every array of ``args``; here a loop."""
+        count = args[0].shape[0]
+        rows = [f(*(tree_map(lambda a, i=i: a[i, ...], arg) for arg in args)) for i in range(count)]
+        return array_namespace(args[0]).stack(rows)
 
-        return contextlib.nullcontext()
+    def call(self, solver: Solver, functions: Functions, arrays: Tree) -> Any:
+        """Return ``solver(functions, frozen functions, arrays)``; a backend with a compiler compiles it."""
+        plain = {name: f for name, (f, _) in functions.items()}
+        return solver(plain, plain, arrays)
+
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Hold back the warnings of overflow and NaN: the status reports them."""
+        yield
 
 
 def split_columns(columns: Array, ys: tuple[Array, ...]) -> tuple[Array, ...]:

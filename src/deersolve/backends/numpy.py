@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from collections.abc import Iterator
 
 from ..typing import Array
 from . import registry
@@ -14,11 +15,13 @@ class NumPy(Backend):
 
     name = "numpy"
 
-    def quiet(self) -> Any:
-        """Silence floating-point warnings: the status of the solution reports overflow and NaN."""
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Hold back floating-point warnings: the status of the solution reports overflow and NaN."""
         import numpy as np
 
-        return np.errstate(all="ignore")
+        with np.errstate(all="ignore"):
+            yield
 
     def device_kind(self, array: Array) -> str:
         """Return "cpu"."""

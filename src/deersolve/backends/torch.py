@@ -10,7 +10,7 @@ import torch
 from ..record import tree_map
 from ..typing import Array, Tree
 from . import registry
-from .generic import Backend, split_columns
+from .generic import Backend, Functions, Solver, split_columns
 
 
 class Torch(Backend):
@@ -38,6 +38,28 @@ class Torch(Backend):
     def without_gradient(self, tree: Tree) -> Tree:
         """Detach every tensor of the tree."""
         return tree_map(lambda a: a.detach() if isinstance(a, torch.Tensor) else a, tree)
+
+    def differentiates(self, functions: Any, tree: Tree) -> bool:
+        """Return whether gradients are recorded: f may close over parameters that want them."""
+        return torch.is_grad_enabled()
+
+    def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:
+        """Map f over the first axis of every tensor."""
+        dims = tuple(None if a is None else 0 for a in args)
+        return torch.func.vmap(f, in_dims=dims)(*args)
+
+    def call(self, solver: Solver, functions: Functions, arrays: Tree) -> Any:
+        """Return ``solver(functions, frozen functions, arrays)``; the frozen ones record no graph."""
+        plain = {name: f for name, (f, _) in functions.items()}
+
+        def freeze(f: Callable[..., Any]) -> Callable[..., Any]:
+            def frozen(*args: Any) -> Any:
+                with torch.no_grad():
+                    return f(*args)
+
+            return frozen
+
+        return solver(plain, {name: freeze(f) for name, f in plain.items()}, arrays)
 
     def linear_solve(self, matrices: Array, rhs: Array) -> Array:
         """Solve ``(*S, n, n)`` systems; a singular one gives NaN."""

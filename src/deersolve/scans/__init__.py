@@ -1,6 +1,7 @@
 """The affine recurrence ``y_i = sum_p A_{p,i} y_{i-k_p} + b_i``: one file per way to run it.
 
-A new way is one new file that ends in ``@register("<its name>")``; see :data:`Way` for what it is given.
+A new way is one new file that ends in ``@register("<its name>")``; see :data:`Way` for what it is
+given.
 """
 
 from ._choose import which_scan

@@ -134,7 +134,14 @@ def pick(form: NormalForm) -> tuple[str, str]:
 
 
 def which_scan(  # noqa: PLR0913 - the facts of a case, each a plain value
-    structure: str, n: int, lags: tuple[int, ...], T: int, B: int, backend: str, device: str, dtype: object
+    structure: str,
+    n: int,
+    lags: tuple[int, ...],
+    T: int,
+    B: int,
+    backend: str,
+    device: str,
+    dtype: object,
 ) -> tuple[str, str]:
     """Return the name of the way that :func:`affine_scan` would run, and one sentence why.
 
@@ -169,7 +176,9 @@ def which_scan(  # noqa: PLR0913 - the facts of a case, each a plain value
     size = int(block[0]) if block else n
     is_dense = structure != "diagonal" and size > 1
     B, n = B * n // size, size
-    return choose(Case(is_dense, n, used, T, B, backend, device.partition(":")[0], _dtype_name(dtype)))
+    return choose(
+        Case(is_dense, n, used, T, B, backend, device.partition(":")[0], _dtype_name(dtype))
+    )
 
 
 def _dtype_name(dtype: object) -> str:

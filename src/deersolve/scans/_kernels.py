@@ -35,8 +35,9 @@ class Kind(NamedTuple):
 def kernel(kind: Kind) -> Any:
     """Return the compiled ``run(y, b, *term_0, *term_1, ...)``, which writes y; lags ascend.
 
-    y and b have the shape (S, T, n). A term is k, A with A of shape (S, T - k, n) or (S, T - k, n, n); if
-    the kind is flat it is k, A, start, S stride, T stride, by rows (or by columns).
+    y and b have the shape (S, T, n). A term is k, A with A of shape (S, T - k, n) or
+    (S, T - k, n, n); if the kind is flat it is k, A, start, S stride, T stride, by rows (or by
+    columns).
     """
     import numba
 

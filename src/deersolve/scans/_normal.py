@@ -1,4 +1,4 @@
-"""The normal form: structures of any kind, rank and batch become arrays that every way understands."""
+"""The normal form: structures of any kind, rank and batch as arrays that every way understands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class NormalForm:
         return bool(self.As) and bool(self.As[0].ndim == self.b.ndim + 1)
 
     def reversed(self) -> NormalForm:
-        """Return the adjoint in reversed time: ``A'_p[j] = A_p[T - k_p - 1 - j]^T``, b' = b reversed."""
+        """Return the adjoint in reversed time: ``A'_p[j] = A_p[T - k_p - 1 - j]^T``, b reversed."""
         xp = array_namespace(self.b)
         flipped = [xp.flip(A, axis=-3 if self.is_dense else -2) for A in self.As]
         turned = [xp.matrix_transpose(A) for A in flipped] if self.is_dense else flipped
@@ -47,7 +47,9 @@ class NormalForm:
 def normal_form(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array) -> NormalForm:
     """Drop what is not used, agree on one kind, trim and merge lags, align dtypes and batches."""
     _check(As, lags, b)
-    used = [(A, k) for A, k in zip(As, lags, strict=True) if not isinstance(A, Zero) and k < b.shape[-2]]
+    used = [
+        (A, k) for A, k in zip(As, lags, strict=True) if not isinstance(A, Zero) and k < b.shape[-2]
+    ]
     if not used or 0 in b.shape:
         return NormalForm((), (), b, lambda y: y)
     arrays, b, n_core, restore = one_kind([A for A, _ in used], b)
@@ -79,7 +81,9 @@ def _align(arrays: list[Array], b: Array, n_core: int) -> tuple[tuple[Array, ...
 
 def _broadcast(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[int, ...]:
     rank = max(len(one), len(two))
-    pairs = zip((1,) * (rank - len(one)) + tuple(one), (1,) * (rank - len(two)) + tuple(two), strict=True)
+    pairs = zip(
+        (1,) * (rank - len(one)) + tuple(one), (1,) * (rank - len(two)) + tuple(two), strict=True
+    )
     sizes = []
     for i, j in pairs:
         if i != j and 1 not in (i, j):
@@ -100,5 +104,8 @@ def _check(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array) -> None:
         core = {Dense: 3, BlockDiagonal: 4}.get(type(A), 2)
         received = (*A.values.shape[-core:][:1], A.n)
         if received != tuple(b.shape[-2:]):
-            what, expected = f"{type(A).__name__} coefficients", f"(T, n) = {tuple(b.shape[-2:])} as in b"
+            what, expected = (
+                f"{type(A).__name__} coefficients",
+                f"(T, n) = {tuple(b.shape[-2:])} as in b",
+            )
             raise mismatch(what, expected, received)

@@ -57,7 +57,7 @@ def affine_scan(
 def affine_scan_transposed(
     As: tuple[Structure, ...], lags: tuple[int, ...], c: Array, *, way: str | None = None
 ) -> Array:
-    """Return the adjoint, ``l_i = c_i + sum_p A_{p,i+k_p}^T l_{i+k_p}`` with ``l_j = 0`` beyond the end.
+    """Return the adjoint, ``l_i = c_i + sum_p A_{p,i+k_p}^T l_{i+k_p}``; ``l_j = 0`` past the end.
 
     Parameters
     ----------

@@ -21,8 +21,8 @@ def associative(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array
 
     Notes
     -----
-    Work ``O(T n^3)``, depth ``O(log T)``. Products have the highest precision: TF32 ruins matrix scans.
-    Several lags need ``n * max(lags) <= 16``.
+    Work ``O(T n^3)``, depth ``O(log T)``. Products have the highest precision: TF32 ruins
+    matrix scans. Several lags need ``n * max(lags) <= 16``.
     """
     return _scan(As, lags, b)
 

@@ -13,9 +13,9 @@ def blelloch(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
 
     Notes
     -----
-    ``y_{2j+1} = (A_{2j+1} A_{2j}) y_{2j-1} + (A_{2j+1} b_{2j} + b_{2j+1})`` is a recurrence of half the
-    length; the even points follow from it. Work ``O(T n^3)``, depth ``2 log2 T``, about two copies of A.
-    Several lags need ``n * max(lags) <= 16``.
+    ``y_{2j+1} = (A_{2j+1} A_{2j}) y_{2j-1} + (A_{2j+1} b_{2j} + b_{2j+1})`` is a recurrence of half
+    the length; the even points follow from it. Work ``O(T n^3)``, depth ``2 log2 T``, about two
+    copies of A. Several lags need ``n * max(lags) <= 16``.
     """
     A, d, restore = to_lag_one(As, lags, b)
     return restore(_scan(array_namespace(b), A, d))

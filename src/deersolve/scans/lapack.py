@@ -85,5 +85,7 @@ class _Band:
                 # not np.negative: NumPy 2.4.6 gets it wrong for some strides of input and output
                 np.multiply(A[..., c], -1, out=used[..., c, n * k - c : n * k - c + n])
         rhs = np.concatenate([past, b], axis=-2).reshape(-1, 1)
-        x, _ = self.solve(self.entries.reshape(rhs.size, -1).T, rhs, uplo="L", diag="U", overwrite_b=True)
+        x, _ = self.solve(
+            self.entries.reshape(rhs.size, -1).T, rhs, uplo="L", diag="U", overwrite_b=True
+        )
         return x.reshape(self.shape)[..., self.K :, :]

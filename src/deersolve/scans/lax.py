@@ -14,7 +14,7 @@ from ._ways import register
 
 @register("lax")
 def lax(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
-    """Return ``y_i = sum_p A_{p,i} y_{i-k_p} + b_i`` with the last max(lags) points in a ring buffer.
+    """Return ``y_i = sum_p A_{p,i} y_{i-k_p} + b_i`` with a ring buffer of max(lags) points.
 
     Notes
     -----

@@ -18,11 +18,14 @@ def numba(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
     Notes
     -----
     Work ``O(P T n^2)``; y itself is the ring buffer. Reads A by its strides: the adjoint, with time
-    flipped and A transposed, copies nothing. One thread and no interpreter lock, so that several scans
-    may run at once. The first call with a new (kind, n up to 8, lags, dtype) compiles for a second.
+    flipped and A transposed, copies nothing. One thread and no interpreter lock, so that several
+    scans may run at once. The first call with a new (kind, n up to 8, lags, dtype) compiles for a
+    second.
     """
     if not is_installed("numba"):
-        raise mismatch("the way 'numba'", "Numba to be installed", "no Numba", "Run pip install numba.")
+        raise mismatch(
+            "the way 'numba'", "Numba to be installed", "no Numba", "Run pip install numba."
+        )
     import numpy as np
 
     from ._kernels import Kind, kernel
@@ -43,7 +46,7 @@ def numba(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
 
 
 def _flat_batch(a: Any, batch: tuple[int, ...], n_core: int) -> Any:
-    """Return ``a`` with all of the batch in one axis; a batch of ones is repeated without a copy."""
+    """Return ``a`` with the batch in one axis; a batch of ones is repeated without a copy."""
     import numpy as np
 
     core, own = a.shape[-n_core:], a.shape[:-n_core]
@@ -54,7 +57,7 @@ def _flat_batch(a: Any, batch: tuple[int, ...], n_core: int) -> Any:
 
 
 def _flat(a: Any) -> tuple[Any, int, int, int, bool]:
-    """Return matrices (S, T, n, n) as a flat array, the place of the first, two strides, and the order."""
+    """Return matrices (S, T, n, n) flat: an array, the first's place, two strides and the order."""
     import numpy as np
 
     n, item = a.shape[-1], a.itemsize

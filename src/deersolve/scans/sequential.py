@@ -14,8 +14,9 @@ def sequential(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
 
     Notes
     -----
-    Work ``O(P T n^2)``, depth ``T / min(lags)``. Points closer than the smallest lag do not depend on
-    each other. NumPy writes in place; elsewhere no array is changed, so that AD and tracing work.
+    Work ``O(P T n^2)``, depth ``T / min(lags)``. Points closer than the smallest lag do not depend
+    on each other. NumPy writes in place; elsewhere no array is changed, so that AD and tracing
+    work.
     """
     import numpy as np
 
@@ -31,7 +32,9 @@ def sequential(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
         for A, k in zip(As, lags, strict=True):
             low = max(start, k)
             if low < stop:
-                rows = A[..., low - k : stop - k, :, :] if is_dense else A[..., low - k : stop - k, :]
+                rows = (
+                    A[..., low - k : stop - k, :, :] if is_dense else A[..., low - k : stop - k, :]
+                )
                 past = _past(blocks, low - k, stop - k, size)
                 term = xp.matmul(rows, past[..., None])[..., 0] if is_dense else rows * past
                 head, tail = block[..., : low - start, :], block[..., low - start :, :]

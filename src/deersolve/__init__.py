@@ -1,0 +1,89 @@
+"""Differential and difference equations solved for the whole trajectory at once (DEER, arXiv 2309.12252)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import inverses, testing
+    from .adapters import from_scipy, pointwise, ravel, rowwise, unravel
+    from .domain import Initial, Steps, TimeGrid
+    from .errors import ConvergenceError, DeerError, DiscretisationWarning, FunctionError, InputError
+    from .errors import LibraryError, UnknownKeyError
+    from .methods import Auto, Newton, Sequential
+    from .problems import InitialValueProblem, Problem, Recurrence
+    from .shifters import identity, lag
+    from .solution import Solution, Stats, Status
+    from .solve import solve
+    from .structure import BlockDiagonal, Dense, Diagonal, Zero
+    from .typing import array_namespace
+
+_places = {
+    "adapters": "from_scipy pointwise ravel rowwise unravel",
+    "domain": "Initial Steps TimeGrid",
+    "errors": "ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError UnknownKeyError",
+    "methods": "Auto Newton Sequential",
+    "problems": "InitialValueProblem Problem Recurrence",
+    "shifters": "identity lag",
+    "solution": "Solution Stats Status",
+    "solve": "solve",
+    "structure": "BlockDiagonal Dense Diagonal Zero",
+    "typing": "array_namespace",
+}
+_home = {name: room for room, names in _places.items() for name in names.split()}
+
+__all__ = [
+    "Auto",
+    "BlockDiagonal",
+    "ConvergenceError",
+    "DeerError",
+    "Dense",
+    "Diagonal",
+    "DiscretisationWarning",
+    "FunctionError",
+    "Initial",
+    "InitialValueProblem",
+    "InputError",
+    "LibraryError",
+    "Newton",
+    "Problem",
+    "Recurrence",
+    "Sequential",
+    "Solution",
+    "Stats",
+    "Status",
+    "Steps",
+    "TimeGrid",
+    "UnknownKeyError",
+    "Zero",
+    "array_namespace",
+    "from_scipy",
+    "identity",
+    "inverses",
+    "lag",
+    "pointwise",
+    "ravel",
+    "rowwise",
+    "solve",
+    "testing",
+    "unravel",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("inverses", "testing"):
+        return importlib.import_module(f".{name}", __name__)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
+    if name not in _home:
+        raise AttributeError(f"module 'deersolve' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f".{_home[name]}", __name__), name)
+    globals()[name] = found  # the function `solve` takes the place of its module of that name
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,188 @@
+"""JAX: Jacobians by linearisation, compiled loops, and a bounded cache of compiled solves."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from ..record import each_record, field_names
+from ..typing import Array, Tree
+from . import registry
+from .generic import Backend, Functions, Solver, split_columns
+
+CACHE_SIZE = 64
+
+
+def _register(cls: type) -> None:
+    arrays, statics = field_names(cls)
+    jax.tree_util.register_dataclass(cls, data_fields=arrays, meta_fields=statics)
+
+
+each_record(_register)
+
+
+class Jax(Backend):
+    """JAX arrays and tracers, on any device."""
+
+    name = "jax"
+    derivative = "automatic differentiation"
+
+    def __init__(self) -> None:
+        self._compiled: OrderedDict[Any, tuple[Any, Any]] = OrderedDict()
+
+    def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+        """Return ``f(*ys)`` and its Jacobians: f linearised once, then one product a column."""
+        fy, linear = jax.linearize(f, *ys)
+        sizes = [y.shape[-1] for y in ys]
+        seeds = jnp.split(jnp.eye(sum(sizes), dtype=ys[0].dtype), [*_running(sizes)][:-1], axis=-1)
+
+        def column(*directions: Array) -> Array:
+            ones = (1,) * (ys[0].ndim - 1)
+            rows = (jnp.reshape(d, (*ones, d.shape[-1])) for d in directions)
+            return linear(*(jnp.broadcast_to(d, y.shape) for d, y in zip(rows, ys, strict=True)))
+
+        return fy, split_columns(jax.vmap(column, out_axes=-1)(*seeds), ys)
+
+    def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
+        """Return ``lax.while_loop(cond, body, state)``."""
+        return jax.lax.while_loop(cond, body, state)
+
+    def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
+        """Return ``lax.scan`` of ``body(carry, i)`` over ``i = 0 ... length - 1``."""
+        return jax.lax.scan(body, carry, jnp.arange(length))
+
+    def slice(self, array: Array, start: Any, length: int, axis: int) -> Array:
+        """Return ``array[start : start + length]`` along ``axis``; ``start`` may be traced."""
+        return jax.lax.dynamic_slice_in_dim(array, start, length, axis % array.ndim)
+
+    def all_true(self, flag: Array) -> Any:
+        """Return a scalar boolean array."""
+        return jnp.all(flag)
+
+    def without_gradient(self, tree: Tree) -> Tree:
+        """Stop the gradient of every array of the tree."""
+        return jax.lax.stop_gradient(tree)
+
+    def linear_solve(self, matrices: Array, rhs: Array) -> Array:
+        """Solve ``(*S, n, n)`` systems; a singular one gives non-finite numbers."""
+        if matrices.shape[-1] == 1:
+            return rhs / matrices
+        if matrices.shape[-1] == 2:
+            return _solve_two(matrices, rhs)
+        return jnp.linalg.solve(matrices, rhs)
+
+    def is_concrete(self, tree: Tree) -> bool:
+        """Return whether no leaf is a tracer that hides its numbers."""
+        return all(not isinstance(a, jax.core.Tracer) or jax.core.is_concrete(a) for a in jax.tree.leaves(tree))
+
+    def convert(self, value: Any, like: Array, dtype: Any) -> Array:
+        """Return a JAX array."""
+        return jnp.asarray(value, dtype=dtype)
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether ``value`` is a NumPy array: JAX itself takes those."""
+        return type(value).__module__.split(".")[0] == "numpy"
+
+    def device(self, array: Array) -> Any:
+        """Return the platform that JAX computes on; a tracer has no device of its own."""
+        devices = () if isinstance(array, jax.core.Tracer) else tuple(array.devices())
+        return devices[0] if devices else jax.devices()[0]
+
+    def placement(self, array: Array) -> Any:
+        """Return None: JAX places new arrays itself, and a tracer has no device."""
+        return None
+
+    def device_kind(self, array: Array) -> str:
+        """Return "cpu" or "gpu"."""
+        return "cpu" if self.device(array).platform == "cpu" else "gpu"
+
+    def differentiates(self, functions: Any, tree: Tree) -> bool:
+        """Return True: inside a compiled function nobody can tell."""
+        return True
+
+    def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:
+        """Map f over the first axis of every array."""
+        return jax.vmap(f)(*args)
+
+    def call(self, solver: Solver, functions: Functions, arrays: Tree) -> Any:
+        """Return ``solver(functions, frozen functions, arrays)``, compiled.
+
+        Each function becomes a jaxpr whose constants (weights, data it closes over) are arguments of
+        the compiled solve. The cache is keyed by those jaxprs, by what their nested calls hold, and by
+        the solver: weights that changed never return an old answer, and equal functions compile once.
+        """
+        traced = {name: [jax.make_jaxpr(f)(*args) for args in calls] for name, (f, calls) in functions.items()}
+        constants = {name: [t.consts for t in group] for name, group in traced.items()}
+
+        def run(constants: Tree, arrays: Tree) -> Any:
+            frozen = jax.lax.stop_gradient(constants)
+            return solver(_rebuild(traced, constants), _rebuild(traced, frozen), arrays)
+
+        inner = [c for group in traced.values() for t in group for c in _nested_constants(t.jaxpr)]
+        if not solver.cacheable or any(isinstance(c, jax.core.Tracer) for c in inner):
+            return jax.jit(run)(constants, arrays)
+        shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), (constants, arrays))
+        texts = tuple(str(t.jaxpr) for group in traced.values() for t in group)
+        modes = (jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision)
+        key = (solver.key, texts, str(shapes), modes, tuple(id(c) for c in inner))
+        if key not in self._compiled:
+            self._compiled[key] = (jax.jit(run), inner)  # `inner` is kept so that its ids stay taken
+            if len(self._compiled) > CACHE_SIZE:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(key)
+        return self._compiled[key][0](constants, arrays)
+
+
+def _running(sizes: list[int]) -> list[int]:
+    return [sum(sizes[: i + 1]) for i in range(len(sizes))]
+
+
+def _rebuild(traced: dict[str, list[Any]], constants: dict[str, list[Any]]) -> dict[str, Callable[..., Any]]:
+    """Return the functions again, with the constants given; the one traced for the shapes is used."""
+
+    def one(name: str) -> Callable[..., Any]:
+        table = {}
+        for closed, consts in zip(traced[name], constants[name], strict=True):
+            shapes = tuple(v.aval.shape for v in closed.jaxpr.invars)
+            table[shapes] = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts))
+
+        def call(*args: Any) -> Any:
+            leaves = jax.tree.leaves(args)
+            out = table[tuple(jnp.shape(a) for a in leaves)](*leaves)
+            return out[0] if len(out) == 1 else tuple(out)
+
+        return call
+
+    return {name: one(name) for name in traced}
+
+
+def _nested_constants(jaxpr: Any) -> list[Any]:
+    """Return the arrays that calls inside a jaxpr hold for themselves."""
+    found: list[Any] = []
+    for equation in jaxpr.eqns:
+        for value in equation.params.values():
+            for item in value if isinstance(value, tuple | list) else (value,):
+                if isinstance(item, ClosedJaxpr):
+                    found += [*item.consts, *_nested_constants(item.jaxpr)]
+                elif hasattr(item, "eqns"):
+                    found += _nested_constants(item)
+    return found
+
+
+def _solve_two(m: Array, rhs: Array) -> Array:
+    """Solve 2 x 2 systems by elimination with row exchange, without a call to LAPACK a point."""
+    swap = jnp.abs(m[..., 1:, :1]) > jnp.abs(m[..., :1, :1])
+    m, rhs = jnp.where(swap, m[..., ::-1, :], m), jnp.where(swap, rhs[..., ::-1, :], rhs)
+    factor = m[..., 1, :1] / m[..., 0, :1]
+    below = rhs[..., 1, :] - factor * rhs[..., 0, :]
+    second = below / (m[..., 1, 1:] - factor * m[..., 0, 1:])
+    first = (rhs[..., 0, :] - m[..., 0, 1:] * second) / m[..., 0, :1]
+    return jnp.stack([first, second], axis=-2)
+
+
+registry.add("jax", Jax())

@@ -1,0 +1,37 @@
+"""The discretisation error: one deferred correction with a quadrature of 4th order."""
+
+from __future__ import annotations
+
+from .inverses._quadrature import quartic_defect
+from .newton import tiny
+from .system import System
+from .typing import Array, array_namespace
+
+
+def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | None:
+    """Return y_corrected, the relative error of y and whether the estimate is asymptotic, or None.
+
+    Notes
+    -----
+    The defect of y in a quadrature of higher order is propagated by the rule's own linear solve,
+    ``delta = L_G^{-1}[defect]``: delta is the error of y to leading order and y + delta is of 4th order
+    for the trapezoid. The same with a quadrature of 3rd order tells whether the grid is fine enough
+    for either to be believed.
+    """
+    where = {"grid": system.data.grid, "boundary": system.data.boundary}
+    at = system.linearise(y)
+    cubic = system.rule.defect(y, at.fy, **where)
+    if cubic is None:
+        return None
+    quadratic = quartic_defect(y, at.fy, system.data.grid, points=3)
+    Gs = tuple(-J for J in at.Js)
+    delta = system.rule.solve(Gs, cubic, **where)
+    error, other = (_relative(d, y) for d in (delta, system.rule.solve(Gs, quadratic, **where)))
+    return y + delta, error, (error <= 5 * other) & (other <= 5 * error)
+
+
+def _relative(delta: Array, y: Array) -> Array:
+    """Return the largest change over t by the largest value over t, of the worst component."""
+    xp = array_namespace(y)
+    change, peak = xp.max(xp.abs(delta), axis=-2), xp.max(xp.abs(y), axis=-2)
+    return xp.max(xp.where(change == 0, 0.0, change / xp.where(peak > 0, peak, tiny(y))), axis=-1)

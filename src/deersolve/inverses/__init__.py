@@ -1,0 +1,5 @@
+"""Rules: how L is discretised and how the linear equation with G at every point is solved."""
+
+from .base import PaperForm, Rule, register, registry, rule_of
+
+__all__ = ["PaperForm", "Rule", "register", "registry", "rule_of"]

@@ -1,0 +1,96 @@
+"""The theta rules for y' = f: y_{i+1} - y_i = D_i ((1 - theta) f_i + theta f_{i+1})."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ..backends import backend_of
+from ..domain import Initial, TimeGrid
+from ..scans import affine_scan, affine_scan_transposed
+from ..structure import Dense, Diagonal, Structure, Zero
+from ..typing import Array, array_namespace
+from ._quadrature import quartic_defect
+from .base import Rule
+
+
+class Theta(Rule):
+    """Row 0 is y_0 = y0; row i + 1 is the rule on interval i, with the whole of it in the units of y.
+
+    The linear solve is one n x n system for each interval, all at once, and then a scan:
+
+        (I + theta D G_{i+1}) delta_{i+1} = (I - (1 - theta) D G_i) delta_i + r_{i+1}.
+    """
+
+    theta: ClassVar[float]
+
+    def residual(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, **kw: Any) -> Array:
+        """Return ``y0 - y_0`` and ``D ((1 - theta) f_i + theta f_{i+1}) - (y_{i+1} - y_i)``."""
+        mean = (1 - self.theta) * fy[..., :-1, :] + self.theta * fy[..., 1:, :]
+        rows = grid.D * mean - (y[..., 1:, :] - y[..., :-1, :])
+        return _stacked(boundary.y0 - y[..., :1, :], rows)
+
+    def magnitude(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
+        """Return ``y_{i+1} + y_i + D ((1 - theta) f_i + theta f_{i+1})``."""
+        xp = array_namespace(y)
+        mean = (1 - self.theta) * fy[..., :-1, :] + self.theta * fy[..., 1:, :]
+        return _stacked(y[..., :1, :], y[..., 1:, :] + y[..., :-1, :] + xp.abs(grid.D) * mean)
+
+    def defect(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial) -> Array | None:
+        """Return the residual of y in a quadrature of 4th order."""
+        return quartic_defect(y, fy, grid)
+
+    def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
+        """Return delta: one small system for each interval, then a scan."""
+        As, b, _ = self._recurrence(Gs[0], r, grid)
+        return affine_scan((As,), (1,), b)
+
+    def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
+        """Return u: the reversed scan, then the transposed small systems."""
+        A, _, implicit = self._recurrence(Gs[0], c, grid)
+        v = affine_scan_transposed((A,), (1,), c)
+        return _stacked(v[..., :1, :], _small_solve(implicit.mT, v[..., 1:, :]))
+
+    def _recurrence(self, G: Structure, r: Array, grid: TimeGrid) -> tuple[Structure, Array, Structure]:
+        """Return A, b of ``delta_{i+1} = A_{i+1} delta_i + b_{i+1}`` and ``I + theta D G_{i+1}``."""
+        implicit = _one_plus(self.theta * grid.D, G.map(lambda v: _points(G, v, slice(1, None))))
+        explicit = _one_plus((self.theta - 1) * grid.D, G.map(lambda v: _points(G, v, slice(None, -1))))
+        xp = array_namespace(r)
+        rows = r[..., 1:, :]
+        if isinstance(implicit, Diagonal):
+            A, b = explicit.diagonal() / implicit.values, rows / implicit.values
+            return Diagonal(_stacked(xp.zeros_like(A[..., :1, :]), A)), _stacked(r[..., :1, :], b), implicit
+        batch = (*rows.shape, rows.shape[-1])
+        both = [xp.broadcast_to(explicit.to_dense(), batch), rows[..., None]]
+        M = xp.broadcast_to(implicit.to_dense(), batch)
+        solved = backend_of(r).linear_solve(M, xp.concat(both, axis=-1))
+        A, b = solved[..., :-1], solved[..., -1]
+        first = xp.zeros_like(A[..., :1, :, :])
+        return Dense(xp.concat([first, A], axis=-3)), _stacked(r[..., :1, :], b), implicit
+
+
+def _points(G: Structure, values: Array, where: slice) -> Array:
+    """Cut the grid axis of stored values."""
+    return values[..., where, :] if isinstance(G, Diagonal | Zero) else values[..., where, :, :]
+
+
+def _one_plus(D: Array, G: Structure) -> Structure:
+    """Return ``I + D G`` on every interval."""
+    if isinstance(G, Diagonal | Zero):
+        return Diagonal(1 + D * G.diagonal())
+    dense = G.to_dense()
+    xp = array_namespace(dense)
+    eye = xp.eye(G.n, dtype=dense.dtype, device=backend_of(dense).placement(dense))
+    return Dense(eye + D[..., None] * dense)
+
+
+def _small_solve(M: Structure, v: Array) -> Array:
+    if isinstance(M, Diagonal):
+        return v / M.values
+    xp = array_namespace(v)
+    full = xp.broadcast_to(M.to_dense(), (*v.shape, v.shape[-1]))
+    return backend_of(v).linear_solve(full, v[..., None])[..., 0]
+
+
+def _stacked(first: Array, rows: Array) -> Array:
+    xp = array_namespace(first, rows)
+    return xp.concat([xp.broadcast_to(first, (*rows.shape[:-2], 1, rows.shape[-1])), rows], axis=-2)

@@ -1,0 +1,158 @@
+"""What a rule is, and the registry of rules.
+
+A rule defines a discrete equation M f(y) - L y = 0 and solves its linearisation,
+
+    (L + M sum_p G_p S_p) delta = r,       homogeneous boundary data for delta,
+
+for G given at every grid point. Its file's name is its key, "<L>.<rule>".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ..errors import InputError, mismatch
+from ..registry import Registry
+from ..structure import Dense, Structure
+from ..typing import Array
+
+registry: Registry[Rule] = Registry("inverses", "deersolve.inverses")
+
+
+class Rule:
+    """A discrete equation and its linear solve; subclass it, or register any class with these methods.
+
+    Attributes
+    ----------
+    key : str
+        The name in the registry.
+    structures : tuple of type
+        The structures of G that ``solve`` takes.
+    exact : bool
+        Whether the solution of the discrete equation does not depend on G.
+    order : int or None
+        The order of accuracy in the step of the grid.
+    """
+
+    key: str = ""
+    structures: tuple[type, ...] = (Dense,)
+    exact: bool = True
+    order: ClassVar[int | None] = None
+    is_builtin: bool = False
+
+    def residual(self, y: Array, fy: Array, *, grid: Any, boundary: Any, **kw: Any) -> Array:
+        """Return ``M f(y) - L y`` at every point, shape (*B, *R, n), in the units of y."""
+        raise NotImplementedError
+
+    def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return delta with ``(L + M sum_p G_p S_p) delta = r``."""
+        raise NotImplementedError
+
+    def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return u with ``(L + M sum_p G_p S_p)^T u = c``."""
+        text = f"the rule {self.key!r} has no transposed solve; give it a method transpose(Gs, c, *, grid, boundary)."
+        raise InputError(text)
+
+    def magnitude(self, y: Array, fy: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return ``|L| y + |M| fy`` for y, fy >= 0: the size of the terms of the residual."""
+        return y + fy
+
+    def defect(self, y: Array, fy: Array, *, grid: Any, boundary: Any) -> Array | None:
+        """Return the residual of y in a quadrature of higher order, or None if there is none."""
+        return None
+
+    def correction(
+        self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array, data: Any
+    ) -> tuple[Array, Array]:
+        """Return the residual and the correction of one step."""
+        where = {"grid": data.grid, "boundary": data.boundary}
+        extra = {} if self.exact else {"Gs": Gs}
+        r = self.residual(y, fy, **extra, **where)
+        return r, self.solve(Gs, r, **where)
+
+
+class PaperForm(Rule):
+    """The paper's inverse operator, ``y_next = L_G^{-1}[rhs]``, given as ``(Gs, rhs) -> y``.
+
+    It has no L of its own, so the size of a step stands for the residual.
+    """
+
+    def __init__(self, function: Callable[..., Array], wants_domain: bool) -> None:
+        self.function = function
+        self.wants_domain = wants_domain
+        self.key = getattr(function, "__name__", "a callable")
+
+    def inverse(self, Gs: tuple[Structure, ...], rhs: Array, data: Any) -> Array:
+        """Return ``L_G^{-1}[rhs]``."""
+        where = {"grid": data.grid, "boundary": data.boundary} if self.wants_domain else {}
+        return self.function(Gs, rhs, **where)
+
+    def correction(
+        self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array, data: Any
+    ) -> tuple[Array, Array]:
+        """Return the step ``L_G^{-1}[f + sum_p G_p y_p] - y``, as residual and as correction."""
+        rhs = fy
+        for G, y_p in zip(Gs, ys, strict=True):
+            rhs = rhs + (G @ y_p)
+        delta = self.inverse(Gs, rhs, data) - y
+        return delta, delta
+
+
+def register(key: str, *, structures: tuple[type, ...], exact: bool) -> Callable[[Any], Any]:
+    """Register a rule under ``"<L>.<name>"``: a class with residual and solve, or the paper's callable.
+
+    Parameters
+    ----------
+    key : str
+        For example "ddt.mine"; ``solve(problem, inverse="mine")`` finds it for a problem in d/dt.
+    structures : tuple of type
+        The structures of G that it solves for exactly.
+    exact : bool
+        Whether y, once converged, is the same for every G; ``testing.check_inverse`` tests the claim.
+
+    Returns
+    -------
+    callable
+        A class decorator (methods ``residual``, ``solve``, optionally ``transpose``, ``magnitude``,
+        ``defect``) or a function decorator (``(Gs, rhs, *, grid, boundary) -> y``).
+
+    Raises
+    ------
+    InputError
+        If what is decorated has neither form.
+    """
+
+    def decorate(thing: Any) -> Any:
+        made = _made(thing)
+        made.key, made.structures, made.exact = key, tuple(structures), exact
+        made.is_builtin = thing.__module__.startswith("deersolve.")
+        registry.add(key, made)
+        return thing
+
+    return decorate
+
+
+def _made(thing: Any) -> Rule:
+    if isinstance(thing, type) and issubclass(thing, Rule):
+        return thing()
+    if isinstance(thing, type) and hasattr(thing, "residual") and hasattr(thing, "solve"):
+        mixed: Rule = type(thing.__name__, (thing, Rule), {})()
+        return mixed
+    if callable(thing) and not isinstance(thing, type):
+        return rule_of(thing)
+    raise mismatch("register", "a class with residual and solve, or a callable (Gs, rhs) -> y", repr(thing))
+
+
+def rule_of(inverse: Any, family: str = "") -> Rule:
+    """Return the rule that a user named, made, or gave as the paper's callable ``(Gs, rhs) -> y``."""
+    from ..shifters import takes_keywords
+
+    if isinstance(inverse, Rule):
+        return inverse
+    if isinstance(inverse, str):
+        short = inverse if "." in inverse or not family else f"{family}.{inverse}"
+        return registry[short]
+    if callable(inverse):
+        return PaperForm(inverse, takes_keywords(inverse, "grid", "boundary"))
+    raise mismatch("inverse", "a name, a rule or a callable (Gs, rhs) -> y", repr(inverse))

@@ -1,0 +1,15 @@
+"""The trapezoidal rule for y' = f: order 2, A-stable."""
+
+from __future__ import annotations
+
+from ..structure import BlockDiagonal, Dense, Diagonal, Zero
+from ._theta import Theta
+from .base import register
+
+
+@register("ddt.trapezoid", structures=(Dense, Diagonal, BlockDiagonal, Zero), exact=True)
+class Trapezoid(Theta):
+    """y_{i+1} - y_i = D_i (f_i + f_{i+1}) / 2. Stable for stiff equations, where it may ring on a coarse grid."""
+
+    order = 2
+    theta = 0.5

@@ -1,0 +1,28 @@
+"""Recurrences: y_i = f(y_{i-k_1}, ..., y_{i-k_P}, x_i, params)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..domain import Initial, Steps
+from ..scans import affine_scan, affine_scan_transposed
+from ..structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
+from ..typing import Array
+from .base import Rule, register
+
+
+@register("shift.scan", structures=(Dense, Diagonal, BlockDiagonal, Zero), exact=True)
+class ShiftScan(Rule):
+    """delta_i + sum_p G_{p,i} delta_{i-k_p} = r_i: an affine recurrence (L and M are the identity)."""
+
+    def residual(self, y: Array, fy: Array, *, grid: Steps, boundary: Initial, **kw: Any) -> Array:
+        """Return ``f(y) - y``."""
+        return fy - y
+
+    def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Steps, boundary: Initial) -> Array:
+        """Return delta by a scan."""
+        return affine_scan(tuple(-G for G in Gs), grid.lags, r)
+
+    def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Steps, boundary: Initial) -> Array:
+        """Return u by the reversed scan."""
+        return affine_scan_transposed(tuple(-G for G in Gs), grid.lags, c)

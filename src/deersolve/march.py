@@ -1,0 +1,129 @@
+"""Marching: the same equation solved window by window, and the sequential loop."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .domain import Initial
+from .newton import Iterate, Options, newton, start_at, tiny
+from .structure import Dense
+from .system import System
+from .typing import Array, array_namespace
+
+LOOP_ROUNDOFF = 64  # in units of eps: how far f of one point may differ from f of all points
+
+
+def windowed(system: System, options: Options, window: int) -> Iterate:
+    """Solve windows of ``window`` steps or intervals one after the other; the last state is carried on.
+
+    Each window is certified by itself. Where one was certified by its correction alone, the whole
+    horizon is judged once more, since an error of one window may grow in the next.
+    """
+    whole = start_at(system, system.data.guess, options)
+    length = system.data.grid.length
+    if window >= length:
+        return newton(system, whole, options)
+    inner = dataclasses.replace(options, max_steps=options.max_steps)
+
+    def solve_from(boundary: Initial, start: Any, steps: int) -> tuple[Initial, Iterate]:
+        part = system.window(start, steps, boundary)
+        it = newton(part, start_at(part, part.data.guess, inner), inner)
+        return boundary.after(it.y), it
+
+    def body(boundary: Initial, i: Any) -> tuple[Initial, Iterate]:
+        return solve_from(boundary, i * window, window)
+
+    count, rest = divmod(length, window)
+    boundary, parts = system.backend.scan(body, _full(system), count)
+    y = _joined(parts.y, system.data.grid.overlap)
+    pieces, tail = [y], None
+    if rest:
+        _, tail = solve_from(boundary, count * window, rest)
+        pieces.append(tail.y[..., system.data.grid.overlap :, :])
+    return _judged(system, options, _summary(whole, pieces, parts, tail))
+
+
+def _full(system: System) -> Initial:
+    """Return the boundary data with the batch axes of y, as a carry of fixed shape."""
+    xp, y0, guess = array_namespace(system.data.guess), system.data.boundary.y0, system.data.guess
+    return Initial(xp.broadcast_to(y0, (*guess.shape[:-2], *y0.shape[-2:])) + 0)
+
+
+def _joined(stack: Array, overlap: int) -> Array:
+    """Lay windows (W, *B, P, n) end to end: (*B, W (P - overlap) + overlap, n)."""
+    xp = array_namespace(stack)
+    inner = xp.moveaxis(stack[..., overlap:, :], 0, -3)
+    flat = xp.reshape(inner, (*inner.shape[:-3], inner.shape[-3] * inner.shape[-2], inner.shape[-1]))
+    return xp.concat([stack[0, ..., :overlap, :], flat], axis=-2) if overlap else flat
+
+
+def _summary(whole: Iterate, pieces: list[Array], parts: Iterate, tail: Iterate | None) -> Iterate:
+    xp = array_namespace(whole.y)
+
+    def merged(name: str, reduce: Any) -> Array:
+        stack = getattr(parts, name)
+        last = [] if tail is None else [getattr(tail, name)[None]]
+        return reduce(xp.concat([stack, *last], axis=0), axis=0)
+
+    return dataclasses.replace(
+        whole,
+        y=xp.concat(pieces, axis=-2),
+        active=whole.active & False,
+        certified=merged("certified", xp.all),
+        broken=merged("broken", xp.any),
+        steps=merged("steps", xp.max),
+        error=merged("error", xp.max),
+        residual=merged("residual", xp.max),
+        history=merged("history", xp.max),
+    )
+
+
+def _judged(system: System, options: Options, it: Iterate) -> Iterate:
+    """Judge the joined trajectory as a whole, unless every point satisfies its equation to roundoff."""
+    xp = array_namespace(it.y)
+    eps = float(xp.finfo(it.y.dtype).eps)
+    doubtful = it.certified & ~(it.residual <= 4 * eps)
+    start = dataclasses.replace(it, active=doubtful, certified=it.certified & ~doubtful)
+    judged = newton(system, start, dataclasses.replace(options, max_steps=2))
+    return dataclasses.replace(judged, steps=it.steps + judged.steps * 0, history=it.history)
+
+
+def sequential(system: System, options: Options) -> Iterate:
+    """Run the loop that one would write: a recurrence step by step, a rule interval by interval."""
+    if system.data.grid.overlap:
+        return windowed(system, dataclasses.replace(options, structure=Dense, relaxation=1.0), 1)
+    lags = system.data.grid.lags
+    n_points, cut = system.data.grid.n_points, system.backend.slice
+
+    def body(boundary: Initial, i: Any) -> tuple[Initial, Array]:
+        part = system.window(i, 1, boundary)
+        K = boundary.y0.shape[-2]
+        y = part.f(*(cut(boundary.y0, K - k, 1, -2) for k in lags))
+        return boundary.after(y), y
+
+    _, rows = system.backend.scan(body, _full(system), n_points)
+    return _checked_loop(system, options, _joined(rows, 0))
+
+
+def _checked_loop(system: System, options: Options, y: Array) -> Iterate:
+    """Certify the loop: f of all points at once must give back what f of one point after the other gave."""
+    xp = array_namespace(y)
+    fresh = start_at(system, y, options)
+    ys = system.shifted(y)
+    fy = system.f(*ys)
+    size = xp.abs(y) + xp.abs(fy)
+    for y_p in ys:
+        size = size + xp.abs(y_p)
+    local = xp.max(size, axis=-1, keepdims=True)
+    r = xp.abs(fy - y)
+    ratio = xp.where(r == 0, 0.0, r / xp.where(local > 0, local, tiny(y)))
+    residual = system.over_grid(xp.max, ratio)
+    eps = float(xp.finfo(y.dtype).eps)
+    finite = system.over_grid(xp.all, xp.isfinite(y))
+    agrees = residual <= LOOP_ROUNDOFF * eps
+    return dataclasses.replace(
+        fresh, active=fresh.active & False, certified=agrees & finite, broken=~finite, residual=residual
+    )
+
+

@@ -1,0 +1,156 @@
+"""The methods a user can choose: Newton on the whole trajectory, the sequential loop, or Auto."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .errors import UnknownKeyError, mismatch
+from .march import sequential, windowed
+from .newton import Iterate, Options, newton, start_at
+from .registry import close_matches
+from .structure import BlockDiagonal, BlockSize, Dense, Diagonal, Zero
+from .system import System
+
+STRUCTURES = {"dense": Dense, "diagonal": Diagonal, "zero": Zero}
+
+
+@dataclasses.dataclass(frozen=True)
+class Newton:
+    """Newton's method on all grid points at once, y_next = y + (L + M sum_p G_p S_p)^{-1} [M f(y) - L y].
+
+    Parameters
+    ----------
+    rtol : float, optional
+        Stop when the correction is below ``rtol`` times the size of the equation's terms at its point.
+        By default the iteration goes on to roundoff. This is the error of the *discrete* equation; the
+        grid decides the error of a differential equation (``stats.discretisation_error``).
+    atol : float
+        Added to that, in the unit of y.
+    max_steps : int
+        The largest number of steps (in each window).
+    structure : type or str
+        ``Dense``, ``Diagonal``, ``BlockDiagonal.of_size(b)`` or ``Zero``: what is kept of G. Anything but
+        ``Dense`` converges linearly, and is certified and finished by dense steps.
+    window : int, optional
+        Solve stretches of that many steps one after the other: less memory, and convergence where the
+        whole horizon is too far from the guess.
+    relaxation : float
+        The fraction of each step that is taken, in (0, 1].
+
+    Raises
+    ------
+    InputError
+        If an option is out of range.
+    """
+
+    rtol: float | None = None
+    atol: float | None = None
+    max_steps: int = 100
+    structure: Any = Dense
+    window: int | None = None
+    relaxation: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_tolerances(self.rtol, self.atol)
+        structure = STRUCTURES.get(self.structure, self.structure) if isinstance(self.structure, str) else self.structure
+        if structure not in STRUCTURES.values() and not isinstance(structure, BlockSize):
+            hint = " Use BlockDiagonal.of_size(b)." if structure is BlockDiagonal else close_matches(
+                str(self.structure), list(STRUCTURES))
+            raise UnknownKeyError(f"Newton: unknown structure {self.structure!r}.{hint}")
+        object.__setattr__(self, "structure", structure)
+        if not isinstance(self.max_steps, int) or self.max_steps < 1:
+            raise mismatch("Newton", "max_steps as an integer >= 1", repr(self.max_steps))
+        if self.window is not None and (not isinstance(self.window, int) or self.window < 1):
+            raise mismatch("Newton", "window as an integer >= 1 or None", repr(self.window))
+        if not 0 < self.relaxation <= 1:
+            raise mismatch("Newton", "relaxation in (0, 1]", repr(self.relaxation))
+
+    @property
+    def options(self) -> Options:
+        """The part of the options that one window needs."""
+        return Options(self.rtol, self.atol or 0.0, self.max_steps, self.structure, self.relaxation)
+
+    def run(self, system: System) -> Iterate:
+        """Solve the system; a simplified G is finished, and so certified, by dense steps."""
+        if self.window is not None:
+            it = windowed(system, self.options, self.window)
+        else:
+            it = newton(system, start_at(system, system.data.guess, self.options), self.options)
+        if self.options.is_plain:
+            return it
+        dense = dataclasses.replace(self.options, structure=Dense, relaxation=1.0)
+        again = start_at(system, it.y, dense, active=~it.broken & ~it.certified)
+        start = dataclasses.replace(
+            again, steps=it.steps, certified=it.certified, broken=it.broken, error=it.error, residual=it.residual
+        )
+        return dataclasses.replace(newton(system, start, dense), history=it.history)
+
+    def points(self, length: int, overlap: int) -> list[int]:
+        """Return the numbers of grid points that f will be evaluated on at once."""
+        if self.window is None or self.window >= length:
+            return [length + overlap]
+        rest = length % self.window
+        return sorted({length + overlap, self.window + overlap, *([rest + overlap] if rest else [])})
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequential:
+    """The loop: y_i = f(y_{i-1}, ...) one after the other; an ODE's rule is solved interval by interval.
+
+    Parameters
+    ----------
+    rtol, atol : float, optional
+        For the implicit rules, as for :class:`Newton`.
+    """
+
+    rtol: float | None = None
+    atol: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_tolerances(self.rtol, self.atol)
+
+    def run(self, system: System) -> Iterate:
+        """Solve the system step by step."""
+        return sequential(system, Options(self.rtol, self.atol or 0.0))
+
+    def points(self, length: int, overlap: int) -> list[int]:
+        """Return the numbers of grid points that f will be evaluated on at once."""
+        return sorted({1 + overlap, length + overlap})
+
+
+@dataclasses.dataclass(frozen=True)
+class Auto:
+    """Choose between Newton, windows and the loop by backend, device and size; ``stats.choice`` says why.
+
+    Parameters
+    ----------
+    rtol, atol : float, optional
+        Passed on to the method chosen.
+    """
+
+    rtol: float | None = None
+    atol: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_tolerances(self.rtol, self.atol)
+
+
+def method_of(method: Any) -> Newton | Sequential | Auto:
+    """Return the method that a user named or made."""
+    names = {"newton": Newton, "sequential": Sequential, "auto": Auto}
+    if isinstance(method, str):
+        if method.lower() not in names:
+            raise UnknownKeyError(f"no method is named {method!r}." + close_matches(method.lower(), list(names)))
+        return names[method.lower()]()  # type: ignore[no-any-return]
+    if isinstance(method, type) and method in names.values():
+        return method()  # type: ignore[no-any-return]
+    if not isinstance(method, Newton | Sequential | Auto):
+        raise mismatch("method", "Newton(...), Sequential(...), Auto(...) or a name", repr(method))
+    return method
+
+
+def _check_tolerances(rtol: float | None, atol: float | None) -> None:
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value is not None and not 0 <= value < float("inf"):
+            raise mismatch(name, "a finite number >= 0, or None for roundoff", repr(value))

@@ -1,0 +1,177 @@
+"""Newton's method on the whole trajectory at once, and the certificate of its result."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .inverses import PaperForm, Rule
+from .record import record
+from .solution import Status
+from .structure import Dense
+from .system import Linearised, System
+from .typing import Array, array_namespace
+
+ROUNDOFF = 4  # in units of eps: what a step or a residual at roundoff is allowed to be
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """When to stop, and the structure of G; ``rtol=None`` means to roundoff."""
+
+    rtol: float | None = None
+    atol: float = 0.0
+    max_steps: int = 100
+    structure: Any = Dense
+    relaxation: float = 1.0
+
+    def tolerances(self, eps: float) -> tuple[float, float]:
+        """Return the tolerance to stop at and the one that certifies."""
+        if self.rtol is not None:
+            return max(self.rtol, ROUNDOFF * eps), max(self.rtol, ROUNDOFF * eps)
+        return ROUNDOFF * eps, eps ** (2 / 3)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a step is the full, undamped, dense Newton correction."""
+        return self.structure is Dense and self.relaxation == 1.0
+
+
+@record
+class Iterate:
+    """A trajectory and what is known about it; all but y have the shape of the batch."""
+
+    y: Array
+    active: Array
+    certified: Array
+    broken: Array
+    steps: Array
+    error: Array
+    residual: Array
+    history: Array
+    step: Array
+
+    @property
+    def status(self) -> Array:
+        """Return the :class:`Status` of each batch element."""
+        xp = array_namespace(self.y)
+        failed = xp.where(self.broken, int(Status.NONFINITE), int(Status.MAX_STEPS))
+        return xp.where(self.certified, int(Status.CONVERGED), failed)
+
+
+def newton_step(system: System, y: Array, structure: Any) -> tuple[Linearised, Array, Array]:
+    """Return the linearisation, the residual and the correction of one step,
+
+        y_next = y + delta,    (L + M sum_p G_p S_p) delta = M f(y) - L y,    G_p = -d f / d y_p,
+
+    which is the paper's y_next = L_G^{-1}[f + sum_p G_p y_p] (arXiv 2309.12252, eq. 5), rearranged.
+    """
+    at = system.linearise(y)
+    Gs = tuple(-structure.simplify(J) for J in at.Js)
+    r, delta = system.rule.correction(Gs, y, at.ys, at.fy, system.data)
+    return at, r, delta
+
+
+def newton(system: System, start: Iterate, options: Options) -> Iterate:
+    """Iterate until every batch element is certified at roundoff, stands still, breaks or runs out of steps."""
+    xp = array_namespace(start.y)
+
+    def unfinished(it: Iterate) -> Array:
+        return xp.any(it.active)
+
+    return system.backend.while_loop(unfinished, lambda it: advance(system, it, options), start)
+
+
+def advance(system: System, it: Iterate, options: Options) -> Iterate:
+    """Judge the iterate by its own residual and correction; move the elements that need it."""
+    xp = array_namespace(it.y)
+    at, r, delta = newton_step(system, it.y, options.structure)
+    eps = float(xp.finfo(it.y.dtype).eps)
+    stop, tol = options.tolerances(eps)
+    error, is_within = sizes(system, it.y, at, delta, options.atol)
+    residual = backward_error(system, it.y, at, r)
+    finite = system.over_grid(xp.all, xp.isfinite(it.y + delta))
+
+    at_roundoff = (residual <= ROUNDOFF * eps) & finite
+    at_rest = is_within(stop) | (is_within(tol) & (error > it.error / 2) & (it.step > 0))
+    is_small = is_within(tol) & finite if options.is_plain else at_roundoff
+    done = at_roundoff | (at_rest & finite)
+    last = it.step >= options.max_steps
+    moves = it.active & ~done & finite & ~last
+    y = xp.where(system.per_element(moves), it.y + options.relaxation * delta, it.y)
+
+    def keep(new: Array, old: Array) -> Array:
+        return xp.where(it.active, new, old)
+
+    column = xp.arange(it.history.shape[-1], device=system.backend.placement(it.y)) == it.step
+    return Iterate(
+        y=y,
+        active=moves,
+        certified=keep(at_roundoff | is_small, it.certified),
+        broken=keep(~finite, it.broken),
+        steps=it.steps + xp.astype(moves, it.steps.dtype),
+        error=keep(error, it.error),
+        residual=keep(residual, it.residual),
+        history=xp.where(it.active[..., None] & column, error[..., None], it.history),
+        step=it.step + 1,
+    )
+
+
+def start_at(system: System, y: Array, options: Options, active: Array | None = None) -> Iterate:
+    """Return the first iterate: nothing is known about y."""
+    xp, where = array_namespace(y), system.backend.placement(y)
+    batch = tuple(y.shape[: system.n_batch])
+    unknown = xp.full(batch, xp.nan, dtype=y.dtype, device=where)
+    no = xp.zeros(batch, dtype=xp.bool, device=where)
+    return Iterate(
+        y=y,
+        active=~no if active is None else active,
+        certified=no,
+        broken=no,
+        steps=xp.zeros(batch, dtype=xp.int32, device=where),
+        error=unknown,
+        residual=unknown,
+        history=xp.full((*batch, options.max_steps + 1), xp.nan, dtype=y.dtype, device=where),
+        step=xp.zeros((), dtype=xp.int32, device=where),
+    )
+
+
+def magnitudes(system: System, y: Array, at: Linearised) -> Array | None:
+    """Return ``|L||y| + |M|(|f| + sum_p |G_p||y_p|)``, or None if the rule does not offer it."""
+    rule = system.rule
+    if isinstance(rule, PaperForm) or (type(rule).magnitude is Rule.magnitude and not rule.is_builtin):
+        return None
+    xp = array_namespace(y)
+    terms = xp.abs(at.fy)
+    for J, y_p in zip(at.Js, at.ys, strict=True):
+        terms = terms + abs(J) @ xp.abs(y_p)
+    return rule.magnitude(xp.abs(y), terms, grid=system.data.grid, boundary=system.data.boundary)
+
+
+def backward_error(system: System, y: Array, at: Linearised, r: Array) -> Array:
+    """Return the largest componentwise residual of each batch element, relative to its own terms."""
+    xp = array_namespace(y)
+    size = magnitudes(system, y, at)
+    if size is None:
+        return system.over_grid(xp.max, xp.abs(r)) * xp.nan
+    ratio = xp.where(r == 0, 0.0, xp.abs(r) / xp.where(size > 0, size, tiny(y)))
+    return system.over_grid(xp.max, ratio)
+
+
+def sizes(system: System, y: Array, at: Linearised, delta: Array, atol: float) -> tuple[Array, Any]:
+    """Return the largest correction relative to the terms at its point, and the test against a tolerance."""
+    xp = array_namespace(y)
+    size = magnitudes(system, y, at)
+    local = xp.max(xp.abs(y) if size is None else size, axis=-1, keepdims=True)
+    change = xp.abs(delta)
+    ratio = xp.where(change == 0, 0.0, change / xp.where(local > 0, local, tiny(y)))
+
+    def is_within(rtol: float) -> Array:
+        return system.over_grid(xp.all, change <= rtol * local + atol)
+
+    return system.over_grid(xp.max, ratio), is_within
+
+
+def tiny(y: Array) -> float:
+    """Return the smallest normal number of the dtype of y."""
+    return float(array_namespace(y).finfo(y.dtype).smallest_normal)

@@ -1,0 +1,114 @@
+"""The one-point probe: f must act on every point by itself, twice the same, without writing to its input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .errors import FunctionError
+from .record import tree_map
+from .system import System
+from .typing import Array, array_namespace
+
+LENGTH = 48
+AGREEMENT = 1e3  # in units of eps: a matrix product of one row may round differently from that of many
+
+
+def probe(system: System) -> None:
+    """Call f on a short stretch and on one element and point of it; raise :class:`FunctionError` if they differ."""
+    ys, x = _stretch(system)
+    f = system.functions["f"]
+    before = [y + 0 for y in ys]
+    whole = f(*ys, x)
+    _check_shape(whole, ys[0], system)
+    if not system.backend.is_concrete((ys, x, whole)):
+        return
+    xp = array_namespace(ys[0])
+    if not all(bool(xp.all((a == b) | (a != a))) for a, b in zip(ys, before, strict=True)):
+        raise FunctionError("f wrote to its argument: expected a pure function. Copy first: y = y.copy() or y + 0.")
+    if not _equal(whole, f(*ys, x), 0.0):
+        raise FunctionError(
+            "f returned two different values for the same arguments: expected a pure function. "
+            "Turn off dropout and random numbers, or draw them before and pass them through x."
+        )
+    element = tuple(size - 1 for size in whole.shape[: system.n_batch])
+    for point in {0, whole.shape[-2] // 2, whole.shape[-2] - 1}:
+        one = f(*(_cut(y, element, point) for y in ys), tree_map(lambda a: _cut(a, element, point), x))
+        expected = _cut(whole, element, point)
+        if tuple(one.shape) != tuple(expected.shape) or not _equal(one, expected, AGREEMENT):
+            raise FunctionError(
+                "f of one batch element at one grid point differs from that entry of f of all of them: expected an f "
+                "that acts on each point by itself, over (*B, T, n). If f is written for a single point (n,), wrap it: "
+                "ds.pointwise(f); for rows (N, n), as torch.nn cells are: ds.rowwise(f); for SciPy's fun(t, y): "
+                "ds.from_scipy(fun). Batch norm, means over time and inputs that f closes over couple points: pass "
+                "inputs through x."
+            )
+
+
+def _stretch(system: System) -> tuple[tuple[Array, ...], Any]:
+    """Return shifted signals and x on a short stretch of the grid, y varying from point to point."""
+    data, n = system.data, system.data.guess.shape[-2]
+    xp = array_namespace(data.guess)
+    size = data.guess.shape[-1]
+    where = system.backend.placement(data.guess)
+    rows = xp.astype(xp.arange(n, device=where), data.guess.dtype)
+    columns = xp.astype(xp.arange(size, device=where), data.guess.dtype)
+    wave = xp.sin(1.0 + 1.7 * rows[:, None] + 0.9 * columns)
+    peak = xp.max(xp.abs(data.guess)) if 0 not in data.guess.shape else 1.0
+    y = data.guess + 1e-2 * (peak + 1e-1) * xp.reshape(wave, (*(1 for _ in range(data.guess.ndim - 2)), n, size))
+    length = min(n, LENGTH)
+
+    def head(a: Array) -> Array:
+        return a[..., :length, :] if a.ndim > 1 and a.shape[-2] == n else a
+
+    if system.grid_ndim != 1:
+        return system.shifted(y), data.x
+    return tuple(head(y_p) for y_p in system.shifted(y)), tree_map(head, data.x)
+
+
+def _check_shape(whole: Any, y: Array, system: System) -> None:
+    if not hasattr(whole, "shape"):
+        raise FunctionError(
+            f"f: expected an array of shape {tuple(y.shape)}; received {type(whole).__name__}. "
+            "For a list of components use xp.stack([...], axis=-1), or ds.from_scipy(fun) for SciPy's fun(t, y)."
+        )
+    if tuple(whole.shape) != tuple(y.shape):
+        raise FunctionError(
+            f"f: expected the shape of y, {tuple(y.shape)} on this stretch of the grid; received {tuple(whole.shape)}. "
+            "Components are on the last axis: y[..., 0], y[..., 1]; for SciPy's fun(t, y) use ds.from_scipy(fun)."
+        )
+    if whole.dtype != y.dtype:
+        raise FunctionError(
+            f"f: expected dtype {y.dtype}, that of y0; received {whole.dtype}. Look for float64 constants "
+            "(np.float64, np.array) in f beside a float32 state, or for autocast."
+        )
+    if system.backend is not _backend(whole):
+        raise FunctionError(f"f: expected an array of {system.backend.name}; received one of {_backend(whole).name}.")
+
+
+def _backend(array: Array) -> Any:
+    from .backends import backend_of
+
+    return backend_of(array)
+
+
+def _cut(a: Array, element: tuple[int, ...], point: int) -> Array:
+    """Keep one batch element and one point, with their axes."""
+    sizes = a.shape
+    where: list[Any] = [slice(None)] * a.ndim
+    for k, e in enumerate(element):
+        where[k] = slice(e, e + 1) if sizes[k] > 1 else slice(None)
+    if sizes[-2] > 1:
+        where[-2] = slice(point, point + 1)
+    return a[tuple(where)]
+
+
+def _equal(a: Array, b: Array, units: float) -> bool:
+    xp = array_namespace(a, b)
+    if tuple(a.shape) != tuple(b.shape):
+        return False
+    same = (a == b) | ((a != a) & (b != b))
+    if units:
+        size = xp.abs(a) + xp.abs(b)
+        peak = xp.max(xp.where(xp.isfinite(size), size, 0.0), axis=-1, keepdims=True)
+        same = same | (xp.abs(a - b) <= units * float(xp.finfo(a.dtype).eps) * peak)
+    return bool(xp.all(same))

@@ -1,0 +1,88 @@
+"""The general problem of the paper, L[y] = f(y_1, ..., y_P, x, params)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ..errors import mismatch
+from ..shifters import as_shifters
+from ..typing import Array, Tree
+
+
+class Problem:
+    """L[y](r) = f(y_1(r), ..., y_P(r), x(r), params), with your own f, shifters and inverse operator.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(y_1, ..., y_P, x, params) -> array``, every array of shape (*B, *R, n): it acts on each grid
+        point by itself, all of them in one call. ``x`` and ``params`` are passed even when None.
+    shift : callable or tuple of callables
+        The shifters S_p: ``ds.identity``, ``ds.lag(k)`` or your own ``(y) -> y_p`` or
+        ``(y, *, grid, boundary) -> y_p``; one may return a tuple of several signals.
+    inverse : str, rule or callable
+        A registered rule ("ddt.trapezoid"), or the paper's ``(Gs, rhs) -> y``,
+        ``y = L_G^{-1}[rhs]`` with boundary data included.
+    x : tree of arrays, optional
+        All that varies over grid or batch; each leaf (*B or 1, *R or 1, k).
+    params : any, optional
+        Shared by all points; never inspected.
+    grid, boundary : optional
+        Passed on to shifters and rule: ``ds.Steps``, ``ds.TimeGrid``, ``ds.Initial`` or your own records.
+    jac : callable, optional
+        ``jac(y_1, ..., y_P, x, params)`` -> d f / d y_p, (*B, *R, n, n) or (*B, *R, n) if all of it is
+        diagonal; a tuple of P for several arguments.
+
+    Raises
+    ------
+    InputError
+        If f, jac, shift or inverse is of the wrong kind.
+
+    References
+    ----------
+    Lim, Zhu, Selfridge, Kasim, arXiv 2309.12252, algorithm 1.
+
+    Examples
+    --------
+    Newton's method on y = cos(y), everywhere at once (L is the identity):
+
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> def inverse(Gs, rhs):
+    ...     return rhs / (1 + Gs[0].diagonal())
+    >>> p = ds.Problem(lambda y, x, params: np.cos(y), shift=ds.identity, inverse=inverse)
+    >>> float(ds.solve(p, np.zeros((3, 1))).y[0, 0])
+    0.7390851332151607
+    """
+
+    family: ClassVar[str] = ""
+    is_causal: ClassVar[bool] = False
+
+    def __init__(  # noqa: PLR0913 - the paper's algorithm has this many inputs
+        self,
+        f: Callable[..., Array],
+        *,
+        shift: Any,
+        inverse: Any,
+        x: Tree = None,
+        params: Any = None,
+        grid: Any = None,
+        boundary: Any = None,
+        jac: Callable[..., Any] | None = None,
+    ) -> None:
+        if not callable(f):
+            raise mismatch(type(self).__name__, "a callable f(y_1, ..., y_P, x, params)", repr(f))
+        if jac is not None and not callable(jac):
+            raise mismatch(type(self).__name__, "jac as a callable like f", repr(jac))
+        if not (isinstance(inverse, str) or callable(inverse) or hasattr(inverse, "solve")):
+            raise mismatch("inverse", "a name, a rule or a callable (Gs, rhs) -> y", repr(inverse))
+        self.f, self.jac, self.x, self.params = f, jac, x, params
+        self.shift = as_shifters(shift)
+        self.inverse, self.grid, self.boundary = inverse, grid, boundary
+
+    def __repr__(self) -> str:
+        name = getattr(self.f, "__name__", type(self.f).__name__)
+        return f"{type(self).__name__}(f={name}, inverse={self.inverse!r})"
+
+

@@ -1,0 +1,72 @@
+"""Recurrences of any lags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ..domain import Initial, Steps
+from ..errors import mismatch
+from ..shifters import lag
+from ..typing import Array, Tree
+from .base import Problem
+
+
+class Recurrence(Problem):
+    """y_i = f(y_{i-k_1}, ..., y_{i-k_P}, x_i, params), i = 0 ... T - 1.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(y_1, ..., y_P, x, params)``, arguments in the order of ``lags``, each (*B, T, n) -> (*B, T, n).
+    y0 : array
+        The values before the first point: (*B, n) if the only lag is 1, else (*B, K, n) with
+        K = max(lags), oldest first. The solution y, (*B, T, n), does not contain y0.
+    x : tree of arrays, optional
+        Inputs, each leaf (*B or 1, T or 1, k).
+    params : any, optional
+        Passed to f as it is.
+    lags : tuple of int
+        The lags k_p >= 1.
+    n_points : int, optional
+        T, needed only if no leaf of x spans the grid.
+    jac : callable, optional
+        See :class:`Problem`.
+
+    Raises
+    ------
+    InputError
+        If lags are not distinct integers >= 1; shapes are checked by :func:`solve`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> logistic = ds.Recurrence(lambda y, x, r: r * y * (1 - y), np.array([0.5]), params=2.8, n_points=100)
+    >>> float(ds.solve(logistic).y[-1, 0])
+    0.6428571428571428
+    """
+
+    family: ClassVar[str] = "shift"
+    is_causal: ClassVar[bool] = True
+
+    def __init__(  # noqa: PLR0913 - the public signature
+        self,
+        f: Callable[..., Array],
+        y0: Array,
+        x: Tree = None,
+        params: Any = None,
+        *,
+        lags: tuple[int, ...] = (1,),
+        n_points: int | None = None,
+        jac: Callable[..., Any] | None = None,
+    ) -> None:
+        lags = tuple(lags) if isinstance(lags, tuple | list) else (lags,)
+        if not lags or len(set(lags)) != len(lags):
+            raise mismatch("Recurrence", "lags as distinct integers >= 1, such as (1, 3)", repr(lags))
+        shift = tuple(lag(k) for k in lags)
+        if n_points is not None and (not isinstance(n_points, int) or n_points < 1):
+            raise mismatch("Recurrence", "n_points as an integer >= 1", repr(n_points))
+        grid = None if n_points is None else Steps(n_points, lags)
+        super().__init__(f, shift=shift, inverse="shift.scan", x=x, params=params, grid=grid, jac=jac)
+        self.boundary, self.lags = Initial(y0), lags

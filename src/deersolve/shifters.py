@@ -1,0 +1,96 @@
+"""Shifters S_p: linear maps of the whole signal that know their boundary data."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .domain import Initial
+from .errors import mismatch
+from .typing import Array, array_namespace
+
+Shifter = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """S[y] = y."""
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return y."""
+        return y
+
+
+@dataclass(frozen=True)
+class Lag:
+    """S[y]_i = y_{i-k}, with the history of the boundary data before the first point."""
+
+    k: int
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Initial) -> Array:
+        """Return the signal k steps earlier, shape (*B, T, n)."""
+        xp, T = array_namespace(y), y.shape[-2]
+        history = boundary.y0
+        K = history.shape[-2]
+        first = xp.broadcast_to(history, (*y.shape[:-2], *history.shape[-2:]))[..., K - self.k :, :]
+        if self.k >= T:
+            return first[..., :T, :]
+        return xp.concat([first, y[..., : T - self.k, :]], axis=-2)
+
+
+identity = Identity()
+
+
+def lag(k: int) -> Lag:
+    """Return the shifter ``S[y]_i = y_{i-k}``, k >= 1.
+
+    Examples
+    --------
+    >>> import deersolve as ds
+    >>> ds.lag(2)
+    Lag(k=2)
+    """
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise mismatch("lag", "an integer k >= 1", repr(k))
+    return Lag(k)
+
+
+def takes_keywords(function: Callable[..., Any], *names: str) -> bool:
+    """Return whether a function can be called with all of these keywords."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return True
+    return set(names) <= {p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY}
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A user's shifter of one argument."""
+
+    function: Callable[[Array], Any]
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Any:
+        """Return ``function(y)``."""
+        return self.function(y)
+
+
+def as_shifters(shift: Any) -> tuple[Shifter, ...]:
+    """Turn what a user gave as ``shift`` into a tuple of callables ``(y, *, grid, boundary)``."""
+    parts = tuple(shift) if isinstance(shift, tuple | list) else (shift,)
+    if not parts or not all(callable(s) for s in parts):
+        raise mismatch("shift", "a callable or a non-empty tuple of callables", repr(shift))
+    return tuple(s if takes_keywords(s, "grid", "boundary") else Plain(s) for s in parts)
+
+
+def apply_shifters(shifters: tuple[Shifter, ...], y: Array, grid: Any, boundary: Any) -> tuple[Array, ...]:
+    """Return y_1, ..., y_P; a shifter may return several signals at once."""
+    signals: list[Array] = []
+    for shifter in shifters:
+        out = shifter(y, grid=grid, boundary=boundary)
+        signals += list(out) if isinstance(out, tuple | list) else [out]
+    return tuple(signals)

@@ -1,0 +1,134 @@
+"""What a solve returns: the trajectory, its status, and the numbers that certify it."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from .record import record, static
+from .typing import Array, dtype_name
+
+
+class Status(enum.IntEnum):
+    """What became of a batch element."""
+
+    CONVERGED = 0
+    MAX_STEPS = 1
+    NONFINITE = 2
+    UNCERTIFIED = 3
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return _ADVICE[self]
+
+
+_ADVICE = {
+    Status.CONVERGED: "the discrete equation is solved",
+    Status.MAX_STEPS: (
+        "Newton's method was still moving after max_steps; try a better y_guess, a shorter window "
+        "(Newton(window=...)), more steps, or method='sequential'"
+    ),
+    Status.NONFINITE: (
+        "f, its Jacobian or the iterate overflowed or was NaN; try method='sequential', a shorter window, or "
+        "a finer grid, and check that the solution itself stays finite"
+    ),
+    Status.UNCERTIFIED: (
+        "the iteration came to rest but the certificate failed: the rule's solution depends on G, its solve "
+        "does not solve the linearised equation, or f does not act on each point by itself; "
+        "see deersolve.testing.check_inverse"
+    ),
+}
+
+
+@record
+class Stats:
+    """The numbers beside a solution; the arrays have one entry for each batch element.
+
+    Attributes
+    ----------
+    steps : array, shape (*B,)
+        Newton steps taken (0 for the sequential loop).
+    error : array, shape (*B,)
+        The forward error: the largest full Newton correction at the returned y, relative to the size of
+        the equation's terms at its grid point. NaN where the sequential loop found y.
+    residual : array, shape (*B,)
+        The backward error: the largest |M f - L y| relative to |L||y| + |M|(|f| + sum_p |G_p||y_p|).
+    history : array, shape (*B, max_steps + 1)
+        ``error`` at every iterate, NaN after the last.
+    discretisation_error : array, shape (*B,) or None
+        For a differential equation: the estimated error of y, per component the largest over t relative
+        to the largest |y|, the worst component.
+    is_asymptotic : array of bool, shape (*B,) or None
+        Whether two such estimates agree within a factor of 5.
+    rule, method, scan, derivative, choice : str
+        What ran, and why.
+    """
+
+    steps: Array
+    error: Array
+    residual: Array
+    history: Array
+    discretisation_error: Any = None
+    is_asymptotic: Any = None
+    rule: str = static("")
+    method: str = static("")
+    scan: str = static("")
+    derivative: str = static("")
+    choice: str = static("")
+
+
+@record
+class Solution:
+    """The trajectory of every batch element.
+
+    Attributes
+    ----------
+    y : array, shape (*B, *R, n)
+        The solution of the discrete equation; where an element failed, its last finite iterate.
+    status : array of int, shape (*B,)
+        A :class:`Status` for each batch element.
+    stats : Stats
+        The certificate and the course of the iteration.
+    y_corrected : array, shape (*B, *R, n) or None
+        For a differential equation: y after one deferred correction, of 4th order for the trapezoid.
+    t : array or None
+        The grid of a differential equation.
+    """
+
+    y: Array
+    status: Array
+    stats: Stats
+    y_corrected: Any = None
+    t: Any = None
+
+    @property
+    def converged(self) -> Array:
+        """Whether each batch element converged, an array of bool of shape (*B,)."""
+        return self.status == int(Status.CONVERGED)
+
+    def __repr__(self) -> str:
+        s = self.stats
+        try:
+            codes = self.status.reshape(-1).tolist()
+        except Exception:  # a tracer has no numbers
+            return f"Solution(y={tuple(self.y.shape)}, traced)"
+        counts = ", ".join(f"{codes.count(c)} {Status(c).name}" for c in sorted(set(codes)))
+        lines = [
+            f"Solution(y: {tuple(self.y.shape)} {dtype_name(self.y)}, {counts}",
+            f"  method {s.method}, rule {s.rule}, {_largest(s.steps):.0f} steps",
+            f"  forward error {_largest(s.error):.1e}, backward error {_largest(s.residual):.1e} (relative)",
+        ]
+        if s.discretisation_error is not None:
+            sure = "" if _every(s.is_asymptotic) else ", not asymptotic: refine the grid to trust it"
+            lines.append(f"  discretisation error {_largest(s.discretisation_error):.1e} (relative{sure})")
+        return "\n".join(lines) + ")"
+
+
+def _largest(a: Array) -> float:
+    values = [float(v) for v in a.reshape(-1).tolist()]
+    return max(values, default=float("nan"))
+
+
+def _every(a: Array) -> bool:
+    return all(a.reshape(-1).tolist())

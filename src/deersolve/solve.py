@@ -1,0 +1,318 @@
+"""solve(): check the inputs, pick rule and method, iterate, certify, attach the derivative."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+from .backends.generic import Backend
+from .certificate import rule_holds
+from .choose import choose, fallbacks
+from .errors import ConvergenceError, DiscretisationWarning, InputError, UnknownKeyError
+from .estimate import discretisation
+from .implicit import attach
+from .inputs import closed, prepare
+from .inverses import PaperForm, Rule, rule_of
+from .methods import Auto, Newton, Sequential, method_of
+from .probe import probe
+from .problems import Problem
+from .registry import close_matches
+from .scans import which_scan
+from .shifters import Identity, Lag, Shifter
+from .solution import Solution, Stats, Status
+from .structure import Dense
+from .system import Data, System
+from .typing import array_namespace, dtype_name
+
+ON_FAILURE = ("raise", "nan", "return")
+COARSE = 1e-2  # the relative discretisation error above which solve() warns
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything that was chosen; called with functions and arrays, it solves."""
+
+    backend: Backend
+    rule: Rule
+    shift: tuple[Shifter, ...]
+    method: Any
+    grid_ndim: int = 1
+
+    @property
+    def key(self) -> Any:
+        """What makes two plans the same program."""
+        return (self.rule.key, self.shift, self.method, self.grid_ndim)
+
+    @property
+    def cacheable(self) -> bool:
+        """Whether everything the plan calls is the library's own: a user's rule may hold changing arrays."""
+        return self.rule.is_builtin and all(isinstance(s, Identity | Lag) for s in self.shift)
+
+    def system(self, functions: Any, data: Data) -> System:
+        """Return the discrete equation."""
+        return System(self.backend, self.rule, self.shift, functions, data, self.grid_ndim)
+
+    def __call__(self, functions: Any, frozen: Any, data: Data) -> Solution:
+        """Solve, certify, estimate the discretisation error and attach the derivative."""
+        system = self.system(frozen, self.backend.without_gradient(data))
+        it = self.method.run(system)
+        status = it.status
+        if not self.rule.is_builtin:
+            xp = array_namespace(it.y)
+            holds = rule_holds(system, it.y)
+            status = xp.where(it.certified & ~holds, int(Status.UNCERTIFIED), status)
+        estimate = discretisation(system, it.y)
+        corrected, error, sure = estimate if estimate is not None else (None, None, None)
+        y = it.y
+        if self.backend.differentiates(functions, data):
+            y = attach(self.system(functions, data), system, y)
+        stats = Stats(it.steps, it.error, it.residual, it.history, error, sure)
+        return Solution(y, status, stats, corrected, getattr(data.grid, "t", None))
+
+
+def solve(  # noqa: PLR0913 - the public signature
+    problem: Problem,
+    y_guess: Any = None,
+    *,
+    inverse: Any = None,
+    method: Any = None,
+    on_failure: str | None = None,
+    check_inputs: bool = True,
+) -> Solution:
+    """Solve L[y] = f(y_1, ..., y_P, x, params) for the whole trajectory y.
+
+    Parameters
+    ----------
+    problem : Recurrence, InitialValueProblem or Problem
+        The equation.
+    y_guess : array, optional
+        Where to start, broadcast to (*B, *R, n); by default the initial value everywhere.
+    inverse : str, rule or callable, optional
+        Another rule than the problem's own: "backward_euler", "exponential", ...
+    method : Newton, Sequential, Auto or str, optional
+        How to solve it; ``Auto()`` by default, explained in ``sol.stats.choice``.
+    on_failure : {"raise", "nan", "return"}, optional
+        What to do if an element does not converge: raise :class:`ConvergenceError`, which carries the whole
+        Solution (default), fill its y with NaN (default under jit and vmap), or return its last iterate.
+    check_inputs : bool
+        Whether to probe f on one point before iterating.
+
+    Returns
+    -------
+    Solution
+        y, the status of each batch element, the certificate; for a differential equation also the
+        estimated discretisation error and a solution of higher order.
+
+    Raises
+    ------
+    InputError
+        If the input cannot be right (shapes, libraries, grids, names): before any work.
+    FunctionError
+        If f does not act on each point by itself, is random or writes to its argument.
+    ConvergenceError
+        If an element did not converge and ``on_failure`` is "raise".
+
+    Notes
+    -----
+    CONVERGED means: at the returned y, evaluated afresh, the componentwise residual is at roundoff of the
+    equation's own terms, or the full Newton correction is within tolerance. Depth O(log T) for each step on a
+    parallel machine, work O(T n^3 P), memory O(T n^2 P).
+
+    References
+    ----------
+    Lim, Zhu, Selfridge, Kasim, "Parallelizing non-linear sequential models over the sequence length",
+    arXiv 2309.12252.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> t = np.linspace(0.0, 20.0, 1001)
+    >>> def pendulum(y, t, params):
+    ...     return np.stack([y[..., 1], -np.sin(y[..., 0])], axis=-1)
+    >>> sol = ds.solve(ds.InitialValueProblem(pendulum, t, np.array([2.0, 0.0])))
+    >>> bool(sol.converged), sol.y.shape
+    (True, (1001, 2))
+    """
+    if on_failure not in (None, *ON_FAILURE):
+        raise UnknownKeyError(f"on_failure: unknown {on_failure!r}." + close_matches(str(on_failure), list(ON_FAILURE)))
+    asked = method_of(Auto() if method is None else method)
+    backend, data = prepare(problem, y_guess)
+    rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
+    _check_rule(rule, problem)
+    functions = closed(problem)
+    with backend.quiet():
+        grid_ndim = int(getattr(data.grid, "ndim", 1))
+        system = System(backend, rule, problem.shift, functions, data, grid_ndim)
+        if check_inputs:
+            probe(system)
+        chosen, why = choose(asked, system, problem.is_causal)
+        _check_structure(rule, chosen)
+        sol = _run(Plan(backend, rule, problem.shift, chosen, grid_ndim), functions, data)
+        if isinstance(asked, Auto) and problem.is_causal and backend.is_concrete(sol.status):
+            sol, chosen, why = _retried(sol, Plan(backend, rule, problem.shift, chosen, grid_ndim), functions, data, why)
+    return _finish(_described(sol, system, chosen, why), backend, on_failure)
+
+
+def _run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
+    """Run the plan, with each function told the shapes it will be called with."""
+    grid = data.grid
+    T = data.guess.shape[-2]
+    overlap = getattr(grid, "overlap", 0)
+    counts = plan.method.points(T - overlap, overlap) if hasattr(grid, "window") else [T]
+    calls = [_example(plan, functions, data, points) for points in counts]
+    result: Solution = plan.backend.call(plan, {name: (f, calls) for name, f in functions.items()}, data)
+    return result
+
+
+def _example(plan: Plan, functions: dict[str, Any], data: Data, points: int) -> tuple[Any, ...]:
+    """Return arguments for f on a stretch of that many points."""
+    system = plan.system(functions, data)
+    T = data.guess.shape[-2]
+    if points != T:
+        boundary = data.boundary
+        xp = array_namespace(data.guess)
+        y0 = xp.broadcast_to(boundary.y0, (*data.guess.shape[:-2], *boundary.y0.shape[-2:]))
+        system = system.window(0, points - data.grid.overlap, type(boundary)(y0))
+    return (*system.shifted(system.data.guess), system.data.x)
+
+
+def _retried(
+    sol: Solution, plan: Plan, functions: Any, data: Data, why: str
+) -> tuple[Solution, Newton | Sequential, str]:
+    """Solve again what failed, by ever shorter windows and at last the loop."""
+    xp, method = array_namespace(sol.y), plan.method
+    for method_next in fallbacks(plan.method, data):
+        failed = sol.status != int(Status.CONVERGED)
+        if not bool(xp.any(failed)):
+            break
+        method = method_next
+        again = _run(dataclasses.replace(plan, method=method), functions, data)
+        sol = _merged(plan, sol, again, failed & (again.status == int(Status.CONVERGED)))
+        why = f"{why}; what failed was solved by {_name(method)}"
+    return sol, method, why
+
+
+def _merged(plan: Plan, old: Solution, new: Solution, use: Any) -> Solution:
+    """Take of ``new`` the batch elements in ``use``."""
+    xp = array_namespace(old.y)
+
+    def pick(a: Any, b: Any) -> Any:
+        if a is None or b is None:
+            return a
+        return xp.where(use[(..., *(None for _ in range(b.ndim - use.ndim)))], b, a)
+
+    stats = {
+        k: pick(getattr(old.stats, k), getattr(new.stats, k))
+        for k in ("steps", "error", "residual", "discretisation_error", "is_asymptotic")
+    }
+    return dataclasses.replace(
+        old,
+        y=pick(old.y, new.y),
+        status=pick(old.status, new.status),
+        stats=dataclasses.replace(old.stats, **stats),
+        y_corrected=pick(old.y_corrected, new.y_corrected),
+    )
+
+
+def _name(method: Any) -> str:
+    if isinstance(method, Newton):
+        parts = [f"window={method.window}"] if method.window else []
+        parts += [] if method.structure is Dense else [f"structure={method.structure.name}"]
+        return f"newton({', '.join(parts)})" if parts else "newton"
+    return "sequential"
+
+
+def _described(sol: Solution, system: System, method: Any, why: str) -> Solution:
+    y = sol.y
+    batch = 1
+    for size in y.shape[: system.n_batch]:
+        batch *= size
+    lags = getattr(system.data.grid, "lags", (1,))
+    structure = getattr(getattr(method, "structure", Dense), "name", "dense")
+    kind = system.backend.device_kind(y)
+    dtype = dtype_name(y)
+    scan = which_scan(structure, y.shape[-1], lags, y.shape[-2], batch, system.backend.name, kind, dtype)[0]
+    uses_scan = isinstance(method, Newton) and not isinstance(system.rule, PaperForm)
+    derivative = "analytic" if "jac" in system.functions else system.backend.derivative
+    stats = dataclasses.replace(
+        sol.stats,
+        rule=system.rule.key,
+        method=_name(method),
+        scan=scan if uses_scan else "none",
+        derivative=derivative,
+        choice=why,
+    )
+    return dataclasses.replace(sol, stats=stats)
+
+
+def _finish(sol: Solution, backend: Backend, on_failure: str | None) -> Solution:
+    """Warn of a coarse grid; raise, fill with NaN or return what failed."""
+    concrete = backend.is_concrete((sol.status, sol.stats.discretisation_error))
+    mode = on_failure or ("raise" if concrete else "nan")
+    xp = array_namespace(sol.y)
+    converged = sol.converged
+    if concrete:
+        _warn_if_coarse(sol)
+        if bool(xp.all(converged)):
+            return sol
+        if mode == "raise":
+            raise ConvergenceError(_complaint(sol), sol)
+    elif mode == "raise":
+        raise InputError("on_failure: expected 'nan' or 'return' inside jit or vmap, where no status can be read; received 'raise'.")
+    if mode == "return":
+        return sol
+    flags = converged[(..., *(None for _ in range(sol.y.ndim - converged.ndim)))]
+    corrected = sol.y_corrected
+    return dataclasses.replace(
+        sol,
+        y=xp.where(flags, sol.y, xp.nan),
+        y_corrected=None if corrected is None else xp.where(flags, corrected, xp.nan),
+    )
+
+
+def _warn_if_coarse(sol: Solution) -> None:
+    error = sol.stats.discretisation_error
+    if error is None:
+        return
+    xp = array_namespace(error)
+    worst = float(xp.max(xp.where(sol.converged & xp.isfinite(error), error, 0.0)))
+    if worst > COARSE:
+        warnings.warn(
+            f"the discretisation error is estimated at {worst:.1e} of the largest |y|: the discrete equation is "
+            "solved, the differential equation is not. Refine the grid, or look at sol.y_corrected.",
+            DiscretisationWarning,
+            stacklevel=4,
+        )
+
+
+def _complaint(sol: Solution) -> str:
+    codes = sol.status.reshape(-1).tolist()
+    counts = [f"{codes.count(c)} {Status(c).name} ({Status(c).advice})" for c in sorted(set(codes)) if c]
+    return (
+        f"{sum(c != 0 for c in codes)} of {len(codes)} batch elements did not converge: {'; '.join(counts)}. "
+        f"Method {sol.stats.method}, rule {sol.stats.rule}. The partial result is in this error's .solution; "
+        "on_failure='return' or 'nan' returns it instead."
+    )
+
+
+def _check_rule(rule: Rule, problem: Problem) -> None:
+    expected = problem.family
+    if rule.is_builtin and expected and not rule.key.startswith(f"{expected}."):
+        raise InputError(
+            f"inverse: expected a rule for {type(problem).__name__} ({expected}.*); received {rule.key!r}."
+        )
+
+
+def _check_structure(rule: Rule, method: Any) -> None:
+    structure = getattr(method, "structure", Dense)
+    if structure is Dense or isinstance(rule, PaperForm):
+        return
+    if not rule.exact:
+        raise InputError(
+            f"structure: expected Dense for the rule {rule.key!r}, whose solution depends on G (exact=False); "
+            f"received {structure.name}. Choose an exact rule, such as ddt.trapezoid, for a simplified G."
+        )
+
+

@@ -1,0 +1,97 @@
+"""The discrete equation to solve: functions, shifters, rule and data in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from .backends.generic import Backend
+from .domain import Initial
+from .inverses import Rule
+from .record import record, tree_map
+from .shifters import Shifter, apply_shifters
+from .structure import Dense, Diagonal, Structure
+from .typing import Array, Tree, array_namespace
+
+
+@record
+class Data:
+    """The arrays of a problem, ready for use: x expanded to the rank of y, the guess of full shape."""
+
+    x: Tree
+    grid: Any
+    boundary: Any
+    guess: Array
+
+
+@record
+class Linearised:
+    """f and the Jacobians of f at every grid point of y."""
+
+    ys: tuple[Array, ...]
+    fy: Array
+    Js: tuple[Structure, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """residual(y) = M f(S[y], x) - L y."""
+
+    backend: Backend
+    rule: Rule
+    shift: tuple[Shifter, ...]
+    functions: dict[str, Callable[..., Any]]
+    data: Data
+    grid_ndim: int = 1
+
+    @property
+    def n_batch(self) -> int:
+        """The number of batch axes."""
+        return int(self.data.guess.ndim) - self.grid_ndim - 1
+
+    def shifted(self, y: Array) -> tuple[Array, ...]:
+        """Return y_1, ..., y_P."""
+        return apply_shifters(self.shift, y, self.data.grid, self.data.boundary)
+
+    def f(self, *ys: Array) -> Array:
+        """Return f at every grid point."""
+        return self.functions["f"](*ys, self.data.x)
+
+    def linearise(self, y: Array) -> Linearised:
+        """Return f and G_p = -d f / d y_p at every grid point, fused."""
+        ys = self.shifted(y)
+        if "jac" not in self.functions:
+            fy, Js = self.backend.jacobians(self.f, ys)
+            return Linearised(ys, fy, tuple(Dense(J) for J in Js))
+        made = self.functions["jac"](*ys, self.data.x)
+        made = tuple(made) if isinstance(made, tuple | list) else (made,)
+        return Linearised(ys, self.f(*ys), tuple(Diagonal(J) if J.ndim == y.ndim else Dense(J) for J in made))
+
+    def over_grid(self, reduce: Callable[..., Array], values: Array) -> Array:
+        """Reduce over everything but the batch axes."""
+        return reduce(values, axis=tuple(range(self.n_batch, values.ndim)))
+
+    def per_element(self, flags: Array) -> Array:
+        """Give flags of shape (*B,) the rank of y."""
+        return flags[(..., *(None for _ in range(self.grid_ndim + 1)))]
+
+    def window(self, start: Any, length: int, boundary: Initial) -> System:
+        """Return the same equation on ``length`` steps or intervals from ``start``, with that history."""
+        grid, cut = self.data.grid, self.backend.slice
+        points, n_points = length + grid.overlap, grid.n_points
+
+        def part(leaf: Array) -> Array:
+            spans = leaf.ndim > 1 and leaf.shape[-2] == n_points and n_points > 1
+            return cut(leaf, start, points, -2) if spans else leaf
+
+        xp, last = array_namespace(self.data.guess), boundary.y0[..., -1:, :]
+        guess = cut(self.data.guess, start, points, -2)
+        first = xp.broadcast_to(last, (*guess.shape[:-2], 1, guess.shape[-1]))
+        data = Data(
+            tree_map(part, self.data.x),
+            grid.window(cut, start, length),
+            boundary,
+            xp.concat([first] * points, axis=-2),
+        )
+        return dataclasses.replace(self, data=data)

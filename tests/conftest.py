@@ -1,0 +1,161 @@
+"""The array libraries that the tests run on, and the settings that all tests share.
+
+A test with the argument ``lib`` runs once for every entry of ``BACKENDS``; what is not installed,
+or has no device here, is skipped. ``@pytest.mark.skip_backend("torch", reason=...)`` leaves one
+out, ``xfail_backend`` expects it to fail; a name without a device means all of its devices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+BACKENDS = (
+    "numpy",
+    "strict",
+    "strict:device1",
+    "torch",
+    "torch:gpu",
+    "jax",
+    "jax:gpu",
+    "cupy",
+)
+MODULES = {"numpy": "numpy", "strict": "array_api_strict", "torch": "torch", "jax": "jax"}
+MODULES["cupy"] = "cupy"
+
+
+def is_installed(name: str) -> bool:
+    """Tell whether the library of a backend can be imported."""
+    return importlib.util.find_spec(MODULES[name.partition(":")[0]]) is not None
+
+
+if is_installed("jax"):
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+if is_installed("torch") and "PYTEST_XDIST_WORKER" in os.environ:
+    import torch
+
+    torch.set_num_threads(1)
+
+# The fixture `lib` may be shared by the examples of one test: it holds no state.
+_shared = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+settings.register_profile("deersolve", max_examples=25, derandomize="CI" in os.environ, **_shared)
+settings.register_profile("thorough", max_examples=1000, **_shared)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "deersolve"))
+
+
+@dataclass(frozen=True)
+class Library:
+    """An array library on one device."""
+
+    name: str
+    xp: Any
+    device: Any
+
+    @property
+    def is_jax(self) -> bool:
+        return self.name.startswith("jax")
+
+    @property
+    def is_torch(self) -> bool:
+        return self.name.startswith("torch")
+
+    @property
+    def is_strict(self) -> bool:
+        return self.name.startswith("strict")
+
+    @property
+    def is_numpy(self) -> bool:
+        return self.name == "numpy"
+
+    def asarray(self, value: Any, dtype: str | None = "float64") -> Any:
+        """Return an array on the device; ``dtype=None`` keeps the one that NumPy finds."""
+        value = np.asarray(value, dtype=dtype)
+        if self.is_torch:
+            # A copy: PyTorch warns of NumPy arrays that it must not write to.
+            return self.xp.asarray(value.copy(), device=self.device)
+        return self.xp.asarray(value, device=self.device)
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        """Return a NumPy copy of an array on any device."""
+        if self.is_strict:
+            return np.array(array.to_device(self.xp.Device("CPU_DEVICE")))
+        if self.is_torch:
+            return array.detach().cpu().resolve_conj().resolve_neg().numpy().copy()
+        if self.name == "cupy":
+            return np.array(array.get())
+        return np.array(array)
+
+
+def library(name: str) -> Library:
+    """Return the library of that name, or skip the test."""
+    if not is_installed(name):
+        pytest.skip(f"{MODULES[name.partition(':')[0]]} is not installed")
+    root, _, place = name.partition(":")
+    if root == "torch":
+        import torch
+        from array_api_compat import torch as xp
+
+        if place and not torch.cuda.is_available():
+            pytest.skip("PyTorch has no GPU here")
+        return Library(name, xp, torch.device("cuda" if place else "cpu"))
+    if root == "jax":
+        import jax.numpy as jnp
+
+        return Library(name, jnp, _jax_device("gpu" if place else "cpu"))
+    if root == "cupy":
+        import cupy
+        from array_api_compat import cupy as xp
+
+        if not cupy.cuda.is_available():
+            pytest.skip("CuPy has no GPU here")
+        return Library(name, xp, cupy.cuda.Device(0))
+    if root == "strict":
+        import array_api_strict
+
+        return Library(name, array_api_strict, array_api_strict.Device(place or "CPU_DEVICE"))
+    from array_api_compat import numpy as xp
+
+    return Library(name, xp, "cpu")
+
+
+def _jax_device(kind: str) -> Any:
+    try:
+        return jax.devices(kind)[0]
+    except RuntimeError:
+        pytest.skip(f"JAX has no {kind} here")
+
+
+def _params() -> list[Any]:
+    on_gpu = [name == "cupy" or name.endswith(":gpu") for name in BACKENDS]
+    marks = [[pytest.mark.gpu] if gpu else [] for gpu in on_gpu]
+    return [pytest.param(name, marks=m) for name, m in zip(BACKENDS, marks, strict=True)]
+
+
+@pytest.fixture(params=_params())
+def lib(request: pytest.FixtureRequest) -> Iterator[Library]:
+    """Every array library in turn; JAX with implicit rank promotion forbidden."""
+    name = request.param
+    names = {name, name.partition(":")[0]}
+    for mark in request.node.iter_markers("skip_backend"):
+        if mark.args[0] in names:
+            pytest.skip(mark.kwargs["reason"])
+    for mark in request.node.iter_markers("xfail_backend"):
+        if mark.args[0] in names:
+            request.applymarker(pytest.mark.xfail(reason=mark.kwargs["reason"]))
+    made = library(name)
+    with contextlib.ExitStack() as stack:
+        if made.is_jax:
+            stack.enter_context(jax.numpy_rank_promotion("raise"))
+            stack.enter_context(jax.default_device(made.device))
+        yield made
