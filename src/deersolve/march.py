@@ -55,7 +55,7 @@ def _joined(stack: Array, overlap: int) -> Array:
     xp = array_namespace(stack)
     inner = xp.moveaxis(stack[..., overlap:, :], 0, -3)
     flat = xp.reshape(inner, (*inner.shape[:-3], inner.shape[-3] * inner.shape[-2], inner.shape[-1]))
-    return xp.concat([stack[0, ..., :overlap, :], flat], axis=-2) if overlap else flat
+    return xp.concat([stack[0, ...][..., :overlap, :], flat], axis=-2) if overlap else flat
 
 
 def _summary(whole: Iterate, pieces: list[Array], parts: Iterate, tail: Iterate | None) -> Iterate:
@@ -63,7 +63,7 @@ def _summary(whole: Iterate, pieces: list[Array], parts: Iterate, tail: Iterate 
 
     def merged(name: str, reduce: Any) -> Array:
         stack = getattr(parts, name)
-        last = [] if tail is None else [getattr(tail, name)[None]]
+        last = [] if tail is None else [getattr(tail, name)[None, ...]]
         return reduce(xp.concat([stack, *last], axis=0), axis=0)
 
     return dataclasses.replace(

@@ -55,7 +55,7 @@ class Iterate:
     def status(self) -> Array:
         """Return the :class:`Status` of each batch element."""
         xp = array_namespace(self.y)
-        failed = xp.where(self.broken, int(Status.NONFINITE), int(Status.MAX_STEPS))
+        failed = xp.where(self.broken, self.steps * 0 + int(Status.NONFINITE), int(Status.MAX_STEPS))
         return xp.where(self.certified, int(Status.CONVERGED), failed)
 
 

@@ -6,7 +6,7 @@ import enum
 from typing import Any
 
 from .record import record, static
-from .typing import Array, dtype_name
+from .typing import Array, array_namespace, dtype_name
 
 
 class Status(enum.IntEnum):
@@ -110,7 +110,7 @@ class Solution:
     def __repr__(self) -> str:
         s = self.stats
         try:
-            codes = self.status.reshape(-1).tolist()
+            codes = [int(c) for c in numbers(self.status)]
         except Exception:  # a tracer has no numbers
             return f"Solution(y={tuple(self.y.shape)}, traced)"
         counts = ", ".join(f"{codes.count(c)} {Status(c).name}" for c in sorted(set(codes)))
@@ -125,10 +125,15 @@ class Solution:
         return "\n".join(lines) + ")"
 
 
+def numbers(a: Array) -> list[float]:
+    """Return the entries of an array as Python numbers."""
+    flat = array_namespace(a).reshape(a, (-1,))
+    return [float(flat[i]) for i in range(flat.shape[0])]
+
+
 def _largest(a: Array) -> float:
-    values = [float(v) for v in a.reshape(-1).tolist()]
-    return max(values, default=float("nan"))
+    return max(numbers(a), default=float("nan"))
 
 
 def _every(a: Array) -> bool:
-    return all(a.reshape(-1).tolist())
+    return all(numbers(a))

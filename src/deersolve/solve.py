@@ -20,7 +20,7 @@ from .problems import Problem
 from .registry import close_matches
 from .scans import which_scan
 from .shifters import Identity, Lag, Shifter
-from .solution import Solution, Stats, Status
+from .solution import Solution, Stats, Status, numbers
 from .structure import Dense
 from .system import Data, System
 from .typing import array_namespace, dtype_name
@@ -288,7 +288,7 @@ def _warn_if_coarse(sol: Solution) -> None:
 
 
 def _complaint(sol: Solution) -> str:
-    codes = sol.status.reshape(-1).tolist()
+    codes = [int(c) for c in numbers(sol.status)]
     counts = [f"{codes.count(c)} {Status(c).name} ({Status(c).advice})" for c in sorted(set(codes)) if c]
     return (
         f"{sum(c != 0 for c in codes)} of {len(codes)} batch elements did not converge: {'; '.join(counts)}. "
