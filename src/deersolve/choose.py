@@ -25,12 +25,16 @@ def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequen
     is_ode = bool(system.data.grid.overlap)
     if backend.name == "jax" and on_cpu:
         if is_ode:
-            return Newton(window=MARCH, **tolerances), "a compiled loop over short windows is fast and robust on a CPU"
+            return Newton(
+                window=MARCH, **tolerances
+            ), "a compiled loop over short windows is fast and robust on a CPU"
         return Sequential(**tolerances), "on a CPU a compiled loop over the steps beats any parallel scan"
     if not on_cpu:
         return Newton(**tolerances), "an accelerator works on all grid points at once"
     if not is_ode and n * math.sqrt(batch) > (8 if backend.name == "numpy" else 16):
-        return Sequential(**tolerances), f"with n = {n} and {batch} elements the Jacobians cost more than the loop"
+        return Sequential(
+            **tolerances
+        ), f"with n = {n} and {batch} elements the Jacobians cost more than the loop"
     if backend.name == "torch":
         return Newton(**tolerances), "eager PyTorch pays for every call, so all points go into one"
     window = max(256, CACHE // (8 * batch * (n * n + 10 * n)))

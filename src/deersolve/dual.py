@@ -532,8 +532,7 @@ def _concat(xp: Any, arrays: Any, axis: int | None = 0) -> DualArray:
         tangents.append(xp.zeros(tuple(shape), dtype=like.dtype, device=like.device))
     # One size for every other axis: lazy only where all tangents are.
     common = [
-        next((n for n in sizes if n != 1), 1)
-        for sizes in zip(*(t.shape for t in tangents), strict=True)
+        next((n for n in sizes if n != 1), 1) for sizes in zip(*(t.shape for t in tangents), strict=True)
     ]
     wide = []
     for t in tangents:
@@ -614,9 +613,7 @@ def _std(xp: Any, x: DualArray, *args: Any, **kwargs: Any) -> DualArray:
     return _unary("sqrt", xp.sqrt, _var(xp, x, *args, **kwargs))
 
 
-def _norm(
-    xp: Any, x: DualArray, ord: Any = None, axis: Any = None, keepdims: bool = False
-) -> DualArray:
+def _norm(xp: Any, x: DualArray, ord: Any = None, axis: Any = None, keepdims: bool = False) -> DualArray:
     """Return the Euclidean norm over the axes, with the derivative 0 at 0."""
     spectral = ord == 2 and len(_axes(axis, x.ndim)) > 1
     if ord not in (None, 2, "fro") or spectral:
@@ -688,9 +685,7 @@ def _cross(xp: Any, a: Any, b: Any, axis: int = -1) -> Any:
     a, b = _broadcast_arrays(xp, a, b)
     if a.shape[axis] != 3:
         raise TypeError("the cross product has a derivative rule for 3 components only")
-    a1, a2, b1, b2 = (
-        _call("roll", xp.roll, (x, shift), {"axis": axis}) for x in (a, b) for shift in (-1, 1)
-    )
+    a1, a2, b1, b2 = (_call("roll", xp.roll, (x, shift), {"axis": axis}) for x in (a, b) for shift in (-1, 1))
     return a1 * b2 - a2 * b1
 
 
@@ -709,9 +704,7 @@ def _einsum(xp: Any, subscripts: Any, *operands: Any, **kwargs: Any) -> Any:
         if not isinstance(x, DualArray):
             continue
         head, _, tail = term.partition("...")
-        named = [(c, k) for k, c in enumerate(head)] + [
-            (c, k - len(tail)) for k, c in enumerate(tail)
-        ]
+        named = [(c, k) for k, c in enumerate(head)] + [(c, k - len(tail)) for k, c in enumerate(tail)]
         # Axes may stay lazy if they are neither summed nor repeated in their term.
         bound = [k for c, k in named if c not in out or term.count(c) > 1]
         wide = _widen(x, [_negative(k, x.ndim) for k in bound])
@@ -843,9 +836,7 @@ def _call(name: str, f: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         return f(*args, **kwargs)
     kwargs = dict(kwargs)
     if kwargs.pop("out", None) is not None:
-        raise TypeError(
-            f"{name}: a value being differentiated cannot go into `out` (or by `a += y`)"
-        )
+        raise TypeError(f"{name}: a value being differentiated cannot go into `out` (or by `a += y`)")
     xp, name = _namespace(duals[0]), _ALIASES.get(name, name)
     f = getattr(xp, name, f)
     if name in _VIEWS:

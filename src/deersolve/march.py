@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from .domain import Initial
-from .newton import Iterate, Options, newton, start_at, tiny
+from .newton import BACKWARD, Iterate, Options, newton, start_at, tiny
 from .structure import Dense
 from .system import System
 from .typing import Array, array_namespace
@@ -75,15 +75,22 @@ def _summary(whole: Iterate, pieces: list[Array], parts: Iterate, tail: Iterate 
         steps=merged("steps", xp.max),
         error=merged("error", xp.max),
         residual=merged("residual", xp.max),
-        history=merged("history", xp.max),
+        history=merged("history", _largest_known),
     )
+
+
+def _largest_known(values: Array, axis: int) -> Array:
+    """Return the largest entry that is not NaN, or NaN where there is none."""
+    xp = array_namespace(values)
+    best = xp.max(xp.where(xp.isnan(values), -xp.inf, values), axis=axis)
+    return xp.where(xp.isinf(best) & (best < 0), xp.nan, best)
 
 
 def _judged(system: System, options: Options, it: Iterate) -> Iterate:
     """Judge the joined trajectory as a whole, unless every point satisfies its equation to roundoff."""
     xp = array_namespace(it.y)
     eps = float(xp.finfo(it.y.dtype).eps)
-    doubtful = it.certified & ~(it.residual <= 4 * eps)
+    doubtful = it.certified & ~(it.residual <= BACKWARD * eps)
     start = dataclasses.replace(it, active=doubtful, certified=it.certified & ~doubtful)
     judged = newton(system, start, dataclasses.replace(options, max_steps=2))
     return dataclasses.replace(judged, steps=it.steps + judged.steps * 0, history=it.history)
@@ -125,5 +132,3 @@ def _checked_loop(system: System, options: Options, y: Array) -> Iterate:
     return dataclasses.replace(
         fresh, active=fresh.active & False, certified=agrees & finite, broken=~finite, residual=residual
     )
-
-

@@ -53,10 +53,17 @@ class Newton:
 
     def __post_init__(self) -> None:
         _check_tolerances(self.rtol, self.atol)
-        structure = STRUCTURES.get(self.structure, self.structure) if isinstance(self.structure, str) else self.structure
+        structure = (
+            STRUCTURES.get(self.structure, self.structure)
+            if isinstance(self.structure, str)
+            else self.structure
+        )
         if structure not in STRUCTURES.values() and not isinstance(structure, BlockSize):
-            hint = " Use BlockDiagonal.of_size(b)." if structure is BlockDiagonal else close_matches(
-                str(self.structure), list(STRUCTURES))
+            hint = (
+                " Use BlockDiagonal.of_size(b)."
+                if structure is BlockDiagonal
+                else close_matches(str(self.structure), list(STRUCTURES))
+            )
             raise UnknownKeyError(f"Newton: unknown structure {self.structure!r}.{hint}")
         object.__setattr__(self, "structure", structure)
         if not isinstance(self.max_steps, int) or self.max_steps < 1:
@@ -82,7 +89,12 @@ class Newton:
         dense = dataclasses.replace(self.options, structure=Dense, relaxation=1.0)
         again = start_at(system, it.y, dense, active=~it.broken & ~it.certified)
         start = dataclasses.replace(
-            again, steps=it.steps, certified=it.certified, broken=it.broken, error=it.error, residual=it.residual
+            again,
+            steps=it.steps,
+            certified=it.certified,
+            broken=it.broken,
+            error=it.error,
+            residual=it.residual,
         )
         return dataclasses.replace(newton(system, start, dense), history=it.history)
 
@@ -141,7 +153,9 @@ def method_of(method: Any) -> Newton | Sequential | Auto:
     names = {"newton": Newton, "sequential": Sequential, "auto": Auto}
     if isinstance(method, str):
         if method.lower() not in names:
-            raise UnknownKeyError(f"no method is named {method!r}." + close_matches(method.lower(), list(names)))
+            raise UnknownKeyError(
+                f"no method is named {method!r}." + close_matches(method.lower(), list(names))
+            )
         return names[method.lower()]()  # type: ignore[no-any-return]
     if isinstance(method, type) and method in names.values():
         return method()  # type: ignore[no-any-return]

@@ -12,7 +12,8 @@ from .structure import Dense
 from .system import Linearised, System
 from .typing import Array, array_namespace
 
-ROUNDOFF = 4  # in units of eps: what a step or a residual at roundoff is allowed to be
+ROUNDOFF = 2  # in units of eps: a correction or a residual this small cannot be improved
+BACKWARD = 16  # in units of eps: the residual that certifies, summed over the operations inside f
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +93,10 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     residual = backward_error(system, it.y, at, r)
     finite = system.over_grid(xp.all, xp.isfinite(it.y + delta))
 
-    at_roundoff = (residual <= ROUNDOFF * eps) & finite
+    at_roundoff = (residual <= BACKWARD * eps) & finite
     at_rest = is_within(stop) | (is_within(tol) & (error > it.error / 2) & (it.step > 0))
     is_small = is_within(tol) & finite if options.is_plain else at_roundoff
-    done = at_roundoff | (at_rest & finite)
+    done = ((residual <= ROUNDOFF * eps) | at_rest) & finite
     last = it.step >= options.max_steps
     moves = it.active & ~done & finite & ~last
     y = xp.where(system.per_element(moves), it.y + options.relaxation * delta, it.y)
@@ -103,7 +104,8 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     def keep(new: Array, old: Array) -> Array:
         return xp.where(it.active, new, old)
 
-    column = xp.arange(it.history.shape[-1], device=system.backend.placement(it.y)) == it.step
+    places = xp.arange(it.history.shape[-1], device=system.backend.placement(it.y))
+    column = xp.reshape(places == it.step, (*(1 for _ in range(system.n_batch)), places.shape[0]))
     return Iterate(
         y=y,
         active=moves,
@@ -155,6 +157,7 @@ def backward_error(system: System, y: Array, at: Linearised, r: Array) -> Array:
     if size is None:
         return system.over_grid(xp.max, xp.abs(r)) * xp.nan
     ratio = xp.where(r == 0, 0.0, xp.abs(r) / xp.where(size > 0, size, tiny(y)))
+    ratio = xp.where(xp.isfinite(size), ratio, xp.inf)  # terms that overflow certify nothing
     return system.over_grid(xp.max, ratio)
 
 
@@ -167,7 +170,7 @@ def sizes(system: System, y: Array, at: Linearised, delta: Array, atol: float) -
     ratio = xp.where(change == 0, 0.0, change / xp.where(local > 0, local, tiny(y)))
 
     def is_within(rtol: float) -> Array:
-        return system.over_grid(xp.all, change <= rtol * local + atol)
+        return system.over_grid(xp.all, (change <= rtol * local + atol) & xp.isfinite(local))
 
     return system.over_grid(xp.max, ratio), is_within
 

@@ -10,6 +10,13 @@ from .system import System
 from .typing import Array, array_namespace
 
 LENGTH = 48
+COUPLED = (
+    "f of one batch element at one grid point differs from that entry of f of all of them: expected an "
+    "f that acts on each point by itself, over (*B, T, n). If f is written for a single point (n,), "
+    "wrap it: ds.pointwise(f); for rows (N, n), as torch.nn cells are: ds.rowwise(f); for SciPy's "
+    "fun(t, y): ds.from_scipy(fun). Batch norm, means over time and inputs that f closes over couple "
+    "points: pass inputs through x."
+)
 AGREEMENT = 1e3  # in units of eps: a matrix product of one row may round differently from that of many
 
 
@@ -24,7 +31,9 @@ def probe(system: System) -> None:
         return
     xp = array_namespace(ys[0])
     if not all(bool(xp.all((a == b) | (a != a))) for a, b in zip(ys, before, strict=True)):
-        raise FunctionError("f wrote to its argument: expected a pure function. Copy first: y = y.copy() or y + 0.")
+        raise FunctionError(
+            "f wrote to its argument: expected a pure function. Copy first: y = y.copy() or y + 0."
+        )
     if not _equal(whole, f(*ys, x), 0.0):
         raise FunctionError(
             "f returned two different values for the same arguments: expected a pure function. "
@@ -32,16 +41,13 @@ def probe(system: System) -> None:
         )
     element = tuple(size - 1 for size in whole.shape[: system.n_batch])
     for point in {0, whole.shape[-2] // 2, whole.shape[-2] - 1}:
-        one = f(*(_cut(y, element, point) for y in ys), tree_map(lambda a: _cut(a, element, point), x))
         expected = _cut(whole, element, point)
+        try:
+            one = f(*(_cut(y, element, point) for y in ys), _cut_tree(x, element, point))
+        except Exception as error:
+            raise FunctionError(COUPLED) from error
         if tuple(one.shape) != tuple(expected.shape) or not _equal(one, expected, AGREEMENT):
-            raise FunctionError(
-                "f of one batch element at one grid point differs from that entry of f of all of them: expected an f "
-                "that acts on each point by itself, over (*B, T, n). If f is written for a single point (n,), wrap it: "
-                "ds.pointwise(f); for rows (N, n), as torch.nn cells are: ds.rowwise(f); for SciPy's fun(t, y): "
-                "ds.from_scipy(fun). Batch norm, means over time and inputs that f closes over couple points: pass "
-                "inputs through x."
-            )
+            raise FunctionError(COUPLED)
 
 
 def _stretch(system: System) -> tuple[tuple[Array, ...], Any]:
@@ -52,9 +58,11 @@ def _stretch(system: System) -> tuple[tuple[Array, ...], Any]:
     where = system.backend.placement(data.guess)
     rows = xp.astype(xp.arange(n, device=where), data.guess.dtype)
     columns = xp.astype(xp.arange(size, device=where), data.guess.dtype)
-    wave = xp.sin(1.0 + 1.7 * rows[:, None] + 0.9 * columns)
+    wave = xp.sin(1.0 + 1.7 * rows[:, None] + 0.9 * columns[None, :])
     peak = xp.max(xp.abs(data.guess)) if 0 not in data.guess.shape else 1.0
-    y = data.guess + 1e-2 * (peak + 1e-1) * xp.reshape(wave, (*(1 for _ in range(data.guess.ndim - 2)), n, size))
+    y = data.guess + 1e-2 * (peak + 1e-1) * xp.reshape(
+        wave, (*(1 for _ in range(data.guess.ndim - 2)), n, size)
+    )
     length = min(n, LENGTH)
 
     def head(a: Array) -> Array:
@@ -82,13 +90,19 @@ def _check_shape(whole: Any, y: Array, system: System) -> None:
             "(np.float64, np.array) in f beside a float32 state, or for autocast."
         )
     if system.backend is not _backend(whole):
-        raise FunctionError(f"f: expected an array of {system.backend.name}; received one of {_backend(whole).name}.")
+        raise FunctionError(
+            f"f: expected an array of {system.backend.name}; received one of {_backend(whole).name}."
+        )
 
 
 def _backend(array: Array) -> Any:
     from .backends import backend_of
 
     return backend_of(array)
+
+
+def _cut_tree(x: Any, element: tuple[int, ...], point: int) -> Any:
+    return tree_map(lambda a: _cut(a, element, point), x)
 
 
 def _cut(a: Array, element: tuple[int, ...], point: int) -> Array:

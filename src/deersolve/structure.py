@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 from typing import Any, ClassVar, cast
 
+from .backends import backend_of
 from .errors import InputError
 from .record import record, static
 from .typing import Array, array_namespace
@@ -32,7 +33,7 @@ class Structure(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def mT(self) -> Structure:  # noqa: N802 - the Array API's name
+    def mT(self) -> Structure:
         """The transposed matrices."""
 
     @abc.abstractmethod
@@ -85,7 +86,7 @@ class Dense(Structure):
         return int(self.values.shape[-1])
 
     @property
-    def mT(self) -> Structure:  # noqa: N802
+    def mT(self) -> Structure:
         return Dense(array_namespace(self.values).matrix_transpose(self.values))
 
     def to_dense(self) -> Array:
@@ -112,13 +113,11 @@ class Diagonal(Structure):
         return int(self.values.shape[-1])
 
     @property
-    def mT(self) -> Structure:  # noqa: N802
+    def mT(self) -> Structure:
         return self
 
     def to_dense(self) -> Array:
-        xp = array_namespace(self.values)
-        kw = {"dtype": self.values.dtype, "device": _device(self.values)}
-        return self.values[..., None] * xp.eye(self.n, **kw)
+        return self.values[..., None] * identity(self.values, self.n, self.values.ndim + 1)
 
     def diagonal(self) -> Array:
         return self.values
@@ -148,14 +147,14 @@ class BlockDiagonal(Structure):
         return int(self.values.shape[-1] * self.values.shape[-3])
 
     @property
-    def mT(self) -> Structure:  # noqa: N802
+    def mT(self) -> Structure:
         return BlockDiagonal(array_namespace(self.values).matrix_transpose(self.values))
 
     def to_dense(self) -> Array:
         xp = array_namespace(self.values)
         m, b = self.values.shape[-3], self.values.shape[-1]
-        eye = xp.eye(m, dtype=self.values.dtype, device=_device(self.values))
-        full = self.values[..., :, :, None, :] * eye[:, None, :, None]
+        eye = identity(self.values, m, self.values.ndim - 1)[..., :, None, :, None]
+        full = self.values[..., :, :, None, :] * eye
         return xp.reshape(full, (*self.values.shape[:-3], m * b, m * b))
 
     def apply(self, v: Array) -> Array:
@@ -204,7 +203,7 @@ class Zero(Structure):
         return int(self.values.shape[-1])
 
     @property
-    def mT(self) -> Structure:  # noqa: N802
+    def mT(self) -> Structure:
         return self
 
     def to_dense(self) -> Array:
@@ -217,7 +216,8 @@ class Zero(Structure):
         return cast("Array", array_namespace(v).zeros_like(v))
 
 
-def _device(a: Array) -> Any:
-    from .backends import backend_of
-
-    return backend_of(a).placement(a)
+def identity(like: Array, n: int, ndim: int) -> Array:
+    """Return the n x n identity with ``ndim`` axes, in the library, dtype and device of ``like``."""
+    xp = array_namespace(like)
+    eye = xp.eye(n, dtype=like.dtype, device=backend_of(like).placement(like))
+    return xp.reshape(eye, (*(1 for _ in range(ndim - 2)), n, n))

@@ -10,7 +10,6 @@ from ..record import tree_map
 from ..typing import Array, Tree, array_namespace
 from . import registry
 
-
 Functions = dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]]
 """A user's functions by name, each with the arguments it will be called with."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, concrete_or_error, jaxpr_as_fun
 
 from ..record import each_record, field_names
 from ..typing import Array, Tree
@@ -78,7 +78,7 @@ class Jax(Backend):
 
     def is_concrete(self, tree: Tree) -> bool:
         """Return whether no leaf is a tracer that hides its numbers."""
-        return all(not isinstance(a, jax.core.Tracer) or jax.core.is_concrete(a) for a in jax.tree.leaves(tree))
+        return all(_is_concrete(a) for a in jax.tree.leaves(tree))
 
     def convert(self, value: Any, like: Array, dtype: Any) -> Array:
         """Return a JAX array."""
@@ -116,7 +116,9 @@ class Jax(Backend):
         the compiled solve. The cache is keyed by those jaxprs, by what their nested calls hold, and by
         the solver: weights that changed never return an old answer, and equal functions compile once.
         """
-        traced = {name: [jax.make_jaxpr(f)(*args) for args in calls] for name, (f, calls) in functions.items()}
+        traced = {
+            name: [jax.make_jaxpr(f)(*args) for args in calls] for name, (f, calls) in functions.items()
+        }
         constants = {name: [t.consts for t in group] for name, group in traced.items()}
 
         def run(constants: Tree, arrays: Tree) -> Any:
@@ -136,6 +138,17 @@ class Jax(Backend):
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
         return self._compiled[key][0](constants, arrays)
+
+
+def _is_concrete(a: Any) -> bool:
+    """Return whether Python may look at the numbers: also those of a tracer of eager grad or jvp."""
+    if not isinstance(a, jax.core.Tracer):
+        return True
+    try:
+        concrete_or_error(None, a)
+    except jax.errors.ConcretizationTypeError:
+        return False
+    return True
 
 
 def _running(sizes: list[int]) -> list[int]:

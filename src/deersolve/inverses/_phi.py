@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..backends import backend_of
-from ..structure import Dense, Diagonal, Structure, Zero
+from ..structure import Dense, Diagonal, Structure, Zero, identity
 from ..typing import Array, array_namespace
 
 DEGREE = 14  # Taylor degree of phi_1 for a norm up to 1/2: the remainder is below 2^-54
@@ -30,7 +30,7 @@ def exp_and_phi(A: Structure) -> tuple[Structure, Structure]:
     norm = xp.max(xp.sum(xp.abs(dense), axis=-1), axis=-1)
     norm = xp.where(xp.isfinite(norm), norm, 0.0)
     squarings = xp.clip(xp.ceil(xp.log2(norm / RADIUS + 1e-30)), min=0.0, max=float(MAX_SQUARINGS))
-    eye = xp.eye(A.n, dtype=dense.dtype, device=backend_of(dense).placement(dense))
+    eye = identity(dense, A.n, dense.ndim)
     small = dense * (2.0**-squarings)[..., None, None]
     phi = _horner(small, eye)
     e = eye + xp.matmul(small, phi)

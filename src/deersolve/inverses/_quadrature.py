@@ -48,4 +48,3 @@ def _basis(nodes: list[Array], j: int, at: Array) -> Array:
         if k != j:
             value = value * ((at - node) / (nodes[j] - node))
     return value
-

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from ..backends import backend_of
 from ..domain import Initial, TimeGrid
 from ..scans import affine_scan, affine_scan_transposed
-from ..structure import Dense, Diagonal, Structure, Zero
+from ..structure import Dense, Diagonal, Structure, Zero, identity
 from ..typing import Array, array_namespace
 from ._quadrature import quartic_defect
 from .base import Rule
@@ -78,9 +78,7 @@ def _one_plus(D: Array, G: Structure) -> Structure:
     if isinstance(G, Diagonal | Zero):
         return Diagonal(1 + D * G.diagonal())
     dense = G.to_dense()
-    xp = array_namespace(dense)
-    eye = xp.eye(G.n, dtype=dense.dtype, device=backend_of(dense).placement(dense))
-    return Dense(eye + D[..., None] * dense)
+    return Dense(identity(dense, G.n, dense.ndim) + D[..., None] * dense)
 
 
 def _small_solve(M: Structure, v: Array) -> Array:

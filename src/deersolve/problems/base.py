@@ -84,5 +84,3 @@ class Problem:
     def __repr__(self) -> str:
         name = getattr(self.f, "__name__", type(self.f).__name__)
         return f"{type(self).__name__}(f={name}, inverse={self.inverse!r})"
-
-

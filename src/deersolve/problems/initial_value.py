@@ -49,7 +49,7 @@ class InitialValueProblem(Problem):
     family: ClassVar[str] = "ddt"
     is_causal: ClassVar[bool] = True
 
-    def __init__(  # noqa: PLR0913 - the public signature
+    def __init__(
         self,
         f: Callable[..., Array],
         t: Array,

@@ -176,9 +176,7 @@ def which_scan(  # noqa: PLR0913 - the facts of a case, each a plain value
     size = int(block[0]) if block else n
     is_dense = structure != "diagonal" and size > 1
     B, n = B * n // size, size
-    return choose(
-        Case(is_dense, n, used, T, B, backend, device.partition(":")[0], _dtype_name(dtype))
-    )
+    return choose(Case(is_dense, n, used, T, B, backend, device.partition(":")[0], _dtype_name(dtype)))
 
 
 def _dtype_name(dtype: object) -> str:

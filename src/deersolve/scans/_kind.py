@@ -8,9 +8,7 @@ from ..structure import BlockDiagonal, Dense, Diagonal, Structure
 from ..typing import Array, array_namespace
 
 
-def one_kind(
-    As: list[Structure], b: Array
-) -> tuple[list[Array], Array, int, Callable[[Array], Array]]:
+def one_kind(As: list[Structure], b: Array) -> tuple[list[Array], Array, int, Callable[[Array], Array]]:
     """Convert to the densest kind present.
 
     Parameters

@@ -41,9 +41,7 @@ def to_lag_one(
     if state_size(is_dense, b.shape[-1], lags) > LARGEST:
         text = f"n * max(lags) <= {LARGEST} for several lags"
         received = f"n = {b.shape[-1]}, lags {lags}"
-        raise mismatch(
-            "this way of scanning", text, received, "Choose the way 'sequential', or none."
-        )
+        raise mismatch("this way of scanning", text, received, "Choose the way 'sequential', or none.")
     if is_dense:
         return _companion(As, lags, b, K)
     xp = array_namespace(b)

@@ -47,9 +47,7 @@ class NormalForm:
 def normal_form(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array) -> NormalForm:
     """Drop what is not used, agree on one kind, trim and merge lags, align dtypes and batches."""
     _check(As, lags, b)
-    used = [
-        (A, k) for A, k in zip(As, lags, strict=True) if not isinstance(A, Zero) and k < b.shape[-2]
-    ]
+    used = [(A, k) for A, k in zip(As, lags, strict=True) if not isinstance(A, Zero) and k < b.shape[-2]]
     if not used or 0 in b.shape:
         return NormalForm((), (), b, lambda y: y)
     arrays, b, n_core, restore = one_kind([A for A, _ in used], b)
@@ -81,9 +79,7 @@ def _align(arrays: list[Array], b: Array, n_core: int) -> tuple[tuple[Array, ...
 
 def _broadcast(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[int, ...]:
     rank = max(len(one), len(two))
-    pairs = zip(
-        (1,) * (rank - len(one)) + tuple(one), (1,) * (rank - len(two)) + tuple(two), strict=True
-    )
+    pairs = zip((1,) * (rank - len(one)) + tuple(one), (1,) * (rank - len(two)) + tuple(two), strict=True)
     sizes = []
     for i, j in pairs:
         if i != j and 1 not in (i, j):

@@ -84,8 +84,16 @@ class _Band:
             for c in range(n):
                 # not np.negative: NumPy 2.4.6 gets it wrong for some strides of input and output
                 np.multiply(A[..., c], -1, out=used[..., c, n * k - c : n * k - c + n])
-        rhs = np.concatenate([past, b], axis=-2).reshape(-1, 1)
-        x, _ = self.solve(
-            self.entries.reshape(rhs.size, -1).T, rhs, uplo="L", diag="U", overwrite_b=True
-        )
-        return x.reshape(self.shape)[..., self.K :, :]
+        rhs = np.concatenate([past, b], axis=-2)
+        y = self._solved(rhs.reshape(1, -1))
+        if not np.isfinite(y).all():  # 0 * NaN would carry on into the next batch element
+            y = self._solved(rhs.reshape(-1, points * n))
+        return y.reshape(self.shape)[..., self.K :, :]
+
+    def _solved(self, rows: Array) -> Array:
+        """Solve for right-hand sides that lie end to end, cut into ``len(rows)`` systems."""
+        import numpy as np
+
+        bands = self.entries.reshape(*rows.shape, -1)
+        options = {"uplo": "L", "diag": "U"}
+        return np.stack([self.solve(a.T, r[:, None], **options)[0] for a, r in zip(bands, rows, strict=True)])

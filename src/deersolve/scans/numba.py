@@ -23,9 +23,7 @@ def numba(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
     second.
     """
     if not is_installed("numba"):
-        raise mismatch(
-            "the way 'numba'", "Numba to be installed", "no Numba", "Run pip install numba."
-        )
+        raise mismatch("the way 'numba'", "Numba to be installed", "no Numba", "Run pip install numba.")
     import numpy as np
 
     from ._kernels import Kind, kernel

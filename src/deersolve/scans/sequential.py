@@ -32,9 +32,7 @@ def sequential(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
         for A, k in zip(As, lags, strict=True):
             low = max(start, k)
             if low < stop:
-                rows = (
-                    A[..., low - k : stop - k, :, :] if is_dense else A[..., low - k : stop - k, :]
-                )
+                rows = A[..., low - k : stop - k, :, :] if is_dense else A[..., low - k : stop - k, :]
                 past = _past(blocks, low - k, stop - k, size)
                 term = xp.matmul(rows, past[..., None])[..., 0] if is_dense else rows * past
                 head, tail = block[..., : low - start, :], block[..., low - start :, :]

@@ -71,7 +71,7 @@ class Plan:
         return Solution(y, status, stats, corrected, getattr(data.grid, "t", None))
 
 
-def solve(  # noqa: PLR0913 - the public signature
+def solve(
     problem: Problem,
     y_guess: Any = None,
     *,
@@ -136,7 +136,9 @@ def solve(  # noqa: PLR0913 - the public signature
     (True, (1001, 2))
     """
     if on_failure not in (None, *ON_FAILURE):
-        raise UnknownKeyError(f"on_failure: unknown {on_failure!r}." + close_matches(str(on_failure), list(ON_FAILURE)))
+        raise UnknownKeyError(
+            f"on_failure: unknown {on_failure!r}." + close_matches(str(on_failure), list(ON_FAILURE))
+        )
     asked = method_of(Auto() if method is None else method)
     backend, data = prepare(problem, y_guess)
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
@@ -151,7 +153,9 @@ def solve(  # noqa: PLR0913 - the public signature
         _check_structure(rule, chosen)
         sol = _run(Plan(backend, rule, problem.shift, chosen, grid_ndim), functions, data)
         if isinstance(asked, Auto) and problem.is_causal and backend.is_concrete(sol.status):
-            sol, chosen, why = _retried(sol, Plan(backend, rule, problem.shift, chosen, grid_ndim), functions, data, why)
+            sol, chosen, why = _retried(
+                sol, Plan(backend, rule, problem.shift, chosen, grid_ndim), functions, data, why
+            )
     return _finish(_described(sol, system, chosen, why), backend, on_failure)
 
 
@@ -260,7 +264,9 @@ def _finish(sol: Solution, backend: Backend, on_failure: str | None) -> Solution
         if mode == "raise":
             raise ConvergenceError(_complaint(sol), sol)
     elif mode == "raise":
-        raise InputError("on_failure: expected 'nan' or 'return' inside jit or vmap, where no status can be read; received 'raise'.")
+        raise InputError(
+            "on_failure: expected 'nan' or 'return' inside jit or vmap, where no status can be read; received 'raise'."
+        )
     if mode == "return":
         return sol
     flags = converged[(..., *(None for _ in range(sol.y.ndim - converged.ndim)))]
@@ -314,5 +320,3 @@ def _check_structure(rule: Rule, method: Any) -> None:
             f"structure: expected Dense for the rule {rule.key!r}, whose solution depends on G (exact=False); "
             f"received {structure.name}. Choose an exact rule, such as ddt.trapezoid, for a simplified G."
         )
-
-

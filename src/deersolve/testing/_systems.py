@@ -1,0 +1,139 @@
+"""Small random systems in NumPy, on which rules are tested."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from ..domain import Initial, Steps, TimeGrid
+from ..errors import mismatch
+from ..inputs import closed, prepare
+from ..inverses import Rule
+from ..newton import newton_step
+from ..problems import InitialValueProblem, Problem, Recurrence
+from ..structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
+from ..system import System
+from ..typing import Array, array_namespace
+
+FAMILIES = ("ddt", "shift")
+BLOCK = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """``(L + M sum_p G_p S_p) delta = r``: everything but G; no batch axes."""
+
+    grid: Any
+    boundary: Initial
+    r: Array
+    count: int
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """The keywords of a rule's methods."""
+        return {"grid": self.grid, "boundary": self.boundary}
+
+
+def family_of(rule: Rule, family: str | None) -> str:
+    """Return "ddt" or "shift"."""
+    found = family or rule.key.partition(".")[0]
+    if found not in FAMILIES:
+        text = f"family= one of {', '.join(FAMILIES)}, or a key that begins with it"
+        raise mismatch("check_inverse", text, repr(found))
+    return found
+
+
+def time_grid(t: Array) -> TimeGrid:
+    """Return the grid of these times, shape (*B, T)."""
+    return TimeGrid(t, (t[..., 1:] - t[..., :-1])[..., None])
+
+
+def linear_systems(family: str, rng: np.random.Generator, T: int = 9, n: int = 4) -> list[Linear]:
+    """Return small linear systems on non-uniform grids or with several lags."""
+
+    def draw(K: int) -> tuple[Initial, Array]:
+        return Initial(rng.normal(size=(K, n))), rng.normal(size=(T, n))
+
+    if family == "ddt":
+        t = np.cumsum(rng.uniform(0.05, 0.4, T))
+        return [Linear(time_grid(s), *draw(1), 1) for s in (t, -t)]
+    return [Linear(Steps(T, k), *draw(max(k)), len(k)) for k in ((1,), (1, 3), (2, 5))]
+
+
+def random_G(kind: type, shape: tuple[int, ...], rng: np.random.Generator, scale: float = 0.7) -> Structure:
+    """Return random matrices of a structure; ``shape`` is that of r, (*B, T, n)."""
+    n = shape[-1]
+    if kind is Zero:
+        return Zero(np.zeros(shape))
+    if kind is Diagonal:
+        return Diagonal(rng.normal(size=shape, scale=scale))
+    if kind is BlockDiagonal:
+        blocks = (*shape[:-1], n // BLOCK, BLOCK, BLOCK)
+        return BlockDiagonal(rng.normal(size=blocks, scale=scale / np.sqrt(BLOCK)))
+    return Dense(rng.normal(size=(*shape, n), scale=scale / np.sqrt(n)))
+
+
+def nonlinear_problems(family: str, rng: np.random.Generator) -> list[Problem]:
+    """Return coupled, non-autonomous problems on which Newton and a diagonal G converge."""
+    n = 4
+    W = rng.normal(size=(n, n), scale=0.6 / np.sqrt(n)) + np.eye(n)
+
+    def rate(y: Array, t: Array, params: Any) -> Array:
+        xp = array_namespace(y)
+        return xp.sin(y @ W) - y * y * y + xp.cos(2.0 * t)
+
+    def step(*args: Any) -> Array:
+        *ys, x, _ = args
+        xp = array_namespace(ys[0])
+        total = 0.7 * xp.sin(ys[0] @ W) + x
+        for y in ys[1:]:
+            total = total + 0.1 * y * y
+        return total
+
+    if family == "ddt":
+        t = 2.0 * np.linspace(0.0, 1.0, 13) ** 1.5
+        return [InitialValueProblem(rate, t, rng.normal(size=n))]
+    x = rng.normal(size=(20, n), scale=0.5)
+    single = Recurrence(step, rng.normal(size=n), x)
+    return [single, Recurrence(step, rng.normal(size=(3, n)), x, lags=(1, 3))]
+
+
+def system_of(problem: Problem, rule: Rule, y_guess: Array | None = None) -> System:
+    """Return the discrete equation that ``solve`` would solve."""
+    backend, data = prepare(problem, y_guess)
+    return System(backend, rule, problem.shift, closed(problem), data)
+
+
+class DiagonalOfDense:
+    """A choice of structure: the diagonal, stored in full matrices, which every rule takes."""
+
+    name = "diagonal in full matrices"
+
+    @staticmethod
+    def simplify(full: Structure) -> Structure:
+        """Keep the diagonal."""
+        return Dense(Diagonal.simplify(full).to_dense())
+
+
+def iterate(system: System, structure: Any, max_steps: int = 400) -> tuple[Array, list[float]]:
+    """Repeat undamped steps to rest; return y and the corrections relative to the largest |y|.
+
+    The stop is at roundoff, or where corrections near roundoff no longer shrink.
+    """
+    y, history = system.data.guess, [np.inf]
+    for _ in range(max_steps):
+        delta = newton_step(system, y, structure)[2]
+        y = y + delta
+        size = float(np.max(np.abs(delta)) / np.max(np.abs(y)))
+        history.append(size)
+        rests = size < 1e-13 and size > history[-2] / 2
+        if not size > 1e-15 or rests:
+            break
+    return y, history[1:]
+
+
+def slope(sizes: tuple[int, ...], errors: list[float]) -> float:
+    """Return the observed order, the slope of log error over -log N."""
+    return -float(np.polyfit(np.log(np.array(sizes)), np.log(np.array(errors)), 1)[0])

@@ -1,0 +1,101 @@
+"""How Newton's method converges: the exponents of its history."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..errors import DiscretisationWarning
+from ..methods import Newton
+from ..problems import Problem
+from ..solution import numbers
+from ..solver import solve
+from ..typing import array_namespace
+from .report import Report
+
+QUADRATIC = 1.6  # an exponent from which convergence counts as quadratic
+NOISE = 1e3  # in units of eps: corrections below are roundoff
+
+
+def exponents(history: Any, eps: float = 2.3e-16) -> list[float]:
+    """Return the p_k of ``e_{k+1} = C e_k^{p_k}``, from three corrections in a row above roundoff.
+
+    Parameters
+    ----------
+    history : sequence of float
+        The sizes e_k of the corrections, relative to y; NaN after the last.
+    eps : float
+        The roundoff of the dtype.
+
+    Returns
+    -------
+    list of float
+        ``log(e_{k+1} / e_k) / log(e_k / e_{k-1})``; where e_{k+1} is roundoff, a lower bound takes
+        the place of a missing last exponent. Empty if two corrections were enough.
+
+    Examples
+    --------
+    >>> [round(p, 3) for p in exponents([1e-1, 1e-2, 1e-4, 1e-8, 1e-16])]
+    [2.0, 2.0]
+    >>> [round(p, 3) for p in exponents([1e-2, 1e-4, 1e-6, 1e-8])]
+    [1.0, 1.0]
+    """
+    e = [float(v) for v in history if math.isfinite(v)]
+    floor = NOISE * eps
+    found: list[float] = []
+    for before, now, after in zip(e, e[1:], e[2:], strict=False):
+        if not floor < now < before < 1:
+            continue
+        if after > floor:
+            found.append(math.log(after / now) / math.log(now / before))
+        elif not found:
+            found.append(math.log(floor / now) / math.log(now / before))
+    return found
+
+
+def check_convergence(problem: Problem, y_guess: Any = None, *, inverse: Any = None) -> Report:
+    """Check that Newton's method on the whole horizon converges quadratically until roundoff.
+
+    Parameters
+    ----------
+    problem : Problem
+        Small enough for Newton to converge from ``y_guess`` without windows.
+    y_guess, inverse
+        As for :func:`deersolve.solve`.
+
+    Returns
+    -------
+    Report
+        For each batch element the checks "steps", "exponent" (the last one measured) and "status".
+
+    Raises
+    ------
+    CheckFailure
+        If an element did not converge, or its last exponent is below 1.6: with a ``jac`` that is
+        not the Jacobian of f, or a rule with ``exact=False``, convergence is linear.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DiscretisationWarning)
+        sol = solve(problem, y_guess, inverse=inverse, method=Newton(), on_failure="return")
+    xp = array_namespace(sol.y)
+    eps = float(xp.finfo(sol.y.dtype).eps)
+    width = sol.stats.history.shape[-1]
+    rows = np.reshape(np.array(numbers(sol.stats.history)), (-1, width))
+    report = Report(f"the convergence of {problem!r}")
+    codes, steps = numbers(sol.status), numbers(sol.stats.steps)
+    for i, row in enumerate(rows):
+        where = f"[{i}]" if len(rows) > 1 else ""
+        last = (exponents(row, eps) or [math.inf])[-1]
+        expected = f"at least {QUADRATIC} (2 is quadratic; inf: too few steps to tell)"
+        report.judge(f"status{where}", "0 (CONVERGED)", partial(codes.__getitem__, i), _is_zero, "{:.0f}")
+        report.note(f"steps{where}", partial(steps.__getitem__, i), "{:.0f}")
+        report.judge(f"exponent{where}", expected, partial(float, last), lambda p: p >= QUADRATIC)
+    return report.finish()
+
+
+def _is_zero(value: float) -> bool:
+    return value == 0

@@ -1,0 +1,208 @@
+"""The command line: what is printed, what is written, and the exit codes."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from deersolve import cli, demo
+from deersolve.cli import main
+
+DECAY = """
+import numpy as np
+import deersolve as ds
+problem = ds.InitialValueProblem(
+    lambda y, t, k: -k * y, np.linspace(0.0, 1.0, 101), np.ones((5, 1)), params=np.array([2.0]))
+"""
+LOGISTIC = """
+import deersolve as ds
+problem = ds.Recurrence(lambda y, x, r: r * y * (1 - y), [0.5], params=2.8, n_points=100)
+"""
+BLOW_UP = """
+import numpy as np
+import deersolve as ds
+problem = ds.Recurrence(lambda y, x, p: y * y, np.array([[0.5], [3.0]]), n_points=30)
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes a program and returns its path."""
+
+    def to_file(text):
+        path = tmp_path / "equation.py"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return to_file
+
+
+def test_python_m_deersolve_info():
+    command = [sys.executable, "-m", "deersolve", "info"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert f"Python {sys.version_info.major}.{sys.version_info.minor}" in run.stdout
+    assert np.__version__ in run.stdout
+    if importlib.util.find_spec("cupy") is None:
+        assert "not installed" in run.stdout
+    assert "diagonal" in run.stdout
+    assert "10,000" in run.stdout
+
+
+def test_info_without_the_optional_libraries(capsys, monkeypatch):
+    for name in ("torch", "jax", "cupy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["info"]) == 0
+    assert capsys.readouterr().out.count("not installed") >= 3
+
+
+def test_demo_on_numpy(capsys):
+    assert main(["demo", "--backend", "numpy"]) == 0
+    out = capsys.readouterr().out
+    assert out.count(" CONVERGED") == 3
+    header, _, first = out.splitlines()[:3]
+    assert header.index("status") == first.index("CONVERGED")
+
+
+def test_demo_fails_where_an_error_exceeds_its_bound(capsys, monkeypatch):
+    monkeypatch.setattr(demo, "PENDULUM_20", (-1.6, -0.8))
+    monkeypatch.setattr(demo, "STEPS", 50)
+    assert main(["demo", "--backend", "numpy"]) == 1
+    assert "error above 3.3e-04" in capsys.readouterr().out
+
+
+def test_table_with_rich(capsys, monkeypatch):
+    pytest.importorskip("rich")
+    cli._show_rich(("problem", "status"), [("GRU", "CONVERGED")], right=(0,))
+    assert "CONVERGED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("method", ["auto", "newton", "sequential"])
+def test_run_saves_the_solution(name, method, write, tmp_path, capsys):
+    pytest.importorskip(name)
+    out = tmp_path / "y.npz"
+    assert main(["run", write(DECAY), "--backend", name, "--method", method, "--out", str(out)]) == 0
+    assert "Solution(y: (5, 101, 1) float64, 5 CONVERGED" in capsys.readouterr().out
+    with np.load(out) as saved:
+        assert set(saved) == {"y", "status", "t", "y_corrected"}
+        assert saved["y"].shape == saved["y_corrected"].shape == (5, 101, 1)
+        assert not saved["status"].any()
+        exact = np.exp(-2.0 * np.linspace(0.0, 1.0, 101))[:, None]
+        assert np.max(np.abs(saved["y"] - exact)) < 2e-5
+        assert np.max(np.abs(saved["y_corrected"] - exact)) < 2e-9
+
+
+def test_run_shows_every_step(write, capsys):
+    text = LOGISTIC.replace("2.8", "1.5")
+    assert main(["run", write(text), "--method", "newton", "-v"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("step 0: relative correction ")
+    assert len(lines) >= 3
+
+
+def test_run_moves_a_list_to_torch(write, capsys):
+    pytest.importorskip("torch")
+    assert main(["run", write(LOGISTIC), "--backend", "torch"]) == 0
+    assert "float64" in capsys.readouterr().out
+
+
+def test_run_imports_what_lies_beside_the_file(write, tmp_path):
+    (tmp_path / "deersolve_test_helper.py").write_text("rate = 2.8", encoding="utf-8")
+    assert main(["run", write("import deersolve_test_helper\n" + LOGISTIC)]) == 0
+
+
+def test_run_that_fails_still_saves(write, tmp_path, capsys):
+    out = tmp_path / "partial"
+    assert main(["run", write(BLOW_UP), "--out", str(out)]) == 1
+    streams = capsys.readouterr()
+    assert "1 of 2 batch elements did not converge" in streams.err
+    assert "NONFINITE" in streams.out
+    with np.load(out) as saved:
+        assert saved["status"][0] == 0
+        assert saved["status"][1] != 0
+        assert saved["y"].shape == (2, 30, 1)
+
+
+def test_run_warns_in_one_line_of_a_coarse_grid(write, capsys):
+    assert main(["run", write(DECAY.replace("101", "11").replace("[2.0]", "[20.0]"))]) == 0
+    warning = capsys.readouterr().err
+    assert warning.startswith("deersolve: warning: the discretisation error")
+    assert warning.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a = 1", "expected a global `problem`"),
+        ("problem = 1", "received int"),
+        (LOGISTIC.replace(", n_points=100", ""), "n_points"),
+    ],
+)
+def test_wrong_file_is_a_message_and_exit_code_2(text, expected, write, capsys):
+    assert main(["run", write(text)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("deersolve: error: ")
+    assert expected in error
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--out", "no_such_folder/y.npz"], "--out"),
+        (["--plot", "y.nonsense"], "--plot"),
+    ],
+)
+def test_outputs_are_checked_before_the_work(options, expected, write, capsys):
+    if expected == "--plot":
+        pytest.importorskip("matplotlib")
+    assert main(["run", write("raise SystemError"), *options]) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_no_such_file(tmp_path, capsys):
+    assert main(["run", str(tmp_path / "none.py")]) == 2
+    assert "none.py" in capsys.readouterr().err
+
+
+def test_backend_of_another_library_than_the_file(write, capsys):
+    pytest.importorskip("torch")
+    text = "import torch\n" + LOGISTIC.replace("[0.5]", "torch.tensor([0.5])")
+    assert main(["run", write(text), "--backend", "numpy"]) == 2
+    assert "received an array of torch" in capsys.readouterr().err
+
+
+def test_library_that_is_not_installed(write, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["run", write(LOGISTIC), "--backend", "torch"]) == 2
+    assert main(["demo", "--backend", "torch"]) == 2
+    assert "torch: not installed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", [DECAY, LOGISTIC])
+def test_plot(text, write, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "y.png"
+    assert main(["run", write(text), "--plot", str(path)]) == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_without_matplotlib_names_the_extra(write, capsys, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *a: None if name == "matplotlib" else find(name, *a),
+    )
+    assert main(["run", write(LOGISTIC), "--plot", "y.png"]) == 2
+    assert "deersolve[plot]" in capsys.readouterr().err
+
+
+def test_unknown_command_is_exit_code_2(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["solve"])
+    assert "invalid choice" in capsys.readouterr().err

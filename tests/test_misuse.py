@@ -1,0 +1,379 @@
+"""Nothing is silently wrong: bad input is a clear error, bad equations never CONVERGED with a wrong y."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import deersolve as ds
+from tests.references import gru, gru_weights, loop, on, pendulum
+
+T = np.linspace(0.0, 1.0, 21)
+STRUCTURES = ["dense", "diagonal", "zero"]
+ATOLS = [None, 1e-12, 1e-3]
+
+
+def assert_right_or_failed(sol, f, y0, atol=None):
+    """CONVERGED only if y agrees with the loop (to the tolerance asked for), or if every step satisfies the equation to roundoff."""
+    if int(sol.status) != 0:
+        return
+    expected = loop(f, y0, None, None, n_points=sol.y.shape[-2])
+    eps = np.finfo(sol.y.dtype).eps
+    assert np.isfinite(sol.y).all()
+    before = np.concatenate([y0[-1:], sol.y[:-1]])
+    step = f(before, None, None)
+    scale = np.abs(sol.y) + np.abs(step) + np.abs(before) * 4
+    agrees = np.abs(sol.y - expected) <= 1e-6 * np.abs(expected) + 100 * (atol or 0.0)
+    satisfied = np.abs(sol.y - step) <= 64 * eps * scale
+    assert agrees.all() or satisfied.all()
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("atol", ATOLS)
+@pytest.mark.parametrize(
+    ("f", "y0", "n", "dtype"),
+    [
+        (lambda y, x, p: 1.1 * y, 1.0, 2000, np.float32),
+        (lambda y, x, p: 2.0 * y, 1e-13, 60, np.float64),
+        (lambda y, x, p: 4.0 * y * (1.0 - y), 0.3, 10_000, np.float64),
+        (lambda y, x, p: np.abs(y) - 0.7, 0.4, 300, np.float64),
+        (lambda y, x, p: np.maximum(1.5 * y, 0.0) - 0.9, 1.0, 200, np.float64),
+        (lambda y, x, p: np.floor(y) / 2 + 0.3 * y, 9.7, 100, np.float64),
+        (lambda y, x, p: np.where(y > 1e3, np.nan, 1.01 * y), 1.0, 600, np.float64),
+        (lambda y, x, p: np.where(y > 1e3, np.nan, 1.01 * y), 1.0, 1200, np.float64),
+        (lambda y, x, p: np.sqrt(y - 0.5), 0.6, 50, np.float64),
+    ],
+    ids=[
+        "overflow",
+        "growth from 1e-13",
+        "chaos",
+        "abs",
+        "relu",
+        "floor",
+        "nan unseen",
+        "nan met",
+        "nan at once",
+    ],
+)
+def test_never_converged_and_wrong(f, y0, n, dtype, structure, atol):
+    problem = ds.Recurrence(f, np.array([y0], dtype), n_points=n)
+    methods = ["auto", "sequential"] if structure == "dense" else []
+    for method in [
+        ds.Newton(structure=structure, atol=atol),
+        ds.Newton(structure=structure, atol=atol, window=64),
+        *methods,
+    ]:
+        with np.errstate(all="ignore"):
+            sol = ds.solve(problem, method=method, on_failure="return")
+            assert_right_or_failed(sol, f, np.array([[y0]], dtype), atol)
+
+
+@pytest.mark.parametrize("rule", ["trapezoid", "backward_euler", "exponential"])
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+def test_growth_over_700_e_folds(rule):
+    t = np.linspace(0.0, 700.0, 7001)
+    sol = ds.solve(
+        ds.InitialValueProblem(lambda y, t, p: y, t, np.array([1.0])), inverse=rule, on_failure="return"
+    )
+    factor = {"trapezoid": 1.05 / 0.95, "backward_euler": 1 / 0.9, "exponential": np.exp(0.1)}[rule]
+    if int(sol.status) == 0:
+        with np.errstate(over="ignore"):
+            np.testing.assert_allclose(sol.y[:, 0], factor ** np.arange(7001), rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+@pytest.mark.parametrize("method", ["auto", "newton", "sequential"])
+@pytest.mark.parametrize("rule", ["trapezoid", "backward_euler"])
+def test_past_a_blow_up_there_is_no_solution(rule, method):
+    """y' = y^2 from 1 blows up at t = 1; the implicit rules have no real solution past it."""
+    t = np.linspace(0.0, 2.0, 201)
+    problem = ds.InitialValueProblem(lambda y, t, p: y * y, t, np.array([1.0]))
+    sol = ds.solve(problem, inverse=rule, method=method, on_failure="return")
+    if int(sol.status) == 0:  # a real root of every interval's equation, then
+        y, D = sol.y[:, 0], np.diff(t)
+        mean = y[1:] ** 2 if rule == "backward_euler" else (y[1:] ** 2 + y[:-1] ** 2) / 2
+        left = np.abs(y[1:] - y[:-1] - D * mean)
+        assert (left <= 64 * np.finfo(float).eps * (np.abs(y[1:]) + np.abs(y[:-1]) + D * mean)).all()
+
+
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+def test_a_callable_that_simplifies_g_is_not_certified():
+    """The mean of G inside, the full G in the right-hand side: the iteration rests, wrong by 0.1."""
+    t = np.linspace(0.0, 4.0, 81)
+    D = t[1] - t[0]
+
+    def mean_inverse(Gs, rhs):
+        G = Gs[0].to_dense().mean(0)
+        y, rows = np.array([2.0, 0.0]), []
+        for i in range(len(t)):
+            y = y if i == 0 else np.linalg.solve(np.eye(2) + D * G, y + D * rhs[i])
+            rows.append(y)
+        return np.stack(rows)
+
+    problem = ds.Problem(pendulum, shift=ds.identity, inverse=mean_inverse, x=t[:, None])
+    sol = ds.solve(
+        problem, np.ones((81, 2)) * [2.0, 0.0], method=ds.Newton(max_steps=400), on_failure="return"
+    )
+    exact = ds.solve(ds.InitialValueProblem(pendulum, t, np.array([2.0, 0.0])), inverse="backward_euler")
+    assert int(sol.status) != 0 or np.abs(sol.y - exact.y).max() < 1e-8
+
+
+def test_a_rule_whose_solve_is_wrong_is_not_certified():
+    @ds.inverses.register("shift.lazy", structures=(ds.Dense,), exact=True)
+    class Lazy:
+        def residual(self, y, fy, *, grid, boundary):
+            return fy - y
+
+        def solve(self, Gs, r, *, grid, boundary):
+            return r * 1e-20  # never moves, so every correction is small
+
+    problem = ds.Recurrence(lambda y, x, p: 0.5 * y + 1.0, np.array([0.0]), n_points=20)
+    sol = ds.solve(problem, inverse="lazy", method="newton", on_failure="return")
+    assert int(sol.status) != int(ds.Status.CONVERGED)
+
+
+def test_scipy_order_is_caught_and_the_message_names_the_adapter():
+    def fun(y, t, params):
+        return np.stack([y[1], -y[0]]) if y.shape[0] == 2 else np.stack([y[1], -y[0]])
+
+    problem = ds.InitialValueProblem(fun, np.linspace(0, 1, 50), np.ones((2, 2)))
+    with pytest.raises(ds.FunctionError, match="from_scipy"):
+        ds.solve(problem)
+
+
+@pytest.mark.parametrize("B", [21, 3])
+def test_inputs_closed_over_with_the_wrong_axis_are_caught(B):
+    t = np.linspace(0.0, 1.0, 21)
+
+    def f(y, x, params):
+        return np.cos(3 * t) * y[..., 0] if y.shape[:-1] == (21, 21) else y * np.cos(3 * t)[:, None]
+
+    with pytest.raises((ds.FunctionError, ValueError, IndexError)):
+        ds.solve(ds.InitialValueProblem(f, t, np.ones((B, 1))))
+
+
+def test_coupled_points_dropout_and_writing_are_caught(lib):
+    t, y0 = lib.asarray(T), lib.asarray([[1.0, 2.0], [3.0, 4.0]])
+    xp, rng = lib.xp, np.random.default_rng(0)
+
+    def coupled(y, x, params):
+        return y - xp.mean(y, axis=-2, keepdims=True)
+
+    def noisy(y, x, params):
+        return y * float(rng.uniform())
+
+    def writing(y, x, params):
+        y[..., 0] = 0.0
+        return y
+
+    cases = [coupled, noisy] if lib.is_jax else [coupled, noisy, writing]
+    for f in cases:
+        with pytest.raises(ds.FunctionError):
+            ds.solve(ds.InitialValueProblem(f, t, y0))
+
+
+@pytest.mark.parametrize(("B", "n"), [((), 1), ((1,), 1), ((21,), 1), ((21,), 2), ((2,), 21), ((21,), 21)])
+def test_shapes_that_coincide(B, n):
+    y0 = np.random.default_rng(1).uniform(0.5, 1.5, (*B, n))
+    sol = ds.solve(ds.InitialValueProblem(lambda y, t, p: -y * t, T, y0))
+    np.testing.assert_allclose(sol.y, y0[..., None, :] * np.exp(-(T**2) / 2)[:, None], rtol=2e-3)
+
+
+def test_changed_weights_change_the_answer(lib):
+    """A function that reads a weight from outside must not be remembered with its old value."""
+
+    class Cell:
+        w = 0.5
+
+        def __call__(self, y, x, params):
+            return self.w * y + x
+
+    cell, x = Cell(), lib.asarray(np.ones((40, 1)))
+    first = ds.solve(ds.Recurrence(cell, lib.asarray([0.0]), x), method="newton")
+    cell.w = 0.25
+    second = ds.solve(ds.Recurrence(cell, lib.asarray([0.0]), x), method="newton")
+    assert abs(lib.to_numpy(first.y)[-1, 0] - 2.0) < 1e-9
+    assert abs(lib.to_numpy(second.y)[-1, 0] - 4 / 3) < 1e-12
+
+
+def test_fresh_lambdas_compile_once():
+    jax = pytest.importorskip("jax")
+    from deersolve.backends import registry
+
+    backend = registry["jax"]
+    x = jax.numpy.ones((30, 1))
+    before = None
+    for k in range(20):
+        w = jax.numpy.asarray(0.1 + 0.01 * k)
+        ds.solve(ds.Recurrence(lambda y, x, p, w=w: w * y + x, jax.numpy.zeros(1), x))
+        before = before or len(backend._compiled)
+    assert len(backend._compiled) == before
+
+
+def test_a_jitted_inner_function_with_changed_constants():
+    jax = pytest.importorskip("jax")
+    answers = []
+    for w in (0.5, 0.25):
+        inner = jax.jit(lambda y, W=np.array([[w]]): y @ W)
+        problem = ds.Recurrence(lambda y, x, p, g=inner: g(y) + 1.0, jax.numpy.zeros(1), n_points=50)
+        answers.append(float(ds.solve(problem).y[-1, 0]))
+    np.testing.assert_allclose(answers, [2.0, 4 / 3], rtol=1e-12)
+
+
+def test_jit_and_vmap_equal_eager():
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+    weights = tuple(jnp.asarray(w) for w in gru_weights(3))
+    x = jnp.asarray(np.random.default_rng(3).normal(size=(5, 40, 3)))
+
+    def run(x, weights):
+        return ds.solve(ds.Recurrence(gru, jnp.zeros(3), x, weights), method="newton").y
+
+    eager = jnp.stack([run(xi, weights) for xi in x])
+    np.testing.assert_allclose(jax.jit(run)(x[0], weights), eager[0], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(jax.vmap(run, (0, None))(x, weights), eager, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(run(x, weights), eager, rtol=0, atol=1e-14)
+
+
+def test_gradient_on_jax_and_torch_agrees_with_differences():
+    jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
+    weights = gru_weights(3)
+    x = np.random.default_rng(4).normal(size=(30, 3))
+
+    def loss_numpy(w):
+        return (loop(gru, np.zeros((1, 3)), x, (w, *weights[1:])) ** 2).mean()
+
+    step = np.zeros_like(weights[0])
+    step[1, 0, 2] = 1e-6
+    slope = (loss_numpy(weights[0] + step) - loss_numpy(weights[0] - step)) / 2e-6
+
+    def loss_jax(w):
+        problem = ds.Recurrence(
+            gru, jax.numpy.zeros(3), jax.numpy.asarray(x), (w, *map(jax.numpy.asarray, weights[1:]))
+        )
+        return (ds.solve(problem, method="newton").y ** 2).mean()
+
+    for grad in (jax.grad(loss_jax), jax.jit(jax.grad(loss_jax))):
+        np.testing.assert_allclose(grad(jax.numpy.asarray(weights[0]))[1, 0, 2], slope, rtol=1e-7)
+    w = torch.tensor(weights[0], requires_grad=True)
+    rest = tuple(torch.tensor(a) for a in weights[1:])
+    problem = ds.Recurrence(gru, torch.zeros(3, dtype=torch.float64), torch.tensor(x), (w, *rest))
+    (ds.solve(problem, method="newton").y ** 2).mean().backward()
+    np.testing.assert_allclose(w.grad[1, 0, 2].item(), slope, rtol=1e-7)
+
+
+GRID = np.linspace(0.0, 1.0, 11)
+
+
+def ode(t=GRID, y0=np.ones(2), f=lambda y, t, p: -y, **kw):
+    return ds.InitialValueProblem(f, t, y0, **kw)
+
+
+def rec(f=lambda y, x, p: 0.5 * y, y0=np.ones(2), x=None, **kw):
+    return ds.Recurrence(f, y0, x, **kw)
+
+
+BAD = {
+    "half precision": (lambda: ds.solve(ode(y0=np.ones(2, np.float16))), ds.LibraryError, "float16"),
+    "integers": (lambda: ds.solve(ode(y0=np.array([1, 0]))), ds.LibraryError, "1.0"),
+    "grid of NaN": (lambda: ds.solve(ode(t=np.array([0.0, np.nan, 1.0]))), ds.InputError, "finite"),
+    "grid that turns": (lambda: ds.solve(ode(t=np.array([0.0, 2.0, 1.0]))), ds.InputError, "increasing"),
+    "repeated time": (lambda: ds.solve(ode(t=np.array([0.0, 1.0, 1.0]))), ds.InputError, "increasing"),
+    "one time": (lambda: ds.solve(ode(t=np.array([0.0]))), ds.InputError, "T >= 2"),
+    "empty grid": (lambda: ds.solve(rec(x=np.ones((0, 1)))), ds.InputError, "at least one"),
+    "empty state": (lambda: ds.solve(ode(y0=np.ones(0))), ds.InputError, "n >= 1"),
+    "unknown length": (lambda: ds.solve(rec()), ds.InputError, "n_points"),
+    "x of other length": (lambda: ds.solve(ode(x=np.ones((7, 1)))), ds.InputError, "T = 11"),
+    "x of one axis": (lambda: ds.solve(rec(x=np.ones(9))), ds.InputError, r"x\[:, None\]"),
+    "batches that clash": (
+        lambda: ds.solve(rec(y0=np.ones((3, 2)), x=np.ones((4, 9, 2)))),
+        ds.InputError,
+        "broadcast",
+    ),
+    "guess of wrong shape": (lambda: ds.solve(ode(), np.ones((5, 2))), ds.InputError, "y_guess"),
+    "history too short": (
+        lambda: ds.solve(rec(lambda a, b, x, p: a, np.ones((2, 2)), n_points=5, lags=(1, 3))),
+        ds.InputError,
+        "K = max",
+    ),
+    "lag of zero": (lambda: rec(lags=(0,), n_points=3), ds.InputError, "k >= 1"),
+    "repeated lag": (lambda: rec(lags=(1, 1), n_points=3), ds.InputError, "distinct"),
+    "f returns a list": (
+        lambda: ds.solve(ode(f=lambda y, t, p: [y[..., 1], -y[..., 0]])),
+        ds.FunctionError,
+        "stack",
+    ),
+    "f of wrong shape": (lambda: ds.solve(ode(f=lambda y, t, p: y[..., :1])), ds.FunctionError, "last axis"),
+    "f of wrong dtype": (
+        lambda: ds.solve(rec(lambda y, x, p: y.astype(np.float64), np.ones(2, np.float32), n_points=5)),
+        ds.FunctionError,
+        "float64 constants",
+    ),
+    "unknown rule": (lambda: ds.solve(ode(), inverse="trapezoidal"), ds.UnknownKeyError, "trapezoid"),
+    "rule of another family": (lambda: ds.solve(ode(), inverse="shift.scan"), ds.InputError, "ddt"),
+    "unknown method": (lambda: ds.solve(ode(), method="newtom"), ds.UnknownKeyError, "newton"),
+    "unknown structure": (lambda: ds.Newton(structure="diag"), ds.UnknownKeyError, "diagonal"),
+    "unknown on_failure": (lambda: ds.solve(ode(), on_failure="rais"), ds.UnknownKeyError, "raise"),
+    "negative tolerance": (lambda: ds.Newton(rtol=-1.0), ds.InputError, "rtol"),
+    "simplified G for an inexact rule": (
+        lambda: ds.solve(ode(), inverse="exponential", method=ds.Newton(structure="diagonal")),
+        ds.InputError,
+        "exact",
+    ),
+    "problem without guess": (
+        lambda: ds.solve(ds.Problem(lambda y, x, p: y, shift=ds.identity, inverse=lambda Gs, rhs: rhs)),
+        ds.InputError,
+        "y_guess",
+    ),
+    "not a problem": (lambda: ds.solve(lambda y: y), ds.InputError, "Recurrence"),
+    "f is no function": (lambda: ds.Recurrence(3, np.ones(1)), ds.InputError, "callable"),
+}
+
+
+@pytest.mark.parametrize("case", BAD.values(), ids=BAD.keys())
+def test_bad_input_is_a_clear_error(case):
+    call, error, words = case
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_mixed_libraries():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ds.LibraryError, match="torch"):
+        ds.solve(ode(t=GRID, y0=torch.ones(2, dtype=torch.float64)))
+
+
+def test_mixed_devices():
+    strict = pytest.importorskip("array_api_strict")
+    y0 = strict.asarray([1.0], device=strict.Device("device1"))
+    with pytest.raises(ds.LibraryError, match="device"):
+        ds.solve(ode(t=strict.asarray(GRID), y0=y0))
+
+
+def test_a_failure_carries_the_partial_result():
+    problem = rec(lambda y, x, p: y * y, np.array([[0.5], [3.0]]), n_points=40)
+    with pytest.raises(ds.ConvergenceError, match="1 of 2") as caught:
+        ds.solve(problem)
+    sol = caught.value.solution
+    assert sol.status.tolist() == [0, 2]
+    np.testing.assert_allclose(sol.y[0, :3, 0], [0.25, 0.0625, 0.00390625])
+    sol = ds.solve(problem, on_failure="nan")
+    assert np.isnan(sol.y[1]).all() and np.isfinite(sol.y[0]).all()
+
+
+def test_failed_elements_are_nan_under_jit():
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+
+    def run(y0):
+        return ds.solve(ds.Recurrence(lambda y, x, p: y * y, y0, n_points=40)).y
+
+    y = jax.jit(run)(jnp.asarray([[0.5], [3.0]]))
+    assert np.isnan(y[1]).all() and np.isfinite(y[0]).all()
+
+
+def test_weights_reach_f_on_every_backend(lib):
+    x = np.random.default_rng(9).normal(size=(20, 2))
+    weights = gru_weights(2)
+    sol = ds.solve(ds.Recurrence(gru, lib.asarray(np.zeros(2)), lib.asarray(x), on(lib, weights)))
+    np.testing.assert_allclose(lib.to_numpy(sol.y), loop(gru, np.zeros((1, 2)), x, weights), atol=1e-13)
