@@ -73,9 +73,7 @@ def header(*packages: str) -> str:
     names = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
     chip = names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return (
-        f"{chip}, {cores} cores, {platform.system()}\nPython {platform.python_version()}, {', '.join(found)}"
-    )
+    return f"{chip}, {cores} cores, {platform.system()}\nPython {platform.python_version()}, {', '.join(found)}"
 
 
 def table(titles: list[str], rows: list[list[Any]]) -> str:

@@ -3,8 +3,8 @@
 The GRUs are those of PyTorch and Equinox, unchanged; the series is the record of 1958 to 2001 that
 ships in statsmodels, standardised. You see
 
-* two adapters: ``ds.rowwise`` for a cell of rows (N, n), as torch.nn's are, and ``ds.pointwise`` for
-  a cell of one point (n,), as Equinox's are;
+* two adapters: ``ds.rowwise`` for a cell of rows (N, n), as torch.nn's are, and ``ds.pointwise``
+  for a cell of one point (n,), as Equinox's are;
 * how few Newton steps replace 2284 sequential ones, and that in float32 the result is the loop's
   to roundoff;
 * that the gradient of a loss with respect to the weights flows through ``ds.solve`` in both
@@ -27,7 +27,7 @@ try:
     import statsmodels.api as sm
     import torch
 except ImportError as error:
-    raise SystemExit(f"{error}. This example needs: pip install statsmodels torch jax equinox") from error
+    raise SystemExit(f"{error}. Needed: pip install statsmodels torch jax equinox") from error
 
 SMALL = bool(os.environ.get("DEERSOLVE_SMALL"))
 HIDDEN = 4 if SMALL else 8
@@ -100,9 +100,9 @@ def plot(path, years, series, states):
     fig, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(8, 5), layout="constrained")
     top.plot(years, series, color="k", lw=0.8)
     top.set(ylabel="CO2, standardised", title="Weekly CO2 at Mauna Loa through an untrained GRU")
-    bottom.plot(years, states[:, :4], lw=0.8, label=[f"h[{k}]" for k in range(4)])
+    bottom.plot(years, states[:, :4], lw=0.8, label=[f"$h_{k}$" for k in range(4)])
     bottom.set(xlabel="year", ylabel="hidden state")
-    bottom.legend(ncols=4, loc="lower right")
+    bottom.legend(ncols=4, loc="upper left", bbox_to_anchor=(0, 1.15), frameon=False)
     fig.savefig(path, dpi=130)
 
 

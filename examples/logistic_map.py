@@ -7,8 +7,8 @@ large equation, and Newton's method finds them together. You see
   is squared by each. The guess counts: near 0.6 the map contracts, so nothing grows along the line;
   near 0.1 it stretches by 2.24 a step, and 2.24^10000 overflows. There ``solve`` by itself
   (method="auto") falls back to the loop, and ``stats.choice`` says so;
-* a chaotic map (r = 4): two correct trajectories part after 50 steps, as roundoff doubles each step.
-  So do not compare with a loop; check that every step satisfies the equation to roundoff;
+* a chaotic map (r = 4): roundoff doubles at each step, so that two correct trajectories part after
+  50. Do not compare with a loop: check that every step satisfies the equation to roundoff;
 * several lags: f takes one argument for each lag, y0 holds the history, oldest first.
 
 Run: python examples/logistic_map.py [picture.png]
@@ -68,12 +68,12 @@ def chaotic(method):
     sol = ds.solve(ds.Recurrence(logistic, np.array([0.1]), params=4.0, n_points=T), method=method)
     y = np.concatenate([[0.1], sol.y[:, 0]])
     defect = np.max(np.abs(y[1:] - 4 * y[:-1] * (1 - y[:-1])))
-    again = logistic_loop(0.1, 4.0, by=lambda y, r: r * y - r * y * y)
-    apart = int(np.argmax(np.abs(again - sol.y[:, 0]) > 0.1))
-    print(f"r = 4: r y (1 - y) and r y - r y^2 part at step {apart}")
-    check("two correct trajectories part", 40 < apart < 80)
     print(f"r = 4, {sol.stats.method:10s} ({method!r}): each step holds to {defect / EPS:.1f} eps")
     check("every step of the chaotic map holds to roundoff", defect <= 8 * EPS)
+    again = logistic_loop(0.1, 4.0, by=lambda y, r: r * y - r * y * y)
+    apart = int(np.argmax(np.abs(again - sol.y[:, 0]) > 0.1))
+    print(f"         a loop over r y - r y^2 parts from it at step {apart}")
+    check("two correct trajectories part", 40 < apart < 80)
     return sol
 
 
@@ -99,7 +99,7 @@ def plot(path, calm, chaos, other):
     axes[1].plot(chaos.y[:60, 0], ".-", color="C3", lw=0.7, label="logistic map, r = 4 (chaotic)")
     for ax in axes:
         ax.set(xlabel="step i", ylabel="y")
-        ax.legend(loc="lower right")
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     fig.savefig(path, dpi=130)
 
 

@@ -254,9 +254,7 @@ def test_log_expit_keeps_precision_in_the_tail():
 
 
 def test_ties_are_deterministic(lib):
-    _, t = value_and_tangents(
-        lambda y: array_namespace(y).max(y, axis=-1, keepdims=True), (lib([[2.0, 2.0]]),)
-    )
+    _, t = value_and_tangents(lambda y: array_namespace(y).max(y, axis=-1, keepdims=True), (lib([[2.0, 2.0]]),))
     assert to_numpy(t)[:, 0, 0].tolist() == [1.0, 0.0]
 
 
@@ -299,9 +297,7 @@ STRUCTURE = {
     "stack-first": lambda xp, y: xp.stack([y, on(y, np.ones((2, 4, 3)))]),
     "broadcast_to": lambda xp, y: xp.broadcast_to(y, (5, 2, 4, 3)),
     "broadcast_arrays": lambda xp, y: xp.broadcast_arrays(y, y[0, 0, :])[1] * y,
-    "take": lambda xp, y: (
-        xp.take(y, on(y, np.array([2, 0, 0])), axis=-1) + xp.take(y, on(y, np.array([1])), axis=0)
-    ),
+    "take": lambda xp, y: xp.take(y, on(y, np.array([2, 0, 0])), axis=-1) + xp.take(y, on(y, np.array([1])), axis=0),
     "take_along_axis": lambda xp, y: xp.take_along_axis(y, on(y, np.argsort(-RNG_ORDER, axis=1)), axis=1),
     "repeat": lambda xp, y: xp.repeat(y, 2, axis=0) + xp.repeat(y, 2, axis=0)[::-1, ...],
     "tile": lambda xp, y: xp.tile(y, (2, 1, 2)),
@@ -352,9 +348,7 @@ NUMPY_STYLE = {
     "concatenate": lambda y: np.concatenate((y, y), axis=1) * np.concatenate([y, y], 1),
     "stacks": lambda y: np.hstack([y, y]) + np.vstack([y[0, 0], y[1, 1]])[:, None, :1],
     "stack-scalars": lambda y: np.stack([y[0, 0, 1], 0.0, y[0, 0, 2] * y[0, 0, 1]]),
-    "transpose": lambda y: (
-        np.transpose(y, (0, 2, 1)) + y.transpose(0, 2, 1) + y.T.T.mT + np.transpose(y).T.mT
-    ),
+    "transpose": lambda y: np.transpose(y, (0, 2, 1)) + y.transpose(0, 2, 1) + y.T.T.mT + np.transpose(y).T.mT,
     "swapaxes": lambda y: np.swapaxes(y, 0, -1) + y.swapaxes(0, 2),
     "dot": lambda y: np.dot(y, W) + y.dot(W) + np.dot(2.0, y),
     "dot-nd": lambda y: np.dot(W, y.mT)[:, 0],
@@ -532,9 +526,7 @@ def test_functions_that_copy_leave_their_arguments_writable():
 
 
 def test_lists_become_arrays():
-    _, tangents = value_and_tangents(
-        lambda y: y.__array_namespace__().asarray([y[1] * 2, 0.0, y[0]]), (np.ones(2),)
-    )
+    _, tangents = value_and_tangents(lambda y: y.__array_namespace__().asarray([y[1] * 2, 0.0, y[0]]), (np.ones(2),))
     np.testing.assert_array_equal(tangents, [[0, 0, 1], [2, 0, 0]])
 
 
@@ -706,7 +698,7 @@ def test_a_function_without_dependence_has_zero_tangents(lib):
 
 
 def test_empty_batches_and_single_states(lib):
-    value, tangents = value_and_tangents(lambda y: y * y, (lib(np.ones((0, 3))),))
+    _, tangents = value_and_tangents(lambda y: y * y, (lib(np.ones((0, 3))),))
     assert tuple(tangents.shape) == (3, 0, 3)
     check(lambda y: y * y[::-1], uniform(0, 1, (3,)), lib=lib)
 

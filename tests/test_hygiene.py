@@ -124,9 +124,7 @@ def test_no_file_is_long():
 
 def in_a_new_process(program: str) -> object:
     """Run a program that prints JSON."""
-    run = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 

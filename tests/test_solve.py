@@ -66,17 +66,13 @@ def test_fewer_points_than_history(lib, T):
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_pendulum_on_a_non_uniform_grid(lib, method):
     t = 3.0 * np.linspace(0.0, 1.0, 101) ** 1.5
-    exact = solve_ivp(
-        lambda t, y: [y[1], -np.sin(y[0])], (0, 3), [2.0, 0.0], "DOP853", t, rtol=1e-12, atol=1e-12
-    ).y.T
+    exact = solve_ivp(lambda t, y: [y[1], -np.sin(y[0])], (0, 3), [2.0, 0.0], "DOP853", t, rtol=1e-12, atol=1e-12).y.T
     sol = ds.solve(ds.InitialValueProblem(pendulum, lib.asarray(t), lib.asarray([2.0, 0.0])), method=method)
     error = np.abs(lib.to_numpy(sol.y) - exact).max()
     assert error < 1e-3
     assert np.abs(lib.to_numpy(sol.y_corrected) - exact).max() < error / 50
     y = lib.to_numpy(sol.y)
-    mean = (
-        lib.to_numpy(pendulum(sol.y, None, None))[1:] + lib.to_numpy(pendulum(sol.y, None, None))[:-1]
-    ) / 2
+    mean = (lib.to_numpy(pendulum(sol.y, None, None))[1:] + lib.to_numpy(pendulum(sol.y, None, None))[:-1]) / 2
     np.testing.assert_allclose(y[1:] - y[:-1], np.diff(t)[:, None] * mean, rtol=0, atol=16 * EPS)
 
 
@@ -95,9 +91,7 @@ def test_backends_agree_to_1e_12(lib):
 def test_pendulum_accuracy_from_the_default_guess(n_points, bound):
     """Scaled error of the trapezoid: second order; measured by SciPy's DOP853 at 1e-13."""
     t = np.linspace(0.0, 20.0, n_points + 1)
-    exact = solve_ivp(
-        lambda t, y: [y[1], -np.sin(y[0])], (0, 20), [2.0, 0.0], "DOP853", t, rtol=1e-13, atol=1e-13
-    ).y.T
+    exact = solve_ivp(lambda t, y: [y[1], -np.sin(y[0])], (0, 20), [2.0, 0.0], "DOP853", t, rtol=1e-13, atol=1e-13).y.T
     np.testing.assert_allclose(exact[-1], PENDULUM_20, atol=1e-10)
     sol = ds.solve(ds.InitialValueProblem(pendulum, t, np.array([2.0, 0.0])), method="newton")
     error = np.abs(sol.y - exact).max(0)
@@ -203,9 +197,7 @@ def test_first_points_are_exact_after_as_many_steps():
 def test_float64_grid_beside_float32_state(lib):
     t = 1000.0 + np.linspace(0.0, 1.0, 2001)
     y0 = lib.asarray([1.0], "float32")
-    sol = ds.solve(
-        ds.InitialValueProblem(lambda y, t, k: -y, lib.asarray(t), y0, params=None), method="newton"
-    )
+    sol = ds.solve(ds.InitialValueProblem(lambda y, t, k: -y, lib.asarray(t), y0, params=None), method="newton")
     assert str(sol.y.dtype).endswith("float32")
     np.testing.assert_allclose(lib.to_numpy(sol.y)[:, 0], np.exp(-(t - 1000.0)), rtol=0, atol=2001 * 6e-8)
 

@@ -16,7 +16,7 @@ def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequen
     """Return the method to run and one sentence why."""
     if not isinstance(asked, Auto):
         return asked, "as asked"
-    tolerances = {"rtol": asked.rtol, "atol": asked.atol}
+    tolerances: dict[str, Any] = {"rtol": asked.rtol, "atol": asked.atol}
     if not is_causal:
         return Newton(**tolerances), "only Newton knows a Problem with shifters and a rule of its own"
     backend, guess = system.backend, system.data.guess
@@ -25,16 +25,12 @@ def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequen
     is_ode = bool(system.data.grid.overlap)
     if backend.name == "jax" and on_cpu:
         if is_ode:
-            return Newton(
-                window=MARCH, **tolerances
-            ), "a compiled loop over short windows is fast and robust on a CPU"
+            return Newton(window=MARCH, **tolerances), "a compiled loop over short windows is fast and robust on a CPU"
         return Sequential(**tolerances), "on a CPU a compiled loop over the steps beats any parallel scan"
     if not on_cpu:
         return Newton(**tolerances), "an accelerator works on all grid points at once"
     if not is_ode and n * math.sqrt(batch) > (8 if backend.name == "numpy" else 16):
-        return Sequential(
-            **tolerances
-        ), f"with n = {n} and {batch} elements the Jacobians cost more than the loop"
+        return Sequential(**tolerances), f"with n = {n} and {batch} elements the Jacobians cost more than the loop"
     if backend.name == "torch":
         return Newton(**tolerances), "eager PyTorch pays for every call, so all points go into one"
     window = max(256, CACHE // (8 * batch * (n * n + 10 * n)))

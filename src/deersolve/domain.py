@@ -22,7 +22,7 @@ class Steps:
 
     overlap: ClassVar[int] = 0
     n_points: int = static()
-    lags: tuple[int, ...] = static((1,))
+    lags: tuple[int, ...] = static(default=(1,))
 
     @property
     def length(self) -> int:

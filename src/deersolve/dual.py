@@ -531,9 +531,7 @@ def _concat(xp: Any, arrays: Any, axis: int | None = 0) -> DualArray:
         shape[axis] = a.shape[axis]
         tangents.append(xp.zeros(tuple(shape), dtype=like.dtype, device=like.device))
     # One size for every other axis: lazy only where all tangents are.
-    common = [
-        next((n for n in sizes if n != 1), 1) for sizes in zip(*(t.shape for t in tangents), strict=True)
-    ]
+    common = [next((n for n in sizes if n != 1), 1) for sizes in zip(*(t.shape for t in tangents), strict=True)]
     wide = []
     for t in tangents:
         common[axis] = t.shape[axis]
@@ -662,8 +660,7 @@ def _tensordot(xp: Any, a: Any, b: Any, axes: Any = 2) -> Any:
     na, nb = len(va.shape), len(vb.shape)
     left, right = (range(na - axes, na), range(axes)) if isinstance(axes, int) else axes
     left, right = (
-        tuple(i + n for i in _axes(tuple(s) if hasattr(s, "__iter__") else s, n))
-        for s, n in ((left, na), (right, nb))
+        tuple(i + n for i in _axes(tuple(s) if hasattr(s, "__iter__") else s, n)) for s, n in ((left, na), (right, nb))
     )
     y = xp.tensordot(va, vb, axes=(left, right))
     if ta is not None:

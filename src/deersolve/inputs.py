@@ -86,9 +86,7 @@ def _inputs(x: Tree, like: Array, backend: Backend, rank: int) -> Tree:
     def expand(leaf: Any) -> Array:
         a = _beside(leaf, like, backend, "x")
         if a.ndim == 1:
-            raise mismatch(
-                "x", "leaves of shape (T, k) or (*B, T, k)", f"shape {tuple(a.shape)}", "Use x[:, None]."
-            )
+            raise mismatch("x", "leaves of shape (T, k) or (*B, T, k)", f"shape {tuple(a.shape)}", "Use x[:, None].")
         if a.ndim > rank:
             return a
         return array_namespace(a).reshape(a, (*(1 for _ in range(rank - a.ndim)), *a.shape))
@@ -109,9 +107,7 @@ def _batch(parts: list[tuple[str, tuple[int, ...]]]) -> tuple[int, ...]:
         for k, size in enumerate(reversed(shape), start=1):
             if size != 1 and out[-k] not in (1, size):
                 listed = ", ".join(f"{who} {s}" for who, s in parts)
-                raise mismatch(
-                    name, f"batch axes that broadcast with {tuple(out)}", shape, f"Batch axes: {listed}."
-                )
+                raise mismatch(name, f"batch axes that broadcast with {tuple(out)}", shape, f"Batch axes: {listed}.")
             out[-k] = max(out[-k], size)
     return tuple(out)
 
@@ -126,9 +122,7 @@ def _guess(y_guess: Any, first: Array, shape: tuple[int, ...], backend: Backend)
     """Return the user's guess, or the initial value everywhere, with all axes of y."""
     xp = array_namespace(first)
     if y_guess is None:
-        return xp.broadcast_to(first, shape) + xp.zeros(
-            shape, dtype=first.dtype, device=backend.placement(first)
-        )
+        return xp.broadcast_to(first, shape) + xp.zeros(shape, dtype=first.dtype, device=backend.placement(first))
     guess = _beside(y_guess, first, backend, "y_guess")
     try:
         full = xp.broadcast_to(guess, shape)
@@ -192,9 +186,7 @@ def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:
     if not hasattr(t, "shape"):
         t = _beside(t, y0, backend, "t")
     if t.ndim < 1 or t.shape[-1] < 2:
-        raise mismatch(
-            "t", "shape (T,) or (*B, T) with T >= 2", tuple(t.shape), "A single point has no interval."
-        )
+        raise mismatch("t", "shape (T,) or (*B, T) with T >= 2", tuple(t.shape), "A single point has no interval.")
     own = backend_of(t)
     kind = dtype_name(t)
     if kind not in ("float32", "float64"):
@@ -229,9 +221,7 @@ def _general(problem: Problem, like: Array, backend: Backend, y_guess: Any) -> D
         try:
             xp.broadcast_to(leaf[..., :1], (*guess.shape[:-1], 1))
         except Exception as error:
-            raise mismatch(
-                "x", f"leaves that broadcast over {tuple(guess.shape[:-1])}", tuple(leaf.shape)
-            ) from error
+            raise mismatch("x", f"leaves that broadcast over {tuple(guess.shape[:-1])}", tuple(leaf.shape)) from error
     boundary = problem.boundary
     if isinstance(boundary, Initial) and boundary.y0.ndim < guess.ndim:
         y0 = boundary.y0

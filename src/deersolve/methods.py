@@ -54,9 +54,7 @@ class Newton:
     def __post_init__(self) -> None:
         _check_tolerances(self.rtol, self.atol)
         structure = (
-            STRUCTURES.get(self.structure, self.structure)
-            if isinstance(self.structure, str)
-            else self.structure
+            STRUCTURES.get(self.structure, self.structure) if isinstance(self.structure, str) else self.structure
         )
         if structure not in STRUCTURES.values() and not isinstance(structure, BlockSize):
             hint = (
@@ -153,9 +151,7 @@ def method_of(method: Any) -> Newton | Sequential | Auto:
     names = {"newton": Newton, "sequential": Sequential, "auto": Auto}
     if isinstance(method, str):
         if method.lower() not in names:
-            raise UnknownKeyError(
-                f"no method is named {method!r}." + close_matches(method.lower(), list(names))
-            )
+            raise UnknownKeyError(f"no method is named {method!r}." + close_matches(method.lower(), list(names)))
         return names[method.lower()]()  # type: ignore[no-any-return]
     if isinstance(method, type) and method in names.values():
         return method()  # type: ignore[no-any-return]

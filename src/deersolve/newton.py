@@ -61,7 +61,7 @@ class Iterate:
 
 
 def newton_step(system: System, y: Array, structure: Any) -> tuple[Linearised, Array, Array]:
-    """Return the linearisation, the residual and the correction of one step,
+    """Return the linearisation, the residual and the correction of one step.
 
         y_next = y + delta,    (L + M sum_p G_p S_p) delta = M f(y) - L y,    G_p = -d f / d y_p,
 
@@ -74,13 +74,14 @@ def newton_step(system: System, y: Array, structure: Any) -> tuple[Linearised, A
 
 
 def newton(system: System, start: Iterate, options: Options) -> Iterate:
-    """Iterate until every batch element is certified at roundoff, stands still, breaks or runs out of steps."""
+    """Iterate until every batch element is at roundoff, stands still, breaks or runs out of steps."""
     xp = array_namespace(start.y)
 
     def unfinished(it: Iterate) -> Array:
         return xp.any(it.active)
 
-    return system.backend.while_loop(unfinished, lambda it: advance(system, it, options), start)
+    last: Iterate = system.backend.while_loop(unfinished, lambda it: advance(system, it, options), start)
+    return last
 
 
 def advance(system: System, it: Iterate, options: Options) -> Iterate:

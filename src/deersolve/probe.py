@@ -31,9 +31,7 @@ def probe(system: System) -> None:
         return
     xp = array_namespace(ys[0])
     if not all(bool(xp.all((a == b) | (a != a))) for a, b in zip(ys, before, strict=True)):
-        raise FunctionError(
-            "f wrote to its argument: expected a pure function. Copy first: y = y.copy() or y + 0."
-        )
+        raise FunctionError("f wrote to its argument: expected a pure function. Copy first: y = y.copy() or y + 0.")
     if not _equal(whole, f(*ys, x), 0.0):
         raise FunctionError(
             "f returned two different values for the same arguments: expected a pure function. "
@@ -60,9 +58,7 @@ def _stretch(system: System) -> tuple[tuple[Array, ...], Any]:
     columns = xp.astype(xp.arange(size, device=where), data.guess.dtype)
     wave = xp.sin(1.0 + 1.7 * rows[:, None] + 0.9 * columns[None, :])
     peak = xp.max(xp.abs(data.guess)) if 0 not in data.guess.shape else 1.0
-    y = data.guess + 1e-2 * (peak + 1e-1) * xp.reshape(
-        wave, (*(1 for _ in range(data.guess.ndim - 2)), n, size)
-    )
+    y = data.guess + 1e-2 * (peak + 1e-1) * xp.reshape(wave, (*(1 for _ in range(data.guess.ndim - 2)), n, size))
     length = min(n, LENGTH)
 
     def head(a: Array) -> Array:
@@ -90,9 +86,7 @@ def _check_shape(whole: Any, y: Array, system: System) -> None:
             "(np.float64, np.array) in f beside a float32 state, or for autocast."
         )
     if system.backend is not _backend(whole):
-        raise FunctionError(
-            f"f: expected an array of {system.backend.name}; received one of {_backend(whole).name}."
-        )
+        raise FunctionError(f"f: expected an array of {system.backend.name}; received one of {_backend(whole).name}.")
 
 
 def _backend(array: Array) -> Any:

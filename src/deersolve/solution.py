@@ -71,11 +71,11 @@ class Stats:
     history: Array
     discretisation_error: Any = None
     is_asymptotic: Any = None
-    rule: str = static("")
-    method: str = static("")
-    scan: str = static("")
-    derivative: str = static("")
-    choice: str = static("")
+    rule: str = static(default="")
+    method: str = static(default="")
+    scan: str = static(default="")
+    derivative: str = static(default="")
+    choice: str = static(default="")
 
 
 @record
@@ -117,7 +117,7 @@ class Solution:
         lines = [
             f"Solution(y: {tuple(self.y.shape)} {dtype_name(self.y)}, {counts}",
             f"  method {s.method}, rule {s.rule}, {_largest(s.steps):.0f} steps",
-            f"  forward error {_largest(s.error):.1e}, backward error {_largest(s.residual):.1e} (relative)",
+            f"  forward error {_largest(s.error):.1e}, backward error {_backward(s)} (relative)",
         ]
         if s.discretisation_error is not None:
             sure = "" if _every(s.is_asymptotic) else ", not asymptotic: refine the grid to trust it"
@@ -133,6 +133,11 @@ def numbers(a: Array) -> list[float]:
 
 def _largest(a: Array) -> float:
     return max(numbers(a), default=float("nan"))
+
+
+def _backward(stats: Stats) -> str:
+    size = _largest(stats.residual)
+    return f"{size:.1e}" if size == size else "not offered by the rule"
 
 
 def _every(a: Array) -> bool:

@@ -136,9 +136,7 @@ def solve(
     (True, (1001, 2))
     """
     if on_failure not in (None, *ON_FAILURE):
-        raise UnknownKeyError(
-            f"on_failure: unknown {on_failure!r}." + close_matches(str(on_failure), list(ON_FAILURE))
-        )
+        raise UnknownKeyError(f"on_failure: unknown {on_failure!r}." + close_matches(str(on_failure), list(ON_FAILURE)))
     asked = method_of(Auto() if method is None else method)
     backend, data = prepare(problem, y_guess)
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
@@ -238,7 +236,7 @@ def _described(sol: Solution, system: System, method: Any, why: str) -> Solution
     kind = system.backend.device_kind(y)
     dtype = dtype_name(y)
     scan = which_scan(structure, y.shape[-1], lags, y.shape[-2], batch, system.backend.name, kind, dtype)[0]
-    uses_scan = isinstance(method, Newton) and not isinstance(system.rule, PaperForm)
+    uses_scan = isinstance(method, Newton) and system.rule.is_builtin
     derivative = "analytic" if "jac" in system.functions else system.backend.derivative
     stats = dataclasses.replace(
         sol.stats,

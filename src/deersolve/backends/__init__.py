@@ -17,7 +17,7 @@ _libraries = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax",
 
 
 @cache
-def _of_type(kind: type) -> Backend:
+def _of_type(kind: Any) -> Backend:
     roots = [_libraries.get(c.__module__.split(".")[0]) for c in kind.__mro__]
     name = next((r for r in roots if r), "generic" if hasattr(kind, "__array_namespace__") else None)
     if name is None:
@@ -28,4 +28,5 @@ def _of_type(kind: type) -> Backend:
 
 def backend_of(array: Any) -> Backend:
     """Return the backend of an array, found from its type; raise :class:`LibraryError` if it has none."""
-    return _of_type(type(array))
+    kind: Any = type(array)
+    return _of_type(kind)

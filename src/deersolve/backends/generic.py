@@ -17,10 +17,15 @@ Functions = dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]]
 class Solver(Protocol):
     """What :meth:`Backend.call` runs: an algorithm with everything chosen but the arrays."""
 
-    key: Any
-    cacheable: bool
+    @property
+    def key(self) -> Any:
+        """What makes two solvers the same program."""
 
-    def __call__(self, functions: Any, frozen: Any, arrays: Tree) -> Any:
+    @property
+    def cacheable(self) -> bool:
+        """Whether nothing in it can change between two calls."""
+
+    def __call__(self, functions: Any, frozen: Any, arrays: Tree, /) -> Any:
         """Solve with the functions, a copy of them cut from any graph, and the arrays."""
 
 
@@ -59,7 +64,7 @@ class Backend:
         return state
 
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
-        """Return the last carry and the outputs of ``carry, out = body(carry, i)``, stacked on a new axis 0."""
+        """Return the last carry and the stacked outputs of ``carry, out = body(carry, i)``."""
         outputs = []
         for i in range(length):
             carry, out = body(carry, i)

@@ -54,7 +54,8 @@ class Jax(Backend):
 
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
         """Return ``lax.scan`` of ``body(carry, i)`` over ``i = 0 ... length - 1``."""
-        return jax.lax.scan(body, carry, jnp.arange(length))
+        last, outputs = jax.lax.scan(body, carry, jnp.arange(length))
+        return last, outputs
 
     def slice(self, array: Array, start: Any, length: int, axis: int) -> Array:
         """Return ``array[start : start + length]`` along ``axis``; ``start`` may be traced."""
@@ -116,9 +117,7 @@ class Jax(Backend):
         the compiled solve. The cache is keyed by those jaxprs, by what their nested calls hold, and by
         the solver: weights that changed never return an old answer, and equal functions compile once.
         """
-        traced = {
-            name: [jax.make_jaxpr(f)(*args) for args in calls] for name, (f, calls) in functions.items()
-        }
+        traced = {name: [jax.make_jaxpr(f)(*args) for args in calls] for name, (f, calls) in functions.items()}
         constants = {name: [t.consts for t in group] for name, group in traced.items()}
 
         def run(constants: Tree, arrays: Tree) -> Any:

@@ -41,7 +41,7 @@ class Torch(Backend):
 
     def differentiates(self, functions: Any, tree: Tree) -> bool:
         """Return whether gradients are recorded: f may close over parameters that want them."""
-        return torch.is_grad_enabled()
+        return bool(torch.is_grad_enabled())
 
     def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:
         """Map f over the first axis of every tensor."""

@@ -106,7 +106,7 @@ class Linear(Exponential):
     def residual(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, **kw: Any) -> Array:
         """Return ``D phi_1 (z_i - G y_i) + D phi_2 (z_{i+1} - z_i) - (y_{i+1} - y_i)``."""
         (G,) = kw["Gs"]
-        mean, E, phi = self._on_intervals(G, grid)
+        mean, _, phi = self._on_intervals(G, grid)
         z = fy + G @ y
         z0, dz = z[..., :-1, :], z[..., 1:, :] - z[..., :-1, :]
         second = _phi_two(mean, phi, grid)

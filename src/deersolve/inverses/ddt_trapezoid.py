@@ -9,7 +9,7 @@ from .base import register
 
 @register("ddt.trapezoid", structures=(Dense, Diagonal, BlockDiagonal, Zero), exact=True)
 class Trapezoid(Theta):
-    """y_{i+1} - y_i = D_i (f_i + f_{i+1}) / 2. Stable for stiff equations, where it may ring on a coarse grid."""
+    """y_{i+1} - y_i = D_i (f_i + f_{i+1}) / 2. It rings on a coarse, stiff grid."""
 
     order = 2
     theta = 0.5

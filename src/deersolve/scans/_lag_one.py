@@ -18,9 +18,7 @@ def state_size(is_dense: bool, n: int, lags: tuple[int, ...]) -> int:
     return (n if is_dense else 1) * max(lags)
 
 
-def to_lag_one(
-    As: tuple[Array, ...], lags: tuple[int, ...], b: Array
-) -> tuple[Array, Array, Callable[[Array], Array]]:
+def to_lag_one(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> tuple[Array, Array, Callable[[Array], Array]]:
     """Rewrite the recurrence as ``s_i = C_i s_{i-1} + d_i``.
 
     Parameters

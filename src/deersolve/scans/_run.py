@@ -13,9 +13,7 @@ from ._normal import NormalForm, normal_form
 from ._ways import ways
 
 
-def affine_scan(
-    As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, *, way: str | None = None
-) -> Array:
+def affine_scan(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, *, way: str | None = None) -> Array:
     """Return ``y_i = sum_p A_{p,i} y_{i-k_p} + b_i`` with ``y_j = 0`` for ``j < 0``.
 
     Parameters

@@ -34,9 +34,7 @@ SIZES = (20, 40, 80, 160, 320, 640)
 EPS = float(np.finfo(np.float64).eps)
 
 
-def check_inverse(
-    rule: Any, *, family: str | None = None, order: float | None = None, seed: int = 0
-) -> Report:
+def check_inverse(rule: Any, *, family: str | None = None, order: float | None = None, seed: int = 0) -> Report:
     """Check everything that a rule claims, on small random systems in NumPy and float64.
 
     Parameters
@@ -102,9 +100,7 @@ def _check_linear(report: Report, rule: Rule, systems: list[Linear], rng: np.ran
         report.below("transpose", measure, 1e-12)
 
 
-def _worst(
-    off: Callable[..., float], rule: Rule, systems: Any, kinds: Any, rng: np.random.Generator
-) -> float:
+def _worst(off: Callable[..., float], rule: Rule, systems: Any, kinds: Any, rng: np.random.Generator) -> float:
     return _largest([off(rule, system, kind, rng) for system in systems for kind in kinds])
 
 
@@ -131,9 +127,7 @@ def _off_alone(rule: Rule, system: Linear, rng: np.random.Generator) -> float:
     kind = rule.structures[0]
     Gs = _Gs(system, kind, rng, (3,))
     r = rng.normal(size=(3, *system.r.shape))
-    alone = [
-        rule.solve(tuple(G.map(lambda v, i=i: v[i]) for G in Gs), r[i], **system.where) for i in range(3)
-    ]
+    alone = [rule.solve(tuple(G.map(lambda v, i=i: v[i]) for G in Gs), r[i], **system.where) for i in range(3)]
     return _relative(rule.solve(Gs, r, **system.where), np.stack(alone))
 
 

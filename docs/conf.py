@@ -1,0 +1,10 @@
+"""Sphinx configuration: ``sphinx-build docs build/docs``."""
+
+project = "deersolve"
+author = "the deersolve authors"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "markdown"}
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+html_theme = "alabaster"
+exclude_patterns = ["images"]

@@ -1,0 +1,46 @@
+"""The answers of the problems, found by the solver on every array library."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import deersolve as ds
+from deersolve.testing import problems
+
+T = 3 * np.linspace(0.0, 1.0, 801) ** 1.2
+ODES = {
+    "logistic": lambda a: problems.logistic(a, T),
+    "blow_up": lambda a: problems.blow_up(a, 0.2 * T),
+    "linear": lambda a: problems.linear(a, T, [[0.0, 1.0], [-1.0, -0.2]], [1.0, 0.5]),
+    "bernoulli": lambda a: problems.bernoulli(a, T),
+    "prothero_robinson": lambda a: problems.prothero_robinson(a, T, -5.0),
+    "pendulum": lambda a: problems.pendulum(a, 4000),
+    "lotka_volterra": lambda a: problems.lotka_volterra(a, 4000),
+    "lorenz": lambda a: problems.lorenz(a, 4000),
+}
+RECURRENCES = {
+    "logistic_map": lambda a: problems.logistic_map(a, 20),
+    "harmonic": lambda a: problems.harmonic(a, 40),
+    "two_lags": lambda a: problems.two_lags(a, 40),
+}
+
+
+def off(lib, y, case):
+    found = lib.to_numpy(y)
+    found = found[-1] if case.is_final else found
+    return np.abs(found - case.exact).max() / np.abs(case.exact).max()
+
+
+@pytest.mark.parametrize("name", ODES)
+def test_differential_equations(lib, name):
+    case = ODES[name](lib.asarray)
+    sol = ds.solve(case.problem)
+    assert off(lib, sol.y_corrected, case) < 2e-8
+    assert off(lib, sol.y, case) < 1e-4
+
+
+@pytest.mark.parametrize("name", RECURRENCES)
+def test_recurrences(lib, name):
+    case = RECURRENCES[name](lib.asarray)
+    assert off(lib, ds.solve(case.problem).y, case) <= case.accuracy
