@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .inverses import Rule
 from .inverses._quadrature import quartic_defect
 from .newton import tiny
 from .system import System
@@ -19,6 +20,8 @@ def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | Non
     for either to be believed.
     """
     where = {"grid": system.data.grid, "boundary": system.data.boundary}
+    if type(system.rule).defect is Rule.defect:
+        return None
     at = system.linearise(y)
     cubic = system.rule.defect(y, at.fy, **where)
     if cubic is None:

@@ -240,7 +240,7 @@ def closed(problem: Problem) -> dict[str, Any]:
                 raise
             hint = (
                 "f raised this TypeError. If f closes over an array, is it of the library of y0? "
-                "On NumPy and CuPy f is also called with dual numbers (see the page on f in the docs); "
+                "On NumPy and CuPy f is also called with dual numbers (see the page on errors in the docs); "
                 "give jac= or write f with ds.array_namespace(y)."
             )
             error.add_note(hint)

@@ -25,7 +25,7 @@ def probe(system: System) -> None:
     ys, x = _stretch(system)
     f = system.functions["f"]
     before = [y + 0 for y in ys]
-    whole = f(*ys, x)
+    whole = _on_stretch(f, ys, x, system)
     _check_shape(whole, ys[0], system)
     if not system.backend.is_concrete((ys, x, whole)):
         return
@@ -46,6 +46,20 @@ def probe(system: System) -> None:
             raise FunctionError(COUPLED) from error
         if tuple(one.shape) != tuple(expected.shape) or not _equal(one, expected, AGREEMENT):
             raise FunctionError(COUPLED)
+
+
+def _on_stretch(f: Any, ys: tuple[Array, ...], x: Any, system: System) -> Any:
+    """Call f; if it fails on a part of the grid, say so: it may hold an array of the whole grid."""
+    points, T = ys[0].shape[-2], system.data.guess.shape[-2]
+    try:
+        return f(*ys, x)
+    except (ValueError, IndexError, RuntimeError) as error:
+        if points == T or isinstance(error, FunctionError):
+            raise
+        raise FunctionError(
+            f"f failed on the first {points} of {T} points ({error}): expected an f of any number of points. "
+            "An array that varies over the grid goes through x, not through a closure."
+        ) from error
 
 
 def _stretch(system: System) -> tuple[tuple[Array, ...], Any]:

@@ -19,6 +19,8 @@ class Structure(abc.ABC):
     """The matrices ``(*S, n, n)`` at every point of a grid, stored as their shape allows."""
 
     name: ClassVar[str]
+    tail: ClassVar[int] = 1
+    """How many axes of ``values`` belong to one matrix."""
     values: Array
 
     @classmethod
@@ -75,6 +77,7 @@ class Dense(Structure):
     """Full matrices, ``values`` of shape ``(*S, n, n)``; entry ``[i, j]`` is d f_i / d y_j."""
 
     name = "dense"
+    tail = 2
     values: Array
 
     @classmethod
@@ -131,6 +134,7 @@ class BlockDiagonal(Structure):
     """Equal square blocks on the diagonal, ``values`` of shape ``(*S, n / b, b, b)``."""
 
     name = "block-diagonal"
+    tail = 3
     values: Array
 
     @classmethod

@@ -135,8 +135,6 @@ def test_a_callable_of_the_paper_whose_y_depends_on_G_is_caught():
     rule = ds.inverses.rule_of(exponential)
     assert rule.exact
     assert "independent of G" in failures(rule, family="ddt")
-    rule.exact = False
-    assert check_inverse(rule, family="ddt", order=2)["order"].value == pytest.approx(2, abs=0.1)
 
 
 def test_an_exact_callable_passes():
@@ -227,7 +225,8 @@ def test_newton_is_quadratic_on_problems_with_answers(case):
 
 
 def test_convergence_of_a_batch_has_a_line_for_each_element():
-    problem = ds.Recurrence(lambda y, x, r: r * y * (1 - y), np.array([[0.3], [0.6]]), params=2.5, n_points=9)
+    y0 = np.array([[0.5], [2.0]])
+    problem = ds.Recurrence(lambda y, x, params: y / (1.0 + y), y0, n_points=30)
     report = check_convergence(problem)
     assert "exponent[0]" in report
     assert "exponent[1]" in report
@@ -242,7 +241,7 @@ def test_a_wrong_jacobian_is_seen_in_the_convergence():
     right = ds.InitialValueProblem(f, t, np.array([1.0]), jac=lambda y, t, params: -3 * y * y)
     wrong = ds.InitialValueProblem(f, t, np.array([1.0]), jac=lambda y, t, params: -2 * y * y)
     assert check_convergence(right)["exponent"].value >= 1.6
-    with pytest.raises(CheckFailure, match=r"exponent: expected at least 1.6"):
+    with pytest.raises(CheckFailure, match="exponent: expected at least"):
         check_convergence(wrong)
 
 
@@ -263,5 +262,5 @@ def test_importing_does_not_load_hypothesis():
 
 def test_a_report_names_what_was_checked():
     report = check_inverse("ddt.backward_euler")
-    with pytest.raises(KeyError, match=r"'transpose'|transpose"):
+    with pytest.raises(KeyError, match="transpose"):
         report["no such check"]

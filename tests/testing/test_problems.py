@@ -8,6 +8,9 @@ import pytest
 import deersolve as ds
 from deersolve.testing import problems
 
+# Newton's first iterates may overflow, and array-api-strict passes on NumPy's warnings.
+pytestmark = pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
+
 T = 3 * np.linspace(0.0, 1.0, 801) ** 1.2
 ODES = {
     "logistic": lambda a: problems.logistic(a, T),
@@ -26,21 +29,26 @@ RECURRENCES = {
 }
 
 
-def off(lib, y, case):
-    found = lib.to_numpy(y)
-    found = found[-1] if case.is_final else found
+def off(y, case):
+    found = y[-1] if case.is_final else y
     return np.abs(found - case.exact).max() / np.abs(case.exact).max()
 
 
 @pytest.mark.parametrize("name", ODES)
-def test_differential_equations(lib, name):
-    case = ODES[name](lib.asarray)
+def test_differential_equations(name):
+    case = ODES[name](np.asarray)
     sol = ds.solve(case.problem)
-    assert off(lib, sol.y_corrected, case) < 2e-8
-    assert off(lib, sol.y, case) < 1e-4
+    assert off(sol.y_corrected, case) < 2e-8
+    assert off(sol.y, case) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["linear", "bernoulli"])
+def test_differential_equations_on_every_library(lib, name):
+    case = ODES[name](lib.asarray)
+    assert off(lib.to_numpy(ds.solve(case.problem).y_corrected), case) < 2e-8
 
 
 @pytest.mark.parametrize("name", RECURRENCES)
 def test_recurrences(lib, name):
     case = RECURRENCES[name](lib.asarray)
-    assert off(lib, ds.solve(case.problem).y, case) <= case.accuracy
+    assert off(lib.to_numpy(ds.solve(case.problem).y), case) <= case.accuracy

@@ -135,8 +135,8 @@ class Backend:
         """Return "cpu" or "gpu"."""
         return "gpu" if "cuda" in str(self.device(array)).lower() else "cpu"
 
-    def differentiates(self, functions: Any, tree: Tree) -> bool:
-        """Return whether somebody may ask for derivatives of what is computed from these."""
+    def records(self, compute: Callable[[], Array]) -> bool:
+        """Return whether somebody may ask for derivatives of what ``compute`` returns."""
         return False
 
     def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:

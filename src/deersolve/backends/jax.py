@@ -102,7 +102,7 @@ class Jax(Backend):
         """Return "cpu" or "gpu"."""
         return "cpu" if self.device(array).platform == "cpu" else "gpu"
 
-    def differentiates(self, functions: Any, tree: Tree) -> bool:
+    def records(self, compute: Callable[[], Array]) -> bool:
         """Return True: inside a compiled function nobody can tell."""
         return True
 

@@ -1,4 +1,4 @@
-"""NumPy: dual numbers first; a complex step, then differences, where they cannot follow ``f``."""
+"""NumPy: the primitives of the Array API, without floating-point warnings."""
 
 from __future__ import annotations
 

@@ -39,9 +39,12 @@ class Torch(Backend):
         """Detach every tensor of the tree."""
         return tree_map(lambda a: a.detach() if isinstance(a, torch.Tensor) else a, tree)
 
-    def differentiates(self, functions: Any, tree: Tree) -> bool:
-        """Return whether gradients are recorded: f may close over parameters that want them."""
-        return bool(torch.is_grad_enabled())
+    def records(self, compute: Callable[[], Array]) -> bool:
+        """Return whether a graph is recorded, by autograd or by a transform of ``torch.func``."""
+        if not torch.is_grad_enabled():
+            return False
+        result = compute()
+        return bool(result.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(result))
 
     def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:
         """Map f over the first axis of every tensor."""

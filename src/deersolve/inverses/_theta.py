@@ -9,8 +9,8 @@ from ..domain import Initial, TimeGrid
 from ..scans import affine_scan, affine_scan_transposed
 from ..structure import Dense, Diagonal, Structure, Zero, identity
 from ..typing import Array, array_namespace
+from ._base import Rule
 from ._quadrature import quartic_defect
-from .base import Rule
 
 
 class Theta(Rule):
@@ -70,7 +70,7 @@ class Theta(Rule):
 
 def _points(G: Structure, values: Array, where: slice) -> Array:
     """Cut the grid axis of stored values."""
-    return values[..., where, :] if isinstance(G, Diagonal | Zero) else values[..., where, :, :]
+    return values[(..., where, *(slice(None) for _ in range(G.tail)))]
 
 
 def _one_plus(D: Array, G: Structure) -> Structure:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..structure import BlockDiagonal, Dense, Diagonal, Zero
+from ._base import register
 from ._theta import Theta
-from .base import register
 
 
 @register("ddt.backward_euler", structures=(Dense, Diagonal, BlockDiagonal, Zero), exact=True)

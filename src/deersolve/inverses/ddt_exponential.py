@@ -1,77 +1,10 @@
-"""The paper's rule for y' = f (arXiv 2309.12252, eq. 8-11): exact for a constant G, not "exact" here."""
+"""The exponential rule for y' = f, the paper's midpoint: `exact=False`, G does not cancel at its solution."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from ..domain import Initial, TimeGrid
-from ..scans import affine_scan, affine_scan_transposed
-from ..structure import Dense, Diagonal, Structure, Zero
-from ..typing import Array, array_namespace
-from ._phi import exp_and_phi
-from ._quadrature import quartic_defect
-from ._theta import _points, _stacked
-from .base import Rule, register
-
-Weights = tuple[float, float]
-
-
-class Exponential(Rule):
-    """y_{i+1} = exp(-G D) y_i + D phi_1(-G D) (f + G y), with G and f + G y taken on the interval.
-
-    ``weights`` are those of the left and the right end in the mean: (1, 0) left, (0, 1) right,
-    (1/2, 1/2) the paper's midpoint. G does not cancel at the solution, so y depends on G, the
-    iteration converges linearly with a rate O(D^2), and only the dense G is offered.
-    """
-
-    weights: ClassVar[Weights] = (0.5, 0.5)
-
-    def residual(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, **kw: Any) -> Array:
-        """Return ``D phi_1 (z - G y_i) - (y_{i+1} - y_i)``, z the mean of f + G y; ``Gs`` is needed."""
-        (G,) = kw["Gs"]
-        mean, _, phi = self._on_intervals(G, grid)
-        z = self._mean(fy + G @ y)
-        rows = grid.D * (phi @ (z - mean @ y[..., :-1, :])) - (y[..., 1:, :] - y[..., :-1, :])
-        return _stacked(boundary.y0 - y[..., :1, :], rows)
-
-    def magnitude(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
-        """Return ``y_{i+1} + y_i``."""
-        return _stacked(y[..., :1, :], y[..., 1:, :] + y[..., :-1, :])
-
-    def defect(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial) -> Array | None:
-        """Return the residual of y in a quadrature of 4th order."""
-        return quartic_defect(y, fy, grid)
-
-    def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
-        """Return delta with ``delta_{i+1} = exp(-G D) delta_i + r_{i+1}``."""
-        return affine_scan((self._propagators(Gs[0], grid),), (1,), r)
-
-    def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
-        """Return u by the reversed scan."""
-        return affine_scan_transposed((self._propagators(Gs[0], grid),), (1,), c)
-
-    def _mean(self, values: Array) -> Array:
-        left, right = self.weights
-        return left * values[..., :-1, :] + right * values[..., 1:, :]
-
-    def _on_intervals(self, G: Structure, grid: TimeGrid) -> tuple[Structure, Structure, Structure]:
-        left, right = self.weights
-
-        def mean_of(values: Array) -> Array:
-            first, last = _points(G, values, slice(None, -1)), _points(G, values, slice(1, None))
-            return left * first + right * last
-
-        mean = G.map(mean_of)
-        flat = isinstance(mean, Diagonal | Zero)
-        E, phi = exp_and_phi(mean.map(lambda v: -v * (grid.D if flat else grid.D[..., None])))
-        return mean, E, phi
-
-    def _propagators(self, G: Structure, grid: TimeGrid) -> Structure:
-        _, E, _ = self._on_intervals(G, grid)
-        xp = array_namespace(E.values)
-        if isinstance(E, Diagonal):
-            return Diagonal(_stacked(xp.zeros_like(E.values[..., :1, :]), E.values))
-        return Dense(xp.concat([xp.zeros_like(E.values[..., :1, :, :]), E.values], axis=-3))
+from ..structure import Dense
+from ._base import register
+from ._exponential import Exponential
 
 
 @register("ddt.exponential", structures=(Dense,), exact=False)
@@ -79,48 +12,3 @@ class Midpoint(Exponential):
     """The paper's midpoint: the mean of the two ends. Order 2."""
 
     order = 2
-
-
-@register("ddt.exponential_left", structures=(Dense,), exact=False)
-class Left(Exponential):
-    """G and f + G y at the left end. Order 1; 2 for an autonomous equation, where it is Rosenbrock-Euler."""
-
-    order = 1
-    weights = (1.0, 0.0)
-
-
-@register("ddt.exponential_right", structures=(Dense,), exact=False)
-class Right(Exponential):
-    """G and f + G y at the right end. Order 1."""
-
-    order = 1
-    weights = (0.0, 1.0)
-
-
-@register("ddt.exponential_linear", structures=(Dense,), exact=False)
-class Linear(Exponential):
-    """G at the midpoint, f + G y linear between the two ends. Order 2."""
-
-    order = 2
-
-    def residual(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, **kw: Any) -> Array:
-        """Return ``D phi_1 (z_i - G y_i) + D phi_2 (z_{i+1} - z_i) - (y_{i+1} - y_i)``."""
-        (G,) = kw["Gs"]
-        mean, _, phi = self._on_intervals(G, grid)
-        z = fy + G @ y
-        z0, dz = z[..., :-1, :], z[..., 1:, :] - z[..., :-1, :]
-        second = _phi_two(mean, phi, grid)
-        step = grid.D * (phi @ (z0 - mean @ y[..., :-1, :]) + second @ dz)
-        return _stacked(boundary.y0 - y[..., :1, :], step - (y[..., 1:, :] - y[..., :-1, :]))
-
-
-def _phi_two(mean: Structure, phi: Structure, grid: TimeGrid) -> Structure:
-    """Return phi_2(-G D) = (phi_1 - 1) / (-G D) from an augmented phi_1, which needs no inverse of G."""
-    dense = mean.to_dense() * -grid.D[..., None]
-    xp = array_namespace(dense)
-    zero = xp.zeros_like(dense)
-    eye = zero + Diagonal(xp.ones_like(mean.diagonal())).to_dense()
-    top, low = xp.concat([dense, eye], axis=-1), xp.concat([zero, zero], axis=-1)
-    _, augmented = exp_and_phi(Dense(xp.concat([top, low], axis=-2)))
-    n = mean.n
-    return Dense(augmented.to_dense()[..., :n, n:])

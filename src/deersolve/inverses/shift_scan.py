@@ -8,7 +8,7 @@ from ..domain import Initial, Steps
 from ..scans import affine_scan, affine_scan_transposed
 from ..structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
 from ..typing import Array
-from .base import Rule, register
+from ._base import Rule, register
 
 
 @register("shift.scan", structures=(Dense, Diagonal, BlockDiagonal, Zero), exact=True)

@@ -18,6 +18,7 @@ from ..typing import array_namespace
 from .report import Report
 
 QUADRATIC = 1.6  # an exponent from which convergence counts as quadratic
+ASYMPTOTIC = 0.1  # corrections from which an exponent is taken
 NOISE = 1e3  # in units of eps: corrections below are roundoff
 
 
@@ -34,8 +35,8 @@ def exponents(history: Any, eps: float = 2.3e-16) -> list[float]:
     Returns
     -------
     list of float
-        ``log(e_{k+1} / e_k) / log(e_k / e_{k-1})``; where e_{k+1} is roundoff, a lower bound takes
-        the place of a missing last exponent. Empty if two corrections were enough.
+        ``log(e_{k+1} / e_k) / log(e_k / e_{k-1})`` where e_k < 0.1. If there is none with e_{k+1}
+        above roundoff, a lower bound, should it tell quadratic from linear; else empty.
 
     Examples
     --------
@@ -48,12 +49,11 @@ def exponents(history: Any, eps: float = 2.3e-16) -> list[float]:
     floor = NOISE * eps
     found: list[float] = []
     for before, now, after in zip(e, e[1:], e[2:], strict=False):
-        if not floor < now < before < 1:
+        if not floor < now < min(before, ASYMPTOTIC):
             continue
-        if after > floor:
-            found.append(math.log(after / now) / math.log(now / before))
-        elif not found:
-            found.append(math.log(floor / now) / math.log(now / before))
+        p = math.log(max(after, floor) / now) / math.log(now / before)
+        if after > floor or (p >= QUADRATIC and not found):
+            found.append(p)
     return found
 
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..estimate import discretisation
-from ..inverses import PaperForm, Rule, rule_of
-from ..inverses.assembled import assembled
+from ..inverses import PaperForm, Rule, assembled, rule_of
 from ..methods import Newton
 from ..structure import Dense, Structure
 from ..typing import Array

@@ -94,23 +94,25 @@ def recurrences(draw: Draw, gain: float | None = None, max_points: int = 40, max
 
 
 @st.composite
-def odes(draw: Draw, max_points: int = 40, max_n: int = 4) -> InitialValueProblem:
-    """Draw ``y' = sin(W y) - y + cos(t)``, |W| = 1, on a non-uniform grid of length 1.
+def odes(draw: Draw, max_points: int = 40, min_n: int = 1, max_n: int = 4) -> InitialValueProblem:
+    """Draw ``y' = sin(W y) / 2 + cos(t)``, |W| = 1, on a non-uniform grid of length 1.
+
+    An implicit rule has one solution on every such grid: |D df/dy| <= 1/2.
 
     Parameters
     ----------
     draw : callable
         Given by Hypothesis.
-    max_points, max_n : int
+    max_points, min_n, max_n : int
         Bounds of T and n.
     """
-    n, batch, rng = draw(st.integers(1, max_n)), draw(batches()), draw(generators())
+    n, batch, rng = draw(st.integers(min_n, max_n)), draw(batches()), draw(generators())
     W = rng.normal(size=(n, n))
     W /= np.linalg.norm(W, 2)
 
     def f(y: Array, t: Array, params: Any) -> Array:
         xp = array_namespace(y)
-        return xp.sin(y @ W) - y + xp.cos(t)
+        return 0.5 * xp.sin(y @ W) + xp.cos(t)
 
     return InitialValueProblem(f, draw(grids(max_points=max_points)), rng.normal(size=(*batch, n)))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..structure import Structure
 from ..typing import Array
-from .base import Rule
+from ._base import Rule
 
 
 def assembled(rule: Rule, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Any:
