@@ -5,8 +5,10 @@ from __future__ import annotations
 from .inverses import Rule
 from .inverses._quadrature import quartic_defect
 from .newton import tiny
-from .system import System
+from .system import Linearised, System
 from .typing import Array, array_namespace
+
+STIFF = 2.0  # D |d f / d y| above which no quadrature of f is asymptotic
 
 
 def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | None:
@@ -30,7 +32,15 @@ def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | Non
     Gs = tuple(-J for J in at.Js)
     delta = system.rule.solve(Gs, cubic, **where)
     error, other = (_relative(d, y) for d in (delta, system.rule.solve(Gs, quadratic, **where)))
-    return y + delta, error, (error <= 5 * other) & (other <= 5 * error)
+    agree = (error <= 5 * other) & (other <= 5 * error)
+    return y + delta, error, agree & (_stiffness(system, at) <= STIFF)
+
+
+def _stiffness(system: System, at: Linearised) -> Array:
+    """Return the largest D |d f / d y| of each batch element, in the row-sum norm."""
+    xp = array_namespace(at.fy)
+    rows = xp.sum(xp.abs(at.Js[0].to_dense()), axis=-1)[..., 1:, :]
+    return system.over_grid(xp.max, rows * xp.abs(system.data.grid.D))
 
 
 def _relative(delta: Array, y: Array) -> Array:

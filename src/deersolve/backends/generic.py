@@ -152,8 +152,11 @@ class Backend:
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
-        """Hold back the warnings of overflow and NaN: the status reports them."""
-        yield
+        """Hold back the warnings of overflow and NaN, of NumPy or of a library built on it: the status reports them."""
+        import numpy as np
+
+        with np.errstate(all="ignore"):
+            yield
 
 
 def split_columns(columns: Array, ys: tuple[Array, ...]) -> tuple[Array, ...]:

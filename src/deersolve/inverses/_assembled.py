@@ -45,7 +45,7 @@ def assembled(rule: Rule, Gs: tuple[Structure, ...], like: Array, *, grid: Any, 
         e = e.reshape(like.shape)
         f = np.zeros_like(e)
         for G, k in zip(Gs, lags, strict=True):
-            shifted = np.concatenate([np.zeros_like(e[:k]), e[: e.shape[0] - k]]) if k else e
+            shifted = np.concatenate([np.zeros_like(e[:k]), e[: max(e.shape[0] - k, 0)]]) if k else e
             f = f - (G.to_dense() @ shifted[..., None])[..., 0]
         columns.append(-rule.residual(e, f, grid=grid, boundary=zero, **extra).reshape(size))
     return np.stack(columns, axis=1)
