@@ -239,7 +239,8 @@ def closed(problem: Problem) -> dict[str, Any]:
             if "Tracer" in type(error).__name__ or isinstance(error, InputError):
                 raise
             hint = (
-                "f raised this TypeError. If f closes over an array, is it of the library of y0? "
+                "f raised this TypeError. It is called as f(y_1, ..., y_P, x, params); ds.from_scipy takes "
+                "SciPy's fun(t, y). If f closes over an array, is it of the library of y0? "
                 "On NumPy and CuPy f is also called with dual numbers (see the page on errors in the docs); "
                 "give jac= or write f with ds.array_namespace(y)."
             )
