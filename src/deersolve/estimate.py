@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .inverses import Rule
-from .inverses._quadrature import quartic_defect
 from .newton import tiny
 from .system import Linearised, System
 from .typing import Array, array_namespace
@@ -21,17 +20,17 @@ def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | Non
     for the trapezoid. The same with a quadrature of 3rd order tells whether the grid is fine enough
     for either to be believed.
     """
-    where = {"grid": system.data.grid, "boundary": system.data.boundary}
     if type(system.rule).defect is Rule.defect:
         return None
     at = system.linearise(y)
-    cubic = system.rule.defect(y, at.fy, **where)
-    if cubic is None:
-        return None
-    quadratic = quartic_defect(y, at.fy, system.data.grid, points=3)
     Gs = tuple(-J for J in at.Js)
-    delta = system.rule.solve(Gs, cubic, **where)
-    error, other = (_relative(d, y) for d in (delta, system.rule.solve(Gs, quadratic, **where)))
+    where = {"grid": system.data.grid, "boundary": system.data.boundary}
+    extra = {} if system.rule.exact else {"Gs": Gs}
+    defects = [system.rule.defect(y, at.fy, points=points, **extra, **where) for points in (4, 3)]
+    if defects[0] is None:
+        return None
+    delta, third = (system.rule.solve(Gs, d, **where) for d in defects)
+    error, other = _relative(delta, y), _relative(third, y)
     agree = (error <= 5 * other) & (other <= 5 * error)
     return y + delta, error, agree & (_stiffness(system, at) <= STIFF)
 

@@ -58,8 +58,8 @@ class Rule:
         """Return ``|L| y + |M| fy`` for y, fy >= 0: the size of the terms of the residual."""
         return y + fy
 
-    def defect(self, y: Array, fy: Array, *, grid: Any, boundary: Any) -> Array | None:
-        """Return the residual of y in a quadrature of higher order, or None if there is none."""
+    def defect(self, y: Array, fy: Array, *, grid: Any, boundary: Any, points: int, **kw: Any) -> Array | None:
+        """Return the residual of y in a quadrature through ``points`` points, or None if there is none."""
         return None
 
     def correction(

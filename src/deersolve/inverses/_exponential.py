@@ -10,7 +10,7 @@ from ..structure import Dense, Diagonal, Structure, Zero
 from ..typing import Array, array_namespace
 from ._base import Rule
 from ._phi import exp_and_phi
-from ._quadrature import quartic_defect
+from ._quadrature import quadrature_defect
 from ._theta import _points, _stacked
 
 Weights = tuple[float, float]
@@ -38,9 +38,13 @@ class Exponential(Rule):
         """Return ``y_{i+1} + y_i``."""
         return _stacked(y[..., :1, :], y[..., 1:, :] + y[..., :-1, :])
 
-    def defect(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial) -> Array | None:
-        """Return the residual of y in a quadrature of 4th order."""
-        return quartic_defect(y, fy, grid)
+    def defect(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, points: int, **kw: Any) -> Array | None:
+        """Return phi_1 times the residual of y in the quadrature through ``points`` points; ``Gs`` is needed."""
+        rows = quadrature_defect(y, fy, grid, points)
+        if rows is None:
+            return None
+        _, _, phi = self._on_intervals(kw["Gs"][0], grid)
+        return _stacked(rows[..., :1, :], phi @ rows[..., 1:, :])
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
         """Return delta with ``delta_{i+1} = exp(-G D) delta_i + r_{i+1}``."""

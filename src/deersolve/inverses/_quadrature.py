@@ -9,7 +9,7 @@ from ..typing import Array, array_namespace
 GAUSS = 0.5773502691896257  # 1 / sqrt(3): two Gauss points integrate a cubic exactly
 
 
-def quartic_defect(y: Array, fy: Array, grid: TimeGrid, points: int = 4) -> Array | None:
+def quadrature_defect(y: Array, fy: Array, grid: TimeGrid, points: int) -> Array | None:
     """Return ``integral of the interpolant of f - (y_{i+1} - y_i)`` on every interval, row 0 zero.
 
     Parameters

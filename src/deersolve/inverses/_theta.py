@@ -10,7 +10,7 @@ from ..scans import affine_scan, affine_scan_transposed
 from ..structure import Dense, Diagonal, Structure, Zero, identity
 from ..typing import Array, array_namespace
 from ._base import Rule
-from ._quadrature import quartic_defect
+from ._quadrature import quadrature_defect
 
 
 class Theta(Rule):
@@ -35,9 +35,9 @@ class Theta(Rule):
         mean = (1 - self.theta) * fy[..., :-1, :] + self.theta * fy[..., 1:, :]
         return _stacked(y[..., :1, :], y[..., 1:, :] + y[..., :-1, :] + xp.abs(grid.D) * mean)
 
-    def defect(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial) -> Array | None:
-        """Return the residual of y in a quadrature of 4th order."""
-        return quartic_defect(y, fy, grid)
+    def defect(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, points: int, **kw: Any) -> Array | None:
+        """Return the residual of y in the quadrature through the nearest ``points`` points."""
+        return quadrature_defect(y, fy, grid, points)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
         """Return delta: one small system for each interval, then a scan."""

@@ -43,8 +43,8 @@ class Recurrence(Problem):
     >>> import numpy as np
     >>> import deersolve as ds
     >>> logistic = ds.Recurrence(lambda y, x, r: r * y * (1 - y), np.array([0.5]), params=2.8, n_points=100)
-    >>> float(ds.solve(logistic).y[-1, 0])
-    0.6428571428571428
+    >>> round(float(ds.solve(logistic).y[-1, 0]), 9)
+    0.642857143
     """
 
     family: ClassVar[str] = "shift"
