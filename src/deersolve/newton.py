@@ -90,8 +90,9 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     at, r, delta = newton_step(system, it.y, options.structure)
     eps = float(xp.finfo(it.y.dtype).eps)
     stop, tol = options.tolerances(eps)
-    error, is_within = sizes(system, it.y, at, delta, options.atol)
-    residual = backward_error(system, it.y, at, r)
+    size = magnitudes(system, it.y, at)
+    error, is_within = sizes(system, it.y, size, delta, options.atol)
+    residual = backward_error(system, size, r)
     finite = system.over_grid(xp.all, xp.isfinite(it.y + delta))
 
     at_roundoff = (residual <= BACKWARD * eps) & finite
@@ -151,21 +152,19 @@ def magnitudes(system: System, y: Array, at: Linearised) -> Array | None:
     return rule.magnitude(xp.abs(y), terms, grid=system.data.grid, boundary=system.data.boundary)
 
 
-def backward_error(system: System, y: Array, at: Linearised, r: Array) -> Array:
+def backward_error(system: System, size: Array | None, r: Array) -> Array:
     """Return the largest componentwise residual of each batch element, relative to its own terms."""
-    xp = array_namespace(y)
-    size = magnitudes(system, y, at)
+    xp = array_namespace(r)
     if size is None:
         return system.over_grid(xp.max, xp.abs(r)) * xp.nan
-    ratio = xp.where(r == 0, 0.0, xp.abs(r) / xp.where(size > 0, size, tiny(y)))
+    ratio = xp.where(r == 0, 0.0, xp.abs(r) / xp.where(size > 0, size, tiny(r)))
     ratio = xp.where(xp.isfinite(size), ratio, xp.inf)  # terms that overflow certify nothing
     return system.over_grid(xp.max, ratio)
 
 
-def sizes(system: System, y: Array, at: Linearised, delta: Array, atol: float) -> tuple[Array, Any]:
+def sizes(system: System, y: Array, size: Array | None, delta: Array, atol: float) -> tuple[Array, Any]:
     """Return the largest correction relative to the terms at its point, and the test against a tolerance."""
     xp = array_namespace(y)
-    size = magnitudes(system, y, at)
     local = xp.max(xp.abs(y) if size is None else size, axis=-1, keepdims=True)
     change = xp.abs(delta)
     ratio = xp.where(change == 0, 0.0, change / xp.where(local > 0, local, tiny(y)))
