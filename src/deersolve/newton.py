@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from .inverses import PaperForm, Rule
 from .record import record
 from .solution import Status
-from .structure import Dense
+from .structure import Dense, Structure
 from .system import Linearised, System
 from .typing import Array, array_namespace
 
@@ -85,38 +86,106 @@ def newton(system: System, start: Iterate, options: Options) -> Iterate:
 
 
 def advance(system: System, it: Iterate, options: Options) -> Iterate:
-    """Judge the iterate by its own residual and correction; move the elements that need it."""
+    """Judge the iterate by its own residual and correction; move the elements that need it, and settle them."""
     xp = array_namespace(it.y)
     at, r, delta = newton_step(system, it.y, options.structure)
-    eps = float(xp.finfo(it.y.dtype).eps)
-    stop, tol = options.tolerances(eps)
-    size = magnitudes(system, it.y, at)
-    error, is_within = sizes(system, it.y, size, delta, options.atol)
-    residual = backward_error(system, size, r)
-    finite = system.over_grid(xp.all, xp.isfinite(it.y + delta))
-
-    at_roundoff = (residual <= BACKWARD * eps) & finite
+    slopes = None if is_paper_form(system.rule) else slope_terms(at)
+    judged = judge(system, it, magnitudes(system, it.y, at.fy, slopes), r, delta, options.atol)
+    stop, tol = options.tolerances(judged.eps)
+    finite, error, is_within = judged.finite, judged.error, judged.is_within
+    at_roundoff = (judged.residual <= BACKWARD * judged.eps) & finite
     at_rest = is_within(stop) | (is_within(tol) & (error > it.error / 2) & (it.step > 0))
     is_small = is_within(tol) & finite if options.is_plain else at_roundoff
-    done = ((residual <= ROUNDOFF * eps) | at_rest) & finite
-    last = it.step >= options.max_steps
-    moves = it.active & ~done & finite & ~last
-    y = xp.where(system.per_element(moves), it.y + options.relaxation * delta, it.y)
+    done = ((judged.residual <= ROUNDOFF * judged.eps) | at_rest) & finite
+    moves = it.active & ~done & finite & ~(it.step >= options.max_steps)
+    moved = move(system, it, judged, moves, options.relaxation * delta)
+    moved = dataclasses.replace(
+        moved,
+        certified=xp.where(it.active, at_roundoff | is_small, it.certified),
+        broken=xp.where(it.active, ~finite, it.broken),
+    )
+    if slopes is None or not (options.is_plain and system.rule.exact):
+        return moved
+    return settle(system, moved, it.error, tuple(-J for J in at.Js), slopes, options)
+
+
+SETTLING = 2  # evaluations of f with the last G before a new one is worth its price
+
+
+def settle(
+    system: System, it: Iterate, before: Array, Gs: tuple[Structure, ...], slopes: Array, options: Options
+) -> Iterate:
+    """Finish with the last G, by f alone, where that is one step from roundoff: the chord method.
+
+    With e_k = C e_{k-1}^2 for the corrections, y_{k+1} is off by rho e_k and one step more with the same G
+    leaves rho^2 e_k, rho = C e_k = (e_k / e_{k-1})^2. An element is done here only if its residual, of f
+    evaluated afresh, certifies it; what is not goes back to full steps.
+    """
+    xp = array_namespace(it.y)
+    eps = float(xp.finfo(it.y.dtype).eps)
+    rho = (it.error / before) ** 2
+    one_step_off = rho * rho * it.error <= ROUNDOFF * eps
+    limit = xp.minimum(it.step + SETTLING, it.step * 0 + options.max_steps)
+
+    def unfinished(now: Iterate) -> Array:
+        return xp.any(now.active) & xp.all(~now.active | one_step_off) & (now.step < limit)
+
+    def chord(now: Iterate) -> Iterate:
+        ys = system.shifted(now.y)
+        fy = system.f(*ys)
+        r, delta = system.rule.correction(Gs, now.y, ys, fy, system.data)
+        judged = judge(system, now, magnitudes(system, now.y, fy, slopes), r, delta, options.atol)
+        at_roundoff = judged.residual <= BACKWARD * eps
+        done = (judged.residual <= ROUNDOFF * eps) | (judged.is_within(ROUNDOFF * eps) & at_roundoff)
+        moved = move(system, now, judged, now.active & ~done & judged.finite, delta)
+        settled = now.active & done & judged.finite
+        return dataclasses.replace(moved, active=now.active & ~settled, certified=now.certified | settled)
+
+    last: Iterate = system.backend.while_loop(unfinished, chord, it)
+    return last
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What one evaluation tells about each batch element."""
+
+    eps: float
+    finite: Array
+    error: Array
+    residual: Array
+    is_within: Callable[[float], Array]
+
+
+def judge(system: System, it: Iterate, size: Array | None, r: Array, delta: Array, atol: float) -> Judged:
+    """Measure the residual and the correction against the size of the terms of the equation."""
+    xp = array_namespace(it.y)
+    error, is_within = sizes(system, it.y, size, delta, atol)
+    return Judged(
+        eps=float(xp.finfo(it.y.dtype).eps),
+        finite=system.over_grid(xp.all, xp.isfinite(it.y + delta)),
+        error=error,
+        residual=backward_error(system, size, r),
+        is_within=is_within,
+    )
+
+
+def move(system: System, it: Iterate, judged: Judged, moves: Array, delta: Array) -> Iterate:
+    """Add delta where the element moves, and write down what was measured where it is active."""
+    xp = array_namespace(it.y)
 
     def keep(new: Array, old: Array) -> Array:
         return xp.where(it.active, new, old)
 
     places = xp.arange(it.history.shape[-1], device=system.backend.placement(it.y))
     column = xp.reshape(places == it.step, (*(1 for _ in range(system.n_batch)), places.shape[0]))
-    return Iterate(
-        y=y,
+    return dataclasses.replace(
+        it,
+        y=xp.where(system.per_element(moves), it.y + delta, it.y),
         active=moves,
-        certified=keep(at_roundoff | is_small, it.certified),
-        broken=keep(~finite, it.broken),
         steps=it.steps + xp.astype(moves, it.steps.dtype),
-        error=keep(error, it.error),
-        residual=keep(residual, it.residual),
-        history=xp.where(it.active[..., None] & column, error[..., None], it.history),
+        error=keep(judged.error, it.error),
+        residual=keep(judged.residual, it.residual),
+        history=xp.where(it.active[..., None] & column, judged.error[..., None], it.history),
         step=it.step + 1,
     )
 
@@ -140,16 +209,26 @@ def start_at(system: System, y: Array, options: Options, active: Array | None = 
     )
 
 
-def magnitudes(system: System, y: Array, at: Linearised) -> Array | None:
-    """Return ``|L||y| + |M|(|f| + sum_p |G_p||y_p|)``, or None if the rule does not offer it."""
-    rule = system.rule
-    if isinstance(rule, PaperForm) or (type(rule).magnitude is Rule.magnitude and not rule.is_builtin):
-        return None
-    xp = array_namespace(y)
-    terms = xp.abs(at.fy)
+def is_paper_form(rule: Rule) -> bool:
+    """Return whether the rule cannot say how large its terms are."""
+    return isinstance(rule, PaperForm) or (type(rule).magnitude is Rule.magnitude and not rule.is_builtin)
+
+
+def slope_terms(at: Linearised) -> Array:
+    """Return ``sum_p |G_p||y_p|``."""
+    xp = array_namespace(at.fy)
+    terms = xp.zeros_like(at.fy)
     for J, y_p in zip(at.Js, at.ys, strict=True):
         terms = terms + abs(J) @ xp.abs(y_p)
-    return rule.magnitude(xp.abs(y), terms, grid=system.data.grid, boundary=system.data.boundary)
+    return terms
+
+
+def magnitudes(system: System, y: Array, fy: Array, slopes: Array | None) -> Array | None:
+    """Return ``|L||y| + |M|(|f| + sum_p |G_p||y_p|)``, or None if the rule does not offer it."""
+    if slopes is None:
+        return None
+    xp = array_namespace(y)
+    return system.rule.magnitude(xp.abs(y), xp.abs(fy) + slopes, grid=system.data.grid, boundary=system.data.boundary)
 
 
 def backward_error(system: System, size: Array | None, r: Array) -> Array:
