@@ -17,6 +17,7 @@ from .inverses import PaperForm, Rule, rule_of
 from .methods import Auto, Newton, Sequential, method_of
 from .probe import probe
 from .problems import Problem
+from .record import tree_map
 from .registry import close_matches
 from .scans import which_scan
 from .shifters import Identity, Lag, Shifter
@@ -56,13 +57,8 @@ class Plan:
     def __call__(self, functions: Any, frozen: Any, data: Data) -> Solution:
         """Solve, certify, estimate the discretisation error and attach the derivative."""
         system = self.system(frozen, self.backend.without_gradient(data))
-        it = self.method.run(system)
-        status = it.status
-        if not self.rule.is_builtin:
-            xp = array_namespace(it.y)
-            holds = rule_holds(system, it.y)
-            status = xp.where(it.certified & ~holds, int(Status.UNCERTIFIED), status)
-        estimate = discretisation(system, it.y)
+        with self.backend.frozen():
+            it, status, estimate = self._iterate(system)
         corrected, error, sure = estimate if estimate is not None else (None, None, None)
         y = it.y
         live = self.system(functions, data)
@@ -70,6 +66,16 @@ class Plan:
             y = attach(live, y)
         stats = Stats(it.steps, it.error, it.residual, it.history, error, sure)
         return Solution(y, status, stats, corrected, getattr(data.grid, "t", None))
+
+    def _iterate(self, system: System) -> tuple[Any, Any, Any]:
+        """Return the last iterate, its status and the estimated discretisation error."""
+        it = self.method.run(system)
+        status = it.status
+        if not self.rule.is_builtin:
+            xp = array_namespace(it.y)
+            holds = rule_holds(system, it.y)
+            status = xp.where(it.certified & ~holds, int(Status.UNCERTIFIED), status)
+        return it, status, discretisation(system, it.y)
 
 
 def solve(
@@ -165,6 +171,7 @@ def _run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
     overlap = getattr(grid, "overlap", 0)
     counts = plan.method.points(T - overlap, overlap) if hasattr(grid, "window") else [T]
     calls = [_example(plan, functions, data, points) for points in counts]
+    calls.append(tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], calls[0]))  # one point
     result: Solution = plan.backend.call(plan, {name: (f, calls) for name, f in functions.items()}, data)
     return result
 

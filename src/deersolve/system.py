@@ -62,7 +62,7 @@ class System:
         """Return f and G_p = -d f / d y_p at every grid point, fused."""
         ys = self.shifted(y)
         if "jac" not in self.functions:
-            fy, Js = self.backend.jacobians(self.f, ys)
+            fy, Js = self.backend.jacobians(self.functions["f"], ys, self.data.x)
             return Linearised(ys, fy, tuple(Dense(J) for J in Js))
         made = self.functions["jac"](*ys, self.data.x)
         made = tuple(made) if isinstance(made, tuple | list) else (made,)

@@ -14,6 +14,9 @@ Functions = dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]]
 """A user's functions by name, each with the arguments it will be called with."""
 
 
+Jacobians = tuple[Array, tuple[Array, ...]]
+
+
 class Solver(Protocol):
     """What :meth:`Backend.call` runs: an algorithm with everything chosen but the arrays."""
 
@@ -35,15 +38,17 @@ class Backend:
     name = "generic"
     derivative = "dual numbers"
 
-    def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
-        """Return ``f(*ys)`` and d f / d y_p at every grid point, fused.
+    def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
+        """Return ``f(*ys, x)`` and d f / d y_p at every grid point, fused.
 
         Parameters
         ----------
         f : callable
-            A function of P arrays ``(*S, n)`` that acts on every point by itself.
+            A function of P arrays ``(*S, n)`` and of x that acts on every point by itself.
         ys : tuple of array, each of shape (*S, n_p)
             Where to evaluate it.
+        x : tree of array, each of the rank of ys
+            What else it is given; axes of S may be 1.
 
         Returns
         -------
@@ -52,7 +57,7 @@ class Backend:
         """
         from ..dual import value_and_tangents
 
-        fy, tangents = value_and_tangents(f, ys)
+        fy, tangents = value_and_tangents(lambda *ys: f(*ys, x), ys)
         xp = array_namespace(fy)
         columns = xp.moveaxis(tangents, 0, -1)
         return fy, split_columns(columns, ys)
@@ -101,6 +106,10 @@ class Backend:
             )
             safe = xp.where(regular, matrices, eye)
             return xp.where(regular, xp.linalg.solve(safe, rhs), xp.nan)
+
+    def frozen(self) -> contextlib.AbstractContextManager[Any]:
+        """Return a context in which no graph of derivatives is recorded."""
+        return contextlib.nullcontext()
 
     def is_concrete(self, tree: Tree) -> bool:
         """Return whether every array of the tree holds numbers that Python may look at."""

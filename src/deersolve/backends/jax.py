@@ -13,7 +13,7 @@ from jax.extend.core import ClosedJaxpr, concrete_or_error, jaxpr_as_fun
 from ..record import each_record, field_names
 from ..typing import Array, Tree
 from . import registry
-from .generic import Backend, Functions, Solver, split_columns
+from .generic import Backend, Functions, Jacobians, Solver, split_columns
 
 CACHE_SIZE = 64
 
@@ -35,18 +35,20 @@ class Jax(Backend):
     def __init__(self) -> None:
         self._compiled: OrderedDict[Any, tuple[Any, Any]] = OrderedDict()
 
-    def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
-        """Return ``f(*ys)`` and its Jacobians: f linearised once, then one product a column."""
-        fy, linear = jax.linearize(f, *ys)
+    def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
+        """Return ``f(*ys, x)`` and its Jacobians: forward mode at one point, mapped over all points.
+
+        The directions are the same at every point, so that a product with weights is made once for all.
+        """
         sizes = [y.shape[-1] for y in ys]
-        seeds = jnp.split(jnp.eye(sum(sizes), dtype=ys[0].dtype), [*_running(sizes)][:-1], axis=-1)
+        seeds = tuple(jnp.split(jnp.eye(sum(sizes), dtype=ys[0].dtype), [*_running(sizes)][:-1], axis=-1))
+        ones = (1,) * (ys[0].ndim - 1)
 
-        def column(*directions: Array) -> Array:
-            ones = (1,) * (ys[0].ndim - 1)
-            rows = (jnp.reshape(d, (*ones, d.shape[-1])) for d in directions)
-            return linear(*(jnp.broadcast_to(d, y.shape) for d, y in zip(rows, ys, strict=True)))
+        def columns(ys: tuple[Array, ...], x: Tree) -> Array:
+            linear = jax.linearize(lambda *ys: f(*ys, x), *ys)[1]
+            return jax.vmap(lambda *e: linear(*(d.reshape(*ones, -1) for d in e)), out_axes=-1)(*seeds)
 
-        return fy, split_columns(jax.vmap(column, out_axes=-1)(*seeds), ys)
+        return f(*ys, x), split_columns(_at_each_point(columns, ys, x), ys)
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         """Return ``lax.while_loop(cond, body, state)``."""
@@ -148,6 +150,27 @@ def _is_concrete(a: Any) -> bool:
     except jax.errors.ConcretizationTypeError:
         return False
     return True
+
+
+def _at_each_point(function: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> Array:
+    """Map a function of one point, its arrays with grid axes of 1, over all of them; axes of 1 in x broadcast."""
+    for axis, size in enumerate(ys[0].shape[:-1]):
+        function = _mapped(function, axis, size)
+    return function(ys, x)
+
+
+def _mapped(function: Callable[..., Array], axis: int, size: int) -> Callable[..., Array]:
+    def over_axis(ys: tuple[Array, ...], x: Tree) -> Array:
+        leaves, tree = jax.tree.flatten((ys, x))
+        spans = [a.shape[axis] == size for a in leaves]
+
+        def one(*parts: Array) -> Array:
+            whole = [jnp.expand_dims(a, axis) if s else a for a, s in zip(parts, spans, strict=True)]
+            return jnp.squeeze(function(*jax.tree.unflatten(tree, whole)), axis)
+
+        return jax.vmap(one, in_axes=tuple(axis if s else None for s in spans), out_axes=axis)(*leaves)
+
+    return over_axis
 
 
 def _running(sizes: list[int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from ..record import tree_map
 from ..typing import Array, Tree
 from . import registry
-from .generic import Backend, Functions, Solver, split_columns
+from .generic import Backend, Jacobians
 
 
 class Torch(Backend):
@@ -19,21 +20,15 @@ class Torch(Backend):
     name = "torch"
     derivative = "automatic differentiation"
 
-    def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
-        """Return ``f(*ys)`` and its Jacobians: one forward-mode derivative a column, batched by vmap."""
-        sizes = [y.shape[-1] for y in ys]
-        seeds = torch.eye(sum(sizes), dtype=ys[0].dtype, device=ys[0].device).split(sizes, dim=-1)
-
-        def column(*directions: Array) -> tuple[Array, Array]:
-            tangents = tuple(d.expand_as(y) for d, y in zip(directions, ys, strict=True))
-            out: tuple[Array, Array] = torch.func.jvp(f, ys, tangents)
-            return out
-
-        if sum(sizes) == 1:
-            fy, tangent = column(*(s[0] for s in seeds))
-            return fy, (tangent[..., None],)
-        fy, columns = torch.func.vmap(column, out_dims=(None, -1))(*seeds)
-        return fy, split_columns(columns, ys)
+    def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
+        """Return ``f(*ys, x)`` and its Jacobians: one reverse-mode derivative a row, batched by vmap."""
+        fy, pullback = torch.func.vjp(lambda *ys: f(*ys, x), *ys)
+        n = fy.shape[-1]
+        if n == 1:
+            return fy, tuple(row[..., None, :] for row in pullback(torch.ones_like(fy)))
+        seeds = torch.eye(n, dtype=fy.dtype, device=fy.device)
+        rows = torch.func.vmap(lambda seed: pullback(seed.expand_as(fy)), out_dims=-2)(seeds)
+        return fy, tuple(rows)
 
     def without_gradient(self, tree: Tree) -> Tree:
         """Detach every tensor of the tree."""
@@ -51,18 +46,10 @@ class Torch(Backend):
         dims = tuple(None if a is None else 0 for a in args)
         return torch.func.vmap(f, in_dims=dims)(*args)
 
-    def call(self, solver: Solver, functions: Functions, arrays: Tree) -> Any:
-        """Return ``solver(functions, frozen functions, arrays)``; the frozen ones record no graph."""
-        plain = {name: f for name, (f, _) in functions.items()}
-
-        def freeze(f: Callable[..., Any]) -> Callable[..., Any]:
-            def frozen(*args: Any) -> Any:
-                with torch.no_grad():
-                    return f(*args)
-
-            return frozen
-
-        return solver(plain, {name: freeze(f) for name, f in plain.items()}, arrays)
+    def frozen(self) -> contextlib.AbstractContextManager[Any]:
+        """Record no graph: ``torch.no_grad()``."""
+        context: contextlib.AbstractContextManager[Any] = torch.no_grad()
+        return context
 
     def linear_solve(self, matrices: Array, rhs: Array) -> Array:
         """Solve ``(*S, n, n)`` systems; a singular one gives NaN."""

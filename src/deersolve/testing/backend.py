@@ -110,18 +110,19 @@ class _Checks:
 
     def jacobians(self) -> float:
         a, b = self.rng.normal(size=(2, 2, 5, 2))
+        x = self.rng.normal(size=(1, 5, 2))  # one for all of the batch
 
-        def f(a: Array, b: Array) -> Array:
+        def f(a: Array, b: Array, x: Array) -> Array:
             xp = array_namespace(a)
-            rows = [a[..., 0] * b[..., 1], xp.sin(a[..., 1]) + b[..., 0] ** 2]
+            rows = [a[..., 0] * b[..., 1] * x[..., 0], xp.sin(a[..., 1]) + b[..., 0] ** 2 + x[..., 1]]
             return xp.stack(rows, axis=-1)
 
         zero = np.zeros_like(a[..., 0])
-        da = [[b[..., 1], zero], [zero, np.cos(a[..., 1])]]
-        db = [[zero, a[..., 0]], [2 * b[..., 0], zero]]
-        fy, (ja, jb) = self.backend.jacobians(f, (self.asarray(a), self.asarray(b)))
+        da = [[b[..., 1] * x[..., 0], zero], [zero, np.cos(a[..., 1])]]
+        db = [[zero, a[..., 0] * x[..., 0]], [2 * b[..., 0], zero]]
+        fy, (ja, jb) = self.backend.jacobians(f, (self.asarray(a), self.asarray(b)), self.asarray(x))
         expected = [np.moveaxis(np.array(d), (0, 1), (-2, -1)) for d in (da, db)]
-        pairs = [(fy, f(a, b)), (ja, expected[0]), (jb, expected[1])]
+        pairs = [(fy, f(a, b, x)), (ja, expected[0]), (jb, expected[1])]
         return max(self.off(found, e) for found, e in pairs)
 
     def linear_solve(self, n: int) -> float:
