@@ -28,6 +28,7 @@ ROOMS = [
     {"newton"},
     {"certificate", "estimate", "implicit", "march"},
     {"methods", "adapters", "inputs", "probe"},
+    {"derivative"},
     {"choose"},
     {"solver"},
     {"__init__", "testing"},

@@ -1,4 +1,4 @@
-"""Nothing is silently wrong: bad input is a clear error, bad equations never CONVERGED with a wrong y."""
+"""No silent misuse: bad input is a clear error before any work."""
 
 from __future__ import annotations
 
@@ -6,126 +6,9 @@ import numpy as np
 import pytest
 
 import deersolve as ds
-from tests.references import gru, gru_weights, loop, on, pendulum
+from tests.references import gru, gru_weights, loop, on
 
 T = np.linspace(0.0, 1.0, 21)
-STRUCTURES = ["dense", "diagonal", "zero"]
-ATOLS = [None, 1e-12, 1e-3]
-
-
-def assert_right_or_failed(sol, f, y0, atol=None):
-    """CONVERGED only if y agrees with the loop (within atol), or if every step is right to roundoff."""
-    if int(sol.status) != 0:
-        return
-    expected = loop(f, y0, None, None, n_points=sol.y.shape[-2])
-    eps = np.finfo(sol.y.dtype).eps
-    assert np.isfinite(sol.y).all()
-    before = np.concatenate([y0[-1:], sol.y[:-1]])
-    step = f(before, None, None)
-    scale = np.abs(sol.y) + np.abs(step) + np.abs(before) * 4
-    agrees = np.abs(sol.y - expected) <= 1e-6 * np.abs(expected) + 100 * (atol or 0.0)
-    satisfied = np.abs(sol.y - step) <= 64 * eps * scale
-    assert agrees.all() or satisfied.all()
-
-
-@pytest.mark.parametrize("structure", STRUCTURES)
-@pytest.mark.parametrize("atol", ATOLS)
-@pytest.mark.parametrize(
-    ("f", "y0", "n", "dtype"),
-    [
-        (lambda y, x, p: 1.1 * y, 1.0, 2000, np.float32),
-        (lambda y, x, p: 2.0 * y, 1e-13, 60, np.float64),
-        (lambda y, x, p: 4.0 * y * (1.0 - y), 0.3, 10_000, np.float64),
-        (lambda y, x, p: np.abs(y) - 0.7, 0.4, 300, np.float64),
-        (lambda y, x, p: np.maximum(1.5 * y, 0.0) - 0.9, 1.0, 200, np.float64),
-        (lambda y, x, p: np.floor(y) / 2 + 0.3 * y, 9.7, 100, np.float64),
-        (lambda y, x, p: np.where(y > 1e3, np.nan, 1.01 * y), 1.0, 600, np.float64),
-        (lambda y, x, p: np.where(y > 1e3, np.nan, 1.01 * y), 1.0, 1200, np.float64),
-        (lambda y, x, p: np.sqrt(y - 0.5), 0.6, 50, np.float64),
-    ],
-    ids=[
-        "overflow",
-        "growth from 1e-13",
-        "chaos",
-        "abs",
-        "relu",
-        "floor",
-        "nan unseen",
-        "nan met",
-        "nan at once",
-    ],
-)
-def test_never_converged_and_wrong(f, y0, n, dtype, structure, atol):
-    problem = ds.Recurrence(f, np.array([y0], dtype), n_points=n)
-    methods = ["auto", "sequential"] if structure == "dense" else []
-    for method in [
-        ds.Newton(structure=structure, atol=atol),
-        ds.Newton(structure=structure, atol=atol, window=64),
-        *methods,
-    ]:
-        with np.errstate(all="ignore"):
-            sol = ds.solve(problem, method=method, on_failure="return")
-            assert_right_or_failed(sol, f, np.array([[y0]], dtype), atol)
-
-
-@pytest.mark.parametrize("rule", ["trapezoid", "backward_euler", "exponential"])
-@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
-def test_growth_over_700_e_folds(rule):
-    t = np.linspace(0.0, 700.0, 7001)
-    sol = ds.solve(ds.InitialValueProblem(lambda y, t, p: y, t, np.array([1.0])), inverse=rule, on_failure="return")
-    factor = {"trapezoid": 1.05 / 0.95, "backward_euler": 1 / 0.9, "exponential": np.exp(0.1)}[rule]
-    if int(sol.status) == 0:
-        with np.errstate(over="ignore"):
-            np.testing.assert_allclose(sol.y[:, 0], factor ** np.arange(7001), rtol=1e-9)
-
-
-@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
-@pytest.mark.parametrize("method", ["auto", "newton", "sequential"])
-@pytest.mark.parametrize("rule", ["trapezoid", "backward_euler"])
-def test_past_a_blow_up_there_is_no_solution(rule, method):
-    """y' = y^2 from 1 blows up at t = 1; the implicit rules have no real solution past it."""
-    t = np.linspace(0.0, 2.0, 201)
-    problem = ds.InitialValueProblem(lambda y, t, p: y * y, t, np.array([1.0]))
-    sol = ds.solve(problem, inverse=rule, method=method, on_failure="return")
-    if int(sol.status) == 0:  # a real root of every interval's equation, then
-        y, D = sol.y[:, 0], np.diff(t)
-        mean = y[1:] ** 2 if rule == "backward_euler" else (y[1:] ** 2 + y[:-1] ** 2) / 2
-        left = np.abs(y[1:] - y[:-1] - D * mean)
-        assert (left <= 64 * np.finfo(float).eps * (np.abs(y[1:]) + np.abs(y[:-1]) + D * mean)).all()
-
-
-@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
-def test_a_callable_that_simplifies_g_is_not_certified():
-    """The mean of G inside, the full G in the right-hand side: the iteration rests, wrong by 0.1."""
-    t = np.linspace(0.0, 4.0, 81)
-    D = t[1] - t[0]
-
-    def mean_inverse(Gs, rhs):
-        G = Gs[0].to_dense().mean(0)
-        y, rows = np.array([2.0, 0.0]), []
-        for i in range(len(t)):
-            y = y if i == 0 else np.linalg.solve(np.eye(2) + D * G, y + D * rhs[i])
-            rows.append(y)
-        return np.stack(rows)
-
-    problem = ds.Problem(pendulum, shift=ds.identity, inverse=mean_inverse, x=t[:, None])
-    sol = ds.solve(problem, np.ones((81, 2)) * [2.0, 0.0], method=ds.Newton(max_steps=400), on_failure="return")
-    exact = ds.solve(ds.InitialValueProblem(pendulum, t, np.array([2.0, 0.0])), inverse="backward_euler")
-    assert int(sol.status) != 0 or np.abs(sol.y - exact.y).max() < 1e-8
-
-
-def test_a_rule_whose_solve_is_wrong_is_not_certified():
-    @ds.inverses.register("shift.lazy", structures=(ds.Dense,), exact=True)
-    class Lazy:
-        def residual(self, y, fy, *, grid, boundary):
-            return fy - y
-
-        def solve(self, Gs, r, *, grid, boundary):
-            return r * 1e-20  # never moves, so every correction is small
-
-    problem = ds.Recurrence(lambda y, x, p: 0.5 * y + 1.0, np.array([0.0]), n_points=20)
-    sol = ds.solve(problem, inverse="lazy", method="newton", on_failure="return")
-    assert int(sol.status) != int(ds.Status.CONVERGED)
 
 
 def test_scipy_order_is_caught_and_the_message_names_the_adapter():

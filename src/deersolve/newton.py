@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from typing import Any
 
 from .inverses import PaperForm, Rule
@@ -217,10 +219,7 @@ def is_paper_form(rule: Rule) -> bool:
 def slope_terms(at: Linearised) -> Array:
     """Return ``sum_p |G_p||y_p|``."""
     xp = array_namespace(at.fy)
-    terms = xp.zeros_like(at.fy)
-    for J, y_p in zip(at.Js, at.ys, strict=True):
-        terms = terms + abs(J) @ xp.abs(y_p)
-    return terms
+    return reduce(add, (abs(J) @ xp.abs(y_p) for J, y_p in zip(at.Js, at.ys, strict=True)))
 
 
 def magnitudes(system: System, y: Array, fy: Array, slopes: Array | None) -> Array | None:
@@ -245,13 +244,14 @@ def sizes(system: System, y: Array, size: Array | None, delta: Array, atol: floa
     """Return the largest correction relative to the terms at its point, and the test against a tolerance."""
     xp = array_namespace(y)
     local = xp.max(xp.abs(y) if size is None else size, axis=-1, keepdims=True)
-    change = xp.abs(delta)
-    ratio = xp.where(change == 0, 0.0, change / xp.where(local > 0, local, tiny(y)))
+    scale = xp.where(xp.isfinite(local), xp.where(local > 0, local, tiny(y)), xp.nan)
 
-    def is_within(rtol: float) -> Array:
-        return system.over_grid(xp.all, (change <= rtol * local + atol) & xp.isfinite(local))
+    def largest(change: Array) -> Array:
+        return system.over_grid(xp.max, xp.where(change == 0, 0 * scale, change / scale))
 
-    return system.over_grid(xp.max, ratio), is_within
+    error = largest(xp.abs(delta))
+    beyond = largest(xp.maximum(xp.abs(delta) - atol, xp.zeros_like(delta))) if atol else error
+    return error, lambda rtol: beyond <= rtol
 
 
 def tiny(y: Array) -> float:

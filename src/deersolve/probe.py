@@ -22,7 +22,7 @@ AGREEMENT = 1e3  # in units of eps: a matrix product of one row may round differ
 
 def probe(system: System) -> None:
     """Call f on a short stretch and on one element and point of it; raise :class:`FunctionError` if they differ."""
-    ys, x = _stretch(system)
+    ys, x = stretch(system)
     f = system.functions["f"]
     before = [y + 0 for y in ys]
     whole = _on_stretch(f, ys, x, system)
@@ -62,7 +62,7 @@ def _on_stretch(f: Any, ys: tuple[Array, ...], x: Any, system: System) -> Any:
         ) from error
 
 
-def _stretch(system: System) -> tuple[tuple[Array, ...], Any]:
+def stretch(system: System) -> tuple[tuple[Array, ...], Any]:
     """Return shifted signals and x on a short stretch of the grid, y varying from point to point."""
     data, n = system.data, system.data.guess.shape[-2]
     xp = array_namespace(data.guess)

@@ -9,6 +9,7 @@ from typing import Any
 from .backends.generic import Backend
 from .certificate import rule_holds
 from .choose import choose, fallbacks
+from .derivative import derivative_of
 from .errors import ConvergenceError, DiscretisationWarning, InputError, UnknownKeyError
 from .estimate import discretisation
 from .implicit import attach
@@ -154,6 +155,8 @@ def solve(
         system = System(backend, rule, problem.shift, functions, data, grid_ndim)
         if check_inputs:
             probe(system)
+        functions, derivative = derivative_of(system, check_inputs)
+        system = dataclasses.replace(system, functions=functions)
         chosen, why = choose(asked, system, problem.is_causal)
         _check_structure(rule, chosen)
         sol = _run(Plan(backend, rule, problem.shift, chosen, grid_ndim), functions, data)
@@ -161,7 +164,7 @@ def solve(
             sol, chosen, why = _retried(
                 sol, Plan(backend, rule, problem.shift, chosen, grid_ndim), functions, data, why
             )
-    return _finish(_described(sol, system, chosen, why), backend, on_failure)
+    return _finish(_described(sol, system, chosen, why, derivative), backend, on_failure)
 
 
 def _run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
@@ -234,7 +237,7 @@ def _name(method: Any) -> str:
     return "sequential"
 
 
-def _described(sol: Solution, system: System, method: Any, why: str) -> Solution:
+def _described(sol: Solution, system: System, method: Any, why: str, derivative: str) -> Solution:
     y = sol.y
     batch = 1
     for size in y.shape[: system.n_batch]:
@@ -245,7 +248,6 @@ def _described(sol: Solution, system: System, method: Any, why: str) -> Solution
     dtype = dtype_name(y)
     scan = which_scan(structure, y.shape[-1], lags, y.shape[-2], batch, system.backend.name, kind, dtype)[0]
     uses_scan = isinstance(method, Newton) and system.rule.is_builtin
-    derivative = "analytic" if "jac" in system.functions else system.backend.derivative
     stats = dataclasses.replace(
         sol.stats,
         rule=system.rule.key,

@@ -1,0 +1,155 @@
+"""Nothing is silently wrong: on no backend is a bad equation CONVERGED with a wrong y."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import deersolve as ds
+from tests.references import loop, pendulum
+
+pytestmark = pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+STRUCTURES = ["dense", "diagonal", "zero"]
+ATOLS = [None, 1e-12, 1e-3]
+
+
+def xp_of(y):
+    return ds.array_namespace(y)
+
+
+RECURRENCES = {
+    "overflow": (lambda y, x, p: 1.1 * y, 1.0, 2000, "float32"),
+    "growth from 1e-13": (lambda y, x, p: 2.0 * y, 1e-13, 60, "float64"),
+    "chaos": (lambda y, x, p: 4.0 * y * (1.0 - y), 0.3, 10_000, "float64"),
+    "abs": (lambda y, x, p: xp_of(y).abs(y) - 0.7, 0.4, 300, "float64"),
+    "relu": (lambda y, x, p: xp_of(y).where(y > 0, 1.5 * y, 0.0 * y) - 0.9, 1.0, 200, "float64"),
+    "floor": (lambda y, x, p: xp_of(y).floor(y) / 2 + 0.3 * y, 9.7, 100, "float64"),
+    "nan unseen": (lambda y, x, p: xp_of(y).where(y > 1e3, np.nan * y, 1.01 * y), 1.0, 600, "float64"),
+    "nan met": (lambda y, x, p: xp_of(y).where(y > 1e3, np.nan * y, 1.01 * y), 1.0, 1200, "float64"),
+    "nan at once": (lambda y, x, p: xp_of(y).sqrt(y - 0.5), 0.6, 50, "float64"),
+}
+
+
+def assert_right_or_failed(lib, sol, f, y0, atol=None):
+    """CONVERGED only if y agrees with the loop (within atol), or if every step is right to roundoff."""
+    y = lib.to_numpy(sol.y)
+    if int(lib.to_numpy(sol.status)) != 0:
+        return
+    with np.errstate(all="ignore"):
+        expected = loop(f, y0, None, None, n_points=y.shape[-2])
+        step = f(np.concatenate([y0[-1:], y[:-1]]), None, None)
+    assert np.isfinite(y).all()
+    scale = np.abs(y) + np.abs(step) + np.abs(np.concatenate([y0[-1:], y[:-1]])) * 4
+    agrees = np.abs(y - expected) <= 1e-6 * np.abs(expected) + 100 * (atol or 0.0)
+    satisfied = np.abs(y - step) <= 64 * np.finfo(y.dtype).eps * scale
+    assert agrees.all() or satisfied.all()
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("case", RECURRENCES.values(), ids=RECURRENCES.keys())
+def test_recurrences_with_every_structure_and_atol(lib, case, structure):
+    f, start, n, dtype = case
+    n = min(n, 2000) if lib.is_strict else n  # it checks every call, and is slow
+    y0 = lib.asarray([start], dtype)
+    problem = ds.Recurrence(f, y0, n_points=n)
+    others = ["auto", "sequential"] if structure == "dense" else []
+    for atol in [1e-12] if lib.is_strict else ATOLS:
+        whole = ds.Newton(structure=structure, atol=atol)
+        for method in [whole, ds.Newton(structure=structure, atol=atol, window=64), *others]:
+            sol = ds.solve(problem, method=method, on_failure="return")
+            assert_right_or_failed(lib, sol, f, np.array([[start]], dtype), atol)
+        others = []
+
+
+@pytest.mark.parametrize("rule", ["trapezoid", "backward_euler", "exponential"])
+def test_growth_over_700_e_folds(lib, rule):
+    """y' = y: whatever is called CONVERGED is the discrete solution, exact to the roundoff of 7,000 steps."""
+    t = np.linspace(0.0, 700.0, 7001)
+    problem = ds.InitialValueProblem(lambda y, t, p: y, lib.asarray(t), lib.asarray([1.0]))
+    sol = ds.solve(problem, inverse=rule, method="newton", on_failure="return")
+    factor = {"trapezoid": 1.05 / 0.95, "backward_euler": 1 / 0.9, "exponential": np.exp(0.1)}[rule]
+    if int(lib.to_numpy(sol.status)) == 0:
+        with np.errstate(over="ignore"):
+            np.testing.assert_allclose(lib.to_numpy(sol.y)[:, 0], factor ** np.arange(7001), rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["auto", "newton", "sequential"])
+@pytest.mark.parametrize("rule", ["trapezoid", "backward_euler"])
+def test_past_a_blow_up_there_is_no_solution(lib, rule, method):
+    """y' = y^2 from 1 blows up at t = 1; the implicit rules have no real solution past it."""
+    t = np.linspace(0.0, 2.0, 201)
+    problem = ds.InitialValueProblem(lambda y, t, p: y * y, lib.asarray(t), lib.asarray([1.0]))
+    sol = ds.solve(problem, inverse=rule, method=method, on_failure="return")
+    if int(lib.to_numpy(sol.status)) == 0:  # a real root of every interval's equation, then
+        y, D = lib.to_numpy(sol.y)[:, 0], np.diff(t)
+        mean = y[1:] ** 2 if rule == "backward_euler" else (y[1:] ** 2 + y[:-1] ** 2) / 2
+        left = np.abs(y[1:] - y[:-1] - D * mean)
+        assert (left <= 64 * np.finfo(float).eps * (np.abs(y[1:]) + np.abs(y[:-1]) + D * mean)).all()
+
+
+def test_a_callable_that_simplifies_g_is_not_certified(lib):
+    """The mean of G inside, the full G in the right-hand side: the iteration rests, wrong by 0.1."""
+    t = np.linspace(0.0, 4.0, 41)
+    D, xp = float(t[1] - t[0]), lib.xp
+    start = lib.asarray([2.0, 0.0])
+
+    def mean_inverse(Gs, rhs):
+        G = xp.mean(Gs[0].to_dense(), axis=0)
+        step = xp.linalg.inv(lib.asarray(np.eye(2)) + D * G)
+        rows = [start]
+        for i in range(1, 41):
+            rows.append((step @ (rows[-1] + D * rhs[i, :])[:, None])[:, 0])
+        return xp.stack(rows)
+
+    problem = ds.Problem(pendulum, shift=ds.identity, inverse=mean_inverse, x=lib.asarray(t[:, None]))
+    guess = lib.asarray(np.ones((41, 2)) * [2.0, 0.0])
+    sol = ds.solve(problem, guess, method=ds.Newton(max_steps=400), on_failure="return")
+    exact = ds.solve(ds.InitialValueProblem(pendulum, t, np.array([2.0, 0.0])), inverse="backward_euler")
+    off = np.abs(lib.to_numpy(sol.y) - exact.y).max()
+    assert int(lib.to_numpy(sol.status)) != 0 or off < 1e-8
+
+
+def test_a_rule_whose_solve_is_wrong_is_not_certified(lib):
+    class Lazy(ds.inverses.Rule):
+        key = "shift.lazy"
+
+        def residual(self, y, fy, *, grid, boundary):
+            return fy - y
+
+        def solve(self, Gs, r, *, grid, boundary):
+            return r * 1e-20  # never moves, so every correction is small
+
+    problem = ds.Recurrence(lambda y, x, p: 0.5 * y + 1.0, lib.asarray([0.0]), n_points=20)
+    sol = ds.solve(problem, inverse=Lazy(), method="newton", on_failure="return")
+    assert int(lib.to_numpy(sol.status)) != int(ds.Status.CONVERGED)
+
+
+def test_a_registered_rule_solves(lib):
+    """The trapezoid written by a user, with the classical matrices and a dense solve."""
+    name = f"ddt.midpoint_of_{lib.name.replace(':', '_')}"
+
+    @ds.inverses.register(name, structures=(ds.Dense,), exact=True)
+    class Mine:
+        def residual(self, y, fy, *, grid, boundary):
+            rows = grid.D * (fy[..., 1:, :] + fy[..., :-1, :]) / 2 - (y[..., 1:, :] - y[..., :-1, :])
+            return xp_of(y).concat([boundary.y0 - y[..., :1, :], rows], axis=-2)
+
+        def magnitude(self, y, fy, *, grid, boundary):
+            rows = grid.D * (fy[..., 1:, :] + fy[..., :-1, :]) / 2 + y[..., 1:, :] + y[..., :-1, :]
+            return xp_of(y).concat([y[..., :1, :], rows], axis=-2)
+
+        def solve(self, Gs, r, *, grid, boundary):
+            xp, G, D = xp_of(r), Gs[0].to_dense(), grid.D[..., None]
+            eye = lib.asarray(np.eye(2)[None])
+            A = xp.linalg.inv(eye + D * G[1:, :, :] / 2)
+            B = A @ (eye - D * G[:-1, :, :] / 2)
+            rows = [r[0, :]]
+            for i in range(1, r.shape[0]):
+                rows.append(B[i - 1, ...] @ rows[-1] + A[i - 1, ...] @ r[i, :])
+            return xp.stack(rows)
+
+    t, y0 = lib.asarray(np.linspace(0.0, 2.0, 31)), lib.asarray([2.0, 0.0])
+    problem = ds.InitialValueProblem(pendulum, t, y0)
+    mine, ours = (ds.solve(problem, inverse=rule, method="newton") for rule in (name, "trapezoid"))
+    assert mine.stats.rule == name
+    np.testing.assert_allclose(lib.to_numpy(mine.y), lib.to_numpy(ours.y), rtol=0, atol=1e-13)
