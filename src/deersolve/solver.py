@@ -12,7 +12,7 @@ from .choose import choose, fallbacks
 from .derivative import derivative_of
 from .errors import ConvergenceError, DiscretisationWarning, InputError, UnknownKeyError
 from .estimate import discretisation
-from .implicit import attach
+from .implicit import attach, tangent
 from .inputs import closed, prepare
 from .inverses import PaperForm, Rule, rule_of
 from .methods import Auto, Newton, Sequential, method_of
@@ -55,18 +55,23 @@ class Plan:
         """Return the discrete equation."""
         return System(self.backend, self.rule, self.shift, functions, data, self.grid_ndim)
 
-    def __call__(self, functions: Any, frozen: Any, data: Data) -> Solution:
-        """Solve, certify, estimate the discretisation error and attach the derivative."""
-        system = self.system(frozen, self.backend.without_gradient(data))
+    def solve(self, functions: Any, data: Data) -> Solution:
+        """Solve, certify and estimate the discretisation error; no derivative passes."""
+        system = self.system(functions, self.backend.without_gradient(data))
         with self.backend.frozen():
             it, status, estimate = self._iterate(system)
         corrected, error, sure = estimate if estimate is not None else (None, None, None)
-        y = it.y
-        live = self.system(functions, data)
-        if self.backend.records(lambda: live.f(*live.shifted(y))):
-            y = attach(live, y)
         stats = Stats(it.steps, it.error, it.residual, it.history, error, sure)
-        return Solution(y, status, stats, corrected, getattr(data.grid, "t", None))
+        return Solution(it.y, status, stats, corrected, getattr(data.grid, "t", None))
+
+    def attach(self, functions: Any, data: Data, y: Any) -> Any:
+        """Return y with its derivative on the graph, where somebody may ask for one."""
+        live = self.system(functions, data)
+        return attach(live, y) if self.backend.records(lambda: live.f(*live.shifted(y))) else y
+
+    def tangent(self, by: Any, at: Any, theta: Any, direction: Any, y: Any) -> Any:
+        """Return the derivative of y along a direction; ``at(theta)`` gives functions and data."""
+        return tangent(by, lambda theta: self.system(*at(theta)), theta, direction, y)
 
     def _iterate(self, system: System) -> tuple[Any, Any, Any]:
         """Return the last iterate, its status and the estimated discretisation error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -28,8 +29,14 @@ class Solver(Protocol):
     def cacheable(self) -> bool:
         """Whether nothing in it can change between two calls."""
 
-    def __call__(self, functions: Any, frozen: Any, arrays: Tree, /) -> Any:
-        """Solve with the functions, a copy of them cut from any graph, and the arrays."""
+    def solve(self, functions: Any, arrays: Tree, /) -> Any:
+        """Return a record with a field y; no derivative passes."""
+
+    def attach(self, functions: Any, arrays: Tree, y: Array, /) -> Array:
+        """Return y with its derivative on the graph of the functions and arrays, for libraries that record one."""
+
+    def tangent(self, by: Any, at: Callable[[Tree], Any], theta: Tree, direction: Tree, y: Array, /) -> Array:
+        """Return the derivative of y along a direction, for libraries that transform functions."""
 
 
 class Backend:
@@ -67,6 +74,10 @@ class Backend:
         while self.all_true(cond(state)):
             state = body(state)
         return state
+
+    def bounded_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int) -> Any:
+        """Return what :meth:`while_loop` does where ``most`` rounds are enough; derivatives pass in every mode."""
+        return self.while_loop(cond, body, state)
 
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
         """Return the last carry and the stacked outputs of ``carry, out = body(carry, i)``."""
@@ -155,9 +166,10 @@ class Backend:
         return array_namespace(args[0]).stack(rows)
 
     def call(self, solver: Solver, functions: Functions, arrays: Tree) -> Any:
-        """Return ``solver(functions, frozen functions, arrays)``; a backend with a compiler compiles it."""
+        """Return what ``solver`` makes of the functions and arrays; a backend with a compiler compiles it."""
         plain = {name: f for name, (f, _) in functions.items()}
-        return solver(plain, plain, arrays)
+        result = solver.solve(plain, arrays)
+        return dataclasses.replace(result, y=solver.attach(plain, arrays, result.y))
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:

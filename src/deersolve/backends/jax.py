@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +54,14 @@ class Jax(Backend):
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         """Return ``lax.while_loop(cond, body, state)``."""
         return jax.lax.while_loop(cond, body, state)
+
+    def bounded_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int) -> Any:
+        """Return a scan of ``most`` rounds that are skipped from where ``cond`` no longer holds."""
+
+        def round_or_none(state: Any, _: Any) -> tuple[Any, None]:
+            return jax.lax.cond(cond(state), body, lambda s: s, state), None
+
+        return jax.lax.scan(round_or_none, state, length=most)[0]
 
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
         """Return ``lax.scan`` of ``body(carry, i)`` over ``i = 0 ... length - 1``."""
@@ -104,16 +113,28 @@ class Jax(Backend):
         """Return "cpu" or "gpu"."""
         return "cpu" if self.device(array).platform == "cpu" else "gpu"
 
-    def records(self, compute: Callable[[], Array]) -> bool:
-        """Return True: inside a compiled function nobody can tell."""
-        return True
+    def jvp(self, function: Callable[..., Array], primals: Any, tangents: Any) -> tuple[Array, Array]:
+        """Return ``jax.jvp(function, primals, tangents)``."""
+        value, tangent = jax.jvp(function, primals, tangents)
+        return value, tangent
+
+    def inverse(
+        self,
+        apply: Callable[[Array], Array],
+        solve: Callable[[Array], Array],
+        transpose: Callable[[Array], Array],
+        b: Array,
+    ) -> Array:
+        """Return ``solve(b)``, differentiated as the inverse of ``apply`` and transposed by ``transpose``."""
+        x: Array = jax.lax.custom_linear_solve(apply, b, lambda _, r: solve(r), lambda _, c: transpose(c))
+        return x
 
     def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:
         """Map f over the first axis of every array."""
         return jax.vmap(f)(*args)
 
     def call(self, solver: Solver, functions: Functions, arrays: Tree) -> Any:
-        """Return ``solver(functions, frozen functions, arrays)``, compiled.
+        """Return what ``solver`` makes of the functions and arrays, compiled; y has the implicit derivative.
 
         Each function becomes a jaxpr whose constants (weights, data it closes over) are arguments of
         the compiled solve. The cache is keyed by those jaxprs, by what their nested calls hold, and by
@@ -122,9 +143,13 @@ class Jax(Backend):
         traced = {name: [jax.make_jaxpr(f)(*args) for args in calls] for name, (f, calls) in functions.items()}
         constants = {name: [t.consts for t in group] for name, group in traced.items()}
 
+        def at(theta: Tree) -> tuple[Any, Tree]:
+            return _rebuild(traced, theta[0]), theta[1]
+
         def run(constants: Tree, arrays: Tree) -> Any:
-            frozen = jax.lax.stop_gradient(constants)
-            return solver(_rebuild(traced, constants), _rebuild(traced, frozen), arrays)
+            theta = (constants, arrays)
+            result = solver.solve(*at(jax.lax.stop_gradient(theta)))
+            return dataclasses.replace(result, y=_implicit(self, solver, at)(theta, result.y))
 
         inner = [c for group in traced.values() for t in group for c in _nested_constants(t.jaxpr)]
         if not solver.cacheable or any(isinstance(c, jax.core.Tracer) for c in inner):
@@ -139,6 +164,25 @@ class Jax(Backend):
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
         return self._compiled[key][0](constants, arrays)
+
+
+def _implicit(backend: Jax, solver: Solver, at: Callable[[Tree], Any]) -> Callable[..., Array]:
+    """Return ``(theta, y) -> y`` whose derivative is that of the solution: no work until one is asked for.
+
+    The rule calls the function itself, so that y follows theta in derivatives of every order.
+    """
+
+    def identity(theta: Tree, y: Array) -> Array:
+        return y
+
+    solution = jax.custom_jvp(identity)
+
+    def rule(primals: tuple[Tree, Array], tangents: tuple[Tree, Array]) -> tuple[Array, Array]:
+        theta, y = primals[0], solution(*primals)
+        return y, solver.tangent(backend, at, theta, tangents[0], y)
+
+    solution.defjvp(rule)
+    return cast("Callable[..., Array]", solution)
 
 
 def _is_concrete(a: Any) -> bool:

@@ -49,7 +49,7 @@ def _squared_back(e: Array, phi: Array, squarings: Array, eye: Array) -> tuple[S
     def unfinished(state: tuple[Array, ...]) -> Array:
         return ~xp.all(state[0] <= 0)
 
-    _, e, phi = backend.while_loop(unfinished, body, (squarings, e, phi))
+    _, e, phi = backend.bounded_loop(unfinished, body, (squarings, e, phi), MAX_SQUARINGS)
     return Dense(e), Dense(phi)
 
 

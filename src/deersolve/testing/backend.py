@@ -12,6 +12,7 @@ import numpy as np
 from ..backends import registry
 from ..backends.generic import Backend
 from ..errors import mismatch
+from ..record import record
 from ..typing import Array, array_namespace
 from .report import Report
 
@@ -209,16 +210,29 @@ class _Checks:
             def f(y: Array, weight: Array = weight) -> Array:
                 return y * weight
 
-            found.append(self.backend.call(solver, {"f": (f, [(self.like,)])}, self.like))
+            found.append(self.backend.call(solver, {"f": (f, [(self.like,)])}, self.like).y)
         ones = np.ones((2, 3))
         return max(self.off(a, e * ones) for a, e in zip(found, (4.0, 6.0), strict=True))
 
 
+@record
+class _Result:
+    """What a solver returns."""
+
+    y: Array
+
+
 class _Double:
-    """A solver: f of the array, plus the same of the frozen f."""
+    """A solver: twice f of the array."""
 
     key = "deersolve.testing.double"
     cacheable = True
 
-    def __call__(self, functions: Any, frozen: Any, arrays: Any) -> Any:
-        return functions["f"](arrays) + frozen["f"](arrays)
+    def solve(self, functions: Any, arrays: Any, /) -> Any:
+        return _Result(functions["f"](arrays) * 2)
+
+    def attach(self, functions: Any, arrays: Any, y: Array, /) -> Array:
+        return y
+
+    def tangent(self, by: Any, at: Any, theta: Any, direction: Any, y: Array, /) -> Array:
+        return 0 * y
