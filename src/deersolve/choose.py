@@ -8,7 +8,7 @@ from typing import Any
 from .methods import Auto, Newton, Sequential
 from .system import Data, System
 
-CACHE = 1_000_000  # bytes of L2 that a window on NumPy should fit
+CACHE = 2_000_000  # bytes of Jacobians and the like that a window on NumPy should hold: it stays in the cache
 MARCH = 32  # intervals of a window where a compiled loop makes windows free
 
 

@@ -79,8 +79,11 @@ class Initial:
 
     def after(self, y: Array) -> Initial:
         """Return the data for what follows the points y: the newest K values."""
-        xp, K = array_namespace(y), self.y0.shape[-2]
-        if y.shape[-2] >= K:
+        K = self.y0.shape[-2]
+        if y.shape[-2] == K:
+            return Initial(y)
+        if y.shape[-2] > K:
             return Initial(y[..., y.shape[-2] - K :, :])
+        xp = array_namespace(y)
         history = xp.broadcast_to(self.y0, (*y.shape[:-2], *self.y0.shape[-2:]))
         return Initial(xp.concat([history[..., y.shape[-2] :, :], y], axis=-2))

@@ -101,12 +101,11 @@ def sequential(system: System, options: Options) -> Iterate:
     if system.data.grid.overlap:
         return windowed(system, dataclasses.replace(options, structure=Dense, relaxation=1.0), 1)
     lags = system.data.grid.lags
-    n_points, cut = system.data.grid.n_points, system.backend.slice
+    n_points, cut, f = system.data.grid.n_points, system.backend.slice, system.functions["f"]
 
     def body(boundary: Initial, i: Any) -> tuple[Initial, Array]:
-        part = system.window(i, 1, boundary)
         K = boundary.y0.shape[-2]
-        y = part.f(*(cut(boundary.y0, K - k, 1, -2) for k in lags))
+        y = f(*(cut(boundary.y0, K - k, 1, -2) for k in lags), system.inputs(i, 1))
         return boundary.after(y), y
 
     _, rows = system.backend.scan(body, _full(system), n_points)

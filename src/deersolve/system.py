@@ -76,20 +76,25 @@ class System:
         """Give flags of shape (*B,) the rank of y."""
         return flags[(..., *(None for _ in range(self.grid_ndim + 1)))]
 
-    def window(self, start: Any, length: int, boundary: Initial) -> System:
-        """Return the same equation on ``length`` steps or intervals from ``start``, with that history."""
-        grid, cut = self.data.grid, self.backend.slice
-        points, n_points = length + grid.overlap, grid.n_points
+    def inputs(self, start: Any, points: int) -> Tree:
+        """Return x on ``points`` points from ``start``."""
+        cut, n_points = self.backend.slice, self.data.grid.n_points
 
         def part(leaf: Array) -> Array:
             spans = leaf.ndim > 1 and leaf.shape[-2] == n_points and n_points > 1
             return cut(leaf, start, points, -2) if spans else leaf
 
+        return tree_map(part, self.data.x)
+
+    def window(self, start: Any, length: int, boundary: Initial) -> System:
+        """Return the same equation on ``length`` steps or intervals from ``start``, with that history."""
+        grid, cut = self.data.grid, self.backend.slice
+        points = length + grid.overlap
         xp, last = array_namespace(self.data.guess), boundary.y0[..., -1:, :]
         guess = cut(self.data.guess, start, points, -2)
         first = xp.broadcast_to(last, (*guess.shape[:-2], 1, guess.shape[-1]))
         data = Data(
-            tree_map(part, self.data.x),
+            self.inputs(start, points),
             grid.window(cut, start, length),
             boundary,
             xp.concat([first] * points, axis=-2),
