@@ -28,7 +28,7 @@ ROOMS = [
     {"newton"},
     {"certificate", "estimate", "implicit", "march"},
     {"methods", "adapters", "inputs", "probe"},
-    {"derivative"},
+    {"derivative", "plan"},
     {"choose"},
     {"solver"},
     {"__init__", "testing"},
