@@ -51,7 +51,8 @@ class Stats:
         Newton steps taken (0 for the sequential loop).
     error : array, shape (*B,)
         The forward error: the largest full Newton correction at the returned y, relative to the size of
-        the equation's terms at its grid point. NaN where the sequential loop found y.
+        the equation's terms at its grid point; where f alone was evaluated last, with the Jacobian of the
+        step before. NaN where the sequential loop found y.
     residual : array, shape (*B,)
         The backward error: the largest |M f - L y| relative to |L||y| + |M|(|f| + sum_p |G_p||y_p|).
     history : array, shape (*B, max_steps + 1)
