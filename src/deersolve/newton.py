@@ -17,6 +17,7 @@ from .typing import Array, array_namespace
 
 ROUNDOFF = 2  # in units of eps: a correction or a residual this small cannot be improved
 BACKWARD = 16  # in units of eps: the residual that certifies, summed over the operations inside f
+SETTLING = 2  # evaluations of f with the last G before a new one is worth its price
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,9 +110,6 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     if slopes is None or not (options.is_plain and system.rule.exact):
         return moved
     return settle(system, moved, it.error, tuple(-J for J in at.Js), slopes, options)
-
-
-SETTLING = 2  # evaluations of f with the last G before a new one is worth its price
 
 
 def settle(
