@@ -3,11 +3,13 @@
 A test with the argument ``lib`` runs once for every entry of ``BACKENDS``; what is not installed,
 or has no device here, is skipped. ``@pytest.mark.skip_backend("torch", reason=...)`` leaves one
 out, ``xfail_backend`` expects it to fail; a name without a device means all of its devices.
+Tests marked ``transformed`` run with "jax:jit" and "jax:vmap" too: every ``lib.solve`` inside that transformation.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -17,6 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+import deersolve as ds
 
 BACKENDS = (
     "numpy",
@@ -28,6 +32,7 @@ BACKENDS = (
     "jax:gpu",
     "cupy",
 )
+TRANSFORMED = ("jax:jit", "jax:vmap")
 MODULES = {"numpy": "numpy", "strict": "array_api_strict", "torch": "torch", "jax": "jax"}
 MODULES["cupy"] = "cupy"
 
@@ -67,6 +72,10 @@ class Library:
         return self.name.startswith("jax")
 
     @property
+    def is_transformed(self) -> bool:
+        return self.name in TRANSFORMED
+
+    @property
     def is_torch(self) -> bool:
         return self.name.startswith("torch")
 
@@ -85,6 +94,30 @@ class Library:
             # A copy: PyTorch warns of NumPy arrays that it must not write to.
             return self.xp.asarray(value.copy(), device=self.device)
         return self.xp.asarray(value, device=self.device)
+
+    def solve(self, problem: ds.Problem, y_guess: Any = None, **options: Any) -> ds.Solution:
+        """Return ``ds.solve`` of the problem; under jit or vmap its arrays are arguments of the compiled function."""
+        if not self.is_transformed:
+            return ds.solve(problem, y_guess, **options)
+        names = [name for name in ("x", "params", "grid", "boundary", "t") if hasattr(problem, name)]
+        leaves, tree = jax.tree.flatten(([getattr(problem, name) for name in names], y_guess))
+        places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
+
+        def run(arrays: list[Any]) -> ds.Solution:
+            full, new = list(leaves), copy.copy(problem)
+            for i, array in zip(places, arrays, strict=True):
+                full[i] = array
+            fields, guess = jax.tree.unflatten(tree, full)
+            for name, field in zip(names, fields, strict=True):
+                setattr(new, name, field)
+            return ds.solve(new, guess, **options)
+
+        arrays = [leaves[i] for i in places]
+        if self.name == "jax:jit":
+            return jax.jit(run)(arrays)
+        two = jax.vmap(run)([self.xp.stack([a, a]) for a in arrays])
+        np.testing.assert_array_equal(two.y[0], two.y[1])
+        return jax.tree.map(lambda a: a[0], two)
 
     def to_numpy(self, array: Any) -> np.ndarray:
         """Return a NumPy copy of an array on any device."""
@@ -112,7 +145,7 @@ def library(name: str) -> Library:
     if root == "jax":
         import jax.numpy as jnp
 
-        return Library(name, jnp, _jax_device("gpu" if place else "cpu"))
+        return Library(name, jnp, _jax_device("gpu" if place == "gpu" else "cpu"))
     if root == "cupy":
         import cupy
         from array_api_compat import cupy as xp
@@ -136,13 +169,18 @@ def _jax_device(kind: str) -> Any:
         pytest.skip(f"JAX has no {kind} here")
 
 
-def _params() -> list[Any]:
-    on_gpu = [name == "cupy" or name.endswith(":gpu") for name in BACKENDS]
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give ``lib`` every library, and JAX's transformations where the test is marked for them."""
+    if "lib" not in metafunc.fixturenames:
+        return
+    is_marked = metafunc.definition.get_closest_marker("transformed") is not None
+    names = (*BACKENDS, *TRANSFORMED) if is_marked else BACKENDS
+    on_gpu = [name == "cupy" or name.endswith(":gpu") for name in names]
     marks = [[pytest.mark.gpu] if gpu else [] for gpu in on_gpu]
-    return [pytest.param(name, marks=m) for name, m in zip(BACKENDS, marks, strict=True)]
+    metafunc.parametrize("lib", [pytest.param(n, marks=m) for n, m in zip(names, marks, strict=True)], indirect=True)
 
 
-@pytest.fixture(params=_params())
+@pytest.fixture
 def lib(request: pytest.FixtureRequest) -> Iterator[Library]:
     """Every array library in turn; JAX with implicit rank promotion forbidden."""
     name = request.param

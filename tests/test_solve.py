@@ -20,6 +20,7 @@ from tests.references import (
     pendulum,
 )
 
+pytestmark = pytest.mark.transformed
 METHODS = ["auto", "newton", "sequential", ds.Newton(window=37), ds.Newton(structure="diagonal")]
 EPS = np.finfo(np.float64).eps
 
@@ -34,7 +35,7 @@ def test_gru_equals_the_loop(lib, method):
     rng = np.random.default_rng(1)
     x, y0, weights = rng.normal(size=(2, 120, 3)), np.zeros((2, 3)), gru_weights(3)
     expected = loop(gru, y0[:, None], x, weights)
-    sol = ds.solve(ds.Recurrence(gru, lib.asarray(y0), lib.asarray(x), on(lib, weights)), method=method)
+    sol = lib.solve(ds.Recurrence(gru, lib.asarray(y0), lib.asarray(x), on(lib, weights)), method=method)
     assert bool(ds.array_namespace(sol.y).all(sol.converged))
     np.testing.assert_allclose(lib.to_numpy(sol.y), expected, rtol=0, atol=1e-12)
 
@@ -46,7 +47,7 @@ def test_two_lags(lib, method, lags):
     x, y0 = rng.normal(size=(90, 2)), rng.normal(size=(max(lags), 2))
     expected = loop(contractive, y0, x, None, lags)
     problem = ds.Recurrence(contractive, lib.asarray(y0), lib.asarray(x), lags=lags)
-    sol = ds.solve(problem, method=method)
+    sol = lib.solve(problem, method=method)
     np.testing.assert_allclose(lib.to_numpy(sol.y), expected, rtol=0, atol=1e-12)
 
 
@@ -58,7 +59,7 @@ def test_fewer_points_than_history(lib, T):
     def f(a, x, params):
         return 0.5 * ds.array_namespace(a).sin(a) + x
 
-    sol = ds.solve(ds.Recurrence(f, lib.asarray(y0), lib.asarray(x), lags=(5,)))
+    sol = lib.solve(ds.Recurrence(f, lib.asarray(y0), lib.asarray(x), lags=(5,)))
     expected = loop(f, y0, x, None, (5,))
     np.testing.assert_allclose(lib.to_numpy(sol.y), expected, rtol=0, atol=1e-13)
 
@@ -67,7 +68,7 @@ def test_fewer_points_than_history(lib, T):
 def test_pendulum_on_a_non_uniform_grid(lib, method):
     t = 3.0 * np.linspace(0.0, 1.0, 101) ** 1.5
     exact = solve_ivp(lambda t, y: [y[1], -np.sin(y[0])], (0, 3), [2.0, 0.0], "DOP853", t, rtol=1e-12, atol=1e-12).y.T
-    sol = ds.solve(ds.InitialValueProblem(pendulum, lib.asarray(t), lib.asarray([2.0, 0.0])), method=method)
+    sol = lib.solve(ds.InitialValueProblem(pendulum, lib.asarray(t), lib.asarray([2.0, 0.0])), method=method)
     error = np.abs(lib.to_numpy(sol.y) - exact).max()
     assert error < 1e-3
     assert np.abs(lib.to_numpy(sol.y_corrected) - exact).max() < error / 50
@@ -82,7 +83,7 @@ def test_backends_agree_to_1e_12(lib):
     def decay(y, t, k):
         return -k * y * y + ds.array_namespace(y).sin(t)
 
-    ours = ds.solve(ds.InitialValueProblem(decay, lib.asarray(t), lib.asarray([1.0, 2.0]), params=0.7))
+    ours = lib.solve(ds.InitialValueProblem(decay, lib.asarray(t), lib.asarray([1.0, 2.0]), params=0.7))
     reference = ds.solve(ds.InitialValueProblem(decay, t, np.array([1.0, 2.0]), params=0.7))
     np.testing.assert_allclose(lib.to_numpy(ours.y), reference.y, rtol=1e-12)
 
@@ -153,9 +154,9 @@ def test_one_bad_element_leaves_the_others_bitwise_alone(lib):
     x = np.random.default_rng(7).normal(size=(4, 60, 2))
     x[:, :, 0] = np.array([0.5, 3.0, 0.5, 0.9])[:, None]
     y0 = lib.asarray([[0.3]] * 4)
-    good = ds.solve(ds.Recurrence(f, y0, lib.asarray(x)), method="newton", on_failure="return")
+    good = lib.solve(ds.Recurrence(f, y0, lib.asarray(x)), method="newton", on_failure="return")
     x[2, 30, 1] = np.nan
-    bad = ds.solve(ds.Recurrence(f, y0, lib.asarray(x)), method="newton", on_failure="return")
+    bad = lib.solve(ds.Recurrence(f, y0, lib.asarray(x)), method="newton", on_failure="return")
     status = lib.to_numpy(bad.status)
     assert status[2] != 0
     assert status[[0, 1, 3]].tolist() == [0, 0, 0]
@@ -197,7 +198,7 @@ def test_first_points_are_exact_after_as_many_steps():
 def test_float64_grid_beside_float32_state(lib):
     t = 1000.0 + np.linspace(0.0, 1.0, 2001)
     y0 = lib.asarray([1.0], "float32")
-    sol = ds.solve(ds.InitialValueProblem(lambda y, t, k: -y, lib.asarray(t), y0, params=None), method="newton")
+    sol = lib.solve(ds.InitialValueProblem(lambda y, t, k: -y, lib.asarray(t), y0, params=None), method="newton")
     assert str(sol.y.dtype).endswith("float32")
     np.testing.assert_allclose(lib.to_numpy(sol.y)[:, 0], np.exp(-(t - 1000.0)), rtol=0, atol=2001 * 6e-8)
 
@@ -211,13 +212,13 @@ def test_numpy_times_beside_a_jax_state():
 
 def test_descending_times(lib):
     t = np.linspace(1.0, 0.0, 201)
-    sol = ds.solve(ds.InitialValueProblem(lambda y, t, p: -y, lib.asarray(t), lib.asarray([np.exp(-1.0)])))
+    sol = lib.solve(ds.InitialValueProblem(lambda y, t, p: -y, lib.asarray(t), lib.asarray([np.exp(-1.0)])))
     np.testing.assert_allclose(lib.to_numpy(sol.y)[:, 0], np.exp(-t), atol=1e-5)
 
 
 def test_initial_value_is_kept_exactly(lib):
     t = lib.asarray(np.linspace(0.0, 1.0, 31))
-    sol = ds.solve(ds.InitialValueProblem(lambda y, t, p: -y, t, lib.asarray([0.1, 0.7])))
+    sol = lib.solve(ds.InitialValueProblem(lambda y, t, p: -y, t, lib.asarray([0.1, 0.7])))
     assert lib.to_numpy(sol.y)[0].tolist() == [0.1, 0.7]
 
 
@@ -227,15 +228,15 @@ def test_batched_times_and_inputs_of_different_rank(lib):
     problem = ds.InitialValueProblem(
         lambda y, x, p: -x["k"] * y, lib.asarray(t), lib.asarray([1.0]), x={"k": lib.asarray(rate)}
     )
-    sol = ds.solve(problem)
+    sol = lib.solve(problem)
     np.testing.assert_allclose(lib.to_numpy(sol.y)[..., 0], np.exp(-rate[..., 0] * t), atol=2e-3)
 
 
 def test_warm_start_takes_fewer_steps(lib):
     x, weights = np.random.default_rng(8).normal(size=(100, 3)), gru_weights(3)
     problem = ds.Recurrence(gru, lib.asarray(np.zeros(3)), lib.asarray(x), on(lib, weights))
-    cold = ds.solve(problem, method="newton")
-    warm = ds.solve(problem, cold.y, method="newton")
+    cold = lib.solve(problem, method="newton")
+    warm = lib.solve(problem, cold.y, method="newton")
     assert int(warm.stats.steps) == 0 < int(cold.stats.steps)
 
 
@@ -272,7 +273,7 @@ def test_own_rule_and_shifter_on_every_backend(lib):
 
     x = np.linspace(0.0, 1.0, N)[:, None]
     problem = ds.Problem(f, shift=ds.identity, inverse=inverse, x=lib.asarray(x))
-    sol = ds.solve(problem, lib.asarray(np.zeros((N, 1))))
+    sol = lib.solve(problem, lib.asarray(np.zeros((N, 1))))
     u = lib.to_numpy(sol.y)
     np.testing.assert_allclose(ring @ u, 0.3 * np.cos(u) + x, rtol=0, atol=16 * EPS)
 
@@ -291,7 +292,7 @@ def test_analytic_jacobian_dense_and_diagonal(lib):
 
     expected = loop(f, np.zeros((1, 3)), x, None)
     for jac in (slope, full):
-        sol = ds.solve(ds.Recurrence(f, lib.asarray(np.zeros(3)), lib.asarray(x), jac=jac), method="newton")
+        sol = lib.solve(ds.Recurrence(f, lib.asarray(np.zeros(3)), lib.asarray(x), jac=jac), method="newton")
         assert sol.stats.derivative == "analytic"
         np.testing.assert_allclose(lib.to_numpy(sol.y), expected, rtol=0, atol=1e-14)
 
