@@ -35,7 +35,7 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
         return solve_from(boundary, i * window, window)
 
     count, rest = divmod(length, window)
-    boundary, parts = system.backend.scan(body, _full(system), count)
+    boundary, parts = system.backend.scan(body, _carry(system), count)
     y = _joined(parts.y, system.data.grid.overlap)
     pieces, tail = [y], None
     if rest:
@@ -44,10 +44,9 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
     return _judged(system, options, _summary(whole, pieces, parts, tail))
 
 
-def _full(system: System) -> Initial:
-    """Return the boundary data with the batch axes of y, as a carry of fixed shape."""
-    xp, y0, guess = array_namespace(system.data.guess), system.data.boundary.y0, system.data.guess
-    return Initial(xp.broadcast_to(y0, (*guess.shape[:-2], *y0.shape[-2:])) + 0)
+def _carry(system: System) -> Initial:
+    """Return the boundary data as an array of its own, to be carried from window to window."""
+    return Initial(system.start().y0 + 0)
 
 
 def _joined(stack: Array, overlap: int) -> Array:
@@ -108,7 +107,7 @@ def sequential(system: System, options: Options) -> Iterate:
         y = f(*(cut(boundary.y0, K - k, 1, -2) for k in lags), system.inputs(i, 1))
         return boundary.after(y), y
 
-    _, rows = system.backend.scan(body, _full(system), n_points)
+    _, rows = system.backend.scan(body, _carry(system), n_points)
     return _checked_loop(system, options, _joined(rows, 0))
 
 

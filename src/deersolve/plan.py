@@ -85,10 +85,5 @@ def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
 def _example(plan: Plan, functions: dict[str, Any], data: Data, points: int) -> tuple[Any, ...]:
     """Return arguments for f on a stretch of that many points."""
     system = plan.system(functions, data)
-    T = data.guess.shape[-2]
-    if points != T:
-        boundary = data.boundary
-        xp = array_namespace(data.guess)
-        y0 = xp.broadcast_to(boundary.y0, (*data.guess.shape[:-2], *boundary.y0.shape[-2:]))
-        system = system.window(0, points - data.grid.overlap, type(boundary)(y0))
+    system = system.head(points) if hasattr(data.grid, "window") else system
     return (*system.shifted(system.data.guess), system.data.x)

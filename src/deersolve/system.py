@@ -86,6 +86,17 @@ class System:
 
         return tree_map(part, self.data.x)
 
+    def start(self) -> Initial:
+        """Return the boundary data with the batch axes of y."""
+        y0, guess = self.data.boundary.y0, self.data.guess
+        return Initial(array_namespace(guess).broadcast_to(y0, (*guess.shape[:-2], *y0.shape[-2:])))
+
+    def head(self, points: int) -> System:
+        """Return the same equation on its first points, guessed constant; itself where those are all."""
+        if points == self.data.guess.shape[-2]:
+            return self
+        return self.window(0, points - self.data.grid.overlap, self.start())
+
     def window(self, start: Any, length: int, boundary: Initial) -> System:
         """Return the same equation on ``length`` steps or intervals from ``start``, with that history."""
         grid, cut = self.data.grid, self.backend.slice
