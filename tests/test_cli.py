@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -103,6 +104,24 @@ def test_run_shows_every_step(write, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("step 0: relative correction ")
     assert len(lines) >= 3
+
+
+def test_run_shows_a_step_when_it_is_done(write, capsys):
+    """f stops the run at its fourth call of all points: the steps before it were shown by then."""
+    text = """
+        import numpy as np, deersolve as ds
+        calls = []
+        def f(y, x, r):
+            calls.append(y.shape)
+            if calls.count((500, 1)) == 4:
+                raise KeyboardInterrupt
+            return r * np.sin(y)
+        problem = ds.Recurrence(f, np.array([0.5]), n_points=500, params=1.5)
+        """
+    with pytest.raises(KeyboardInterrupt):
+        main(["run", write(textwrap.dedent(text)), "--method", "newton", "-v"])
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["step 0", "step 1", "step 2"]
 
 
 def test_run_moves_a_list_to_torch(write, capsys):

@@ -33,7 +33,7 @@ LIBRARIES = {
 
 
 @pytest.fixture(params=LIBRARIES)
-def lib(request):
+def library(request):
     if request.param != "numpy" and strict is None:
         pytest.skip("array_api_strict is not installed")
     return LIBRARIES[request.param]
@@ -57,11 +57,11 @@ def differences(f, ys, step=STEP):
     return np.stack(out)
 
 
-def check(f, *ys, lib=np.asarray):
+def check(f, *ys, library=np.asarray):
     """Compare with central differences, whose error shrinks with the square of the step."""
-    value, tangents = value_and_tangents(f, tuple(lib(y) for y in ys))
+    value, tangents = value_and_tangents(f, tuple(library(y) for y in ys))
     expected = np.asarray(f(*ys))
-    assert type(value) is type(lib(ys[0])) or np.isscalar(value)
+    assert type(value) is type(library(ys[0])) or np.isscalar(value)
     assert tuple(tangents.shape) == (sum(y.shape[-1] for y in ys), *expected.shape)
     assert tangents.dtype == value.dtype
     np.testing.assert_allclose(to_numpy(value), expected, rtol=64 * EPS, atol=64 * EPS)
@@ -98,9 +98,9 @@ SCIPY_UNARY = {
 
 
 @pytest.mark.parametrize("name", STANDARD_UNARY)
-def test_standard_unary(name, lib):
+def test_standard_unary(name, library):
     y = uniform(*STANDARD_UNARY[name])
-    check(lambda y: getattr(array_namespace(y), name)(y), y, lib=lib)
+    check(lambda y: getattr(array_namespace(y), name)(y), y, library=library)
 
 
 @pytest.mark.parametrize("name", NUMPY_UNARY)
@@ -113,8 +113,8 @@ def test_scipy_unary(name):
     check(getattr(scipy.special, name), uniform(*SCIPY_UNARY[name]))
 
 
-def test_abs_of_negative_values(lib):
-    check(lambda y: abs(y) + (-y) * (+y), uniform(-2, -0.5), lib=lib)
+def test_abs_of_negative_values(library):
+    check(lambda y: abs(y) + (-y) * (+y), uniform(-2, -0.5), library=library)
 
 
 BINARY = ["add", "subtract", "multiply", "divide", "pow", "atan2", "hypot", "logaddexp"]
@@ -124,15 +124,15 @@ SHAPES = [((4, 3), (4, 3)), ((4, 3), (3,)), ((2, 1, 3), (4, 3)), ((1, 3), (4, 3)
 
 @pytest.mark.parametrize("name", BINARY)
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
-def test_standard_binary(name, shapes, lib):
+def test_standard_binary(name, shapes, library):
     a, b = uniform(0.5, 1.5, shapes[0], 2), uniform(1.6, 2.5, shapes[1], 3)
 
     def apply(x, y):
         return getattr(array_namespace(x if isinstance(x, DualArray) else y), name)(x, y)
 
-    check(apply, a, b, lib=lib)  # inputs need not share a batch: it is lazy
-    check(lambda y: apply(y, on(y, b)), a, lib=lib)
-    check(lambda y: apply(on(y, a), y), b, lib=lib)
+    check(apply, a, b, library=library)  # inputs need not share a batch: it is lazy
+    check(lambda y: apply(y, on(y, b)), a, library=library)
+    check(lambda y: apply(on(y, a), y), b, library=library)
 
 
 @pytest.mark.parametrize("name", ["power", "true_divide", "arctan2", "mod", "fmod", "float_power"])
@@ -164,27 +164,27 @@ OPERATORS = {
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_operators(name, lib):
-    if name == "ones" and lib is not np.asarray:
+def test_operators(name, library):
+    if name == "ones" and library is not np.asarray:
         pytest.skip("the standard has no arithmetic of floats with booleans")
-    check(OPERATORS[name], uniform(0.5, 1.4, seed=5), lib=lib)
+    check(OPERATORS[name], uniform(0.5, 1.4, seed=5), library=library)
 
 
 @pytest.mark.parametrize("order", ["left", "right"])
-def test_operators_with_plain_arrays(order, lib):
+def test_operators_with_plain_arrays(order, library):
     """Plain arrays come first or second, array-api-strict's too, which never defer."""
 
     def f(y):
-        c = lib(W[0]) + 2 if isinstance(y, DualArray) else W[0] + 2
-        m = lib(W) if isinstance(y, DualArray) else W
+        c = library(W[0]) + 2 if isinstance(y, DualArray) else W[0] + 2
+        m = library(W) if isinstance(y, DualArray) else W
         if order == "left":
             return c + y + c * y + c / y + c - y + abs(c) ** y + c % y + (c + y) @ m
         return y + c + y * c + y / c + y - c + y ** abs(c) + y % c + m @ y[0, ...]
 
-    check(f, uniform(3.1, 3.4), lib=lib)
+    check(f, uniform(3.1, 3.4), library=library)
 
 
-def test_comparisons_give_plain_booleans(lib):
+def test_comparisons_give_plain_booleans(library):
     def f(y):
         xp = array_namespace(y)
         masks = [
@@ -202,17 +202,17 @@ def test_comparisons_give_plain_booleans(lib):
         assert not any(isinstance(mask, DualArray) for mask in masks)
         return xp.where(masks[0], y * y, -y)
 
-    check(f, uniform(0.5, 1.5), lib=lib)
+    check(f, uniform(0.5, 1.5), library=library)
 
 
-def test_step_functions_are_constants(lib):
+def test_step_functions_are_constants(library):
     def f(y):
         xp = array_namespace(y)
         steps = [xp.floor(y), xp.ceil(y), xp.round(y), xp.trunc(y), xp.sign(y)]
         assert not any(isinstance(step, DualArray) for step in steps)
         return y * sum(steps)
 
-    check(f, uniform(0.6, 0.9), lib=lib)
+    check(f, uniform(0.6, 0.9), library=library)
 
 
 # -- points where care is needed ---------------------------------------------------------------
@@ -259,8 +259,8 @@ def test_log_expit_keeps_precision_in_the_tail():
     np.testing.assert_allclose(got, math.exp(-40) / (1 + math.exp(-40)), rtol=8 * EPS)
 
 
-def test_ties_are_deterministic(lib):
-    _, t = value_and_tangents(lambda y: array_namespace(y).max(y, axis=-1, keepdims=True), (lib([[2.0, 2.0]]),))
+def test_ties_are_deterministic(library):
+    _, t = value_and_tangents(lambda y: array_namespace(y).max(y, axis=-1, keepdims=True), (library([[2.0, 2.0]]),))
     assert to_numpy(t)[:, 0, 0].tolist() == [1.0, 0.0]
 
 
@@ -340,12 +340,12 @@ Y = uniform(0.5, 1.5, (2, 4, 3), 8)
 
 
 @pytest.mark.parametrize("name", STRUCTURE)
-def test_structure(name, lib):
+def test_structure(name, library):
     def f(y):
         return STRUCTURE[name](array_namespace(y), y)
 
     with np.errstate(over="ignore"):
-        check(f, Y, lib=lib)
+        check(f, Y, library=library)
 
 
 NUMPY_STYLE = {
@@ -435,15 +435,15 @@ def test_getitem_of_size_one_axes(name):
         check(lambda y: y[index], y)
 
 
-def test_getitem_strict(lib):
+def test_getitem_strict(library):
     keys = [(0, ...), (..., 1), (1, 2, slice(None)), (..., None, slice(None, None, -1)), (1, 1, 1)]
     for key in keys:
-        check(lambda y, key=key: y[key] * 2, Y, lib=lib)
-    check(lambda y: y[on(y, Y > 1)], Y, lib=lib)
+        check(lambda y, key=key: y[key] * 2, Y, library=library)
+    check(lambda y: y[on(y, Y > 1)], Y, library=library)
     check(
         lambda y: y[on(y, np.array([1, 0])), on(y, np.array([2, 3])), on(y, np.array([0, 0]))],
         Y,
-        lib=lib,
+        library=library,
     )
 
 
@@ -460,7 +460,7 @@ def test_getitem_property(data, dense):
 
 
 @pytest.mark.parametrize("new", ["zeros_like", "empty_like", "ones_like"])
-def test_assignment_into_fresh_arrays(new, lib):
+def test_assignment_into_fresh_arrays(new, library):
     def f(y):
         out = getattr(array_namespace(y), new)(y)
         out[...] = 0.0
@@ -471,7 +471,7 @@ def test_assignment_into_fresh_arrays(new, lib):
         out[..., 2:] = y[..., :1] ** 2
         return out
 
-    check(f, uniform(0.5, 1.5, (2, 3)), lib=lib)
+    check(f, uniform(0.5, 1.5, (2, 3)), library=library)
 
 
 def test_assignment_by_arrays_and_masks():
@@ -500,7 +500,7 @@ def test_views_of_owned_arrays_alias():
     check(f, uniform(0.5, 1.5, (2, 3)))
 
 
-def test_results_may_change_in_place_but_inputs_never(lib):
+def test_results_may_change_in_place_but_inputs_never(library):
     def f(y):
         h = y * y
         h += y
@@ -513,8 +513,8 @@ def test_results_may_change_in_place_but_inputs_never(lib):
         return h + c * full
 
     y = uniform(0.5, 1.5)
-    kept, plain = y.copy(), lib(y)
-    check(f, y, lib=lib)
+    kept, plain = y.copy(), library(y)
+    check(f, y, library=library)
     value_and_tangents(f, (plain,))
     np.testing.assert_array_equal(to_numpy(plain), kept)
 
@@ -559,9 +559,9 @@ def shared(y):
 
 
 @pytest.mark.parametrize("f", [assign, increment, assign_view, shared])
-def test_unsound_in_place_changes_raise(f, lib):
+def test_unsound_in_place_changes_raise(f, library):
     with pytest.raises(TypeError, match="in place"):
-        value_and_tangents(f, (lib(uniform(0.5, 1.5)),))
+        value_and_tangents(f, (library(uniform(0.5, 1.5)),))
 
 
 def into_zeros(y):
@@ -670,13 +670,13 @@ def gru_jacobian(y, x, p):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_gru_against_its_analytic_jacobian(dtype, lib):
+def test_gru_against_its_analytic_jacobian(dtype, library):
     rng = np.random.default_rng(3)
     n, k, steps = 4, 3, 50
     p = {f"{w}{g}": rng.normal(size=(k if w == "W" else n, n)) for w in "WU" for g in "rzc"}
     y, x = rng.normal(size=(steps, n)), rng.normal(size=(steps, k))
-    q = {name: lib(a.astype(dtype)) for name, a in p.items()}
-    args = lib(y.astype(dtype)), lib(x.astype(dtype))
+    q = {name: library(a.astype(dtype)) for name, a in p.items()}
+    args = library(y.astype(dtype)), library(x.astype(dtype))
     value, tangents = value_and_tangents(lambda y: gru(y, args[1], q), args[:1])
     assert value.dtype == tangents.dtype == args[0].dtype
     tolerance = 256 * float(np.finfo(dtype).eps)
@@ -684,30 +684,30 @@ def test_gru_against_its_analytic_jacobian(dtype, lib):
     np.testing.assert_allclose(to_numpy(tangents), gru_jacobian(y, x, p), rtol=0, atol=tolerance)
 
 
-def test_several_inputs_share_the_leading_axis(lib):
+def test_several_inputs_share_the_leading_axis(library):
     a, b = uniform(0.5, 1.5, (5, 2)), uniform(0.5, 1.5, (5, 3), 4)
 
     def f(a, b):
         xp = array_namespace(a)
         return xp.concat([a * b[..., :2], xp.sum(b, axis=-1, keepdims=True) * a[..., :1]], axis=-1)
 
-    check(f, a, b, lib=lib)
-    check(lambda a, b: b * 2, a, b, lib=lib)
-    check(lambda a, b: a * 2, a, b, lib=lib)
+    check(f, a, b, library=library)
+    check(lambda a, b: b * 2, a, b, library=library)
+    check(lambda a, b: a * 2, a, b, library=library)
 
 
-def test_a_function_without_dependence_has_zero_tangents(lib):
-    constant = lib(np.ones((4, 2)))
-    value, tangents = value_and_tangents(lambda y: constant, (lib(uniform(0, 1)),))
+def test_a_function_without_dependence_has_zero_tangents(library):
+    constant = library(np.ones((4, 2)))
+    value, tangents = value_and_tangents(lambda y: constant, (library(uniform(0, 1)),))
     assert value is constant
     assert tuple(tangents.shape) == (3, 4, 2)
     assert not np.any(to_numpy(tangents))
 
 
-def test_empty_batches_and_single_states(lib):
-    _, tangents = value_and_tangents(lambda y: y * y, (lib(np.ones((0, 3))),))
+def test_empty_batches_and_single_states(library):
+    _, tangents = value_and_tangents(lambda y: y * y, (library(np.ones((0, 3))),))
     assert tuple(tangents.shape) == (3, 0, 3)
-    check(lambda y: y * y[::-1], uniform(0, 1, (3,)), lib=lib)
+    check(lambda y: y * y[::-1], uniform(0, 1, (3,)), library=library)
 
 
 SEEDS = {
@@ -776,11 +776,11 @@ def test_attributes():
     value_and_tangents(f, (Y,))
 
 
-def test_namespace_of_duals_beside_plain_arrays(lib):
+def test_namespace_of_duals_beside_plain_arrays(library):
     def f(y):
         return array_namespace(y, on(y, W)).tanh(y)
 
-    check(f, Y, lib=lib)
+    check(f, Y, library=library)
     check(lambda y: array_namespace(W, y).matrix_transpose(y), Y)
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "deersolve"
 
 ROOMS = [
-    {"typing", "errors"},
+    {"typing", "errors", "progress"},
     {"record", "registry"},
     {"domain"},
     {"backends", "dual", "shifters"},
@@ -32,20 +32,20 @@ ROOMS = [
     {"choose"},
     {"solver"},
     {"__init__", "testing"},
-    {"cli", "demo", "__main__"},
+    {"cli", "demo", "run_file", "__main__"},
 ]
 """From the ground up: a room sees those below it and its neighbours on the same floor."""
 
 SEES_ONLY = {"problems": {"domain", "shifters", "typing", "errors", "record"}}
 """Rooms beside the tower, which see these and nothing else."""
 
-SEES_PROBLEMS = {"inputs", "adapters", "solver", "__init__", "testing", "cli", "__main__"}
+SEES_PROBLEMS = {"inputs", "adapters", "solver", "__init__", "testing", "cli", "run_file", "__main__"}
 """The rooms that may look into ``problems``."""
 
 ALLOWED: dict[tuple[str, str], str] = {}
 """Exceptions, ``(from, to): reason``."""
 
-KNOWS_LIBRARIES = {"backends", "scans", "cli", "testing", "inputs"}
+KNOWS_LIBRARIES = {"backends", "scans", "testing", "inputs"}
 """The rooms that may ask which array library an array belongs to."""
 
 ARRAY_LIBRARIES = ("numpy", "scipy", "torch", "jax", "cupy", "numba")

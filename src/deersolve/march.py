@@ -7,6 +7,7 @@ from typing import Any
 
 from .domain import Initial
 from .newton import BACKWARD, Iterate, Options, newton, start_at, tiny
+from .progress import listening
 from .structure import Dense
 from .system import System
 from .typing import Array, array_namespace
@@ -24,11 +25,11 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
     length = system.data.grid.length
     if window >= length:
         return newton(system, whole, options)
-    inner = dataclasses.replace(options, max_steps=options.max_steps)
 
     def solve_from(boundary: Initial, start: Any, steps: int) -> tuple[Initial, Iterate]:
         part = system.window(start, steps, boundary)
-        it = newton(part, start_at(part, part.data.guess, inner), inner)
+        with listening(None):  # a line for each step of each window would be too many
+            it = newton(part, start_at(part, part.data.guess, options), options)
         return boundary.after(it.y), it
 
     def body(boundary: Initial, i: Any) -> tuple[Initial, Iterate]:
@@ -90,9 +91,10 @@ def _judged(system: System, options: Options, it: Iterate) -> Iterate:
     xp = array_namespace(it.y)
     eps = float(xp.finfo(it.y.dtype).eps)
     doubtful = it.certified & ~(it.residual <= BACKWARD * eps)
-    start = dataclasses.replace(it, active=doubtful, certified=it.certified & ~doubtful)
-    judged = newton(system, start, dataclasses.replace(options, max_steps=2))
-    return dataclasses.replace(judged, steps=it.steps + judged.steps * 0, history=it.history)
+    start = dataclasses.replace(it, active=doubtful, certified=it.certified & ~doubtful, steps=it.steps * 0)
+    with listening(None):
+        judged = newton(system, start, dataclasses.replace(options, max_steps=2))
+    return dataclasses.replace(judged, steps=it.steps, history=it.history)
 
 
 def sequential(system: System, options: Options) -> Iterate:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import UnknownKeyError, mismatch
 from .march import sequential, windowed
-from .newton import Iterate, Options, newton, start_at
+from .newton import REUSE, Iterate, Options, newton, start_at
 from .registry import close_matches
 from .structure import BlockDiagonal, BlockSize, Dense, Diagonal, Zero
 from .system import System
@@ -37,6 +37,9 @@ class Newton:
         whole horizon is too far from the guess.
     relaxation : float
         The fraction of each step that is taken, in (0, 1].
+    reuse : int
+        How many evaluations of f alone, with the last G, may be spent to save one of f and its Jacobians where the
+        corrections promise that they suffice (the chord method); 0 for full steps only.
 
     Raises
     ------
@@ -50,6 +53,7 @@ class Newton:
     structure: Any = Dense
     window: int | None = None
     relaxation: float = 1.0
+    reuse: int = REUSE
 
     def __post_init__(self) -> None:
         _check_tolerances(self.rtol, self.atol)
@@ -70,11 +74,13 @@ class Newton:
             raise mismatch("Newton", "window as an integer >= 1 or None", repr(self.window))
         if not 0 < self.relaxation <= 1:
             raise mismatch("Newton", "relaxation in (0, 1]", repr(self.relaxation))
+        if not isinstance(self.reuse, int) or self.reuse < 0:
+            raise mismatch("Newton", "reuse as an integer >= 0", repr(self.reuse))
 
     @property
     def options(self) -> Options:
         """The part of the options that one window needs."""
-        return Options(self.rtol, self.atol or 0.0, self.max_steps, self.structure, self.relaxation)
+        return Options(self.rtol, self.atol or 0.0, self.max_steps, self.structure, self.relaxation, self.reuse)
 
     def run(self, system: System) -> Iterate:
         """Solve the system; a simplified G is finished, and so certified, by dense steps."""
@@ -88,13 +94,13 @@ class Newton:
         again = start_at(system, it.y, dense, active=~it.broken & ~it.certified)
         start = dataclasses.replace(
             again,
-            steps=it.steps,
             certified=it.certified,
             broken=it.broken,
             error=it.error,
             residual=it.residual,
         )
-        return dataclasses.replace(newton(system, start, dense), history=it.history)
+        finished = newton(system, start, dense)
+        return dataclasses.replace(finished, steps=it.steps + finished.steps, history=it.history)
 
     def points(self, length: int, overlap: int) -> list[int]:
         """Return the numbers of grid points that f will be evaluated on at once."""

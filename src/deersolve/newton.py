@@ -9,6 +9,7 @@ from operator import add
 from typing import Any
 
 from .inverses import PaperForm, Rule
+from .progress import listener
 from .record import record
 from .solution import Status
 from .structure import Dense, Structure
@@ -17,7 +18,7 @@ from .typing import Array, array_namespace
 
 ROUNDOFF = 2  # in units of eps: a correction or a residual this small cannot be improved
 BACKWARD = 16  # in units of eps: the residual that certifies, summed over the operations inside f
-SETTLING = 2  # evaluations of f with the last G before a new one is worth its price
+REUSE = 3  # evaluations of f with the last G that cost less than f with its Jacobian
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Options:
     max_steps: int = 100
     structure: Any = Dense
     relaxation: float = 1.0
+    reuse: int = REUSE
 
     def tolerances(self, eps: float) -> tuple[float, float]:
         """Return the tolerance to stop at and the one that certifies."""
@@ -54,7 +56,6 @@ class Iterate:
     error: Array
     residual: Array
     history: Array
-    step: Array
 
     @property
     def status(self) -> Array:
@@ -97,17 +98,18 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     stop, tol = options.tolerances(judged.eps)
     finite, error, is_within = judged.finite, judged.error, judged.is_within
     at_roundoff = (judged.residual <= BACKWARD * judged.eps) & finite
-    at_rest = is_within(stop) | (is_within(tol) & (error > it.error / 2) & (it.step > 0))
+    at_rest = is_within(stop) | (is_within(tol) & (error > it.error / 2) & (it.steps > 0))
     is_small = is_within(tol) & finite if options.is_plain else at_roundoff
     done = ((judged.residual <= ROUNDOFF * judged.eps) | at_rest) & finite
-    moves = it.active & ~done & finite & ~(it.step >= options.max_steps)
-    moved = move(system, it, judged, moves, options.relaxation * delta)
+    moves = it.active & ~done & finite & ~(it.steps >= options.max_steps)
+    moved = move(system, it, judged, it.active, moves, options.relaxation * delta)
     moved = dataclasses.replace(
         moved,
+        active=moves,
         certified=xp.where(it.active, at_roundoff | is_small, it.certified),
         broken=xp.where(it.active, ~finite, it.broken),
     )
-    if slopes is None or not (options.is_plain and system.rule.exact):
+    if slopes is None or not (options.reuse and options.is_plain and system.rule.exact):
         return moved
     return settle(system, moved, it.error, tuple(-J for J in at.Js), slopes, options)
 
@@ -115,34 +117,38 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
 def settle(
     system: System, it: Iterate, before: Array, Gs: tuple[Structure, ...], slopes: Array, options: Options
 ) -> Iterate:
-    """Finish with the last G, by f alone, where that is one step from roundoff: the chord method.
+    """Finish with the last G, by f alone, where that is a few cheap steps from roundoff: the chord method.
 
-    With e_k = C e_{k-1}^2 for the corrections, y_{k+1} is off by rho e_k and one step more with the same G
-    leaves rho^2 e_k, rho = C e_k = (e_k / e_{k-1})^2. An element is done here only if its residual, of f
-    evaluated afresh, certifies it; what is not goes back to full steps.
+    With e_k = C e_{k-1}^2 for the corrections, each step with the same G leaves rho = C e_k = (e_k / e_{k-1})^2 of
+    the one before it; from the first on, rho is what was seen. Elements that are not near wait. An element is done
+    here only if its residual, of f evaluated afresh, certifies it; what is not goes back to full steps.
     """
     xp = array_namespace(it.y)
-    eps = float(xp.finfo(it.y.dtype).eps)
-    rho = (it.error / before) ** 2
-    one_step_off = rho * rho * it.error <= ROUNDOFF * eps
-    limit = xp.minimum(it.step + SETTLING, it.step * 0 + options.max_steps)
+    stop, tol = options.tolerances(eps := float(xp.finfo(it.y.dtype).eps))
 
-    def unfinished(now: Iterate) -> Array:
-        return xp.any(now.active) & xp.all(~now.active | one_step_off) & (now.step < limit)
+    def is_near(error: Array, rho: Array) -> Array:
+        return error * rho**options.reuse <= stop
 
-    def chord(now: Iterate) -> Iterate:
+    def unfinished(state: tuple[Iterate, Array]) -> Array:
+        return xp.any(state[1])
+
+    def chord(state: tuple[Iterate, Array]) -> tuple[Iterate, Array]:
+        now, near = state
         ys = system.shifted(now.y)
         fy = system.f(*ys)
         r, delta = system.rule.correction(Gs, now.y, ys, fy, system.data)
         judged = judge(system, now, magnitudes(system, now.y, fy, slopes), r, delta, options.atol)
-        at_roundoff = judged.residual <= BACKWARD * eps
-        done = (judged.residual <= ROUNDOFF * eps) | (judged.is_within(ROUNDOFF * eps) & at_roundoff)
-        moved = move(system, now, judged, now.active & ~done & judged.finite, delta)
-        settled = now.active & done & judged.finite
-        return dataclasses.replace(moved, active=now.active & ~settled, certified=now.certified | settled)
+        at_rest = judged.is_within(stop) | (judged.is_within(tol) & (judged.error > now.error / 2))
+        done = (judged.residual <= ROUNDOFF * eps) | (at_rest & (judged.residual <= BACKWARD * eps))
+        settled = near & done & judged.finite
+        moves = near & ~done & judged.finite & (now.steps < options.max_steps)
+        moved = move(system, now, judged, near, moves, delta)
+        after = dataclasses.replace(moved, active=now.active & ~settled, certified=now.certified | settled)
+        return after, moves & is_near(judged.error, judged.error / now.error)
 
-    last: Iterate = system.backend.while_loop(unfinished, chord, it)
-    return last
+    near = it.active & is_near(it.error, (it.error / before) ** 2)
+    last: tuple[Iterate, Array] = system.backend.while_loop(unfinished, chord, (it, near))
+    return last[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,31 +168,28 @@ def judge(system: System, it: Iterate, size: Array | None, r: Array, delta: Arra
     error, is_within = sizes(system, it.y, size, delta, atol)
     return Judged(
         eps=float(xp.finfo(it.y.dtype).eps),
-        finite=system.over_grid(xp.all, xp.isfinite(it.y + delta)),
+        finite=xp.isfinite(system.over_grid(xp.max, xp.abs(it.y + delta))),
         error=error,
         residual=backward_error(system, size, r),
         is_within=is_within,
     )
 
 
-def move(system: System, it: Iterate, judged: Judged, moves: Array, delta: Array) -> Iterate:
-    """Add delta where the element moves, and write down what was measured where it is active."""
+def move(system: System, it: Iterate, judged: Judged, seen: Array, moves: Array, delta: Array) -> Iterate:
+    """Write down what was measured of the elements in ``seen``, and add delta to those in ``moves``."""
     xp = array_namespace(it.y)
-
-    def keep(new: Array, old: Array) -> Array:
-        return xp.where(it.active, new, old)
-
+    hears = listener()
+    if hears is not None and system.backend.is_concrete(judged.error):
+        hears(int(xp.max(it.steps)), float(xp.max(xp.where(seen, judged.error, -xp.inf))))
     places = xp.arange(it.history.shape[-1], device=system.backend.placement(it.y))
-    column = xp.reshape(places == it.step, (*(1 for _ in range(system.n_batch)), places.shape[0]))
+    column = xp.reshape(places, (*(1 for _ in range(system.n_batch)), places.shape[0])) == it.steps[..., None]
     return dataclasses.replace(
         it,
         y=xp.where(system.per_element(moves), it.y + delta, it.y),
-        active=moves,
         steps=it.steps + xp.astype(moves, it.steps.dtype),
-        error=keep(judged.error, it.error),
-        residual=keep(judged.residual, it.residual),
-        history=xp.where(it.active[..., None] & column, judged.error[..., None], it.history),
-        step=it.step + 1,
+        error=xp.where(seen, judged.error, it.error),
+        residual=xp.where(seen, judged.residual, it.residual),
+        history=xp.where(seen[..., None] & column, judged.error[..., None], it.history),
     )
 
 
@@ -205,7 +208,6 @@ def start_at(system: System, y: Array, options: Options, active: Array | None = 
         error=unknown,
         residual=unknown,
         history=xp.full((*batch, options.max_steps + 1), xp.nan, dtype=y.dtype, device=where),
-        step=xp.zeros((), dtype=xp.int32, device=where),
     )
 
 
@@ -233,9 +235,8 @@ def backward_error(system: System, size: Array | None, r: Array) -> Array:
     xp = array_namespace(r)
     if size is None:
         return system.over_grid(xp.max, xp.abs(r)) * xp.nan
-    ratio = xp.where(r == 0, 0.0, xp.abs(r) / xp.where(size > 0, size, tiny(r)))
-    ratio = xp.where(xp.isfinite(size), ratio, xp.inf)  # terms that overflow certify nothing
-    return system.over_grid(xp.max, ratio)
+    worst = system.over_grid(xp.max, xp.where(r == 0, 0.0, xp.abs(r) / size))
+    return xp.where(system.over_grid(xp.max, size) < xp.inf, worst, xp.inf)  # terms that overflow certify nothing
 
 
 def sizes(system: System, y: Array, size: Array | None, delta: Array, atol: float) -> tuple[Array, Any]:
@@ -245,7 +246,7 @@ def sizes(system: System, y: Array, size: Array | None, delta: Array, atol: floa
     scale = xp.where(xp.isfinite(local), xp.where(local > 0, local, tiny(y)), xp.nan)
 
     def largest(change: Array) -> Array:
-        return system.over_grid(xp.max, xp.where(change == 0, 0 * scale, change / scale))
+        return system.over_grid(xp.max, xp.max(change, axis=-1, keepdims=True) / scale)
 
     error = largest(xp.abs(delta))
     beyond = largest(xp.maximum(xp.abs(delta) - atol, xp.zeros_like(delta))) if atol else error

@@ -81,7 +81,7 @@ def check_convergence(problem: Problem, y_guess: Any = None, *, inverse: Any = N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DiscretisationWarning)
         # No check of the inputs: what a wrong jac does to the convergence is to be seen.
-        sol = solve(problem, y_guess, inverse=inverse, method=Newton(), on_failure="return", check_inputs=False)
+        sol = solve(problem, y_guess, inverse=inverse, method=Newton(reuse=0), on_failure="return", check_inputs=False)
     xp = array_namespace(sol.y)
     eps = float(xp.finfo(sol.y.dtype).eps)
     width = sol.stats.history.shape[-1]

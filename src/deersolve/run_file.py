@@ -1,0 +1,177 @@
+"""``deersolve run FILE.py``: solve the problem that a user's file defines."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import importlib.util
+import runpy
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import Initial, Problem, Solution, solve
+from .backends import backend_of
+from .demo import Library, open_library
+from .errors import ConvergenceError, DiscretisationWarning, InputError, mismatch
+from .progress import listening
+from .record import tree_map
+from .solution import numbers
+
+MAX_LINES, MAX_ELEMENTS = 8, 3  # of a plot
+
+
+def run_file(args: argparse.Namespace) -> int:
+    """Solve the ``problem`` of ``args.file``, print what is known of it and save or draw it; return the exit code."""
+    _check_outputs(args.out, args.plot)
+    library = open_library(args.backend) if args.backend else None  # before the file, for float64
+    problem, y_guess = _load(args.file)
+    if library is not None:
+        problem, y_guess = _moved(problem, library), _move(y_guess, library)
+    is_shown = args.verbose or sys.stderr.isatty()
+    told: list[int] = []
+
+    def tell(step: int, correction: float) -> None:
+        told.append(step)
+        print(_line(step, correction), file=sys.stderr, flush=True)
+
+    with _short_warnings(), listening(tell) if is_shown else contextlib.nullcontext():
+        try:
+            sol, code = solve(problem, y_guess, method=args.method), 0
+        except ConvergenceError as error:
+            print(f"deersolve: not converged: {error}", file=sys.stderr)
+            sol, code = error.solution, 1
+    if is_shown and not told:  # a compiled loop, or windows
+        for line in _history(sol):
+            print(line, file=sys.stderr)
+    print(sol)
+    if args.out:
+        _save(sol, args.out)
+    if args.plot:
+        _plot(sol, args.plot, args.file.name)
+    return code
+
+
+def _check_outputs(out: Path | None, plot: Path | None) -> None:
+    """Find out before the work whether its results can be written."""
+    for option, path in (("--out", out), ("--plot", plot)):
+        if path is not None and not path.parent.is_dir():
+            raise mismatch(option, "a file in a folder that exists", str(path))
+    if plot is None:
+        return
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InputError("--plot: matplotlib is not installed. Try: pip install 'deersolve[plot]'")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    kinds = sorted(FigureCanvasAgg.get_supported_filetypes())
+    if plot.suffix[1:].lower() not in kinds:
+        raise mismatch("--plot", f"a file name that ends in one of {', '.join(kinds)}", str(plot))
+
+
+def _load(path: Path) -> tuple[Problem, Any]:
+    """Run the file and return its ``problem`` and ``y_guess``."""
+    if not path.is_file():
+        raise mismatch("run", "a Python file", f"{path}, which is none")
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        names = runpy.run_path(str(path))
+    finally:
+        del sys.path[0]
+    example = "such as problem = ds.Recurrence(f, y0, x)"
+    if "problem" not in names:
+        raise InputError(f"{path}: expected a global `problem`, {example}; it defines none.")
+    if not isinstance(names["problem"], Problem):
+        received = type(names["problem"]).__name__
+        raise mismatch(str(path), f"`problem` to be a deersolve Problem, {example}", received)
+    return names["problem"], names.get("y_guess")
+
+
+def _move(tree: Any, library: Library) -> Any:
+    """Move every NumPy array of a tree to the library."""
+    import numpy as np
+
+    return tree_map(lambda a: library.asarray(a) if isinstance(a, np.ndarray) else a, tree)
+
+
+def _moved(problem: Problem, library: Library) -> Problem:
+    """Return the problem with its NumPy arrays moved to the library."""
+    import numpy as np
+
+    new = copy.copy(problem)
+    boundary = problem.boundary
+    if isinstance(boundary, Initial) and isinstance(boundary.y0, int | float | list | tuple):
+        boundary = Initial(np.asarray(boundary.y0))
+    new.boundary = _move(boundary, library)
+    for name in ("x", "params", "grid", "t"):
+        if hasattr(problem, name):
+            setattr(new, name, _move(getattr(problem, name), library))
+    if isinstance(new.boundary, Initial) and backend_of(new.boundary.y0).name != library.name:
+        received = f"an array of {backend_of(new.boundary.y0).name}"
+        raise mismatch("--backend", f"y0 of NumPy, to be moved to {library.name}", received)
+    return new
+
+
+@contextlib.contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Print the text of warnings, without the line of code that they came from."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DiscretisationWarning)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                print(f"deersolve: warning: {warning.message}", file=sys.stderr)
+
+
+def _history(sol: Solution) -> list[str]:
+    """Return one line for each Newton step; the worst batch element counts."""
+    import numpy as np
+
+    history = np.asarray(numbers(sol.stats.history)).reshape(-1, sol.stats.history.shape[-1])
+    worst = np.where(np.isnan(history), -1.0, history).max(axis=0)
+    return [_line(k, c) for k, c in enumerate(worst) if c >= 0]
+
+
+def _line(step: int, correction: float) -> str:
+    return f"step {step}: relative correction {correction:.1e}"
+
+
+def _to_numpy(array: Any) -> Any:
+    return open_library(backend_of(array).name).to_numpy(array)
+
+
+def _save(sol: Solution, path: Path) -> None:
+    import numpy as np
+
+    arrays = {name: getattr(sol, name) for name in ("y", "status", "t", "y_corrected")}
+    with path.open("wb") as file:  # np.savez would append .npz to other names
+        np.savez(file, **{k: _to_numpy(a) for k, a in arrays.items() if a is not None})
+    print(f"saved {path}")
+
+
+def _plot(sol: Solution, path: Path, title: str) -> None:
+    """Draw the components of the first batch elements, over t or the number of the point."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    y = _to_numpy(sol.y)
+    elements = y.reshape(-1, *y.shape[-2:])
+    t = np.arange(y.shape[-2]) if sol.t is None else _to_numpy(sol.t)
+    ts = np.broadcast_to(t, y.shape[:-1]).reshape(-1, y.shape[-2])
+    figure = Figure(figsize=(8.0, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    is_batch = len(elements) > 1
+    for b, element in enumerate(elements[:MAX_ELEMENTS]):
+        for k in range(min(y.shape[-1], MAX_LINES)):
+            label = f"y[{b}, :, {k}]" if is_batch else f"y[:, {k}]"
+            axes.plot(ts[b], element[:, k], label=label, linewidth=1.2)
+    axes.set_xlabel("point i" if sol.t is None else "t")
+    axes.set_ylabel("y")
+    shown = f" (first {MAX_ELEMENTS} of {len(elements)})" if len(elements) > MAX_ELEMENTS else ""
+    axes.set_title(f"{title}: {sol.stats.method}, {sol.stats.rule}{shown}")
+    figure.legend(loc="outside right upper")
+    figure.savefig(path, dpi=150)
+    print(f"drew {path}")
