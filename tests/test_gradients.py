@@ -89,3 +89,177 @@ def test_jax_every_rule_against_differences(rule, n):
     for k, at in ((0, ()), (1, (7,)), (2, (n - 1,))):
         up, down = (end(*(a.at[at].add(s * h) if k == j else a for j, a in enumerate(args))) for s in (1, -1))
         np.testing.assert_allclose(slopes[k][at], (up - down) / (2 * h), rtol=1e-7, atol=1e-8)
+
+
+def half_failed(x, y0, w):
+    """Return y of three elements, of which the second meets a NaN in x and fails; w is shared."""
+    xp = ds.array_namespace(x)
+    problem = ds.Recurrence(lambda y, x, w: w * xp.tanh(y) + x, y0, x, w)
+    return ds.solve(problem, method="newton", on_failure="return")
+
+
+BAD_X = np.random.default_rng(3).normal(size=(3, 20, 1))
+BAD_X[1, 7] = np.nan
+
+
+def by_loop(x, y0, w):
+    xp, rows = ds.array_namespace(x), [y0]
+    for i in range(x.shape[-2]):
+        rows.append(w * xp.tanh(rows[-1]) + x[..., i, :])
+    return xp.stack(rows[1:], -2)
+
+
+def test_jax_a_failed_element_gives_zero_or_nan_and_touches_no_other():
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+    x, y0, w = jnp.asarray(BAD_X), jnp.full((3, 1), 0.1), jnp.asarray(0.6)
+    assert half_failed(x, y0, w).status.tolist() == [0, int(ds.Status.NONFINITE), 0]
+    good = jnp.asarray([0, 2])
+
+    def loss(x, y0, w, which):
+        return jnp.sum(half_failed(x, y0, w).y[which] ** 2)
+
+    for way in (jax.grad, lambda f, n: jax.jit(jax.grad(f, n))):
+        found = way(loss, (0, 1, 2))(x, y0, w, good)
+        expected = jax.grad(lambda *a: jnp.sum(by_loop(*a) ** 2), (0, 1, 2))(x[good], y0[good], w)
+        for ours, theirs in zip(found[:2], expected[:2], strict=True):
+            np.testing.assert_allclose(ours[good], theirs, rtol=TOL, atol=TOL)
+            assert (ours[1] == 0).all()
+        np.testing.assert_allclose(found[2], expected[2], rtol=TOL)
+        dx, dy0, dw = way(loss, (0, 1, 2))(x, y0, w, jnp.asarray([0, 1, 2]))
+        assert np.isnan(dw)
+        assert np.isnan(dy0[1]).all()
+        np.testing.assert_allclose(dx[good], expected[0], rtol=TOL, atol=TOL)
+    dy = jax.jvp(lambda w: half_failed(x, y0, w).y, (w,), (jnp.ones(()),))[1]
+    assert np.isnan(dy[1]).all()
+    assert np.isfinite(dy[good]).all()
+    dy = jax.jvp(lambda y0: half_failed(x, y0, w).y, (y0,), (jnp.ones((3, 1)).at[1].set(0.0),))[1]
+    assert (dy[1] == 0).all()
+    assert (dy[good, 0] != 0).all()
+
+
+def test_torch_a_failed_element_gives_zero_or_nan_and_touches_no_other():
+    torch = pytest.importorskip("torch")
+    good = [0, 2]
+
+    def leaves():
+        return [torch.tensor(np.asarray(a), requires_grad=True) for a in (BAD_X, np.full((3, 1), 0.1), 0.6)]
+
+    args = leaves()
+    (half_failed(*args).y[good] ** 2).sum().backward()
+    theirs = leaves()
+    (by_loop(theirs[0][good], theirs[1][good], theirs[2]) ** 2).sum().backward()
+    for a, b in zip(args[:2], theirs[:2], strict=True):
+        np.testing.assert_allclose(a.grad[good], b.grad[good], rtol=TOL, atol=TOL)
+        assert (a.grad[1] == 0).all()
+    np.testing.assert_allclose(args[2].grad, theirs[2].grad, rtol=TOL)
+    args = leaves()
+    (half_failed(*args).y ** 2).sum().backward()
+    assert args[2].grad.isnan()
+    assert args[1].grad[1].isnan().all()
+    np.testing.assert_allclose(args[0].grad[good], theirs[0].grad[good], rtol=TOL, atol=TOL)
+
+
+@pytest.mark.parametrize("mode", ["nan", "return"])
+def test_an_unfinished_solution_has_no_finite_gradient(mode):
+    """MAX_STEPS leaves a finite y: its gradient must not look like one of a solution."""
+    torch = pytest.importorskip("torch")
+    w = torch.tensor(3.7, requires_grad=True, dtype=torch.float64)
+    problem = ds.Recurrence(lambda y, x, w: w * y * (1 - y), torch.tensor([0.3], dtype=w.dtype), params=w, n_points=99)
+    sol = ds.solve(problem, method=ds.Newton(max_steps=2), on_failure=mode)
+    assert int(sol.status) != 0
+    sol.y.sum().backward()
+    assert w.grad.isnan()
+
+
+@pytest.mark.parametrize("rule", ["trapezoid", "backward_euler"])
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+def test_torch_two_orders_of_the_exact_rules(rule):
+    torch = pytest.importorskip("torch")
+    a, t, y0 = (torch.tensor(v, requires_grad=True, dtype=torch.float64) for v in (0.7, np.linspace(0, 1, 6), [1.2]))
+
+    def end(a, t, y0):
+        problem = ds.InitialValueProblem(lambda y, t, a: -a * y * y + torch.sin(t), t, y0, params=a)
+        return ds.solve(problem, inverse=rule).y[-1]
+
+    assert torch.autograd.gradcheck(end, (a, t, y0))
+    assert torch.autograd.gradgradcheck(end, (a, t, y0))
+
+
+def test_torch_lags_and_weights_of_a_module():
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.Linear(4, 2).double()
+    x = torch.tensor(RNG.normal(size=(3, 25, 2)))
+
+    def f(a, b, x, _):
+        return torch.tanh(layer(torch.cat([a, b], -1)) + x)
+
+    def energy_of(y):
+        return (y**2).sum()
+
+    y0 = torch.tensor(RNG.normal(size=(3, 2, 2)))
+    energy_of(ds.solve(ds.Recurrence(f, y0, x, lags=(1, 2))).y).backward()
+    ours = [p.grad.clone() for p in layer.parameters()]
+    layer.zero_grad()
+    rows = [y0[:, 0], y0[:, 1]]
+    for i in range(25):
+        rows.append(f(rows[-1], rows[-2], x[:, i], None))
+    energy_of(torch.stack(rows[2:], 1)).backward()
+    for a, p in zip(ours, layer.parameters(), strict=True):
+        np.testing.assert_allclose(a, p.grad, rtol=1e-11, atol=1e-12)
+
+
+def test_torch_third_derivatives_are_refused():
+    torch = pytest.importorskip("torch")
+    x, y0 = torch.tensor(X), torch.tensor(Y0)
+    w, h = (torch.tensor(v, requires_grad=True, dtype=x.dtype) for v in (0.5, 0.5))
+    ours = ds.solve(ds.Recurrence(lambda y, x, w: torch.tanh(w * y) + x, y0, x, w)).y.pow(2).sum()
+    rows = [y0]
+    for x_i in x:
+        rows.append(torch.tanh(h * rows[-1]) + x_i)
+    theirs = torch.stack(rows[1:]).pow(2).sum()
+    for _ in range(2):
+        (ours,), (theirs,) = (torch.autograd.grad(g, v, create_graph=True) for g, v in ((ours, w), (theirs, h)))
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=0)
+    with pytest.raises(ds.InputError, match="third"):
+        torch.autograd.grad(ours, w)
+
+
+def test_backward_is_one_jacobian_and_one_transposed_solve(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from deersolve.inverses import registry
+    from deersolve.system import System
+
+    calls = []
+    rule = type(registry["shift.scan"])
+    for owner, name in ((System, "linearise"), (rule, "transpose"), (rule, "solve")):
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, _r=real, _n=name, **k: (calls.append(_n), _r(*a, **k))[1])
+    w = torch.tensor(W, requires_grad=True)
+    loss = energy(w, torch.tensor(X), torch.tensor(Y0), "newton", True)
+    calls.clear()
+    loss.backward()
+    assert calls == ["linearise", "transpose"]
+
+
+def test_y_corrected_has_its_own_gradient_or_an_error():
+    t, h = np.linspace(0.0, 2.0, 41), 1e-5
+
+    def problem(library, k):
+        xp, as_array = library
+        return ds.InitialValueProblem(
+            lambda y, t, k: xp.sin(t) - k * y * y, as_array(t), as_array(np.ones(1)), params=k
+        )
+
+    jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
+
+    def end(k):
+        return ds.solve(problem((jax.numpy, jax.numpy.asarray), k)).y_corrected[-1, 0]
+
+    np.testing.assert_allclose(jax.grad(end)(0.7), (end(0.7 + h) - end(0.7 - h)) / (2 * h), rtol=1e-8)
+    k = torch.tensor(0.7, requires_grad=True, dtype=torch.float64)
+    sol = ds.solve(problem((torch, torch.tensor), k))
+    with pytest.raises(ds.InputError, match=r"sol\.y"):
+        sol.y_corrected.sum().backward()
+    sol.y.sum().backward()
+    assert k.grad.isfinite()

@@ -99,6 +99,20 @@ def test_a_jitted_inner_function_with_changed_constants():
     np.testing.assert_allclose(answers, [2.0, 4 / 3], rtol=1e-12)
 
 
+def test_a_grid_that_jit_closes_over_is_checked():
+    jax = pytest.importorskip("jax")
+
+    def end(t, y0):
+        return ds.solve(ds.InitialValueProblem(lambda y, t, p: -y, t, y0)).y[-1, 0]
+
+    t, y0 = jax.numpy.linspace(0.0, 1.0, 101), jax.numpy.ones(1)
+    np.testing.assert_allclose(jax.jit(lambda y0: end(t, y0))(y0), np.exp(-1.0), atol=1e-5)
+    for bad, reason in ((t.at[3].set(np.nan), "finite times"), (t.at[3].set(9.0), "strictly increasing")):
+        with pytest.raises(ds.InputError, match=reason):
+            jax.jit(lambda y0, bad=bad: end(bad, y0))(y0)
+    assert np.isfinite(jax.grad(end)(t, y0)).all()
+
+
 def test_jit_and_vmap_equal_eager():
     jax = pytest.importorskip("jax")
     jnp = jax.numpy

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
+from .domain import Initial
 from .inverses import PaperForm, Rule
 from .newton import newton_step
+from .record import tree_map
 from .structure import Dense
 from .system import System
 from .typing import Array, Tree, array_namespace
@@ -14,20 +18,55 @@ from .typing import Array, Tree, array_namespace
 STEPS = 2  # the first makes the first derivative exact, the second the second; inexact rules gain with each
 
 
-def attach(live: System, y: Array) -> Array:
-    """Return y with the derivatives of the implicit function theorem.
+class Linear(NamedTuple):
+    """A linear operator's inverse, as functions of its right-hand side."""
 
-    At a solution of residual(y; theta) = 0, ``dy = (L + M sum_p G_p S_p)^{-1} d residual`` at fixed y. So
-    ``y + delta - stop(delta)`` with ``delta`` the Newton correction at y has the value of y and the exact first
-    derivative, in forward and in reverse mode, whatever found y. Newton's method doubles the order that is right:
-    a second step makes the second derivative exact.
+    solve: Callable[[Array], Array]
+    transpose: Callable[[Array], Array]
+
+
+def linearisation(system: System, y: Array) -> Linear:
+    """Return ``(L + M sum_p G_p S_p)^{-1}`` at y, with the dense G, and its transpose."""
+    Gs = tuple(-J for J in system.linearise(y).Js)
+    where = {"grid": system.data.grid, "boundary": system.data.boundary}
+    return Linear(partial(system.rule.solve, Gs, **where), partial(system.rule.transpose, Gs, **where))
+
+
+def residual(system: System, y: Array) -> Array:
+    """Return ``M f(y) - L y``."""
+    ys = system.shifted(y)
+    return system.rule.residual(y, system.f(*ys), grid=system.data.grid, boundary=system.data.boundary)
+
+
+def has_transpose(rule: Rule) -> bool:
+    """Return whether the rule is one linear solve, with a transpose of its own."""
+    return rule.exact and not isinstance(rule, PaperForm) and type(rule).transpose is not Rule.transpose
+
+
+def attach(live: System, y: Array, usable: Array) -> Array:
+    """Return y with the derivatives of the implicit function theorem, for libraries that record a graph.
+
+    At a solution of residual(y; theta) = 0, ``dy = (L + M sum_p G_p S_p)^{-1} d residual`` at fixed y. Where the
+    library can keep that as one node of its graph, it does; else ``y + delta - stop(delta)`` with ``delta`` the Newton
+    correction at y has the value of y and the exact first derivative, in forward and in reverse mode, whatever found y.
+    Newton's method doubles the order that is right: a second step makes the second derivative exact.
     """
-    xp = array_namespace(y)
-    for _ in range(STEPS if live.rule.exact else 2 * STEPS):
-        _, _, delta = newton_step(live, y, Dense)
-        finite = live.per_element(live.over_grid(xp.all, xp.isfinite(delta)))
-        y = xp.where(finite, y + (delta - live.backend.without_gradient(delta)), y)
-    return y
+    system, at = sheltered(live, y, usable)
+    by, xp = live.backend, array_namespace(y)
+    if not by.records(lambda: system.f(*system.shifted(at))):
+        return y
+    moved = (
+        by.implicit(at, partial(residual, system), partial(linearisation, system))
+        if has_transpose(system.rule)
+        else None
+    )
+    if moved is None:
+        moved = at
+        for _ in range(STEPS if system.rule.exact else 2 * STEPS):
+            _, _, delta = newton_step(system, moved, Dense)
+            moved = moved + (delta - by.without_gradient(delta))
+    moved = by.guarded(moved, usable)
+    return xp.where(system.per_element(usable), moved, y + (moved - by.without_gradient(moved)))
 
 
 class Transforms(Protocol):
@@ -35,6 +74,9 @@ class Transforms(Protocol):
 
     def jvp(self, function: Callable[..., Array], primals: Any, tangents: Any) -> tuple[Array, Array]:
         """Return the value and the derivative along ``tangents``."""
+
+    def transposed(self, linear: Callable[[Array], Array], c: Array) -> Array:
+        """Return the transpose of a linear function of arrays like c, applied to c."""
 
     def inverse(
         self,
@@ -45,36 +87,95 @@ class Transforms(Protocol):
     ) -> Array:
         """Return ``solve(b)``, differentiated as the inverse of ``apply`` and transposed by ``transpose``."""
 
+    def guarded(self, y: Array, usable: Array) -> Array:
+        """Return y, whose derivatives pass :func:`passed`."""
 
-def tangent(by: Transforms, system_at: Callable[[Tree], System], theta: Tree, direction: Tree, y: Array) -> Array:
+
+def tangent(
+    by: Transforms, system_at: Callable[[Tree], System], theta: Tree, direction: Tree, y: Array, usable: Array
+) -> Array:
     """Return dy along a direction of theta: ``dy = (L + M sum_p G_p S_p)^{-1} d residual``, residual at fixed y.
 
     One linear solve, linear in the direction; the reverse mode is the transposed solve of the rule, and y and theta
     may be differentiated once more. A rule whose solution depends on G has no such solve: there the Newton step
     itself is differentiated, a few times over.
     """
-    system, xp = system_at(theta), array_namespace(y)
-    usable = system.per_element(system.over_grid(xp.all, xp.isfinite(y)))
-    y = xp.where(usable, y, system.data.guess)
+    system, at = sheltered(system_at(theta), y, usable)
+
+    def there(theta: Tree) -> System:
+        return sheltered(system_at(theta), y, usable)[0]
+
     if not system.rule.exact or isinstance(system.rule, PaperForm):
-        dy = xp.zeros_like(y)
+        dy = array_namespace(y).zeros_like(y)
         for _ in range(STEPS if system.rule.exact else 2 * STEPS):
-            dy = by.jvp(lambda theta, y: y + newton_step(system_at(theta), y, Dense)[2], (theta, y), (direction, dy))[1]
-        return xp.where(usable, dy, 0)
-    Gs = tuple(-J for J in system.linearise(y).Js)
-    rule, where = system.rule, {"grid": system.data.grid, "boundary": system.data.boundary}
-    change = by.jvp(lambda theta: _residual(system_at(theta), y), (theta,), (direction,))[1]
-    if type(rule).transpose is Rule.transpose:
-        return xp.where(usable, rule.solve(Gs, change, **where), 0)
-    dy = by.inverse(
-        lambda d: -by.jvp(lambda y: _residual(system, y), (y,), (d,))[1],
-        lambda r: rule.solve(Gs, r, **where),
-        lambda c: rule.transpose(Gs, c, **where),
-        change,
-    )
-    return xp.where(usable, dy, 0)
+            step = lambda theta, y: y + newton_step(there(theta), y, Dense)[2]  # noqa: E731
+            dy = by.jvp(step, (theta, at), (direction, dy))[1]
+        return by.guarded(dy, usable)
+    change = by.jvp(lambda theta: residual(there(theta), at), (theta,), (direction,))[1]
+    solve, transpose = linearisation(system, at)
+    if not has_transpose(system.rule):
+        transpose = partial(by.transposed, solve)
+    dy = by.inverse(lambda d: -by.jvp(partial(residual, system), (at,), (d,))[1], solve, transpose, change)
+    return by.guarded(dy, usable)
 
 
-def _residual(system: System, y: Array) -> Array:
-    ys = system.shifted(y)
-    return system.rule.residual(y, system.f(*ys), grid=system.data.grid, boundary=system.data.boundary)
+def through(
+    by: Transforms,
+    function: Callable[[System, Array], Array],
+    system_at: Callable[[Tree], System],
+    primals: tuple[Tree, Array],
+    tangents: tuple[Tree, Array],
+    usable: Array,
+) -> Array:
+    """Return the derivative of ``function(system, y)`` where theta and y both move."""
+
+    def there(theta: Tree, y: Array) -> Array:
+        return function(*sheltered(system_at(theta), y, usable))
+
+    return by.guarded(by.jvp(there, primals, tangents)[1], usable)
+
+
+def passed(change: Array, usable: Array) -> Array:
+    """Return a derivative where elements are usable; of others zero if it is zero there, and NaN if not."""
+    xp = array_namespace(change)
+    touched = xp.any(change != 0, axis=tuple(range(usable.ndim - change.ndim, 0)))
+    expand = (..., *(None for _ in range(change.ndim - usable.ndim)))
+    return xp.where((usable | ~touched)[expand], xp.where(usable[expand], change, 0.0), xp.nan)
+
+
+def sheltered(system: System, y: Array, usable: Array) -> tuple[System, Array]:
+    """Return the system and y with the data of a usable element in place of those that are not.
+
+    There f and its derivatives are finite, so that a product with zero is zero; and what a failed element shares with
+    others hears nothing of the element it stands in for.
+    """
+    backend, xp = system.backend, array_namespace(y)
+    if backend.is_concrete(usable) and bool(xp.all(usable)):
+        return system, y
+    stop, rank, sizes = backend.without_gradient, y.ndim, tuple(usable.shape)
+    place = xp.argmax(xp.reshape(xp.astype(usable, xp.int32), (-1,)))
+    places: list[Array] = []
+    for size in reversed(sizes):
+        places.insert(0, xp.reshape(place % size, (1,)))
+        place = place // size
+
+    def one_that_is(leaf: Array) -> Array:
+        for axis, (size, k) in enumerate(zip(sizes, places, strict=True)):
+            leaf = xp.take(leaf, k, axis=axis) if leaf.shape[axis] == size else leaf
+        return leaf
+
+    def shelter(leaf: Array) -> Array:
+        if leaf.ndim != rank or all(size == 1 for size in leaf.shape[: len(sizes)]):
+            return leaf
+        shared = tuple(k for k, size in enumerate(sizes) if leaf.shape[k] != size)
+        keep = system.per_element(xp.any(usable, axis=shared, keepdims=True) if shared else usable)
+        other = stop(one_that_is(leaf))
+        if xp.isdtype(leaf.dtype, "real floating"):
+            other = other + xp.where(xp.isfinite(leaf), leaf - stop(leaf), 0.0)
+        return xp.where(keep, leaf, other)
+
+    data = system.data
+    boundary = Initial(shelter(data.boundary.y0)) if isinstance(data.boundary, Initial) else data.boundary
+    system = dataclasses.replace(system, data=dataclasses.replace(data, x=tree_map(shelter, data.x), boundary=boundary))
+    spare = xp.where(xp.any(usable), stop(one_that_is(y)), stop(data.guess))
+    return system, xp.where(system.per_element(usable), y, spare)

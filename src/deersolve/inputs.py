@@ -193,12 +193,14 @@ def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:
         raise LibraryError(f"t: expected float32 or float64; received {kind}.")
     if own is not backend and not backend.accepts(t):
         raise LibraryError(f"t: expected an array of {backend.name}, like y0; received one of {own.name}.")
-    xp = array_namespace(t)
     D = t[..., 1:] - t[..., :-1]
     if own.is_concrete(t):
-        if not bool(xp.all(xp.isfinite(t))):
+        times = own.known(t)
+        at_once = array_namespace(times)
+        if not bool(at_once.all(at_once.isfinite(times))):
             raise mismatch("t", "finite times", "NaN or infinity")
-        if not (bool(xp.all(D > 0)) or bool(xp.all(D < 0))):
+        ahead = times[..., 1:] > times[..., :-1]
+        if not bool(at_once.all(ahead)) and not bool(at_once.all(times[..., 1:] < times[..., :-1])):
             raise mismatch("t", "strictly increasing or strictly decreasing times", "a grid that is neither")
     like = array_namespace(y0)
     if own is not backend:

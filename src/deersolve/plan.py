@@ -8,13 +8,18 @@ from typing import Any
 from .backends.generic import Backend
 from .certificate import rule_holds
 from .estimate import discretisation
-from .implicit import attach, tangent
+from .implicit import attach, tangent, through
 from .inverses import Rule
 from .record import tree_map
 from .shifters import Identity, Lag, Shifter
 from .solution import Solution, Stats, Status
 from .system import Data, System
 from .typing import array_namespace
+
+NO_DERIVATIVE = (
+    "y_corrected has no derivative on a library that records a graph: expected a loss of sol.y, which has the exact "
+    "one. On JAX y_corrected has its own."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,14 +55,25 @@ class Plan:
         stats = Stats(it.steps, it.error, it.residual, it.history, error, sure)
         return Solution(it.y, status, stats, corrected, getattr(data.grid, "t", None))
 
-    def attach(self, functions: Any, data: Data, y: Any) -> Any:
-        """Return y with its derivative on the graph, where somebody may ask for one."""
-        live = self.system(functions, data)
-        return attach(live, y) if self.backend.records(lambda: live.f(*live.shifted(y))) else y
+    def attach(self, functions: Any, data: Data, sol: Solution) -> Solution:
+        """Return the solution with its derivative on the graph, where somebody may ask for one."""
+        system = self.system(functions, data)
+        y = attach(system, sol.y, sol.converged)
+        corrected = sol.y_corrected
+        if corrected is not None and y is not sol.y:
+            corrected = self.backend.refused(corrected, y, NO_DERIVATIVE)
+        return dataclasses.replace(sol, y=y, y_corrected=corrected)
 
-    def tangent(self, by: Any, at: Any, theta: Any, direction: Any, y: Any) -> Any:
-        """Return the derivative of y along a direction; ``at(theta)`` gives functions and data."""
-        return tangent(by, lambda theta: self.system(*at(theta)), theta, direction, y)
+    def tangent(self, by: Any, at: Any, theta: Any, direction: Any, sol: Solution) -> tuple[Any, Any]:
+        """Return the derivatives of y and y_corrected along a direction; ``at(theta)`` gives functions and data."""
+
+        def system_at(theta: Any) -> System:
+            return self.system(*at(theta))
+
+        dy = tangent(by, system_at, theta, direction, sol.y, sol.converged)
+        if sol.y_corrected is None:
+            return dy, None
+        return dy, through(by, _corrected, system_at, (theta, sol.y), (direction, dy), sol.converged)
 
     def _iterate(self, system: System) -> tuple[Any, Any, Any]:
         """Return the last iterate, its status and the estimated discretisation error."""
@@ -68,6 +84,12 @@ class Plan:
             holds = rule_holds(system, it.y)
             status = xp.where(it.certified & ~holds, int(Status.UNCERTIFIED), status)
         return it, status, discretisation(system, it.y)
+
+
+def _corrected(system: System, y: Any) -> Any:
+    estimate = discretisation(system, y)
+    assert estimate is not None  # as it was when y_corrected was made
+    return estimate[0]
 
 
 def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:

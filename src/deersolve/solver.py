@@ -201,12 +201,9 @@ def _finish(sol: Solution, backend: Backend, on_failure: str | None) -> Solution
     if mode == "return":
         return sol
     flags = converged[(..., *(None for _ in range(sol.y.ndim - converged.ndim)))]
+    blank = xp.where(flags, xp.zeros_like(sol.y), xp.nan)  # added, so that derivatives stay what they are
     corrected = sol.y_corrected
-    return dataclasses.replace(
-        sol,
-        y=xp.where(flags, sol.y, xp.nan),
-        y_corrected=None if corrected is None else xp.where(flags, corrected, xp.nan),
-    )
+    return dataclasses.replace(sol, y=sol.y + blank, y_corrected=None if corrected is None else corrected + blank)
 
 
 def _warn_if_coarse(sol: Solution) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -32,11 +31,11 @@ class Solver(Protocol):
     def solve(self, functions: Any, arrays: Tree, /) -> Any:
         """Return a record with a field y; no derivative passes."""
 
-    def attach(self, functions: Any, arrays: Tree, y: Array, /) -> Array:
-        """Return y with its derivative on the graph of the functions and arrays, for libraries that record one."""
+    def attach(self, functions: Any, arrays: Tree, result: Any, /) -> Any:
+        """Return the result with its derivative on the graph, for libraries that record one."""
 
-    def tangent(self, by: Any, at: Callable[[Tree], Any], theta: Tree, direction: Tree, y: Array, /) -> Array:
-        """Return the derivative of y along a direction, for libraries that transform functions."""
+    def tangent(self, by: Any, at: Callable[[Tree], Any], theta: Tree, direction: Tree, result: Any, /) -> Any:
+        """Return the derivatives of y and y_corrected along a direction, for libraries that transform functions."""
 
 
 class Backend:
@@ -126,6 +125,10 @@ class Backend:
         """Return whether every array of the tree holds numbers that Python may look at."""
         return True
 
+    def known(self, array: Array) -> Array:
+        """Return the numbers of a concrete array, for Python to look at in any context."""
+        return array
+
     def is_array(self, value: Any) -> bool:
         """Return whether the value is an array of this library."""
         from . import backend_of
@@ -159,6 +162,21 @@ class Backend:
         """Return whether somebody may ask for derivatives of what ``compute`` returns."""
         return False
 
+    def implicit(self, y: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any]) -> Any:
+        """Return y as the solution of ``residual(y) = 0`` on the graph, or None where the graph cannot hold it.
+
+        ``linearisation(y)`` gives the inverse of ``-d residual / d y`` and its transpose, both as functions.
+        """
+        return None
+
+    def refused(self, values: Array, like: Array, reason: str) -> Array:
+        """Return the values on the graph of ``like``; a derivative of them raises :class:`InputError`."""
+        return values
+
+    def guarded(self, y: Array, usable: Array) -> Array:
+        """Return y; derivatives of batch elements that are not usable are NaN, or zero where nothing asks for them."""
+        return y
+
     def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:
         """Map f over the first axis of every array of ``args``; here a loop."""
         count = args[0].shape[0]
@@ -169,7 +187,7 @@ class Backend:
         """Return what ``solver`` makes of the functions and arrays; a backend with a compiler compiles it."""
         plain = {name: f for name, (f, _) in functions.items()}
         result = solver.solve(plain, arrays)
-        return dataclasses.replace(result, y=solver.attach(plain, arrays, result.y))
+        return solver.attach(plain, arrays, result)
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:

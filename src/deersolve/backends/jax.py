@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import ClosedJaxpr, concrete_or_error, jaxpr_as_fun
 
 from ..record import each_record, field_names
@@ -92,6 +93,10 @@ class Jax(Backend):
         """Return whether no leaf is a tracer that hides its numbers."""
         return all(_is_concrete(a) for a in jax.tree.leaves(tree))
 
+    def known(self, array: Array) -> Array:
+        """Return the numbers as a NumPy array: inside jit, operations on constants are traced too."""
+        return np.asarray(concrete_or_error(None, array))
+
     def convert(self, value: Any, like: Array, dtype: Any) -> Array:
         """Return a JAX array."""
         return jnp.asarray(value, dtype=dtype)
@@ -129,6 +134,20 @@ class Jax(Backend):
         x: Array = jax.lax.custom_linear_solve(apply, b, lambda _, r: solve(r), lambda _, c: transpose(c))
         return x
 
+    def transposed(self, linear: Callable[[Array], Array], c: Array) -> Array:
+        """Return the transpose of a linear function of arrays like c, applied to c."""
+        (result,) = jax.linear_transpose(linear, c)(c)
+        return cast("Array", result)
+
+    def guarded(self, y: Array, usable: Array) -> Array:
+        """Return y, whose derivatives pass :func:`deersolve.implicit.passed`, as its transpose does."""
+        from ..implicit import passed
+
+        def mask(change: Array) -> Array:
+            return passed(change, usable)
+
+        return self.inverse(lambda d: d, mask, mask, y)
+
     def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:
         """Map f over the first axis of every array."""
         return jax.vmap(f)(*args)
@@ -149,7 +168,8 @@ class Jax(Backend):
         def run(constants: Tree, arrays: Tree) -> Any:
             theta = (constants, arrays)
             result = solver.solve(*at(jax.lax.stop_gradient(theta)))
-            return dataclasses.replace(result, y=_implicit(self, solver, at)(theta, result.y))
+            y, corrected = _implicit(self, solver, at)(theta, result)
+            return dataclasses.replace(result, y=y, y_corrected=corrected)
 
         inner = [c for group in traced.values() for t in group for c in _nested_constants(t.jaxpr)]
         if not solver.cacheable or any(isinstance(c, jax.core.Tracer) for c in inner):
@@ -166,23 +186,26 @@ class Jax(Backend):
         return self._compiled[key][0](constants, arrays)
 
 
-def _implicit(backend: Jax, solver: Solver, at: Callable[[Tree], Any]) -> Callable[..., Array]:
-    """Return ``(theta, y) -> y`` whose derivative is that of the solution: no work until one is asked for.
+def _implicit(backend: Jax, solver: Solver, at: Callable[[Tree], Any]) -> Callable[..., tuple[Array, Any]]:
+    """Return a function of (theta, result) that gives y and y_corrected, with the derivatives of the solution.
 
-    The rule calls the function itself, so that y follows theta in derivatives of every order.
+    It does no work until one is asked for. The rule calls the function itself, so that y follows theta in derivatives
+    of every order.
     """
 
-    def identity(theta: Tree, y: Array) -> Array:
-        return y
+    def known(theta: Tree, result: Any) -> tuple[Array, Any]:
+        return result.y, result.y_corrected
 
-    solution = jax.custom_jvp(identity)
+    solution = jax.custom_jvp(known)
 
-    def rule(primals: tuple[Tree, Array], tangents: tuple[Tree, Array]) -> tuple[Array, Array]:
-        theta, y = primals[0], solution(*primals)
-        return y, solver.tangent(backend, at, theta, tangents[0], y)
+    def rule(primals: tuple[Tree, Any], tangents: tuple[Tree, Any]) -> tuple[Any, Any]:
+        theta, result = primals
+        y, corrected = solution(theta, result)
+        here = dataclasses.replace(result, y=y, y_corrected=corrected)
+        return (y, corrected), solver.tangent(backend, at, theta, tangents[0], here)
 
     solution.defjvp(rule)
-    return cast("Callable[..., Array]", solution)
+    return cast("Callable[..., tuple[Array, Any]]", solution)
 
 
 def _is_concrete(a: Any) -> bool:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 from ..record import tree_map
 from ..typing import Array, Tree
 from . import registry
+from ._torch_nodes import Gate, Guard, Order, Refused, Solution
 from .generic import Backend, Jacobians
 
 
@@ -40,6 +42,30 @@ class Torch(Backend):
             return False
         result = compute()
         return bool(result.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(result))
+
+    def implicit(self, y: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any]) -> Any:
+        """Return y as one node of the graph, or None inside ``torch.func`` and forward mode.
+
+        Of two such nodes the second is evaluated at the first, so that y follows theta in the derivative of the
+        derivative. Where only a first one is asked for, the first node is not visited.
+        """
+        r = residual(y)
+        if torch._C._functorch.is_functorch_wrapped_tensor(r) or forward_ad.unpack_dual(r).tangent is not None:
+            return None
+        equation = residual, linearisation
+        before = Solution.apply(y, r, y, equation, Order())
+        order = Order()
+        return Solution.apply(before, residual(Gate.apply(before, order)), y, equation, order)
+
+    def refused(self, values: Array, like: Array, reason: str) -> Array:
+        """Return the values on the graph of ``like``; a derivative of them raises :class:`InputError`."""
+        refused: Array = Refused.apply(values, like, reason)
+        return refused
+
+    def guarded(self, y: Array, usable: Array) -> Array:
+        """Return y, whose derivatives pass :func:`deersolve.implicit.passed`."""
+        guarded: Array = Guard.apply(y, usable)
+        return guarded
 
     def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:
         """Map f over the first axis of every tensor."""

@@ -1,0 +1,128 @@
+"""The nodes of a PyTorch graph that stand for a solution, so that backward is one transposed solve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+
+TOO_HIGH = "a third derivative: expected at most the second on PyTorch. On JAX every order is exact."
+
+
+class Order:
+    """Whether anybody has asked a graph for more than first derivatives."""
+
+    is_higher = False
+
+
+class Solution(torch.autograd.Function):  # type: ignore[misc]
+    """y as the solution of residual(y; theta) = 0: backward is one transposed solve with G at y."""
+
+    @staticmethod
+    def forward(ctx: Any, before: Any, r: Any, y: Any, equation: Any, order: Order) -> Any:
+        ctx.set_materialize_grads(False)
+        ctx.equation, ctx.order = equation, order
+        out = y.clone()
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, c: Any) -> Any:
+        if c is None:
+            return None, None, None, None, None
+        (y,) = ctx.saved_tensors
+        residual, linearisation = ctx.equation
+        ctx.order.is_higher |= torch.is_grad_enabled()
+        with torch.no_grad():
+            solve, transpose = linearisation(y.detach())
+            u = transpose(c.detach())
+        if torch.is_grad_enabled():
+            (moved,) = torch.autograd.grad(residual(y), y, u, create_graph=True)
+            u = Transposed.apply(c + (moved - moved.detach()), u, y, solve)
+        return c if ctx.order.is_higher else None, u, None, None, None
+
+
+class Gate(torch.autograd.Function):  # type: ignore[misc]
+    """y, constant while only first derivatives are asked for: those to y cancel, so they are not computed."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Any, order: Order) -> Any:
+        ctx.order = order
+        return y.clone()
+
+    @staticmethod
+    def backward(ctx: Any, c: Any) -> Any:
+        return c if ctx.order.is_higher else None, None
+
+
+class Transposed(torch.autograd.Function):  # type: ignore[misc]
+    """u with A^T u = b, known by now: its derivative is a solve with A, and has no other."""
+
+    @staticmethod
+    def forward(ctx: Any, b: Any, u: Any, y: Any, solve: Any) -> Any:
+        ctx.save_for_backward(y)
+        ctx.solve = solve
+        return u.clone()
+
+    @staticmethod
+    def backward(ctx: Any, c: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        with torch.no_grad():
+            z = ctx.solve(c.detach())
+        return Refused.apply(z, y, TOO_HIGH) if torch.is_grad_enabled() else z, None, None, None
+
+
+class Refused(torch.autograd.Function):  # type: ignore[misc]
+    """Values that nobody may differentiate."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(values: Any, like: Any, reason: str) -> Any:
+        return values.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.set_materialize_grads(False)
+        ctx.reason = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, c: Any) -> Any:
+        if c is not None:
+            raise InputError(ctx.reason)
+        return None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *changes: Any) -> Any:
+        return torch.full_like(changes[1], torch.nan)  # forward mode meets it also where nobody does
+
+
+class Guard(torch.autograd.Function):  # type: ignore[misc]
+    """y, whose derivatives pass :func:`deersolve.implicit.passed`, in every mode."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(y: Any, usable: Any) -> Any:
+        return y.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(inputs[1])
+        ctx.save_for_forward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, c: Any) -> Any:
+        return _passed(c, *ctx.saved_tensors), None
+
+    @staticmethod
+    def jvp(ctx: Any, change: Any, _: Any) -> Any:
+        return _passed(change, *ctx.saved_tensors)
+
+
+def _passed(change: Any, usable: Any) -> Any:
+    from ..implicit import passed
+
+    return passed(change, usable)
