@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from .methods import Auto, Newton, Sequential
     from .problems import InitialValueProblem, Problem, Recurrence
+    from .sensitivity import adjoint, sensitivity
     from .shifters import identity, lag
     from .solution import Solution, Stats, Status
     from .solver import solve
@@ -32,6 +33,7 @@ _places = {
     "errors": "ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError UnknownKeyError",
     "methods": "Auto Newton Sequential",
     "problems": "InitialValueProblem Problem Recurrence",
+    "sensitivity": "adjoint sensitivity",
     "shifters": "identity lag",
     "solution": "Solution Stats Status",
     "solver": "solve",
@@ -64,6 +66,7 @@ __all__ = [
     "TimeGrid",
     "UnknownKeyError",
     "Zero",
+    "adjoint",
     "array_namespace",
     "from_scipy",
     "identity",
@@ -72,6 +75,7 @@ __all__ = [
     "pointwise",
     "ravel",
     "rowwise",
+    "sensitivity",
     "solve",
     "testing",
     "unravel",

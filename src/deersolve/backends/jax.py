@@ -134,6 +134,19 @@ class Jax(Backend):
         x: Array = jax.lax.custom_linear_solve(apply, b, lambda _, r: solve(r), lambda _, c: transpose(c))
         return x
 
+    def pushforward(self, function: Callable[..., Array], primals: list[Array], directions: list[Array]) -> Array:
+        """Return the derivatives of ``function(*primals)`` along m directions, by forward mode."""
+        rows: Array = jax.vmap(lambda *d: jax.jvp(function, tuple(primals), d)[1])(*directions)
+        return rows
+
+    def pullback(self, function: Callable[..., Array], primals: list[Array], cotangent: Array) -> list[Array] | None:
+        """Return the derivatives of ``sum(cotangent * function(*primals))``, by reverse mode."""
+        return list(jax.vjp(function, *primals)[1](cotangent))
+
+    def beside(self, array: Array, others: Any) -> Array:
+        """Return the array."""
+        return array
+
     def transposed(self, linear: Callable[[Array], Array], c: Array) -> Array:
         """Return the transpose of a linear function of arrays like c, applied to c."""
         (result,) = jax.linear_transpose(linear, c)(c)

@@ -57,6 +57,19 @@ class Torch(Backend):
         order = Order()
         return Solution.apply(before, residual(Gate.apply(before, order)), y, equation, order)
 
+    def pushforward(self, function: Callable[..., Array], primals: list[Array], directions: list[Array]) -> Array:
+        """Return the derivatives of ``function(*primals)`` along m directions, by forward mode."""
+        rows = [torch.func.jvp(function, tuple(primals), d)[1] for d in zip(*directions, strict=True)]
+        return torch.stack(rows)
+
+    def pullback(self, function: Callable[..., Array], primals: list[Array], cotangent: Array) -> list[Array] | None:
+        """Return the derivatives of ``sum(cotangent * function(*primals))``, by reverse mode."""
+        return list(torch.func.vjp(function, *primals)[1](cotangent))
+
+    def beside(self, array: Array, others: Any) -> Array:
+        """Return the array."""
+        return array
+
     def refused(self, values: Array, like: Array, reason: str) -> Array:
         """Return the values on the graph of ``like``; a derivative of them raises :class:`InputError`."""
         refused: Array = Refused.apply(values, like, reason)

@@ -1,0 +1,311 @@
+"""Derivatives of a solution on every library, those without automatic differentiation included."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .backends.generic import Backend
+from .derivative import derivative_of
+from .domain import Initial, TimeGrid
+from .errors import InputError, UnknownKeyError, mismatch
+from .implicit import has_transpose, linearisation, residual
+from .inputs import closed, prepare
+from .inverses import PaperForm, rule_of
+from .problems import Problem
+from .record import tree_leaves, tree_map
+from .registry import close_matches
+from .solution import Solution, Status, numbers
+from .system import System
+from .typing import Array, array_namespace
+
+FIELDS = ("params", "y0", "x", "t")
+COLOURS = 2  # a row of a built-in rule knows f at two neighbouring points
+
+
+def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
+    """Return dy, the change of the solution along a direction of the data: one linear solve.
+
+        dy = (L + M sum_p G_p S_p)^{-1} d residual,      residual(y; theta) = M f(y) - L y at fixed y.
+
+    Parameters
+    ----------
+    problem : Problem
+        What was solved.
+    sol : Solution
+        Its solution, converged.
+    directions : dict or sequence of dict
+        ``{"params": dparams, "y0": dy0, "x": dx, "t": dt}`` or some of them, each of the shapes of that field of the
+        problem. What f closes over is not a field. A sequence gives a stack of derivatives from one linearisation.
+
+    Returns
+    -------
+    array
+        dy of the shape of y, (*B, *R, n); for a sequence (m, *B, *R, n).
+
+    Raises
+    ------
+    InputError
+        If an element did not converge, a shape does not fit, or the rule's solution depends on G (exact=False).
+
+    Notes
+    -----
+    Exact to roundoff for the discrete equation: by dual numbers on NumPy and CuPy (central differences where those
+    cannot follow f), by forward mode on JAX and PyTorch. By the implicit function theorem, as in Lim et al.,
+    arXiv 2309.12252, section 3.1.1.
+
+    Examples
+    --------
+    An exact Jacobian for ``scipy.optimize.least_squares``:
+
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> t = np.linspace(0.0, 1.0, 101)
+    >>> problem = ds.InitialValueProblem(lambda y, t, k: -k * y, t, np.array([1.0]), params=np.array(2.0))
+    >>> dy = ds.sensitivity(problem, ds.solve(problem), {"params": np.array(1.0)})
+    >>> bool(abs(dy[-1, 0] + np.exp(-2.0)) < 1e-4)
+    True
+    """
+    system, params = _prepared(problem, sol)
+    many = not isinstance(directions, dict)
+    listed = list(directions) if many else [directions]
+    if not listed or not all(isinstance(d, dict) and d for d in listed):
+        raise mismatch("directions", "a dict such as {'params': dparams}, or a sequence of them", repr(directions))
+    names = tuple(k for k in FIELDS if any(k in d for d in listed))
+    for name in {k for d in listed for k in d} - set(FIELDS):
+        raise UnknownKeyError(f"directions: unknown field {name!r}." + close_matches(str(name), list(FIELDS)))
+    fields = _fields(problem, system, params, names)
+    rows = [_directions(problem, system, fields, d) for d in listed]
+    xp = array_namespace(sol.y)
+    stacked = [xp.stack(parts) for parts in zip(*rows, strict=True)]
+    backend = system.backend
+    with backend.quiet():
+        changes = backend.pushforward(_residual_of(problem, system, fields), [*tree_leaves(fields)], stacked)
+        solve, _ = linearisation(system, system.data.guess)
+        dys = [solve(changes[k, ...]) for k in range(len(listed))]
+    return xp.stack(dys) if many else dys[0]
+
+
+def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = ("params", "y0")) -> dict[str, Any]:
+    """Return the gradient of sum(cotangent * y) by fields of the problem: one transposed solve.
+
+        theta_bar = (d residual / d theta)^T u,      (L + M sum_p G_p S_p)^T u = cotangent.
+
+    Parameters
+    ----------
+    problem, sol
+        As for :func:`sensitivity`.
+    cotangent : array, shape of y
+        d loss / d y.
+    wrt : str or tuple of str
+        The fields, of "params", "y0", "x" and "t". On NumPy and CuPy "t" is not offered, and "params" costs one
+        evaluation of f in forward mode for each number in it.
+
+    Returns
+    -------
+    dict
+        For each field its gradient, of the shapes of the field.
+
+    Raises
+    ------
+    InputError
+        As for :func:`sensitivity`, or if the rule has no transposed solve.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> t = np.linspace(0.0, 1.0, 101)
+    >>> problem = ds.InitialValueProblem(lambda y, t, k: -k * y, t, np.array([1.0]), params=np.array(2.0))
+    >>> last = np.zeros((101, 1))
+    >>> last[-1] = 1.0
+    >>> found = ds.adjoint(problem, ds.solve(problem), last)
+    >>> bool(abs(found["params"] + np.exp(-2.0)) < 1e-4), found["y0"].shape
+    (True, (1,))
+    """
+    system, params = _prepared(problem, sol)
+    if not has_transpose(system.rule):
+        raise InputError(f"adjoint: the rule {system.rule.key!r} has no transposed solve: give it a method transpose.")
+    names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    for name in names:
+        if name not in FIELDS:
+            raise UnknownKeyError(f"wrt: unknown field {name!r}." + close_matches(str(name), list(FIELDS)))
+    if tuple(cotangent.shape) != tuple(sol.y.shape):
+        raise mismatch("cotangent", f"the shape of y, {tuple(sol.y.shape)}", tuple(cotangent.shape))
+    fields = _fields(problem, system, params, names)
+    function, primals = _residual_of(problem, system, fields), tree_leaves(fields)
+    backend = system.backend
+    with backend.quiet():
+        u = linearisation(system, system.data.guess).transpose(cotangent)
+        found = backend.pullback(function, primals, u)
+        if found is None:
+            found = list(_by_seeds(system, function, fields, u))
+    bars = iter(found)
+    return {name: _as_given(problem, name, tree_map(lambda _: next(bars), part)) for name, part in fields.items()}
+
+
+def _prepared(problem: Problem, sol: Solution) -> tuple[System, Any]:
+    """Return the system at the solution, and params with numbers as arrays."""
+    backend, data = prepare(problem, sol.y)
+    if tuple(data.guess.shape) != tuple(sol.y.shape):
+        raise mismatch("sol", f"the solution of this problem, {tuple(data.guess.shape)}", tuple(sol.y.shape))
+    if backend.is_concrete(sol.status) and any(numbers(sol.status)):
+        names = sorted({Status(int(c)).name for c in numbers(sol.status)} - {"CONVERGED"})
+        raise InputError(f"sol: expected every element CONVERGED; received {', '.join(names)}: it has no derivative.")
+    callable_rule = not isinstance(problem.inverse, str)
+    rule = rule_of(problem.inverse if callable_rule else sol.stats.rule, problem.family)
+    if isinstance(rule, PaperForm) or not rule.exact:
+        raise InputError(
+            f"the rule {rule.key!r}: expected an exact rule with a linear solve, whose solution does not depend on G. "
+            "Use ddt.trapezoid or ddt.backward_euler, or differentiate solve() itself on JAX or PyTorch."
+        )
+    data = dataclasses.replace(data, guess=sol.y)
+    grid_ndim = int(getattr(data.grid, "ndim", 1))
+    system = System(backend, rule, problem.shift, closed(problem), data, grid_ndim)
+    system = dataclasses.replace(system, functions=derivative_of(system, False)[0])
+    return system, tree_map(lambda a: _number(backend, a, sol.y), problem.params)
+
+
+def _number(backend: Backend, value: Any, like: Array) -> Any:
+    return backend.convert(value, like, like.dtype) if isinstance(value, float) else value
+
+
+def _is_float(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and "float" in str(leaf.dtype)
+
+
+def _fields(problem: Problem, system: System, params: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the named data as f and the rule see it; every leaf a floating array."""
+    data, found = system.data, {}
+    for name in names:
+        if name == "params":
+            found[name] = params
+        elif name == "x" and problem.x is not None:
+            found[name] = data.x
+        elif name == "y0" and isinstance(data.boundary, Initial):
+            found[name] = data.boundary.y0
+        elif name == "t" and isinstance(data.grid, TimeGrid):
+            found[name] = data.grid.t
+        leaves = tree_leaves(found.get(name))
+        if not leaves or not all(map(_is_float, leaves)):
+            raise mismatch(
+                name, "arrays of floating-point numbers to differentiate by", repr(getattr(problem, name, None))
+            )
+    return found
+
+
+def _residual_of(problem: Problem, system: System, fields: dict[str, Any]) -> Callable[..., Array]:
+    """Return the residual at fixed y as a function of the leaves of the fields."""
+
+    def at(y: Array, *leaves: Array) -> Array:
+        rest = iter(leaves)
+        new = {name: tree_map(lambda _: next(rest), part) for name, part in fields.items()}
+        data, functions = system.data, system.functions
+        if "params" in new:
+            functions = {"f": lambda *args: problem.f(*args, new["params"])}
+        if "y0" in new:
+            data = dataclasses.replace(data, boundary=Initial(new["y0"]))
+        if "x" in new:
+            data = dataclasses.replace(data, x=new["x"])
+        if "t" in new:
+            t, kind = new["t"], y.dtype
+            xp = array_namespace(t)
+            D = xp.astype(t[..., 1:] - t[..., :-1], kind)[..., None]
+            x = xp.astype(t, kind)[..., None] if problem.x is None else data.x
+            data = dataclasses.replace(data, grid=TimeGrid(t, D), x=x)
+        return residual(dataclasses.replace(system, data=data, functions=functions), y)
+
+    return lambda *leaves: at(system.backend.beside(system.data.guess, leaves), *leaves)
+
+
+def _directions(problem: Problem, system: System, fields: dict[str, Any], given: dict[str, Any]) -> list[Array]:
+    """Return a direction for every leaf of the fields, zero where none is given."""
+    flat: list[Array] = []
+    for name, part in fields.items():
+        leaves = tree_leaves(part)
+        if name not in given:
+            flat += [array_namespace(a).zeros_like(a) for a in leaves]
+            continue
+        changes = [_number(system.backend, d, system.data.guess) for d in tree_leaves(given[name])]
+        expected, received = ([_shape(a) for a in tree] for tree in (tree_leaves(_given(problem, name)), changes))
+        if received != expected:
+            raise mismatch(f"directions[{name!r}]", f"the shapes of {name}, {expected}", str(received))
+        xp = array_namespace(system.data.guess)
+        flat += [xp.reshape(xp.astype(d, a.dtype), a.shape) for d, a in zip(changes, leaves, strict=True)]
+    return flat
+
+
+def _as_given(problem: Problem, name: str, part: Any) -> Any:
+    """Give gradients the shapes of the fields of the problem."""
+    return tree_map(lambda bar, a: array_namespace(bar).reshape(bar, _shape(a)), part, _given(problem, name))
+
+
+def _given(problem: Problem, name: str) -> Any:
+    """Return a field as the user gave it."""
+    return getattr(problem.boundary, "y0", None) if name == "y0" else getattr(problem, name, None)
+
+
+def _shape(leaf: Any) -> tuple[int, ...]:
+    return tuple(getattr(leaf, "shape", ()))
+
+
+def _by_seeds(system: System, function: Callable[..., Array], fields: dict[str, Any], u: Array) -> Iterator[Array]:
+    """Yield the gradient by every leaf from forward derivatives, all independent numbers of it at once."""
+    primals = tree_leaves(fields)
+    xp, before = array_namespace(u), 0
+    for name, part in fields.items():
+        if name == "t":
+            raise InputError(
+                f"wrt='t': expected a library with automatic differentiation; {system.backend.name} has none. "
+                "Use sensitivity() with a direction of t."
+            )
+        for leaf in tree_leaves(part):
+            k = before
+            before += 1
+
+            def along(seeds: Array, k: int = k) -> Array:
+                zero = [xp.zeros((seeds.shape[0], *a.shape), dtype=a.dtype, device=a.device) for a in primals]
+                zero[k] = seeds
+                return u * system.backend.pushforward(function, primals, zero)
+
+            yield _gathered(system, name, leaf, along)
+
+
+def _gathered(system: System, name: str, leaf: Array, along: Callable[[Array], Array]) -> Array:
+    xp, n_batch = array_namespace(leaf), system.n_batch
+    where = system.backend.placement(leaf)
+    inner = leaf.shape if name == "params" else leaf.shape[n_batch:] if name == "y0" else leaf.shape[-1:]
+    size = 1
+    for s in inner:
+        size *= s
+    eye = xp.reshape(xp.eye(size, dtype=leaf.dtype, device=where), (size, *inner))
+    if name == "params":
+        sums = [xp.sum(along(eye[k : k + 1, ...])) for k in range(size)]
+        return xp.reshape(xp.stack(sums), leaf.shape)
+    outer = leaf.shape[: leaf.ndim - len(inner)]
+    seeds = xp.reshape(eye, (size, *(1 for _ in outer), *inner))
+    if name == "y0" or outer[n_batch:] == (1,):
+        seeds = xp.broadcast_to(seeds, (size, *leaf.shape))
+        bar = along(seeds)
+        sums = xp.sum(bar, axis=tuple(range(n_batch + 1, bar.ndim)))  # (size, *B)
+        sums = _over_shared(sums, leaf.shape[:n_batch])
+        return xp.reshape(xp.moveaxis(sums, 0, -1), leaf.shape)
+    if not system.rule.is_builtin or len(outer) != n_batch + 1:
+        raise InputError("wrt='x': expected a built-in rule on a grid of one axis, on a library without AD.")
+    points = xp.reshape(xp.arange(outer[-1], device=where) % COLOURS, (outer[-1], 1))
+    total = xp.zeros((size, *outer), dtype=leaf.dtype, device=where)
+    for colour in range(COLOURS):
+        mask = xp.astype(points == colour, leaf.dtype)
+        bar = xp.sum(along(xp.broadcast_to(seeds * mask, (size, *leaf.shape))), axis=-1)  # (size, *B, T)
+        after = xp.concat([bar[..., 1:], xp.zeros_like(bar[..., :1])], axis=-1)
+        both = (bar + after) * mask[:, 0]
+        total = total + _over_shared(both, leaf.shape[:n_batch])
+    return xp.moveaxis(total, 0, -1)
+
+
+def _over_shared(values: Array, sizes: tuple[int, ...]) -> Array:
+    """Sum (m, *B, ...) over the batch axes that a leaf of batch shape ``sizes`` shares."""
+    xp = array_namespace(values)
+    shared = tuple(k + 1 for k, size in enumerate(sizes) if size == 1 and values.shape[k + 1] != 1)
+    return xp.sum(values, axis=shared, keepdims=True) if shared else values
