@@ -30,7 +30,7 @@ ROOMS = [
     {"methods", "adapters", "inputs", "probe"},
     {"derivative", "plan"},
     {"choose"},
-    {"solver", "sensitivity"},
+    {"solver", "sensitivities"},
     {"__init__", "testing"},
     {"cli", "demo", "run_file", "__main__"},
 ]
@@ -39,7 +39,7 @@ ROOMS = [
 SEES_ONLY = {"problems": {"domain", "shifters", "typing", "errors", "record"}}
 """Rooms beside the tower, which see these and nothing else."""
 
-SEES_PROBLEMS = {"inputs", "adapters", "solver", "sensitivity", "__init__", "testing", "cli", "run_file", "__main__"}
+SEES_PROBLEMS = {"inputs", "adapters", "solver", "sensitivities", "__init__", "testing", "cli", "run_file", "__main__"}
 """The rooms that may look into ``problems``."""
 
 ALLOWED: dict[tuple[str, str], str] = {}

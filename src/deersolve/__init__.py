@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from .methods import Auto, Newton, Sequential
     from .problems import InitialValueProblem, Problem, Recurrence
-    from .sensitivity import adjoint, sensitivity
+    from .sensitivities import adjoint, sensitivity
     from .shifters import identity, lag
     from .solution import Solution, Stats, Status
     from .solver import solve
@@ -33,7 +33,7 @@ _places = {
     "errors": "ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError UnknownKeyError",
     "methods": "Auto Newton Sequential",
     "problems": "InitialValueProblem Problem Recurrence",
-    "sensitivity": "adjoint sensitivity",
+    "sensitivities": "adjoint sensitivity",
     "shifters": "identity lag",
     "solution": "Solution Stats Status",
     "solver": "solve",

@@ -135,14 +135,6 @@ def through(
     return by.guarded(by.jvp(there, primals, tangents)[1], usable)
 
 
-def passed(change: Array, usable: Array) -> Array:
-    """Return a derivative where elements are usable; of others zero if it is zero there, and NaN if not."""
-    xp = array_namespace(change)
-    touched = xp.any(change != 0, axis=tuple(range(usable.ndim - change.ndim, 0)))
-    expand = (..., *(None for _ in range(change.ndim - usable.ndim)))
-    return xp.where((usable | ~touched)[expand], xp.where(usable[expand], change, 0.0), xp.nan)
-
-
 def sheltered(system: System, y: Array, usable: Array) -> tuple[System, Array]:
     """Return the system and y with the data of a usable element in place of those that are not.
 

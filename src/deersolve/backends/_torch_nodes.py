@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from .generic import passed
 
 TOO_HIGH = "a third derivative: expected at most the second on PyTorch. On JAX every order is exact."
 
@@ -100,7 +101,7 @@ class Refused(torch.autograd.Function):  # type: ignore[misc]
 
 
 class Guard(torch.autograd.Function):  # type: ignore[misc]
-    """y, whose derivatives pass :func:`deersolve.implicit.passed`, in every mode."""
+    """y, whose derivatives pass :func:`passed`, in every mode."""
 
     generate_vmap_rule = True
 
@@ -115,14 +116,8 @@ class Guard(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def backward(ctx: Any, c: Any) -> Any:
-        return _passed(c, *ctx.saved_tensors), None
+        return passed(c, *ctx.saved_tensors), None
 
     @staticmethod
     def jvp(ctx: Any, change: Any, _: Any) -> Any:
-        return _passed(change, *ctx.saved_tensors)
-
-
-def _passed(change: Any, usable: Any) -> Any:
-    from ..implicit import passed
-
-    return passed(change, usable)
+        return passed(change, *ctx.saved_tensors)

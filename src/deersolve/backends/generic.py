@@ -238,6 +238,14 @@ class Backend:
             yield
 
 
+def passed(change: Array, usable: Array) -> Array:
+    """Return a derivative where elements are usable; of others zero if it is zero there, and NaN if not."""
+    xp = array_namespace(change)
+    touched = xp.any(change != 0, axis=tuple(range(usable.ndim - change.ndim, 0)))
+    expand = (..., *(None for _ in range(change.ndim - usable.ndim)))
+    return xp.where((usable | ~touched)[expand], xp.where(usable[expand], change, 0.0), xp.nan)
+
+
 def split_columns(columns: Array, ys: tuple[Array, ...]) -> tuple[Array, ...]:
     """Cut the columns of all P Jacobians, side by side on the last axis, into P arrays."""
     ends, parts = 0, []

@@ -15,7 +15,7 @@ from jax.extend.core import ClosedJaxpr, concrete_or_error, jaxpr_as_fun
 from ..record import each_record, field_names
 from ..typing import Array, Tree
 from . import registry
-from .generic import Backend, Functions, Jacobians, Solver, split_columns
+from .generic import Backend, Functions, Jacobians, Solver, passed, split_columns
 
 CACHE_SIZE = 64
 
@@ -153,8 +153,7 @@ class Jax(Backend):
         return cast("Array", result)
 
     def guarded(self, y: Array, usable: Array) -> Array:
-        """Return y, whose derivatives pass :func:`deersolve.implicit.passed`, as its transpose does."""
-        from ..implicit import passed
+        """Return y, whose derivatives pass :func:`passed`, as its transpose does."""
 
         def mask(change: Array) -> Array:
             return passed(change, usable)

@@ -76,7 +76,7 @@ class Torch(Backend):
         return refused
 
     def guarded(self, y: Array, usable: Array) -> Array:
-        """Return y, whose derivatives pass :func:`deersolve.implicit.passed`."""
+        """Return y, whose derivatives pass :func:`deersolve.backends.generic.passed`."""
         guarded: Array = Guard.apply(y, usable)
         return guarded
 
