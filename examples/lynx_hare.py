@@ -4,9 +4,10 @@ Hares u breed and are eaten, lynxes v eat and starve (u, v in thousands of pelts
 
     u' = (alpha - beta v) u,        v' = (-gamma + delta u) v.
 
-Unknown are four rates and the two values of 1900. The equation is solved on a grid of 20 steps a
-year; for the Jacobian of the fit, twelve shifted sets of parameters are a *batch* of one solve. The
-rates vary over the batch, so they travel in x, not in params.
+Unknown are four rates and the two values of 1900; what is made small is the scatter of log(pelts). The equation is
+solved on a grid of 20 steps a year, and the fit is made three times, each with exact derivatives of that solution:
+SciPy's least_squares on NumPy with ds.sensitivity, L-BFGS of torch.optim on PyTorch with backward, and L-BFGS of optax
+on JAX with grad. All three must meet in the same optimum.
 
 The rates are checked against the posterior means of the Bayesian fit of the same model and record.
 
@@ -17,6 +18,7 @@ Reference: B. Carpenter, Predator-prey population dynamics: the Lotka-Volterra m
 Run: python examples/lynx_hare.py [picture.png]
 """
 
+import importlib.util
 import os
 import sys
 
@@ -28,6 +30,7 @@ import deersolve as ds
 
 SMALL = bool(os.environ.get("DEERSOLVE_SMALL"))
 PER_YEAR = 10 if SMALL else 20
+TIMES = np.linspace(0.0, 20.0, 20 * PER_YEAR + 1)
 YEARS = np.arange(1900, 1921)
 # fmt: off
 HARES = np.array([30, 47.2, 70.2, 77.4, 36.3, 20.6, 18.1, 21.4, 22, 25.4, 27.1,
@@ -40,32 +43,91 @@ STAN = np.array([0.55, 0.028, 0.80, 0.024])  # alpha, beta, gamma, delta: poster
 GUESS = np.log([0.5, 0.025, 0.8, 0.025, *PELTS[0]])
 
 
-def lotka_volterra(y, rates, params):
+def lotka_volterra(y, t, rates):
+    xp = ds.array_namespace(y)
     u, v = y[..., 0], y[..., 1]
-    alpha, beta, gamma, delta = np.moveaxis(rates, -1, 0)
-    return np.stack([(alpha - beta * v) * u, (-gamma + delta * u) * v], axis=-1)
+    alpha, beta, gamma, delta = (rates[k] for k in range(4))
+    return xp.stack([(alpha - beta * v) * u, (-gamma + delta * u) * v], axis=-1)
 
 
-def trajectories(theta):
-    """Solve for every row of theta, the logarithms of (alpha, beta, gamma, delta, u_0, v_0)."""
-    values = np.exp(theta)
-    t = np.linspace(0.0, 20.0, 20 * PER_YEAR + 1)
-    rates, start = values[..., None, :4], values[..., 4:]
-    return t, ds.solve(ds.InitialValueProblem(lotka_volterra, t, start, x=rates))
+def equation(values, t=TIMES):
+    """Return the problem for (alpha, beta, gamma, delta, u_0, v_0), arrays of any library."""
+    return ds.InitialValueProblem(lotka_volterra, t, values[4:], params=values[:4])
 
 
-def residuals(theta):
-    """log(model / data), one row for each row of theta."""
-    _, sol = trajectories(theta)
-    misfit = np.log(sol.y[..., ::PER_YEAR, :] / PELTS)
-    return misfit.reshape(*theta.shape[:-1], -1)
+def by_scipy():
+    """Fit on NumPy: residuals log(model / data), and their Jacobian by one linear solve for each unknown."""
+
+    def residuals(theta):
+        return np.log(ds.solve(equation(np.exp(theta))).y[::PER_YEAR] / PELTS).ravel()
+
+    def jacobian(theta):
+        values = np.exp(theta)
+        problem = equation(values)
+        sol = ds.solve(problem)
+        columns = np.diag(values)
+        directions = [{"params": column[:4], "y0": column[4:]} for column in columns]
+        dy = ds.sensitivity(problem, sol, directions)[:, ::PER_YEAR]
+        return (dy / sol.y[::PER_YEAR]).reshape(6, -1).T
+
+    fit = least_squares(residuals, GUESS, jacobian, xtol=1e-14, ftol=1e-14, gtol=1e-12)
+    return fit.x, fit
 
 
-def jacobian(theta, step=1e-5):
-    """Central differences: all columns in one batched solve."""
-    shifts = step * np.eye(theta.size)
-    up, down = np.split(residuals(theta + np.concatenate([shifts, -shifts])), 2)
-    return (up - down).T / (2 * step)
+def by_torch():
+    """Fit on PyTorch: torch.optim and backward."""
+    import torch
+
+    theta, t = torch.tensor(GUESS, requires_grad=True), torch.tensor(TIMES)
+    data = torch.tensor(np.log(PELTS))
+    search = {"line_search_fn": "strong_wolfe", "tolerance_grad": 1e-10, "tolerance_change": 1e-16}
+    optimiser = torch.optim.LBFGS([theta], max_iter=200, **search)
+
+    def loss():
+        optimiser.zero_grad()
+        value = ((ds.solve(equation(theta.exp(), t)).y[::PER_YEAR].log() - data) ** 2).sum() / 2
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    return theta.detach().numpy()
+
+
+def by_jax():
+    """Fit on JAX: optax and grad, compiled."""
+    import jax
+    import optax
+
+    jax.config.update("jax_enable_x64", True)
+    jnp = jax.numpy
+
+    def loss(theta):
+        y = ds.solve(equation(jnp.exp(theta), jnp.asarray(TIMES))).y[::PER_YEAR]
+        return ((jnp.log(y) - np.log(PELTS)) ** 2).sum() / 2
+
+    optimiser = optax.lbfgs()
+    value_and_grad = optax.value_and_grad_from_state(loss)
+
+    @jax.jit
+    def step(theta, state):
+        value, grad = value_and_grad(theta, state=state)
+        updates, state = optimiser.update(grad, state, theta, value=value, grad=grad, value_fn=loss)
+        return optax.apply_updates(theta, updates), state, jnp.abs(grad).max()
+
+    theta = jnp.asarray(GUESS)
+    state = optimiser.init(theta)
+    for _ in range(200):
+        theta, state, slope = step(theta, state)
+        if slope < 1e-9:
+            break
+    return np.asarray(theta)
+
+
+def others():
+    """Yield the fits on what is installed."""
+    for library, package, fit in (("PyTorch", "torch", by_torch), ("JAX", "optax", by_jax)):
+        if importlib.util.find_spec(package):
+            yield library, fit()
 
 
 def check(claim, holds):
@@ -87,17 +149,21 @@ def plot(path, t, y):
 
 
 if __name__ == "__main__":
-    fit = least_squares(residuals, GUESS, jacobian)
-    found = np.exp(fit.x)
+    theta, fit = by_scipy()
+    found = np.exp(theta)
     sigma = np.sqrt(2 * fit.cost / (fit.fun.size - fit.x.size))
     for name, value, mean in zip(("alpha", "beta", "gamma", "delta"), found, STAN, strict=False):
         print(f"{name:6s} {value:.4f}   Stan {mean:.3f}   ({value / mean - 1:+.1%})")
     print(f"scatter of log(pelts) {sigma:.2f}, {fit.nfev} evaluations of the fit")
     check("the rates are within 10 % of Stan's means", np.all(np.abs(found[:4] / STAN - 1) < 0.1))
 
-    t, sol = trajectories(fit.x)
+    for library, other in others():
+        print(f"{library}: {np.max(np.abs(other - theta)):.1e} from the optimum of least_squares (in log)")
+        check(f"{library} meets the same optimum to 1e-6", np.max(np.abs(other - theta)) < 1e-6)
+
+    t, sol = TIMES, ds.solve(equation(found))
     scipy = solve_ivp(
-        lambda t, y: lotka_volterra(y, found[:4], None),
+        lambda t, y: lotka_volterra(y, t, found[:4]),
         (0, 20), found[4:], t_eval=t, rtol=1e-10, atol=1e-9,
     )  # fmt: skip
     error = np.max(np.max(np.abs(sol.y - scipy.y.T), axis=0) / np.max(scipy.y, axis=1))

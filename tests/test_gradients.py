@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import deersolve as ds
 
@@ -263,3 +265,33 @@ def test_y_corrected_has_its_own_gradient_or_an_error():
         sol.y_corrected.sum().backward()
     sol.y.sum().backward()
     assert k.grad.isfinite()
+
+
+@given(n=st.integers(1, 3), T=st.integers(1, 12), lags=st.sampled_from([(1,), (2,), (1, 3), (1, 20)]), data=st.data())
+def test_gradient_of_a_batch_is_that_of_its_elements(n, T, lags, data):
+    """The stack of single gradients, in any order of the batch; what all share gets their sum."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**31)))
+    order = data.draw(st.permutations(range(4)))
+    w = rng.normal(size=(n, n)) / 2
+    y0 = rng.normal(size=(4, n) if lags == (1,) else (4, max(lags), n))
+    x, c = rng.normal(size=(4, T, n)), torch.tensor(rng.normal(size=(4, T, n)))
+
+    def f(*args):
+        *ys, x, w = args
+        return torch.tanh(sum(y @ w for y in ys) + x)
+
+    def gradients(which):
+        args = [torch.tensor(a, requires_grad=True) for a in (w, y0[which], x[which])]
+        sol = ds.solve(ds.Recurrence(f, args[1], args[2], args[0], lags=lags), method="newton")
+        (c[which] * sol.y).sum().backward()
+        return [a.grad.numpy() for a in args]
+
+    whole, permuted = gradients(list(range(4))), gradients(order)
+    singles = [gradients(b) for b in range(4)]
+    scale = 64 * T * len(lags) * np.finfo(float).eps * max(1.0, *(np.abs(g).max() for g in whole))
+    np.testing.assert_allclose(whole[0], sum(one[0] for one in singles), rtol=0, atol=n * scale)
+    np.testing.assert_allclose(permuted[0], whole[0], rtol=0, atol=n * scale)
+    for k in (1, 2):
+        np.testing.assert_allclose(whole[k], np.stack([one[k] for one in singles]), rtol=0, atol=scale)
+        np.testing.assert_allclose(permuted[k], whole[k][order], rtol=0, atol=scale)
