@@ -42,8 +42,6 @@ def fallbacks(method: Newton | Sequential, data: Data) -> list[Newton | Sequenti
     if isinstance(method, Sequential):
         return []
     length = min(data.grid.length, method.window or data.grid.length)
-    loop = Sequential(method.rtol, method.atol)
-    if not data.grid.overlap:
-        return [loop]
     shorter = [w for w in (length // 8, length // 64) if w > 1]
-    return [*(Newton(method.rtol, method.atol, window=w) for w in shorter), loop]
+    windows = [Newton(method.rtol, method.atol, window=w) for w in shorter]
+    return [*windows, Sequential(method.rtol, method.atol)]
