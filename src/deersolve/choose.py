@@ -34,6 +34,8 @@ def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequen
     if backend.name == "torch":
         return Newton(**tolerances), "eager PyTorch pays for every call, so all points go into one"
     window = max(256, CACHE // (8 * batch * (n * n + 10 * n)))
+    if window >= system.data.grid.length:
+        return Newton(**tolerances), "all points at once stay in the cache"
     return Newton(window=window, **tolerances), f"windows of {window} steps stay in the cache"
 
 
