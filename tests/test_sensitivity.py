@@ -180,7 +180,7 @@ def test_bad_requests_are_clear_errors():
     sol = ds.solve(problem)
     one = np.array(1.0)
     with pytest.raises(ds.UnknownKeyError, match="params"):
-        ds.sensitivity(problem, sol, {"parms": one})
+        ds.sensitivity(problem, sol, {"parameters": one})
     with pytest.raises(ds.InputError, match=r"directions\['y0'\]"):
         ds.sensitivity(problem, sol, {"y0": np.ones(3)})
     with pytest.raises(ds.InputError, match="dict"):
