@@ -140,6 +140,23 @@ def test_jax_a_failed_element_gives_zero_or_nan_and_touches_no_other():
     assert (dy[good, 0] != 0).all()
 
 
+def test_jax_a_failed_element_under_vmap_and_a_checkpoint():
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+    x, y0, w = jnp.asarray(BAD_X), jnp.full((3, 1), 0.1), jnp.asarray(0.6)
+
+    def loss(w, x, y0, counts):
+        return counts * jnp.sum(half_failed(x, y0, w).y ** 2)
+
+    expected = [jax.grad(lambda w, b=b: jnp.sum(by_loop(x[b], y0[b], w) ** 2))(w) for b in (0, 2)]
+    each = jax.vmap(jax.grad(loss), in_axes=(None, 0, 0, 0))
+    found = each(w, x, y0, jnp.asarray([1.0, 0.0, 1.0]))
+    np.testing.assert_allclose(found, [expected[0], 0.0, expected[1]], rtol=TOL)
+    assert np.isnan(each(w, x, y0, jnp.ones(3))).tolist() == [False, True, False]
+    kept = jax.jit(jax.grad(jax.checkpoint(lambda w: loss(w, x[0], y0[0], 1.0))))(w)
+    np.testing.assert_allclose(kept, expected[0], rtol=TOL)
+
+
 def test_torch_a_failed_element_gives_zero_or_nan_and_touches_no_other():
     torch = pytest.importorskip("torch")
     good = [0, 2]
