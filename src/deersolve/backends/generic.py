@@ -29,7 +29,7 @@ class Solver(Protocol):
         """Whether nothing in it can change between two calls."""
 
     def solve(self, functions: Any, arrays: Tree, /) -> Any:
-        """Return a record with a field y; no derivative passes."""
+        """Return a record with fields y and y_corrected (or None); no derivative passes."""
 
     def attach(self, functions: Any, arrays: Tree, result: Any, /) -> Any:
         """Return the result with its derivative on the graph, for libraries that record one."""

@@ -220,6 +220,7 @@ class _Result:
     """What a solver returns."""
 
     y: Array
+    y_corrected: Any = None
 
 
 class _Double:
@@ -231,8 +232,8 @@ class _Double:
     def solve(self, functions: Any, arrays: Any, /) -> Any:
         return _Result(functions["f"](arrays) * 2)
 
-    def attach(self, functions: Any, arrays: Any, y: Array, /) -> Array:
-        return y
+    def attach(self, functions: Any, arrays: Any, result: Any, /) -> Any:
+        return result
 
-    def tangent(self, by: Any, at: Any, theta: Any, direction: Any, y: Array, /) -> Array:
-        return 0 * y
+    def tangent(self, by: Any, at: Any, theta: Any, direction: Any, result: Any, /) -> Any:
+        return 0 * result.y, None
