@@ -228,6 +228,19 @@ def test_torch_lags_and_weights_of_a_module():
         np.testing.assert_allclose(a, p.grad, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("method", METHODS, ids=IDS)
+def test_torch_dual_tensors(method):
+    torch = pytest.importorskip("torch")
+    w, x, y0 = (torch.tensor(a) for a in (W, X, Y0))
+    forward, direction = torch.autograd.forward_ad, torch.ones_like(w)
+    for way in (torch.enable_grad, torch.no_grad):
+        with way(), forward.dual_level():
+            moving = forward.make_dual(w, direction)
+            found, expected = energy(moving, x, y0, method, True), energy_by_the_loop(moving, x, y0)
+            found, expected = (forward.unpack_dual(e).tangent for e in (found, expected))
+        np.testing.assert_allclose(found, expected, rtol=TOL)
+
+
 def test_torch_third_derivatives_are_refused():
     torch = pytest.importorskip("torch")
     x, y0 = torch.tensor(X), torch.tensor(Y0)

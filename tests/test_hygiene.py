@@ -26,7 +26,7 @@ ROOMS = [
     {"inverses"},
     {"jacobian", "system", "solution"},
     {"newton"},
-    {"certificate", "estimate", "implicit", "march"},
+    {"certificate", "estimate", "implicit", "march", "seeds", "shelter"},
     {"methods", "adapters", "inputs", "probe"},
     {"derivative", "plan"},
     {"choose"},

@@ -175,6 +175,37 @@ def test_a_function_that_dual_numbers_cannot_follow_is_differentiated_by_differe
         assert dy[i, 0] == pytest.approx(slope, rel=1e-8)
 
 
+def test_a_solution_of_other_parameters_is_refused(lib):
+    """A stale solution would give the derivative of nothing."""
+    fields = case()
+    problem = recurrence(on(lib, fields))
+    sol = ds.solve(problem, method=ds.Newton(rtol=1e-4))
+    ds.sensitivity(problem, sol, {"y0": on(lib, fields["y0"])})  # solved loosely: still its own
+    fields["params"] = {"W": PARAMS["W"] * 1.1, "b": 0.3}
+    with pytest.raises(ds.InputError, match="Solve again"):
+        ds.sensitivity(recurrence(on(lib, fields)), sol, {"y0": on(lib, fields["y0"])})
+    with pytest.raises(ds.InputError, match="Solve again"):
+        ds.adjoint(recurrence(on(lib, fields)), sol, sol.y)
+
+
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+def test_the_rule_is_that_of_the_solution():
+    t = np.linspace(0.0, 1.0, 6)
+    problem = ds.Problem(
+        lambda y, x, p: -p * y,
+        shift=ds.identity,
+        inverse=ds.inverses.registry["ddt.trapezoid"],
+        grid=ds.TimeGrid(t, np.diff(t)[:, None]),
+        boundary=ds.Initial(np.ones((1, 1))),
+        params=np.array(1.0),
+    )
+    guess = np.ones((6, 1))
+    for rule, factor, slope in (("trapezoid", 0.9 / 1.1, -0.2 / 1.21), ("backward_euler", 1 / 1.2, -0.2 / 1.44)):
+        sol = ds.solve(problem, guess, inverse=f"ddt.{rule}")
+        dy = ds.sensitivity(problem, sol, {"params": np.array(1.0)})
+        np.testing.assert_allclose(dy[:, 0], np.arange(6) * factor ** (np.arange(6) - 1.0) * slope, rtol=1e-12, atol=0)
+
+
 def test_bad_requests_are_clear_errors():
     problem = ds.Recurrence(lambda y, x, p: p * y * (1 - y), np.array([0.3]), params=np.array(3.9), n_points=50)
     sol = ds.solve(problem)

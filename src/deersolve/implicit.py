@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from .domain import Initial
 from .inverses import PaperForm, Rule
 from .newton import newton_step
-from .record import tree_map
+from .shelter import sheltered
 from .structure import Dense
-from .system import System
+from .system import Linearised, System
 from .typing import Array, Tree, array_namespace
 
 STEPS = 2  # the first makes the first derivative exact, the second the second; inexact rules gain with each
@@ -27,7 +25,12 @@ class Linear(NamedTuple):
 
 def linearisation(system: System, y: Array) -> Linear:
     """Return ``(L + M sum_p G_p S_p)^{-1}`` at y, with the dense G, and its transpose."""
-    Gs = tuple(-J for J in system.linearise(y).Js)
+    return inverse_at(system, system.linearise(y))
+
+
+def inverse_at(system: System, at: Linearised) -> Linear:
+    """Return the same, with the Jacobians at hand."""
+    Gs = tuple(-J for J in at.Js)
     where = {"grid": system.data.grid, "boundary": system.data.boundary}
     return Linear(partial(system.rule.solve, Gs, **where), partial(system.rule.transpose, Gs, **where))
 
@@ -52,14 +55,11 @@ def attach(live: System, y: Array, usable: Array) -> Array:
     Newton's method doubles the order that is right: a second step makes the second derivative exact.
     """
     system, at = sheltered(live, y, usable)
-    by, xp = live.backend, array_namespace(y)
-    if not by.records(lambda: system.f(*system.shifted(at))):
+    by, xp, is_node = live.backend, array_namespace(y), has_transpose(live.rule)
+    made = by.recorded(lambda: residual(system, at) if is_node else system.f(*system.shifted(at)))
+    if made is None:
         return y
-    moved = (
-        by.implicit(at, partial(residual, system), partial(linearisation, system))
-        if has_transpose(system.rule)
-        else None
-    )
+    moved = by.implicit(at, made, partial(residual, system), partial(linearisation, system)) if is_node else None
     if moved is None:
         moved = at
         for _ in range(STEPS if system.rule.exact else 2 * STEPS):
@@ -106,9 +106,12 @@ def tangent(
         return sheltered(system_at(theta), y, usable)[0]
 
     if not system.rule.exact or isinstance(system.rule, PaperForm):
+
+        def step(theta: Tree, y: Array) -> Array:
+            return y + newton_step(there(theta), y, Dense)[2]
+
         dy = array_namespace(y).zeros_like(y)
         for _ in range(STEPS if system.rule.exact else 2 * STEPS):
-            step = lambda theta, y: y + newton_step(there(theta), y, Dense)[2]  # noqa: E731
             dy = by.jvp(step, (theta, at), (direction, dy))[1]
         return by.guarded(dy, usable)
     change = by.jvp(lambda theta: residual(there(theta), at), (theta,), (direction,))[1]
@@ -133,41 +136,3 @@ def through(
         return function(*sheltered(system_at(theta), y, usable))
 
     return by.guarded(by.jvp(there, primals, tangents)[1], usable)
-
-
-def sheltered(system: System, y: Array, usable: Array) -> tuple[System, Array]:
-    """Return the system and y with the data of a usable element in place of those that are not.
-
-    There f and its derivatives are finite, so that a product with zero is zero; and what a failed element shares with
-    others hears nothing of the element it stands in for.
-    """
-    backend, xp = system.backend, array_namespace(y)
-    if backend.is_concrete(usable) and bool(xp.all(usable)):
-        return system, y
-    stop, rank, sizes = backend.without_gradient, y.ndim, tuple(usable.shape)
-    place = xp.argmax(xp.reshape(xp.astype(usable, xp.int32), (-1,)))
-    places: list[Array] = []
-    for size in reversed(sizes):
-        places.insert(0, xp.reshape(place % size, (1,)))
-        place = place // size
-
-    def one_that_is(leaf: Array) -> Array:
-        for axis, (size, k) in enumerate(zip(sizes, places, strict=True)):
-            leaf = xp.take(leaf, k, axis=axis) if leaf.shape[axis] == size else leaf
-        return leaf
-
-    def shelter(leaf: Array) -> Array:
-        if leaf.ndim != rank or all(size == 1 for size in leaf.shape[: len(sizes)]):
-            return leaf
-        shared = tuple(k for k, size in enumerate(sizes) if leaf.shape[k] != size)
-        keep = system.per_element(xp.any(usable, axis=shared, keepdims=True) if shared else usable)
-        other = stop(one_that_is(leaf))
-        if xp.isdtype(leaf.dtype, "real floating"):
-            other = other + xp.where(xp.isfinite(leaf), leaf - stop(leaf), 0.0)
-        return xp.where(keep, leaf, other)
-
-    data = system.data
-    boundary = Initial(shelter(data.boundary.y0)) if isinstance(data.boundary, Initial) else data.boundary
-    system = dataclasses.replace(system, data=dataclasses.replace(data, x=tree_map(shelter, data.x), boundary=boundary))
-    spare = xp.where(xp.any(usable), stop(one_that_is(y)), stop(data.guess))
-    return system, xp.where(system.per_element(usable), y, spare)

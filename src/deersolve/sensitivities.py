@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from .backends.generic import Backend
 from .derivative import derivative_of
 from .domain import Initial, TimeGrid
 from .errors import InputError, UnknownKeyError, mismatch
-from .implicit import has_transpose, linearisation, residual
+from .implicit import Linear, has_transpose, inverse_at, residual
 from .inputs import closed, prepare
 from .inverses import PaperForm, rule_of
+from .newton import backward_error, magnitudes, slope_terms
 from .problems import Problem
 from .record import tree_leaves, tree_map
 from .registry import close_matches
+from .seeds import by_seeds
 from .solution import Solution, Status, numbers
 from .system import System
 from .typing import Array, array_namespace
 
 FIELDS = ("params", "y0", "x", "t")
-COLOURS = 2  # a row of a built-in rule knows f at two neighbouring points
+STALE = 100  # times the residual that the solver saw, or sqrt(eps): y solves another equation
 
 
 def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
@@ -47,7 +49,8 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
     Raises
     ------
     InputError
-        If an element did not converge, a shape does not fit, or the rule's solution depends on G (exact=False).
+        If an element did not converge, y does not solve this problem (of changed params, say), a shape does not fit,
+        or the rule's solution depends on G (exact=False).
 
     Notes
     -----
@@ -67,7 +70,7 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
     >>> bool(abs(dy[-1, 0] + np.exp(-2.0)) < 1e-4)
     True
     """
-    system, params = _prepared(problem, sol)
+    system, params, linear = _prepared(problem, sol)
     many = not isinstance(directions, dict)
     listed = list(directions) if many else [directions]
     if not listed or not all(isinstance(d, dict) and d for d in listed):
@@ -82,8 +85,7 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
     backend = system.backend
     with backend.quiet():
         changes = backend.pushforward(_residual_of(problem, system, fields), [*tree_leaves(fields)], stacked)
-        solve, _ = linearisation(system, system.data.guess)
-        dys = [solve(changes[k, ...]) for k in range(len(listed))]
+        dys = [linear.solve(changes[k, ...]) for k in range(len(listed))]
     return xp.stack(dys) if many else dys[0]
 
 
@@ -124,7 +126,7 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = ("p
     >>> bool(abs(found["params"] + np.exp(-2.0)) < 1e-4), found["y0"].shape
     (True, (1,))
     """
-    system, params = _prepared(problem, sol)
+    system, params, linear = _prepared(problem, sol)
     if not has_transpose(system.rule):
         raise InputError(f"adjoint: the rule {system.rule.key!r} has no transposed solve: give it a method transpose.")
     names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
@@ -137,24 +139,24 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = ("p
     function, primals = _residual_of(problem, system, fields), tree_leaves(fields)
     backend = system.backend
     with backend.quiet():
-        u = linearisation(system, system.data.guess).transpose(cotangent)
+        u = linear.transpose(cotangent)
         found = backend.pullback(function, primals, u)
         if found is None:
-            found = list(_by_seeds(system, function, fields, u))
+            found = list(by_seeds(system, function, fields, u))
     bars = iter(found)
     return {name: _as_given(problem, name, tree_map(lambda _: next(bars), part)) for name, part in fields.items()}
 
 
-def _prepared(problem: Problem, sol: Solution) -> tuple[System, Any]:
-    """Return the system at the solution, and params with numbers as arrays."""
+def _prepared(problem: Problem, sol: Solution) -> tuple[System, Any, Linear]:
+    """Return the system at the solution, params with numbers as arrays, and the linear solves at y."""
     backend, data = prepare(problem, sol.y)
     if tuple(data.guess.shape) != tuple(sol.y.shape):
         raise mismatch("sol", f"the solution of this problem, {tuple(data.guess.shape)}", tuple(sol.y.shape))
     if backend.is_concrete(sol.status) and any(numbers(sol.status)):
         names = sorted({Status(int(c)).name for c in numbers(sol.status)} - {"CONVERGED"})
         raise InputError(f"sol: expected every element CONVERGED; received {', '.join(names)}: it has no derivative.")
-    callable_rule = not isinstance(problem.inverse, str)
-    rule = rule_of(problem.inverse if callable_rule else sol.stats.rule, problem.family)
+    rule = rule_of(problem.inverse, problem.family)
+    rule = rule if rule.key == sol.stats.rule else rule_of(sol.stats.rule, problem.family)
     if isinstance(rule, PaperForm) or not rule.exact:
         raise InputError(
             f"the rule {rule.key!r}: expected an exact rule with a linear solve, whose solution does not depend on G. "
@@ -163,8 +165,25 @@ def _prepared(problem: Problem, sol: Solution) -> tuple[System, Any]:
     data = dataclasses.replace(data, guess=sol.y)
     grid_ndim = int(getattr(data.grid, "ndim", 1))
     system = System(backend, rule, problem.shift, closed(problem), data, grid_ndim)
-    system = dataclasses.replace(system, functions=derivative_of(system, False)[0])
-    return system, tree_map(lambda a: _number(backend, a, sol.y), problem.params)
+    with backend.quiet():
+        system = dataclasses.replace(system, functions=derivative_of(system, False)[0])
+        linear = _at_the_solution(system, sol)
+    return system, tree_map(lambda a: _number(backend, a, sol.y), problem.params), linear
+
+
+def _at_the_solution(system: System, sol: Solution) -> Linear:
+    """Return the linear solves at y; raise if y does not solve this equation, but that of another x or params."""
+    y, xp = sol.y, array_namespace(sol.y)
+    at = system.linearise(y)
+    r = system.rule.residual(y, at.fy, grid=system.data.grid, boundary=system.data.boundary)
+    found = backward_error(system, magnitudes(system, y, at.fy, slope_terms(at)), r)
+    allowed = float(xp.finfo(y.dtype).eps) ** 0.5 + STALE * xp.where(sol.stats.residual > 0, sol.stats.residual, 0.0)
+    if system.backend.is_concrete((found, allowed)) and not bool(xp.all(found <= allowed)):
+        raise InputError(
+            f"sol: expected the solution of this problem; received one whose residual is {max(numbers(found)):.1e} of "
+            "the equation's terms. Solve again after a change of params, x, y0, t or what f closes over."
+        )
+    return inverse_at(system, at)
 
 
 def _number(backend: Backend, value: Any, like: Array) -> Any:
@@ -172,7 +191,7 @@ def _number(backend: Backend, value: Any, like: Array) -> Any:
 
 
 def _is_float(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and "float" in str(leaf.dtype)
+    return hasattr(leaf, "dtype") and array_namespace(leaf).isdtype(leaf.dtype, "real floating")
 
 
 def _fields(problem: Problem, system: System, params: Any, names: tuple[str, ...]) -> dict[str, Any]:
@@ -189,9 +208,7 @@ def _fields(problem: Problem, system: System, params: Any, names: tuple[str, ...
             found[name] = data.grid.t
         leaves = tree_leaves(found.get(name))
         if not leaves or not all(map(_is_float, leaves)):
-            raise mismatch(
-                name, "arrays of floating-point numbers to differentiate by", repr(getattr(problem, name, None))
-            )
+            raise mismatch(name, "arrays of floating-point numbers to differentiate by", repr(_given(problem, name)))
     return found
 
 
@@ -248,64 +265,3 @@ def _given(problem: Problem, name: str) -> Any:
 
 def _shape(leaf: Any) -> tuple[int, ...]:
     return tuple(getattr(leaf, "shape", ()))
-
-
-def _by_seeds(system: System, function: Callable[..., Array], fields: dict[str, Any], u: Array) -> Iterator[Array]:
-    """Yield the gradient by every leaf from forward derivatives, all independent numbers of it at once."""
-    primals = tree_leaves(fields)
-    xp, before = array_namespace(u), 0
-    for name, part in fields.items():
-        if name == "t":
-            raise InputError(
-                f"wrt='t': expected a library with automatic differentiation; {system.backend.name} has none. "
-                "Use sensitivity() with a direction of t."
-            )
-        for leaf in tree_leaves(part):
-            k = before
-            before += 1
-
-            def along(seeds: Array, k: int = k) -> Array:
-                zero = [xp.zeros((seeds.shape[0], *a.shape), dtype=a.dtype, device=a.device) for a in primals]
-                zero[k] = seeds
-                return u * system.backend.pushforward(function, primals, zero)
-
-            yield _gathered(system, name, leaf, along)
-
-
-def _gathered(system: System, name: str, leaf: Array, along: Callable[[Array], Array]) -> Array:
-    xp, n_batch = array_namespace(leaf), system.n_batch
-    where = system.backend.placement(leaf)
-    inner = leaf.shape if name == "params" else leaf.shape[n_batch:] if name == "y0" else leaf.shape[-1:]
-    size = 1
-    for s in inner:
-        size *= s
-    eye = xp.reshape(xp.eye(size, dtype=leaf.dtype, device=where), (size, *inner))
-    if name == "params":
-        sums = [xp.sum(along(eye[k : k + 1, ...])) for k in range(size)]
-        return xp.reshape(xp.stack(sums), leaf.shape)
-    outer = leaf.shape[: leaf.ndim - len(inner)]
-    seeds = xp.reshape(eye, (size, *(1 for _ in outer), *inner))
-    if name == "y0" or outer[n_batch:] == (1,):
-        seeds = xp.broadcast_to(seeds, (size, *leaf.shape))
-        bar = along(seeds)
-        sums = xp.sum(bar, axis=tuple(range(n_batch + 1, bar.ndim)))  # (size, *B)
-        sums = _over_shared(sums, leaf.shape[:n_batch])
-        return xp.reshape(xp.moveaxis(sums, 0, -1), leaf.shape)
-    if not system.rule.is_builtin or len(outer) != n_batch + 1:
-        raise InputError("wrt='x': expected a built-in rule on a grid of one axis, on a library without AD.")
-    points = xp.reshape(xp.arange(outer[-1], device=where) % COLOURS, (outer[-1], 1))
-    total = xp.zeros((size, *outer), dtype=leaf.dtype, device=where)
-    for colour in range(COLOURS):
-        mask = xp.astype(points == colour, leaf.dtype)
-        bar = xp.sum(along(xp.broadcast_to(seeds * mask, (size, *leaf.shape))), axis=-1)  # (size, *B, T)
-        after = xp.concat([bar[..., 1:], xp.zeros_like(bar[..., :1])], axis=-1)
-        both = (bar + after) * mask[:, 0]
-        total = total + _over_shared(both, leaf.shape[:n_batch])
-    return xp.moveaxis(total, 0, -1)
-
-
-def _over_shared(values: Array, sizes: tuple[int, ...]) -> Array:
-    """Sum (m, *B, ...) over the batch axes that a leaf of batch shape ``sizes`` shares."""
-    xp = array_namespace(values)
-    shared = tuple(k + 1 for k, size in enumerate(sizes) if size == 1 and values.shape[k + 1] != 1)
-    return xp.sum(values, axis=shared, keepdims=True) if shared else values

@@ -158,14 +158,17 @@ class Backend:
         """Return "cpu" or "gpu"."""
         return "gpu" if "cuda" in str(self.device(array)).lower() else "cpu"
 
-    def records(self, compute: Callable[[], Array]) -> bool:
-        """Return whether somebody may ask for derivatives of what ``compute`` returns."""
-        return False
+    def recorded(self, compute: Callable[[], Array]) -> Array | None:
+        """Return what ``compute`` returns if somebody may ask for derivatives of it, else None."""
+        return None
 
-    def implicit(self, y: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any]) -> Any:
+    def implicit(
+        self, y: Array, r: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any]
+    ) -> Any:
         """Return y as the solution of ``residual(y) = 0`` on the graph, or None where the graph cannot hold it.
 
-        ``linearisation(y)`` gives the inverse of ``-d residual / d y`` and its transpose, both as functions.
+        ``r`` is the residual at y, recorded; ``linearisation(y)`` gives the inverse of ``-d residual / d y`` and its
+        transpose, both as functions.
         """
         return None
 

@@ -36,21 +36,23 @@ class Torch(Backend):
         """Detach every tensor of the tree."""
         return tree_map(lambda a: a.detach() if isinstance(a, torch.Tensor) else a, tree)
 
-    def records(self, compute: Callable[[], Array]) -> bool:
-        """Return whether a graph is recorded, by autograd or by a transform of ``torch.func``."""
-        if not torch.is_grad_enabled():
-            return False
+    def recorded(self, compute: Callable[[], Array]) -> Array | None:
+        """Return what is computed if a graph, a transform of ``torch.func`` or forward mode follows it, else None."""
+        if not torch.is_grad_enabled() and not _in_forward_mode():
+            return None
         result = compute()
-        return bool(result.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(result))
+        is_followed = result.requires_grad or _is_wrapped(result) or _is_dual(result)
+        return result if is_followed else None
 
-    def implicit(self, y: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any]) -> Any:
+    def implicit(
+        self, y: Array, r: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any]
+    ) -> Any:
         """Return y as one node of the graph, or None inside ``torch.func`` and forward mode.
 
         Of two such nodes the second is evaluated at the first, so that y follows theta in the derivative of the
         derivative. Where only a first one is asked for, the first node is not visited.
         """
-        r = residual(y)
-        if torch._C._functorch.is_functorch_wrapped_tensor(r) or forward_ad.unpack_dual(r).tangent is not None:
+        if _is_wrapped(r) or _is_dual(r):
             return None
         equation = residual, linearisation
         before = Solution.apply(y, r, y, equation, Order())
@@ -104,6 +106,18 @@ class Torch(Backend):
     def convert(self, value: Any, like: Array, dtype: Any) -> Array:
         """Return a tensor on the device of ``like``."""
         return torch.as_tensor(value, dtype=dtype, device=like.device)
+
+
+def _in_forward_mode() -> bool:
+    return bool(forward_ad._current_level >= 0)
+
+
+def _is_wrapped(tensor: Array) -> bool:
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+
+
+def _is_dual(tensor: Array) -> bool:
+    return forward_ad.unpack_dual(tensor).tangent is not None
 
 
 registry.add("torch", Torch())
