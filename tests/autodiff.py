@@ -96,3 +96,13 @@ def moved(library: Any, given: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
     """Return arguments, directions and cotangent as arrays of a library."""
     args, directions, c = given
     return tuple(map(library.asarray, args)), tuple(map(library.asarray, directions)), library.asarray(c)
+
+
+def check_two_orders(function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """Check first and second derivatives on JAX, forward over reverse and so on, against central differences.
+
+    A step of 1e-4 is right to 1e-8 times a third derivative, of which 1e-6 allows for the size.
+    """
+    from jax.test_util import check_grads
+
+    check_grads(function, args, order=2, modes=["fwd", "rev"], atol=1e-6, rtol=1e-6, eps=1e-4)
