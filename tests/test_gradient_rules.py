@@ -29,7 +29,7 @@ METHODS = {
     "uneven windows": ds.Newton(window=12),
 }
 # JAX compiles each case for seconds, so that there the methods are divided between the rules.
-COMPILED = {"trapezoid": ("newton", "sequential"), "backward_euler": ("blocks", "windows")}
+COMPILED = {"trapezoid": ("newton", "sequential"), "backward_euler": ("windows",)}
 TABLE = [("torch", rule, method) for rule in THETA for method in METHODS]
 TABLE += [("jax", rule, method) for rule, methods in COMPILED.items() for method in methods]
 
