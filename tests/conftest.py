@@ -3,7 +3,8 @@
 A test with the argument ``lib`` runs once for every entry of ``BACKENDS``; what is not installed,
 or has no device here, is skipped. ``@pytest.mark.skip_backend("torch", reason=...)`` leaves one
 out, ``xfail_backend`` expects it to fail; a name without a device means all of its devices.
-Tests marked ``transformed`` run with "jax:jit" and "jax:vmap" too: every ``lib.solve`` inside that transformation.
+Tests marked ``transformed`` run with "jax:jit", "jax:vmap" and "torch:vmap" too: every ``lib.solve`` inside that
+transformation.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import deersolve as ds
+from deersolve.record import tree_leaves, tree_map
 
 BACKENDS = (
     "numpy",
@@ -32,7 +34,7 @@ BACKENDS = (
     "jax:gpu",
     "cupy",
 )
-TRANSFORMED = ("jax:jit", "jax:vmap")
+TRANSFORMED = ("jax:jit", "jax:vmap", "torch:vmap")
 MODULES = {"numpy": "numpy", "strict": "array_api_strict", "torch": "torch", "jax": "jax"}
 MODULES["cupy"] = "cupy"
 
@@ -96,28 +98,34 @@ class Library:
         return self.xp.asarray(value, device=self.device)
 
     def solve(self, problem: ds.Problem, y_guess: Any = None, **options: Any) -> ds.Solution:
-        """Return ``ds.solve`` of the problem; under jit or vmap its arrays are arguments of the compiled function."""
+        """Return ``ds.solve`` of the problem; under jit or vmap with its arrays as arguments."""
         if not self.is_transformed:
             return ds.solve(problem, y_guess, **options)
         names = [name for name in ("x", "params", "grid", "boundary", "t") if hasattr(problem, name)]
-        leaves, tree = jax.tree.flatten(([getattr(problem, name) for name in names], y_guess))
-        places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
+        tree = ([getattr(problem, name) for name in names], y_guess)
+        arrays = [leaf for leaf in tree_leaves(tree) if self.is_array(leaf)]
+        seen: list[ds.Solution] = []
 
-        def run(arrays: list[Any]) -> ds.Solution:
-            full, new = list(leaves), copy.copy(problem)
-            for i, array in zip(places, arrays, strict=True):
-                full[i] = array
-            fields, guess = jax.tree.unflatten(tree, full)
+        def run(arrays: list[Any]) -> list[Any]:
+            given, new = iter(arrays), copy.copy(problem)
+            fields, guess = tree_map(lambda leaf: next(given) if self.is_array(leaf) else leaf, tree)
             for name, field in zip(names, fields, strict=True):
                 setattr(new, name, field)
-            return ds.solve(new, guess, **options)
+            seen.append(ds.solve(new, guess, **options))
+            return tree_leaves(seen[-1])
 
-        arrays = [leaves[i] for i in places]
         if self.name == "jax:jit":
-            return jax.jit(run)(arrays)
-        two = jax.vmap(run)([self.xp.stack([a, a]) for a in arrays])
-        np.testing.assert_array_equal(two.y[0], two.y[1])
-        return jax.tree.map(lambda a: a[0], two)
+            leaves = jax.jit(run)(arrays)
+        else:
+            vmap = jax.vmap if self.is_jax else self.xp.func.vmap
+            both = vmap(run)([self.xp.stack([a, a]) for a in arrays])
+            np.testing.assert_array_equal(both[0][0], both[0][1])
+            leaves = [a[0] for a in both]
+        found = iter(leaves)
+        return tree_map(lambda _: next(found), seen[-1])
+
+    def is_array(self, value: Any) -> bool:
+        return isinstance(value, jax.Array if self.is_jax else self.xp.Tensor)
 
     def to_numpy(self, array: Any) -> np.ndarray:
         """Return a NumPy copy of an array on any device."""
@@ -139,9 +147,9 @@ def library(name: str) -> Library:
         import torch
         from array_api_compat import torch as xp
 
-        if place and not torch.cuda.is_available():
+        if place == "gpu" and not torch.cuda.is_available():
             pytest.skip("PyTorch has no GPU here")
-        return Library(name, xp, torch.device("cuda" if place else "cpu"))
+        return Library(name, xp, torch.device("cuda" if place == "gpu" else "cpu"))
     if root == "jax":
         import jax.numpy as jnp
 

@@ -13,7 +13,7 @@ from .structure import Dense
 from .system import Linearised, System
 from .typing import Array, Tree, array_namespace
 
-STEPS = 2  # the first makes the first derivative exact, the second the second; inexact rules gain with each
+INEXACT_STEPS = 4  # of a rule whose solution depends on G: each gains some digits
 
 
 class Linear(NamedTuple):
@@ -46,13 +46,22 @@ def has_transpose(rule: Rule) -> bool:
     return rule.exact and not isinstance(rule, PaperForm) and type(rule).transpose is not Rule.transpose
 
 
+def described(rule: Rule) -> str:
+    """Return one sentence on the derivative that a solution has."""
+    if not rule.exact:
+        return f"{INEXACT_STEPS} Newton steps differentiated: not exact, as the solution depends on G"
+    if isinstance(rule, PaperForm):
+        return "exact, by a Newton step differentiated at the solution"
+    return "exact, by one linear solve" + (", transposed in reverse mode" if has_transpose(rule) else "")
+
+
 def attach(live: System, y: Array, usable: Array) -> Array:
     """Return y with the derivatives of the implicit function theorem, for libraries that record a graph.
 
     At a solution of residual(y; theta) = 0, ``dy = (L + M sum_p G_p S_p)^{-1} d residual`` at fixed y. Where the
     library can keep that as one node of its graph, it does; else ``y + delta - stop(delta)`` with ``delta`` the Newton
     correction at y has the value of y and the exact first derivative, in forward and in reverse mode, whatever found y.
-    Newton's method doubles the order that is right: a second step makes the second derivative exact.
+    Newton's method doubles the order to which a value is right: k such steps make 2^k - 1 derivatives exact.
     """
     system, at = sheltered(live, y, usable)
     by, xp, is_node = live.backend, array_namespace(y), has_transpose(live.rule)
@@ -62,7 +71,7 @@ def attach(live: System, y: Array, usable: Array) -> Array:
     moved = by.implicit(at, made, partial(residual, system), partial(linearisation, system)) if is_node else None
     if moved is None:
         moved = at
-        for _ in range(STEPS if system.rule.exact else 2 * STEPS):
+        for _ in range(by.orders(made).bit_length() if system.rule.exact else INEXACT_STEPS):
             _, _, delta = newton_step(system, moved, Dense)
             moved = moved + (delta - by.without_gradient(delta))
     moved = by.guarded(moved, usable)
@@ -111,7 +120,7 @@ def tangent(
             return y + newton_step(there(theta), y, Dense)[2]
 
         dy = array_namespace(y).zeros_like(y)
-        for _ in range(STEPS if system.rule.exact else 2 * STEPS):
+        for _ in range(1 if system.rule.exact else INEXACT_STEPS):
             dy = by.jvp(step, (theta, at), (direction, dy))[1]
         return by.guarded(dy, usable)
     change = by.jvp(lambda theta: residual(there(theta), at), (theta,), (direction,))[1]

@@ -237,6 +237,13 @@ def closed(problem: Problem) -> dict[str, Any]:
     def f(*args: Any) -> Any:
         try:
             return problem.f(*args, problem.params)
+        except RuntimeError as error:
+            if "dtype" in str(error):
+                error.add_note(
+                    f"f raised this error. It computes in {args[0].dtype}, the dtype of y0: cast y0 or the weights. "
+                    "Autocast is switched off inside solve(); what it made before may be of half precision."
+                )
+            raise
         except TypeError as error:
             if "Tracer" in type(error).__name__ or isinstance(error, InputError):
                 raise

@@ -53,7 +53,8 @@ def _carry(system: System) -> Initial:
 def _joined(stack: Array, overlap: int) -> Array:
     """Lay windows (W, *B, P, n) end to end: (*B, W (P - overlap) + overlap, n)."""
     xp = array_namespace(stack)
-    inner = xp.moveaxis(stack[..., overlap:, :], 0, -3)
+    rank = stack.ndim
+    inner = xp.permute_dims(stack[..., overlap:, :], (*range(1, rank - 2), 0, rank - 2, rank - 1))
     flat = xp.reshape(inner, (*inner.shape[:-3], inner.shape[-3] * inner.shape[-2], inner.shape[-1]))
     return xp.concat([stack[0, ...][..., :overlap, :], flat], axis=-2) if overlap else flat
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from .backends._compilers import untraced
 from .backends.generic import Backend
 from .derivative import derivative_of
 from .domain import Initial, TimeGrid
@@ -26,6 +27,7 @@ FIELDS = ("params", "y0", "x", "t")
 STALE = 100  # times the residual that the solver saw, or sqrt(eps): y solves another equation
 
 
+@untraced
 def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
     """Return dy, the change of the solution along a direction of the data: one linear solve.
 
@@ -89,6 +91,7 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
     return xp.stack(dys) if many else dys[0]
 
 
+@untraced
 def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = ("params", "y0")) -> dict[str, Any]:
     """Return the gradient of sum(cotangent * y) by fields of the problem: one transposed solve.
 

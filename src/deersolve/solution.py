@@ -64,6 +64,8 @@ class Stats:
         Whether two such estimates agree within a factor of 5.
     rule, method, scan, derivative, choice : str
         What ran, and why.
+    gradient : str
+        How y is differentiated, and whether that is exact.
     """
 
     steps: Array
@@ -77,6 +79,7 @@ class Stats:
     scan: str = static(default="")
     derivative: str = static(default="")
     choice: str = static(default="")
+    gradient: str = static(default="")
 
 
 @record

@@ -6,10 +6,12 @@ import dataclasses
 import warnings
 from typing import Any
 
+from .backends._compilers import untraced
 from .backends.generic import Backend
 from .choose import choose, fallbacks
 from .derivative import derivative_of
 from .errors import ConvergenceError, DiscretisationWarning, InputError, UnknownKeyError
+from .implicit import described
 from .inputs import closed, prepare
 from .inverses import PaperForm, Rule, rule_of
 from .methods import Auto, Newton, Sequential, method_of
@@ -27,6 +29,7 @@ ON_FAILURE = ("raise", "nan", "return")
 COARSE = 1e-2  # the relative discretisation error above which solve() warns
 
 
+@untraced
 def solve(
     problem: Problem,
     y_guess: Any = None,
@@ -178,6 +181,7 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
         scan=scan if uses_scan else "none",
         derivative=derivative,
         choice=why,
+        gradient=described(system.rule),
     )
     return dataclasses.replace(sol, stats=stats)
 
@@ -217,7 +221,7 @@ def _warn_if_coarse(sol: Solution) -> None:
             f"the discretisation error is estimated at {worst:.1e} of the largest |y|: the discrete equation is "
             "solved, the differential equation is not. Refine the grid, or look at sol.y_corrected.",
             DiscretisationWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -191,8 +191,8 @@ def test_wrong_primitives_are_caught(monkeypatch):
             fy, Js = super().jacobians(f, ys, x)
             return fy, tuple(np.matrix_transpose(J) for J in Js)
 
-        def all_true(self, flag):
-            return bool(np.any(flag))
+        def any_true(self, flag):
+            return bool(np.all(flag))
 
         def while_loop(self, cond, body, state):
             return body(state)
@@ -201,7 +201,7 @@ def test_wrong_primitives_are_caught(monkeypatch):
     with pytest.raises(CheckFailure) as caught:
         check_backend("wrong", asarray=np.asarray)
     names = {check.name for check in caught.value.report.failed}
-    assert {"linear_solve[3]", "singular", "jacobians", "all_true", "while_loop"} <= names
+    assert {"linear_solve[3]", "singular", "jacobians", "any_true", "while_loop"} <= names
     with pytest.raises(ds.InputError, match="asarray="):
         check_backend("wrong")
 

@@ -70,7 +70,7 @@ class Backend:
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         """Return the state after ``body`` was applied for as long as ``cond`` holds."""
-        while self.all_true(cond(state)):
+        while self.any_true(cond(state)):
             state = body(state)
         return state
 
@@ -92,9 +92,9 @@ class Backend:
         where[axis] = slice(start, start + length)
         return array[tuple(where)]
 
-    def all_true(self, flag: Array) -> bool:
-        """Return whether a boolean array of any shape holds everywhere, as the loops can use it."""
-        return bool(array_namespace(flag).all(flag)) if hasattr(flag, "shape") else bool(flag)
+    def any_true(self, flag: Array) -> bool:
+        """Return whether a boolean array of any shape holds anywhere, as the loops can use it."""
+        return bool(array_namespace(flag).any(flag)) if hasattr(flag, "shape") else bool(flag)
 
     def without_gradient(self, tree: Tree) -> Tree:
         """Return the same values, cut from any graph of derivatives."""
@@ -161,6 +161,10 @@ class Backend:
     def recorded(self, compute: Callable[[], Array]) -> Array | None:
         """Return what ``compute`` returns if somebody may ask for derivatives of it, else None."""
         return None
+
+    def orders(self, recorded: Array) -> int:
+        """Return the highest derivative that may be asked of what :meth:`recorded` returned."""
+        return 1
 
     def implicit(
         self, y: Array, r: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any]

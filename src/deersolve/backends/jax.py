@@ -73,9 +73,9 @@ class Jax(Backend):
         """Return ``array[start : start + length]`` along ``axis``; ``start`` may be traced."""
         return jax.lax.dynamic_slice_in_dim(array, start, length, axis % array.ndim)
 
-    def all_true(self, flag: Array) -> Any:
+    def any_true(self, flag: Array) -> Any:
         """Return a scalar boolean array."""
-        return jnp.all(flag)
+        return jnp.any(flag)
 
     def without_gradient(self, tree: Tree) -> Tree:
         """Stop the gradient of every array of the tree."""

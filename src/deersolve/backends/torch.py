@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
 
 from ..record import tree_map
 from ..typing import Array, Tree
 from . import registry
-from ._torch_nodes import Gate, Guard, Order, Refused, Solution
+from ._torch_nodes import Gate, Guard, Order, Refused, Solution, full_precision
 from .generic import Backend, Jacobians
 
 
@@ -36,13 +37,30 @@ class Torch(Backend):
         """Detach every tensor of the tree."""
         return tree_map(lambda a: a.detach() if isinstance(a, torch.Tensor) else a, tree)
 
+    def any_true(self, flag: Array) -> bool:
+        """Return whether a flag holds anywhere, under ``torch.func.vmap`` for any part that is mapped over."""
+        return super().any_true(_layers(flag)[-1] if isinstance(flag, torch.Tensor) else flag)
+
+    def is_concrete(self, tree: Tree) -> bool:
+        """Return whether no tensor of the tree is mapped over by ``torch.func.vmap``."""
+        tensors: list[Array] = []
+        tree_map(lambda a: tensors.append(a) if isinstance(a, torch.Tensor) else None, tree)
+        return not any(functorch.is_batchedtensor(layer) for a in tensors for layer in _layers(a))
+
     def recorded(self, compute: Callable[[], Array]) -> Array | None:
         """Return what is computed if a graph, a transform of ``torch.func`` or forward mode follows it, else None."""
         if not torch.is_grad_enabled() and not _in_forward_mode():
             return None
         result = compute()
-        is_followed = result.requires_grad or _is_wrapped(result) or _is_dual(result)
-        return result if is_followed else None
+        return result if any(map(_is_followed, _layers(result))) else None
+
+    def orders(self, recorded: Array) -> int:
+        """Return one for each transform of ``torch.func`` and for forward mode, and two or three for a graph."""
+        layers = _layers(recorded)
+        transforms = sum(functorch.is_gradtrackingtensor(layer) for layer in layers)
+        if layers[-1].requires_grad:
+            return max(2 + transforms, 3)
+        return max(transforms, 1)
 
     def implicit(
         self, y: Array, r: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any]
@@ -87,6 +105,12 @@ class Torch(Backend):
         dims = tuple(None if a is None else 0 for a in args)
         return torch.func.vmap(f, in_dims=dims)(*args)
 
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Compute in the dtype of y0, whatever autocast asks for."""
+        with super().quiet(), full_precision():
+            yield
+
     def frozen(self) -> contextlib.AbstractContextManager[Any]:
         """Record no graph: ``torch.no_grad()``."""
         context: contextlib.AbstractContextManager[Any] = torch.no_grad()
@@ -113,7 +137,21 @@ def _in_forward_mode() -> bool:
 
 
 def _is_wrapped(tensor: Array) -> bool:
-    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+    return bool(functorch.is_functorch_wrapped_tensor(tensor))
+
+
+def _layers(tensor: Array) -> list[Array]:
+    """Return the tensor, what it wraps under the transforms of ``torch.func``, and so on to the numbers."""
+    layers = [tensor]
+    while _is_wrapped(layers[-1]):
+        layers.append(functorch.get_unwrapped(layers[-1]))
+    return layers
+
+
+def _is_followed(layer: Array) -> bool:
+    """Return whether one layer of a tensor takes part in a derivative."""
+    is_followed = layer.requires_grad or functorch.is_gradtrackingtensor(layer)
+    return bool(is_followed or (not functorch.is_batchedtensor(layer) and _is_dual(layer)))
 
 
 def _is_dual(tensor: Array) -> bool:

@@ -1,0 +1,30 @@
+"""The code of README and docs runs as printed, each page in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+IGNORED = "The .grad attribute of a Tensor that is not a leaf"  # a warning of torch.compile itself
+
+
+def blocks(page: Path) -> list[str]:
+    """Return the Python blocks of a page."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.name)
+def test_the_code_runs(page, tmp_path):
+    program = "\n".join(blocks(page))
+    for library in re.findall(r"^import (\w+)", program, re.MULTILINE):
+        pytest.importorskip(library)
+    quiet = ["-W", "error", "-W", f"ignore:{IGNORED}"]
+    run = [sys.executable, *quiet, "-c", program]
+    done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
