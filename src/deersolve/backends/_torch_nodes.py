@@ -34,12 +34,16 @@ class Order:
 
 
 class Solution(torch.autograd.Function):  # type: ignore[misc]
-    """y as the solution of residual(y; theta) = 0: backward is one transposed solve with G at y."""
+    """y as the solution of residual(y; theta) = 0: backward is one transposed solve with G at y.
+
+    Its derivative leaves out that G moves with y: in the second of two such nodes what G multiplies is zero to first
+    order, and so is u in the first.
+    """
 
     @staticmethod
-    def forward(ctx: Any, before: Any, r: Any, y: Any, equation: Any, order: Order) -> Any:
+    def forward(ctx: Any, before: Any, r: Any, y: Any, linearisation: Any, order: Order) -> Any:
         ctx.set_materialize_grads(False)
-        ctx.equation, ctx.order = equation, order
+        ctx.linearisation, ctx.order = linearisation, order
         out = y.clone()
         ctx.save_for_backward(out)
         return out
@@ -49,15 +53,12 @@ class Solution(torch.autograd.Function):  # type: ignore[misc]
         if c is None:
             return None, None, None, None, None
         (y,) = ctx.saved_tensors
-        residual, linearisation = ctx.equation
         ctx.order.is_higher |= torch.is_grad_enabled()
         with torch.no_grad(), full_precision():
-            solve, transpose = linearisation(y.detach())
+            solve, transpose = ctx.linearisation(y.detach())
             u = transpose(c.detach())
         if torch.is_grad_enabled():
-            with full_precision():
-                (moved,) = torch.autograd.grad(residual(y), y, u, create_graph=True)
-            u = Transposed.apply(c + (moved - moved.detach()), u, y, solve)
+            u = Transposed.apply(c, u, y, solve)
         return c if ctx.order.is_higher else None, u, None, None, None
 
 

@@ -72,10 +72,9 @@ class Torch(Backend):
         """
         if _is_wrapped(r) or _is_dual(r):
             return None
-        equation = residual, linearisation
-        before = Solution.apply(y, r, y, equation, Order())
+        before = Solution.apply(y, r, y, linearisation, Order())
         order = Order()
-        return Solution.apply(before, residual(Gate.apply(before, order)), y, equation, order)
+        return Solution.apply(before, residual(Gate.apply(before, order)), y, linearisation, order)
 
     def pushforward(self, function: Callable[..., Array], primals: list[Array], directions: list[Array]) -> Array:
         """Return the derivatives of ``function(*primals)`` along m directions, by forward mode."""
