@@ -26,7 +26,7 @@ ROOMS = [
     {"inverses"},
     {"jacobian", "system", "solution"},
     {"newton"},
-    {"certificate", "estimate", "implicit", "march", "seeds", "shelter"},
+    {"certificate", "estimate", "implicit", "march", "seeds", "shelter", "slide"},
     {"methods", "adapters", "inputs", "probe"},
     {"derivative", "plan"},
     {"choose"},

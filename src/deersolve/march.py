@@ -42,7 +42,7 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
     if rest:
         _, tail = solve_from(boundary, count * window, rest)
         pieces.append(tail.y[..., system.data.grid.overlap :, :])
-    return _judged(system, options, _summary(whole, pieces, parts, tail))
+    return judged(system, options, _summary(whole, pieces, parts, tail))
 
 
 def _carry(system: System) -> Initial:
@@ -76,18 +76,18 @@ def _summary(whole: Iterate, pieces: list[Array], parts: Iterate, tail: Iterate 
         steps=merged("steps", xp.max),
         error=merged("error", xp.max),
         residual=merged("residual", xp.max),
-        history=merged("history", _largest_known),
+        history=merged("history", largest_known),
     )
 
 
-def _largest_known(values: Array, axis: int) -> Array:
+def largest_known(values: Array, axis: int) -> Array:
     """Return the largest entry that is not NaN, or NaN where there is none."""
     xp = array_namespace(values)
     best = xp.max(xp.where(xp.isnan(values), -xp.inf, values), axis=axis)
     return xp.where(xp.isinf(best) & (best < 0), xp.nan, best)
 
 
-def _judged(system: System, options: Options, it: Iterate) -> Iterate:
+def judged(system: System, options: Options, it: Iterate) -> Iterate:
     """Judge the joined trajectory as a whole, unless every point satisfies its equation to roundoff."""
     xp = array_namespace(it.y)
     eps = float(xp.finfo(it.y.dtype).eps)
@@ -102,6 +102,11 @@ def sequential(system: System, options: Options) -> Iterate:
     """Run the loop that one would write: a recurrence step by step, a rule interval by interval."""
     if system.data.grid.overlap:
         return windowed(system, dataclasses.replace(options, structure=Dense, relaxation=1.0), 1)
+    return loop(system, options)
+
+
+def loop(system: System, options: Options) -> Iterate:
+    """Run the loop of a recurrence: f of one point after the other."""
     lags = system.data.grid.lags
     n_points, cut, f = system.data.grid.n_points, system.backend.slice, system.functions["f"]
 

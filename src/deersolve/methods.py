@@ -9,6 +9,7 @@ from .errors import UnknownKeyError, mismatch
 from .march import sequential, windowed
 from .newton import REUSE, Iterate, Options, newton, start_at
 from .registry import close_matches
+from .slide import can_slide, sliding
 from .structure import BlockDiagonal, BlockSize, Dense, Diagonal, Zero
 from .system import System
 
@@ -85,7 +86,8 @@ class Newton:
     def run(self, system: System) -> Iterate:
         """Solve the system; a simplified G is finished, and so certified, by dense steps."""
         if self.window is not None:
-            it = windowed(system, self.options, self.window)
+            march = sliding if can_slide(system, self.options) else windowed
+            it = march(system, self.options, self.window)
         else:
             it = newton(system, start_at(system, system.data.guess, self.options), self.options)
         if self.options.is_plain:

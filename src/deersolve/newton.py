@@ -242,8 +242,7 @@ def backward_error(system: System, size: Array | None, r: Array) -> Array:
 def sizes(system: System, y: Array, size: Array | None, delta: Array, atol: float) -> tuple[Array, Any]:
     """Return the largest correction relative to the terms at its point, and the test against a tolerance."""
     xp = array_namespace(y)
-    local = xp.max(xp.abs(y) if size is None else size, axis=-1, keepdims=True)
-    scale = xp.where(xp.isfinite(local), xp.where(local > 0, local, tiny(y)), xp.nan)
+    scale = scale_of(y, size)
 
     def largest(change: Array) -> Array:
         return system.over_grid(xp.max, xp.max(change, axis=-1, keepdims=True) / scale)
@@ -251,6 +250,13 @@ def sizes(system: System, y: Array, size: Array | None, delta: Array, atol: floa
     error = largest(xp.abs(delta))
     beyond = largest(xp.maximum(xp.abs(delta) - atol, xp.zeros_like(delta))) if atol else error
     return error, lambda rtol: beyond <= rtol
+
+
+def scale_of(y: Array, size: Array | None) -> Array:
+    """Return the size of the largest term at each point, NaN where it overflows."""
+    xp = array_namespace(y)
+    local = xp.max(xp.abs(y) if size is None else size, axis=-1, keepdims=True)
+    return xp.where(xp.isfinite(local), xp.where(local > 0, local, tiny(y)), xp.nan)
 
 
 def tiny(y: Array) -> float:

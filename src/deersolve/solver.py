@@ -22,7 +22,7 @@ from .registry import close_matches
 from .scans import which_scan
 from .solution import Solution, Status, numbers
 from .structure import Dense
-from .system import Data, System
+from .system import System
 from .typing import array_namespace, dtype_name
 
 ON_FAILURE = ("raise", "nan", "return")
@@ -113,23 +113,21 @@ def solve(
         plan = Plan(backend, rule, problem.shift, chosen, grid_ndim)
         sol = run(plan, functions, data)
         if isinstance(asked, Auto) and problem.is_causal and backend.is_concrete(sol.status):
-            sol, chosen, why = _retried(sol, plan, functions, data, why)
+            sol, chosen, why = _retried(sol, plan, system, why)
     return _finish(_described(sol, system, chosen, why, derivative), backend, on_failure)
 
 
-def _retried(
-    sol: Solution, plan: Plan, functions: Any, data: Data, why: str
-) -> tuple[Solution, Newton | Sequential, str]:
+def _retried(sol: Solution, plan: Plan, system: System, why: str) -> tuple[Solution, Newton | Sequential, str]:
     """Solve again what failed, by ever shorter windows and at last the loop."""
-    xp, method = array_namespace(sol.y), plan.method
-    for method_next in fallbacks(plan.method, data):
+    xp, method, length = array_namespace(sol.y), plan.method, system.data.grid.length
+    for method_next in fallbacks(plan.method, system):
         failed = sol.status != int(Status.CONVERGED)
         if not bool(xp.any(failed)):
             break
         method = method_next
-        again = run(dataclasses.replace(plan, method=method), functions, data)
+        again = run(dataclasses.replace(plan, method=method), system.functions, system.data)
         sol = _merged(plan, sol, again, failed & (again.status == int(Status.CONVERGED)))
-        why = f"{why}; what failed was solved by {_name(method)}"
+        why = f"{why}; what failed was solved by {_name(method, length)}"
     return sol, method, why
 
 
@@ -155,9 +153,9 @@ def _merged(plan: Plan, old: Solution, new: Solution, use: Any) -> Solution:
     )
 
 
-def _name(method: Any) -> str:
+def _name(method: Any, length: int) -> str:
     if isinstance(method, Newton):
-        parts = [f"window={method.window}"] if method.window else []
+        parts = [f"window={method.window}"] if method.window and method.window < length else []
         parts += [] if method.structure is Dense else [f"structure={method.structure.name}"]
         return f"newton({', '.join(parts)})" if parts else "newton"
     return "sequential"
@@ -177,7 +175,7 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     stats = dataclasses.replace(
         sol.stats,
         rule=system.rule.key,
-        method=_name(method),
+        method=_name(method, getattr(system.data.grid, "length", 0)),
         scan=scan if uses_scan else "none",
         derivative=derivative,
         choice=why,

@@ -98,16 +98,19 @@ class System:
         return self.window(0, points - self.data.grid.overlap, self.start())
 
     def window(self, start: Any, length: int, boundary: Initial) -> System:
-        """Return the same equation on ``length`` steps or intervals from ``start``, with that history."""
+        """Return the same equation on ``length`` steps or intervals from ``start``, with that history.
+
+        The guess is that of the whole, moved by what the history differs from it.
+        """
         grid, cut = self.data.grid, self.backend.slice
         points = length + grid.overlap
-        xp, last = array_namespace(self.data.guess), boundary.y0[..., -1:, :]
-        guess = cut(self.data.guess, start, points, -2)
-        first = xp.broadcast_to(last, (*guess.shape[:-2], 1, guess.shape[-1]))
-        data = Data(
-            self.inputs(start, points),
-            grid.window(cut, start, length),
-            boundary,
-            xp.concat([first] * points, axis=-2),
-        )
+        guess = cut(self.data.guess, start, points, -2) + self._jump(start, boundary.y0[..., -1:, :])
+        data = Data(self.inputs(start, points), grid.window(cut, start, length), boundary, guess)
         return dataclasses.replace(self, data=data)
+
+    def _jump(self, start: Any, last: Array) -> Array:
+        xp, guess = array_namespace(last), self.data.guess
+        before = start - 1 + self.data.grid.overlap  # the place of the guess that the history has taken
+        if isinstance(start, int):
+            return last - self.backend.slice(guess, before, 1, -2) if start else xp.zeros_like(last)
+        return xp.where(start > 0, last - self.backend.slice(guess, xp.maximum(before, 0), 1, -2), 0.0)
