@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 
@@ -47,3 +48,11 @@ def mismatch(what: str, expected: object, received: object, advice: str = "") ->
     """Compose the error message that every check of the package uses."""
     text = f"{what}: expected {expected}; received {received}."
     return InputError(f"{text} {advice}".rstrip())
+
+
+def level_of_caller() -> int:
+    """Return the ``stacklevel`` of a warning that points to the user's line, past wrappers of PyTorch's compiler."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("deersolve", "torch"):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -10,7 +10,7 @@ from .backends._compilers import untraced
 from .backends.generic import Backend
 from .choose import choose, fallbacks
 from .derivative import derivative_of
-from .errors import ConvergenceError, DiscretisationWarning, InputError, UnknownKeyError
+from .errors import ConvergenceError, DiscretisationWarning, InputError, UnknownKeyError, level_of_caller
 from .implicit import described
 from .inputs import closed, prepare
 from .inverses import PaperForm, Rule, rule_of
@@ -219,7 +219,7 @@ def _warn_if_coarse(sol: Solution) -> None:
             f"the discretisation error is estimated at {worst:.1e} of the largest |y|: the discrete equation is "
             "solved, the differential equation is not. Refine the grid, or look at sol.y_corrected.",
             DiscretisationWarning,
-            stacklevel=5,
+            stacklevel=level_of_caller(),
         )
 
 
