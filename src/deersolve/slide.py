@@ -119,7 +119,7 @@ def _kept(part: System, it: Iterate, alive: Array, options: Options, pace: Pace)
         pace.won()
         return it
     solved, error, residual = _solved(part, it.y, options)
-    count = int(xp.min(xp.where(unsolved, solved + 1, steps)))
+    count = int(xp.min(xp.where(unsolved, solved, steps)))
     if count == 0 and steps == 1:
         return it
     pace.lost(steps, count)
