@@ -25,9 +25,6 @@ import os
 import sys
 import time
 
-# Two factorisations of LAPACK at once can wait for each other for ever in JAX's pool if it has only two threads.
-os.environ.setdefault("NPROC", str(max(8, os.cpu_count() or 1)))
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -15,6 +15,7 @@ from jax.extend.core import ClosedJaxpr, concrete_or_error, jaxpr_as_fun
 from ..record import each_record, field_names
 from ..typing import Array, Tree
 from . import registry
+from ._jax_solve import solve
 from .generic import Backend, Functions, Jacobians, Solver, passed, split_columns
 
 CACHE_SIZE = 64
@@ -82,12 +83,8 @@ class Jax(Backend):
         return jax.lax.stop_gradient(tree)
 
     def linear_solve(self, matrices: Array, rhs: Array) -> Array:
-        """Solve ``(*S, n, n)`` systems; a singular one gives non-finite numbers."""
-        if matrices.shape[-1] == 1:
-            return rhs / matrices
-        if matrices.shape[-1] == 2:
-            return _solve_two(matrices, rhs)
-        return jnp.linalg.solve(matrices, rhs)
+        """Solve ``(*S, n, n)`` systems; a singular one gives numbers that are not finite."""
+        return solve(matrices, rhs)
 
     def is_concrete(self, tree: Tree) -> bool:
         """Return whether no leaf is a tracer that hides its numbers."""
@@ -286,17 +283,6 @@ def _nested_constants(jaxpr: Any) -> list[Any]:
                 elif hasattr(item, "eqns"):
                     found += _nested_constants(item)
     return found
-
-
-def _solve_two(m: Array, rhs: Array) -> Array:
-    """Solve 2 x 2 systems by elimination with row exchange, without a call to LAPACK a point."""
-    swap = jnp.abs(m[..., 1:, :1]) > jnp.abs(m[..., :1, :1])
-    m, rhs = jnp.where(swap, m[..., ::-1, :], m), jnp.where(swap, rhs[..., ::-1, :], rhs)
-    factor = m[..., 1, :1] / m[..., 0, :1]
-    below = rhs[..., 1, :] - factor * rhs[..., 0, :]
-    second = below / (m[..., 1, 1:] - factor * m[..., 0, 1:])
-    first = (rhs[..., 0, :] - m[..., 0, 1:] * second) / m[..., 0, :1]
-    return jnp.stack([first, second], axis=-2)
 
 
 registry.add("jax", Jax())

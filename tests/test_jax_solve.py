@@ -1,0 +1,70 @@
+"""Small linear systems on JAX: right, differentiable, mapped over, and never waiting for each other."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+from deersolve.backends._jax_solve import solve  # noqa: E402
+
+EPS = np.finfo(np.float64).eps
+SIZES = [1, 2, 3, 4, 5, 9, 45]
+
+
+def systems(n, k=3, count=7, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(2, count, n, n)), rng.normal(size=(count, n, k))
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize(
+    "way", [solve, jax.jit(solve), jax.vmap(solve, (0, None)), jax.jit(jax.vmap(solve, (0, None)))]
+)
+def test_backward_error_is_roundoff(n, way):
+    """Elimination with row exchange: the residual is within growth (at most 2^(n - 1), here tiny) times n eps."""
+    m, rhs = systems(n)
+    x = np.asarray(way(m, rhs))
+    assert x.shape == (2, 7, n, 3)
+    size = np.abs(m) @ np.abs(x) + np.abs(rhs)
+    assert np.max(np.abs(m @ x - rhs) / size) <= 8 * n * EPS
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_derivatives_are_those_of_a_linear_solve(n):
+    m, rhs = systems(n, k=1, count=2)
+    m = m[0] + 2 * np.sqrt(n) * np.eye(n)
+    dm, dr = systems(n, k=1, count=2, seed=1)
+    x, dx = jax.jvp(solve, (m, rhs), (dm[0], dr))
+    np.testing.assert_allclose(dx, np.linalg.solve(m, dr - dm[0] @ np.asarray(x)), rtol=0, atol=1e-12)
+    c = np.ones_like(rhs)
+    for_m, for_rhs = jax.vjp(solve, m, rhs)[1](jax.numpy.asarray(c))
+    lam = np.linalg.solve(np.matrix_transpose(m), c)
+    np.testing.assert_allclose(for_rhs, lam, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(for_m, -lam @ np.matrix_transpose(np.asarray(x)), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_a_singular_system_spoils_no_other(n):
+    m, rhs = systems(n)
+    m[0, 3] = 0.0
+    x = np.asarray(solve(jax.numpy.asarray(m[0]), rhs))
+    assert not np.isfinite(x[3]).any()
+    assert np.isfinite(np.delete(x, 3, axis=0)).all()
+
+
+@pytest.mark.parametrize("n", [3, 6])
+def test_a_pool_of_two_threads_does_not_wait_for_ever(n):
+    """Of jaxlib 0.10.2: two batched factorisations at once stop in a pool of two threads."""
+    program = f"""
+import jax.numpy as jnp, deersolve as ds
+t, y0 = jnp.linspace(0.0, 1.0, 10_001), jnp.ones((4, {n}))
+sol = ds.solve(ds.InitialValueProblem(lambda y, t, _: jnp.sin(jnp.roll(y, 1, -1)), t, y0), method="newton")
+assert bool(sol.converged.all())
+"""
+    env = {**os.environ, "NPROC": "2", "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", program], env=env, check=True, timeout=240)
