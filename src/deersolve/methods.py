@@ -34,8 +34,9 @@ class Newton:
         ``Dense``, ``Diagonal``, ``BlockDiagonal.of_size(b)`` or ``Zero``: what is kept of G. Anything but
         ``Dense`` converges linearly, and is certified and finished by dense steps.
     window : int, optional
-        Solve stretches of that many steps one after the other: less memory, and convergence where the
-        whole horizon is too far from the guess.
+        Solve stretches of at most that many steps one after the other: less memory, and convergence where the
+        whole horizon is too far from the guess. Outside JAX their length follows the equation: shorter where
+        Newton's method fails, with the loop as the last resort.
     relaxation : float
         The fraction of each step that is taken, in (0, 1].
     reuse : int

@@ -62,8 +62,10 @@ def sliding(system: System, options: Options, window: int) -> Iterate:
                 return windowed(system, options, window)
             it = _surely(it, options) if 1 < steps < length else it
             it = _kept(part, it, alive, options, pace)
-        pieces.append(it.y[..., overlap if pieces else 0 :, :])
         total = _with(total, it, alive)
+        if it.y.shape[-2] == overlap:
+            continue
+        pieces.append(it.y[..., overlap if pieces else 0 :, :])
         boundary = boundary.after(it.y)
         place += it.y.shape[-2] - overlap
     if place < length:
