@@ -34,15 +34,18 @@ def can_slide(system: System, options: Options) -> bool:
     return options.is_plain and not is_paper_form(system.rule) and system.backend.is_concrete(system.data)
 
 
-def sliding(system: System, options: Options, window: int) -> Iterate:
+def sliding(system: System, options: Options, window: int, is_strict: bool = False) -> Iterate:
     """Solve windows of at most ``window`` steps or intervals one after the other.
 
     Of a window that Newton's method does not finish, the points before the first one that is not solved are kept: the
     equation is causal, so they stand by themselves. The next window is a quarter as long; one that is finished is
     followed by one of twice its length. Where only short windows of a recurrence can be solved, the loop takes over for
     a stretch. An element that fails in a window of one interval, or in the loop, has failed: the others go on.
+
+    Where windows certified by their corrections do not make a whole that is certified, all is done once more and long
+    windows must be certified by their residuals.
     """
-    options = dataclasses.replace(options, max_steps=min(options.max_steps, PATIENCE))
+    asked, options = options, dataclasses.replace(options, max_steps=min(options.max_steps, PATIENCE))
     whole = start_at(system, system.data.guess, options)
     length, overlap = system.data.grid.length, system.data.grid.overlap
     total = dataclasses.replace(whole, certified=whole.active)
@@ -59,8 +62,8 @@ def sliding(system: System, options: Options, window: int) -> Iterate:
             with listening(listener() if steps == length else None):
                 it = newton(part, start_at(part, part.data.guess, options, active=alive), options)
             if not system.backend.is_concrete(it.certified):
-                return windowed(system, options, window)
-            it = _surely(it, options) if 1 < steps < length else it
+                return windowed(system, asked, window)
+            it = _by_residual(it) if is_strict and SHORT < steps < length else it
             it = _kept(part, it, alive, options, pace)
         total = _with(total, it, alive)
         if it.y.shape[-2] == overlap:
@@ -70,14 +73,17 @@ def sliding(system: System, options: Options, window: int) -> Iterate:
         place += it.y.shape[-2] - overlap
     if place < length:
         pieces.append(system.window(place, length - place, boundary).data.guess[..., overlap:, :])
-    return judged(system, options, dataclasses.replace(total, y=array_namespace(whole.y).concat(pieces, axis=-2)))
+    xp = array_namespace(whole.y)
+    done = judged(system, options, dataclasses.replace(total, y=xp.concat(pieces, axis=-2)))
+    if not is_strict and bool(xp.any(total.certified & ~done.certified)):
+        return sliding(system, asked, window, is_strict=True)
+    return done
 
 
-def _surely(it: Iterate, options: Options) -> Iterate:
-    """Return what one part of many must be certified by: its residual, since a small error of it may grow in others."""
+def _by_residual(it: Iterate) -> Iterate:
+    """Return the window, certified by its residual alone: a small error of one may grow in the others."""
     eps = float(array_namespace(it.y).finfo(it.y.dtype).eps)
-    sure = it.certified if options.rtol is not None else it.residual <= BACKWARD * eps
-    return dataclasses.replace(it, certified=it.certified & sure)
+    return dataclasses.replace(it, certified=it.certified & (it.residual <= BACKWARD * eps))
 
 
 @dataclasses.dataclass
