@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from ..typing import Array
 
-ELIMINATED = 4  # up to this size, elimination of all systems at once beats a call to LAPACK for each
+ELIMINATED = 3  # up to this size, elimination of all systems at once beats a call to LAPACK for each
 UNSPLIT = 2**16  # n^2 max(n, k) times the systems of one call; jaxlib splits from between 2^17 and 2^18
 
 
@@ -28,10 +28,20 @@ def _eliminated(m: Array, rhs: Array) -> Array:
     """Solve by elimination of the first unknown, from the row where it is largest."""
     if m.shape[-1] == 1:
         return rhs / m
+    if m.shape[-1] == 2:
+        swap = jnp.abs(m[..., 1:, :1]) > jnp.abs(m[..., :1, :1])
+        m, rhs = (jnp.where(swap, a[..., ::-1, :], a) for a in (m, rhs))
+        row, right, below, under = m[..., :1, :], rhs[..., :1, :], m[..., 1:, :], rhs[..., 1:, :]
+        return _reduced(row, right, below, under)
     place = jnp.argmax(jnp.abs(m[..., :, 0]), axis=-1)
     is_pivot = (jnp.arange(m.shape[-1]) == place[..., None])[..., None]
     row, right = (jnp.sum(jnp.where(is_pivot, a, 0), axis=-2, keepdims=True) for a in (m, rhs))
     below, under = (jnp.where(is_pivot, a[..., :1, :], a)[..., 1:, :] for a in (m, rhs))
+    return _reduced(row, right, below, under)
+
+
+def _reduced(row: Array, right: Array, below: Array, under: Array) -> Array:
+    """Take the first unknown, by its row, out of the equations below, and solve those."""
     factor = below[..., :1] / row[..., :1]
     rest = _eliminated(below[..., 1:] - factor * row[..., 1:], under - factor * right)
     first = (right - jnp.sum(row[..., 0, 1:, None] * rest, axis=-2, keepdims=True)) / row[..., :1]
