@@ -30,8 +30,9 @@ STRETCH = 1024  # steps that the loop then takes; four times as many each time
 
 
 def can_slide(system: System, options: Options) -> bool:
-    """Return whether Python may look at what a window gave, and that says how far it is right."""
-    return options.is_plain and not is_paper_form(system.rule) and system.backend.is_concrete(system.data)
+    """Return whether Python may look at what a window gave, that says how far it is right, and steps are few."""
+    rule_allows = system.rule.exact and not is_paper_form(system.rule)
+    return rule_allows and options.is_plain and system.backend.is_concrete(system.data)
 
 
 def sliding(system: System, options: Options, window: int, is_strict: bool = False) -> Iterate:

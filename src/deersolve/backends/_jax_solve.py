@@ -34,7 +34,7 @@ def _eliminated(m: Array, rhs: Array) -> Array:
         row, right, below, under = m[..., :1, :], rhs[..., :1, :], m[..., 1:, :], rhs[..., 1:, :]
         return _reduced(row, right, below, under)
     place = jnp.argmax(jnp.abs(m[..., :, 0]), axis=-1)
-    is_pivot = (jnp.arange(m.shape[-1]) == place[..., None])[..., None]
+    is_pivot = jax.nn.one_hot(place, m.shape[-1], dtype=bool)[..., None]
     row, right = (jnp.sum(jnp.where(is_pivot, a, 0), axis=-2, keepdims=True) for a in (m, rhs))
     below, under = (jnp.where(is_pivot, a[..., :1, :], a)[..., 1:, :] for a in (m, rhs))
     return _reduced(row, right, below, under)
