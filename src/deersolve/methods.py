@@ -35,7 +35,7 @@ class Newton:
         ``Dense`` converges linearly, and is certified and finished by dense steps.
     window : int, optional
         Solve stretches of at most that many steps one after the other: less memory, and convergence where the
-        whole horizon is too far from the guess. Outside JAX their length follows the equation: shorter where
+        whole horizon is too far from the guess. Those of a recurrence follow the equation, outside JAX: shorter where
         Newton's method fails, with the loop as the last resort.
     relaxation : float
         The fraction of each step that is taken, in (0, 1].

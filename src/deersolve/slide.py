@@ -30,31 +30,34 @@ STRETCH = 1024  # steps that the loop then takes; four times as many each time
 
 
 def can_slide(system: System, options: Options) -> bool:
-    """Return whether Python may look at what a window gave, that says how far it is right, and steps are few."""
-    rule_allows = system.rule.exact and not is_paper_form(system.rule)
-    return rule_allows and options.is_plain and system.backend.is_concrete(system.data)
+    """Return whether Python may look at what a window gave, and the equation is a recurrence.
+
+    An implicit rule may have other roots, and a window cut where Newton's method wandered may end in one of them.
+    """
+    is_recurrence = not system.data.grid.overlap and not is_paper_form(system.rule)
+    return is_recurrence and options.is_plain and system.backend.is_concrete(system.data)
 
 
 def sliding(system: System, options: Options, window: int, is_strict: bool = False) -> Iterate:
-    """Solve windows of at most ``window`` steps or intervals one after the other.
+    """Solve windows of at most ``window`` steps of a recurrence one after the other.
 
     Of a window that Newton's method does not finish, the points before the first one that is not solved are kept: the
     equation is causal, so they stand by themselves. The next window is a quarter as long; one that is finished is
-    followed by one of twice its length. Where only short windows of a recurrence can be solved, the loop takes over for
-    a stretch. An element that fails in a window of one interval, or in the loop, has failed: the others go on.
+    followed by one of twice its length. Where only short windows can be solved, the loop takes over for a stretch.
+    An element that fails in the loop has failed: the others go on.
 
     Where windows certified by their corrections do not make a whole that is certified, all is done once more and long
     windows must be certified by their residuals.
     """
     asked, options = options, dataclasses.replace(options, max_steps=min(options.max_steps, PATIENCE))
     whole = start_at(system, system.data.guess, options)
-    length, overlap = system.data.grid.length, system.data.grid.overlap
+    length = system.data.grid.length
     total = dataclasses.replace(whole, certified=whole.active)
     pieces: list[Array] = []
     boundary, place, pace = system.start(), 0, Pace(window, window, window)
     while place < length and bool(array_namespace(whole.y).any(total.certified)):
         alive, left = total.certified, length - place
-        by_loop = not overlap and pace.has_lost and pace.size <= SHORT
+        by_loop = pace.has_lost and pace.size <= SHORT
         steps = min(pace.stretched() if by_loop else pace.size, left)
         part = system.window(place, steps, boundary)
         if by_loop:
@@ -67,13 +70,13 @@ def sliding(system: System, options: Options, window: int, is_strict: bool = Fal
             it = _by_residual(it) if is_strict and SHORT < steps < length else it
             it = _kept(part, it, alive, options, pace)
         total = _with(total, it, alive)
-        if it.y.shape[-2] == overlap:
+        if it.y.shape[-2] == 0:
             continue
-        pieces.append(it.y[..., overlap if pieces else 0 :, :])
+        pieces.append(it.y)
         boundary = boundary.after(it.y)
-        place += it.y.shape[-2] - overlap
+        place += it.y.shape[-2]
     if place < length:
-        pieces.append(system.window(place, length - place, boundary).data.guess[..., overlap:, :])
+        pieces.append(system.window(place, length - place, boundary).data.guess)
     xp = array_namespace(whole.y)
     done = judged(system, options, dataclasses.replace(total, y=xp.concat(pieces, axis=-2)))
     if not is_strict and bool(xp.any(total.certified & ~done.certified)):
@@ -132,16 +135,14 @@ def _kept(part: System, it: Iterate, alive: Array, options: Options, pace: Pace)
     if count == 0 and steps == 1:
         return it
     pace.lost(steps, count)
-    count = 0 if part.data.grid.overlap else count  # an implicit step may have other roots
-    points = count + part.data.grid.overlap
 
     def worst(errors: Array, known: Array) -> Array:
-        shown = xp.where(places(part, it.y) < points, errors, -xp.inf)
+        shown = xp.where(places(part, it.y) < count, errors, -xp.inf)
         return xp.where(unsolved, part.over_grid(xp.max, shown), known)
 
     return dataclasses.replace(
         it,
-        y=it.y[..., :points, :],
+        y=it.y[..., :count, :],
         certified=alive,
         error=worst(error, it.error),
         residual=worst(residual, it.residual),
@@ -165,7 +166,7 @@ def _solved(part: System, y: Array, options: Options) -> tuple[Array, Array, Arr
     holds = (backward <= BACKWARD * eps) | (beyond <= (options.rtol or 0.0))
     holds = holds & xp.isfinite(forward)
     first = part.over_grid(xp.min, xp.where(holds, y.shape[-2], places(part, y)))
-    return xp.clip(first - part.data.grid.overlap, min=0), forward, backward
+    return first, forward, backward
 
 
 def _with(total: Iterate, it: Iterate, alive: Array) -> Iterate:
