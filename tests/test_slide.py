@@ -11,7 +11,6 @@ import deersolve as ds
 from tests.references import gru, gru_weights, loop, lorenz, lotka_volterra, on
 
 EPS = np.finfo(np.float64).eps
-pytestmark = pytest.mark.skip_backend("strict:device1", reason="device1 is tested on the same algorithm elsewhere")
 no_jax = pytest.mark.skip_backend("jax", reason="compiled windows have a fixed length")
 
 

@@ -137,7 +137,7 @@ def _kept(part: System, it: Iterate, alive: Array, options: Options, pace: Pace)
     pace.lost(steps, count)
 
     def worst(errors: Array, known: Array) -> Array:
-        shown = xp.where(places(part, it.y) < count, errors, -xp.inf)
+        shown = xp.where(_places(part, it.y) < count, errors, -xp.inf)
         return xp.where(unsolved, part.over_grid(xp.max, shown), known)
 
     return dataclasses.replace(
@@ -149,7 +149,7 @@ def _kept(part: System, it: Iterate, alive: Array, options: Options, pace: Pace)
     )
 
 
-def places(part: System, y: Array) -> Array:
+def _places(part: System, y: Array) -> Array:
     """Return the numbers of the grid points, of shape (R, 1)."""
     return array_namespace(y).arange(y.shape[-2], device=part.backend.placement(y))[:, None]
 
@@ -165,7 +165,7 @@ def _solved(part: System, y: Array, options: Options) -> tuple[Array, Array, Arr
     beyond = xp.max(xp.clip(xp.abs(delta) - options.atol, min=0.0), axis=-1, keepdims=True) / scale
     holds = (backward <= BACKWARD * eps) | (beyond <= (options.rtol or 0.0))
     holds = holds & xp.isfinite(forward)
-    first = part.over_grid(xp.min, xp.where(holds, y.shape[-2], places(part, y)))
+    first = part.over_grid(xp.min, xp.where(holds, y.shape[-2], _places(part, y)))
     return first, forward, backward
 
 

@@ -11,7 +11,9 @@ import torch
 from ..errors import InputError
 from .generic import passed
 
-TOO_HIGH = "a third derivative: expected at most the second on PyTorch. On JAX every order is exact."
+TOO_HIGH = (
+    "a third derivative by backward: expected at most the second. Nested torch.func.grad, and JAX, have every order."
+)
 
 
 DEVICES = ("cpu", "cuda")
