@@ -195,7 +195,7 @@ def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:
         raise LibraryError(f"t: expected an array of {backend.name}, like y0; received one of {own.name}.")
     D = t[..., 1:] - t[..., :-1]
     if own.is_concrete(t):
-        times = own.known(t)
+        times = own.to_numpy(t)
         at_once = array_namespace(times)
         if not bool(at_once.all(at_once.isfinite(times))):
             raise mismatch("t", "finite times", "NaN or infinity")

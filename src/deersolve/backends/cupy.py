@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..typing import Array, array_namespace
 from . import registry
 from .generic import Backend
@@ -15,6 +17,10 @@ class CuPy(Backend):
     def device_kind(self, array: Array) -> str:
         """Return "gpu"."""
         return "gpu"
+
+    def to_numpy(self, array: Array) -> Any:
+        """Return a copy on the host."""
+        return array.get()
 
     def linear_solve(self, matrices: Array, rhs: Array) -> Array:
         """Solve ``(*S, n, n)`` systems; CuPy reports a singular one by non-finite numbers itself."""

@@ -125,9 +125,11 @@ class Backend:
         """Return whether every array of the tree holds numbers that Python may look at."""
         return True
 
-    def known(self, array: Array) -> Array:
-        """Return the numbers of a concrete array, for Python to look at in any context."""
-        return array
+    def to_numpy(self, array: Array) -> Any:
+        """Return the numbers of a concrete array as a NumPy array, in any context and from any device."""
+        import numpy as np
+
+        return np.from_dlpack(array)
 
     def is_array(self, value: Any) -> bool:
         """Return whether the value is an array of this library."""

@@ -90,7 +90,7 @@ class Jax(Backend):
         """Return whether no leaf is a tracer that hides its numbers."""
         return all(_is_concrete(a) for a in jax.tree.leaves(tree))
 
-    def known(self, array: Array) -> Array:
+    def to_numpy(self, array: Array) -> Any:
         """Return the numbers as a NumPy array: inside jit, operations on constants are traced too."""
         return np.asarray(concrete_or_error(None, array))
 

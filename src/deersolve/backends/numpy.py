@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..typing import Array
 from . import registry
 from .generic import Backend
@@ -11,6 +13,10 @@ class NumPy(Backend):
     """NumPy arrays, on the CPU."""
 
     name = "numpy"
+
+    def to_numpy(self, array: Array) -> Any:
+        """Return the array."""
+        return array
 
     def device_kind(self, array: Array) -> str:
         """Return "cpu"."""

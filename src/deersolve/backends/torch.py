@@ -122,6 +122,10 @@ class Torch(Backend):
         result, info = torch.linalg.solve_ex(matrices, rhs)
         return torch.where((info != 0)[..., None, None], torch.nan, result)
 
+    def to_numpy(self, array: Array) -> Any:
+        """Return the numbers as a NumPy array, cut from any graph and transform."""
+        return _layers(array)[-1].numpy(force=True)
+
     def device_kind(self, array: Array) -> str:
         """Return "cpu" or "gpu"."""
         return "cpu" if array.device.type == "cpu" else "gpu"
