@@ -146,6 +146,7 @@ def _kept(part: System, it: Iterate, alive: Array, options: Options, pace: Pace)
         certified=alive,
         error=worst(error, it.error),
         residual=worst(residual, it.residual),
+        history=xp.where(unsolved[..., None], xp.nan, it.history),
     )
 
 

@@ -142,7 +142,7 @@ def _merged(plan: Plan, old: Solution, new: Solution, use: Any) -> Solution:
 
     stats = {
         k: pick(getattr(old.stats, k), getattr(new.stats, k))
-        for k in ("steps", "error", "residual", "discretisation_error", "is_asymptotic")
+        for k in ("steps", "error", "residual", "history", "discretisation_error", "is_asymptotic")
     }
     return dataclasses.replace(
         old,
