@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -14,9 +15,13 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 IGNORED = "The .grad attribute of a Tensor that is not a leaf"  # a warning of torch.compile itself
 
 
+BLOCK = re.compile(r"^(?:<!-- needs (\w+) -->\n)?```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
 def blocks(page: Path) -> list[str]:
-    """Return the Python blocks of a page."""
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    """Return the Python blocks of a page, but those that need a library that is not installed."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [code for needed, code in found if not needed or importlib.util.find_spec(needed)]
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.name)

@@ -24,7 +24,7 @@ ROOMS = [
     {"structure"},
     {"scans"},
     {"inverses"},
-    {"jacobian", "system", "solution"},
+    {"jacobian", "system", "solution", "plot"},
     {"newton"},
     {"certificate", "estimate", "implicit", "march", "seeds", "shelter", "slide"},
     {"methods", "adapters", "inputs", "probe"},

@@ -21,8 +21,6 @@ from .progress import listening
 from .record import tree_map
 from .solution import numbers
 
-MAX_LINES, MAX_ELEMENTS = 8, 3  # of a plot
-
 
 def run_file(args: argparse.Namespace) -> int:
     """Solve the ``problem`` of ``args.file``, print what is known of it and save or draw it; return the exit code."""
@@ -139,39 +137,17 @@ def _line(step: int, correction: float) -> str:
     return f"step {step}: relative correction {correction:.1e}"
 
 
-def _to_numpy(array: Any) -> Any:
-    return open_library(backend_of(array).name).to_numpy(array)
-
-
 def _save(sol: Solution, path: Path) -> None:
     import numpy as np
 
     arrays = {name: getattr(sol, name) for name in ("y", "status", "t", "y_corrected")}
     with path.open("wb") as file:  # np.savez would append .npz to other names
-        np.savez(file, **{k: _to_numpy(a) for k, a in arrays.items() if a is not None})
+        np.savez(file, **{k: backend_of(a).to_numpy(a) for k, a in arrays.items() if a is not None})
     print(f"saved {path}")
 
 
 def _plot(sol: Solution, path: Path, title: str) -> None:
-    """Draw the components of the first batch elements, over t or the number of the point."""
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    y = _to_numpy(sol.y)
-    elements = y.reshape(-1, *y.shape[-2:])
-    t = np.arange(y.shape[-2]) if sol.t is None else _to_numpy(sol.t)
-    ts = np.broadcast_to(t, y.shape[:-1]).reshape(-1, y.shape[-2])
-    figure = Figure(figsize=(8.0, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    is_batch = len(elements) > 1
-    for b, element in enumerate(elements[:MAX_ELEMENTS]):
-        for k in range(min(y.shape[-1], MAX_LINES)):
-            label = f"y[{b}, :, {k}]" if is_batch else f"y[:, {k}]"
-            axes.plot(ts[b], element[:, k], label=label, linewidth=1.2)
-    axes.set_xlabel("point i" if sol.t is None else "t")
-    axes.set_ylabel("y")
-    shown = f" (first {MAX_ELEMENTS} of {len(elements)})" if len(elements) > MAX_ELEMENTS else ""
-    axes.set_title(f"{title}: {sol.stats.method}, {sol.stats.rule}{shown}")
-    figure.legend(loc="outside right upper")
+    figure = sol.plot()
+    figure.suptitle(f"{title}: {figure.get_suptitle()}")
     figure.savefig(path, dpi=150)
     print(f"drew {path}")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from .record import record, static
 from .typing import Array, array_namespace, dtype_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Status(enum.IntEnum):
@@ -110,6 +114,48 @@ class Solution:
     def converged(self) -> Array:
         """Whether each batch element converged, an array of bool of shape (*B,)."""
         return self.status == int(Status.CONVERGED)
+
+    def plot(
+        self,
+        element: int | tuple[int, ...] | None = None,
+        *,
+        points: slice = slice(None),
+        components: slice | Sequence[int] = slice(None),
+        figure: Figure | None = None,
+    ) -> Figure:
+        """Draw the trajectory of one batch element, and how the iteration of all of them converged.
+
+        Needs matplotlib: ``pip install 'deersolve[plot]'``. A long trajectory is drawn by the extremes of short
+        stretches. Where windows were solved one by one, the correction shown is the largest of all at each step;
+        where the loop found y, there is none.
+
+        Parameters
+        ----------
+        element : int or tuple of int, optional
+            The batch element; by default the first that failed, or else the first.
+        points : slice
+            Which points of the grid, by number.
+        components : slice or list of int, optional
+            Which components; of many only six are drawn.
+        figure : matplotlib.figure.Figure, optional
+            Where to draw; by default in a new one, which pyplot does not know of. A notebook shows it.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import deersolve as ds
+        >>> sol = ds.solve(ds.Recurrence(lambda y, x, r: r * y * (1 - y), np.array([0.5]), params=2.8, n_points=300))
+        >>> figure = sol.plot(points=slice(0, 50))
+        >>> len(figure.axes[0].lines[0].get_ydata())
+        50
+        """
+        from .plot import draw
+
+        return draw(self, element, points, components, figure)
 
     def __repr__(self) -> str:
         s = self.stats

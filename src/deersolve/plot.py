@@ -1,0 +1,258 @@
+"""Pictures of a solution: the trajectory of one batch element, and how the iteration of all of them converged."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .backends import backend_of
+from .errors import InputError, mismatch
+from .solution import Solution, Status
+
+try:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+except ModuleNotFoundError as error:
+    raise InputError("plot: matplotlib is not installed. Try: pip install 'deersolve[plot]'") from error
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")  # of Okabe and Ito: safe for all eyes
+FAILED = "#D55E00"  # theirs too
+STRETCHES = 2000  # of a long trajectory, each drawn by its smallest and its largest value
+FEW = 100  # points that are marked, or elements that have a line each; more are a band of their extremes
+FAR = 1e8  # corrections this much above 1 or below roundoff have no place in the picture
+STEEP = 1e6  # the growth of a failed element beyond which only a logarithmic scale shows it
+NAMED = 2  # failed elements in the headline
+BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+
+
+@dataclass(frozen=True)
+class View:
+    """What is drawn, as NumPy arrays; the B batch elements are flat."""
+
+    axis: str  # of the grid: "t" or "step"
+    x: Any  # grid points, (N,)
+    y: Any  # of one element, (N, k)
+    components: Any  # their numbers, (k,)
+    n: int  # how many there are
+    batch: tuple[int, ...]  # the shape of the batch
+    element: int
+    status: Any  # (B,)
+    steps: Any  # (B,)
+    history: Any  # (B, K), NaN after the last iterate
+    eps: float
+
+    @property
+    def failed(self) -> Any:
+        """Whether each batch element failed."""
+        return self.status != int(Status.CONVERGED)
+
+    def name(self, k: int) -> str:
+        """Return the name of a batch element; without a batch there is none."""
+        at = [int(i) for i in np.unravel_index(k, self.batch)]
+        return f"element {at[0] if len(at) == 1 else tuple(at)}" if at else ""
+
+
+Panel: TypeAlias = Callable[[Axes, View], None]
+
+
+def panels(view: View) -> list[Panel]:
+    """Return what there is to draw, from top to bottom: the loop takes no Newton steps."""
+    return [trajectory] if np.isnan(view.history).all() else [trajectory, convergence]
+
+
+class Picture(Figure):
+    """A figure that a notebook shows by itself; pyplot does not know of it."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+
+def draw(sol: Solution, element: Any, points: slice, components: Any, figure: Figure | None) -> Figure:
+    """Draw a solution: see :meth:`Solution.plot`."""
+    view = view_of(sol, element, points, components)
+    drawn = panels(view)
+    if figure is None:
+        figure = Picture(figsize=(8.0, 0.5 + 2.5 * len(drawn)), layout="constrained")
+    for panel, axes in zip(drawn, figure.subplots(len(drawn), squeeze=False)[:, 0], strict=True):
+        panel(axes, view)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(_headline(sol, view), fontsize="large")
+    return figure
+
+
+def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View:
+    """Copy to the host what is asked for."""
+    backend, stats = backend_of(sol.y), sol.stats
+    if not backend.is_concrete((sol.y, sol.status)):
+        raise mismatch("plot", "a solution that holds numbers", "a traced one", "Plot what jit or vmap returns.")
+    status, steps, history = (backend.to_numpy(a) for a in (sol.status, stats.steps, stats.history))
+    batch, n = status.shape, sol.y.shape[-1]
+    first_failed = np.argmax(status.reshape(-1) != int(Status.CONVERGED))
+    picked = first_failed if element is None else _chosen("element", batch, element, ndim=0)
+    at = np.unravel_index(picked, batch)
+    y = backend.to_numpy(sol.y[(*map(int, at), ...)]).reshape(-1, n)
+    x = np.arange(len(y))
+    if sol.t is not None:
+        x = np.broadcast_to(backend.to_numpy(sol.t), sol.y.shape[:-1])[at].reshape(-1)
+    rows = _chosen("points", (len(y),), points)
+    columns = _chosen("components", (n,), components)[: len(COLOURS)]
+    return View(
+        axis="step" if sol.t is None else "t",
+        x=x[rows],
+        y=y[rows][:, columns],
+        components=columns,
+        n=n,
+        batch=batch,
+        element=int(picked),
+        status=status.reshape(-1),
+        steps=steps.reshape(-1),
+        history=history.reshape(-1, history.shape[-1]),
+        eps=float(np.finfo(y.dtype).eps),
+    )
+
+
+def _chosen(what: str, shape: tuple[int, ...], index: Any, ndim: int = 1) -> Any:
+    """Return the flat numbers of the entries that an index of an array of that shape picks."""
+    try:
+        found = np.arange(np.prod(shape, dtype=int)).reshape(shape)[index]
+    except IndexError:
+        found = np.empty(0)
+    if found.ndim != ndim or not found.size:
+        kind = "the index of one entry" if ndim == 0 else "a slice or a list of numbers"
+        raise mismatch(f"plot: {what}", f"{kind} of shape {shape}", repr(index))
+    return found
+
+
+def _headline(sol: Solution, view: View) -> str:
+    """Return how the solve went: what ran, and the status of each element that failed."""
+    what = ", ".join(filter(None, (sol.stats.method, sol.stats.rule))) or "solution"
+    if not view.batch:
+        return f"{what}: {Status(view.status[0]).name}"
+    failed = np.flatnonzero(view.failed)
+    counts = f"{what}: {len(view.status) - len(failed)} of {len(view.status)} converged"
+    named = [f"{view.name(k)} {Status(view.status[k]).name}" for k in failed[:NAMED]]
+    more = [f"{len(failed) - NAMED} more failed"] if len(failed) > NAMED else []
+    return "\n".join([counts, ", ".join(named + more)]) if named else counts
+
+
+# --------------------------------------------------------------------------------------- panels
+
+
+def trajectory(axes: Axes, view: View) -> None:
+    """Draw the components of one element over the grid; shaded where they are not finite."""
+    finite = np.isfinite(view.y)
+    width = -(-len(view.x) // STRETCHES) if len(view.x) > 2 * STRETCHES else 1
+    style: dict[str, Any] = {"linewidth": 1.2} if width == 1 else {"linewidth": 0.8, "alpha": 0.7}
+    style |= {"marker": "."} if len(view.x) <= FEW else {}
+    for k, values, colour in zip(view.components, np.where(finite, view.y, np.nan).T, COLOURS, strict=False):
+        shown = extremes(values, width)
+        axes.plot(view.x[shown], values[shown], color=colour, label=str(k) if view.n > 1 else "y", **style)
+    gaps = _gaps(view.x, ~finite.all(axis=1), width)
+    if gaps:
+        shade: dict[str, Any] = {"color": FAILED, "alpha": 0.2, "linewidth": 1.0, "label": "not finite"}
+        axes.broken_barh(gaps, (0, 1), transform=axes.get_xaxis_transform(), **shade)
+    if len(view.x) > 1:
+        axes.set_xlim(np.min(view.x), np.max(view.x))
+    axes.set(xlabel=view.axis, ylabel="y")
+    _scale(axes, view, finite)
+    axes.set_title(_what_is_drawn(view, width), loc="left", fontsize="medium")
+    if view.n > 1 or gaps:
+        axes.legend(title="component" if view.n > 1 else None, **BESIDE)
+
+
+def _scale(axes: Axes, view: View, finite: Any) -> None:
+    """Set a logarithmic scale for an element that exploded, and none for one of which nothing is finite."""
+    first, largest = np.max(np.abs(view.y[0])), np.max(np.abs(view.y), where=finite, initial=0.0)
+    start = first if 0 < first < 1 else 1.0
+    if not finite.any():
+        axes.set_yticks([])
+    elif view.failed[view.element] and largest / STEEP > start:
+        decades = int(np.log10(largest))
+        axes.set_yscale("symlog", linthresh=start)
+        axes.minorticks_off()
+        axes.set_yticks([sign * 10.0**k for k in (decades, decades // 2) for sign in (-1, 1)] + [0.0])
+
+
+def _what_is_drawn(view: View, width: int) -> str:
+    parts = [f"Trajectory of {view.name(view.element)}" if view.batch else "Trajectory"]
+    if view.failed[view.element]:
+        parts[0] += f", {Status(view.status[view.element]).name}"
+    if len(view.components) < view.n:
+        parts.append(f"{len(view.components)} of {view.n} components")
+    if width > 1:
+        parts.append(f"extremes of every {width} points")
+    return "; ".join(parts)
+
+
+def convergence(axes: Axes, view: View) -> None:
+    """Draw the correction of every element at each Newton step, against the roundoff of its dtype."""
+    history, failed, k = view.history, view.failed, np.arange(view.history.shape[1])
+    has_begun = failed & ~np.isnan(history[:, 0])
+    lost = np.isinf(history) | (np.isnan(history) & has_begun[:, None] & (k <= view.steps[:, None]))
+    last = int(np.flatnonzero((lost | ~np.isnan(history)).any(axis=0))[-1])
+    known = np.where(np.isfinite(history), history, np.nan)[:, : last + 1]
+    is_drawn = np.arange(len(known)) == view.element
+    groups = (("converged", ~failed & ~is_drawn, COLOURS[0]), ("failed", failed & ~is_drawn, FAILED))
+    for label, who, colour in groups:
+        rows = known[who]
+        if len(rows) > FEW:
+            most, least = np.fmax.reduce(rows), np.fmin.reduce(rows)
+            axes.fill_between(k[: last + 1], least, most, color=colour, alpha=0.3, linewidth=0.0, label=label)
+        elif len(rows):
+            axes.plot(*_joined(rows), ".-", color=colour, alpha=0.6, linewidth=1.0, label=label)
+    has_failed = bool(failed[view.element])
+    own: dict[str, Any] = {"color": FAILED if has_failed else COLOURS[0], "linewidth": 1.8, "fillstyle": "none"}
+    name = view.name(view.element) or ("failed" if has_failed else "converged")
+    if not np.isnan(known[view.element]).all():
+        axes.plot(k[: last + 1], known[view.element], "o-", label=name, **own)
+    for label, where, edge, marker in (("not finite", lost, 1.0, "^"), ("zero", known == 0, 0.0, "v")):
+        at = np.flatnonzero(where.any(axis=0))
+        style: dict[str, Any] = {"marker": marker, "linestyle": "none", "color": "dimgrey", "clip_on": False}
+        if len(at):
+            axes.plot(at, np.full(len(at), edge), transform=axes.get_xaxis_transform(), label=label, **style)
+    axes.axhline(view.eps, color="grey", linestyle="--", linewidth=1.0, label="roundoff")
+    positive = known[known > 0]
+    axes.set_yscale("log")
+    bottom, top = np.min(positive, initial=view.eps), np.max(positive, initial=1.0)
+    axes.set_ylim(max(bottom / 10, view.eps / FAR), min(10 * top, FAR))
+    axes.set_xlim(-0.2, max(last, 1) + 0.2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="Newton step", ylabel="relative correction")
+    axes.set_title("Convergence", loc="left", fontsize="medium")
+    for line in axes.legend(**BESIDE).get_lines():
+        line.set_alpha(1.0)
+
+
+def extremes(values: Any, width: int) -> Any:
+    """Return where the smallest and the largest value of every ``width`` are, in order."""
+    if width == 1:
+        return np.arange(len(values))
+    starts = np.arange(0, len(values), width)
+    padded = np.pad(values, (0, len(starts) * width - len(values)), mode="edge").reshape(-1, width)
+    lows = np.argmin(np.where(np.isnan(padded), np.inf, padded), axis=1)
+    highs = np.argmax(np.where(np.isnan(padded), -np.inf, padded), axis=1)
+    found = np.concatenate([starts + lows, starts + highs, [0, len(values) - 1]])
+    return np.unique(np.minimum(found, len(values) - 1))
+
+
+def _gaps(x: Any, bad: Any, width: int) -> list[tuple[Any, Any]]:
+    """Return where runs of bad points begin, and how far they reach: from the last good point to the next."""
+    starts = np.arange(0, len(bad), width)
+    coarse = np.concatenate([[False], np.logical_or.reduceat(bad, starts), [False]])
+    ends = np.flatnonzero(coarse[1:] != coarse[:-1]).reshape(-1, 2) * width
+    left = x[np.maximum(ends[:, 0] - 1, 0)]
+    right = x[np.minimum(ends[:, 1], len(x) - 1)]
+    return list(zip(left, right - left, strict=True))
+
+
+def _joined(rows: Any) -> tuple[Any, Any]:
+    """Return all rows as one line, with NaN between them."""
+    padded = np.pad(rows, ((0, 0), (0, 1)), constant_values=np.nan)
+    return np.broadcast_to(np.arange(padded.shape[1]), padded.shape).reshape(-1), padded.reshape(-1)
