@@ -60,7 +60,7 @@ class Stats:
     residual : array, shape (*B,)
         The backward error: the largest |M f - L y| relative to |L||y| + |M|(|f| + sum_p |G_p||y_p|).
     history : array, shape (*B, max_steps + 1)
-        ``error`` at every iterate, NaN after the last.
+        ``error`` at every iterate, NaN after the last; of windows the largest, those left out that were not solved.
     discretisation_error : array, shape (*B,) or None
         For a differential equation: the estimated error of y, per component the largest over t relative
         to the largest |y|, the worst component.
