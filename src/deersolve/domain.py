@@ -33,6 +33,10 @@ class Steps:
         """Return the grid of ``length`` steps from ``start``."""
         return Steps(length, self.lags)
 
+    def only(self, counts: Array) -> Steps:
+        """Return the grid: each of Newton's steps solves one step more, whatever comes behind."""
+        return self
+
 
 @record
 class TimeGrid:
@@ -63,6 +67,10 @@ class TimeGrid:
     def window(self, cut: Slice, start: Any, length: int) -> TimeGrid:
         """Return the grid of ``length`` intervals from point ``start``."""
         return TimeGrid(cut(self.t, start, length + 1, -1), cut(self.D, start, length, -2))
+
+    def only(self, counts: Array) -> TimeGrid:
+        """Return the grid with intervals of no length where ``counts``, (*B, T - 1, 1), is False: there y stays."""
+        return TimeGrid(self.t, array_namespace(self.D).where(counts, self.D, 0.0))
 
 
 @record

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from .branch import one_interval
 from .domain import Initial
 from .newton import BACKWARD, Iterate, Options, newton, start_at, tiny
+from .prefix import largest_known, persistent
 from .progress import listening
 from .structure import Dense
 from .system import System
@@ -24,24 +26,33 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
     whole = start_at(system, system.data.guess, options)
     length = system.data.grid.length
     if window >= length:
-        return newton(system, whole, options)
+        return judged(system, options, persistent(system, whole, options))
 
     def solve_from(boundary: Initial, start: Any, steps: int) -> tuple[Initial, Iterate]:
-        part = system.window(start, steps, boundary)
+        part = walked.window(start, steps, boundary)
         with listening(None):  # a line for each step of each window would be too many
-            it = newton(part, start_at(part, part.data.guess, options), options)
+            fresh = start_at(part, part.data.guess, options)
+            if steps == 1 and system.data.grid.overlap:
+                it = one_interval(part, newton(part, fresh, options), whole.active, options)
+            else:
+                it = persistent(part, fresh, options)
         return boundary.after(it.y), it
 
     def body(boundary: Initial, i: Any) -> tuple[Initial, Iterate]:
         return solve_from(boundary, i * window, window)
 
+    overlap = system.data.grid.overlap
     count, rest = divmod(length, window)
+    walked = system
+    if overlap and rest:  # one shape of window compiles in half the time of two
+        walked, count, rest = system.longer(window - rest), count + 1, 0
     boundary, parts = system.backend.scan(body, _carry(system), count)
-    y = _joined(parts.y, system.data.grid.overlap)
+    y = _joined(parts.y, overlap)
+    y = y if walked is system else y[..., : length + overlap, :]
     pieces, tail = [y], None
     if rest:
         _, tail = solve_from(boundary, count * window, rest)
-        pieces.append(tail.y[..., system.data.grid.overlap :, :])
+        pieces.append(tail.y[..., overlap:, :])
     return judged(system, options, _summary(whole, pieces, parts, tail))
 
 
@@ -73,18 +84,12 @@ def _summary(whole: Iterate, pieces: list[Array], parts: Iterate, tail: Iterate 
         active=whole.active & False,
         certified=merged("certified", xp.all),
         broken=merged("broken", xp.any),
+        strayed=merged("strayed", xp.any),
         steps=merged("steps", xp.max),
         error=merged("error", xp.max),
         residual=merged("residual", xp.max),
         history=merged("history", largest_known),
     )
-
-
-def largest_known(values: Array, axis: int) -> Array:
-    """Return the largest entry that is not NaN, or NaN where there is none."""
-    xp = array_namespace(values)
-    best = xp.max(xp.where(xp.isnan(values), -xp.inf, values), axis=axis)
-    return xp.where(xp.isinf(best) & (best < 0), xp.nan, best)
 
 
 def judged(system: System, options: Options, it: Iterate) -> Iterate:

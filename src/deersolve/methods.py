@@ -99,6 +99,7 @@ class Newton:
             again,
             certified=it.certified,
             broken=it.broken,
+            strayed=it.strayed,
             error=it.error,
             residual=it.residual,
         )
@@ -109,7 +110,7 @@ class Newton:
         """Return the numbers of grid points that f will be evaluated on at once."""
         if self.window is None or self.window >= length:
             return [length + overlap]
-        rest = length % self.window
+        rest = 0 if overlap else length % self.window
         return sorted({length + overlap, self.window + overlap, *([rest + overlap] if rest else [])})
 
 

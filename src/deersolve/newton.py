@@ -18,6 +18,7 @@ from .typing import Array, array_namespace
 
 ROUNDOFF = 2  # in units of eps: a correction or a residual this small cannot be improved
 BACKWARD = 16  # in units of eps: the residual that certifies, summed over the operations inside f
+NEAR = 1e-2  # the correction from which on an iterate is near a root
 REUSE = 3  # evaluations of f with the last G that cost less than f with its Jacobian
 
 
@@ -31,6 +32,7 @@ class Options:
     structure: Any = Dense
     relaxation: float = 1.0
     reuse: int = REUSE
+    patience: Any = None  # where a prefix is of use: after how many steps to look how far it goes
 
     def tolerances(self, eps: float) -> tuple[float, float]:
         """Return the tolerance to stop at and the one that certifies."""
@@ -39,9 +41,23 @@ class Options:
         return ROUNDOFF * eps, eps ** (2 / 3)
 
     @property
+    def limit(self) -> Any:
+        """The number of steps after which an element stops; it may differ between elements."""
+        return self.max_steps if self.patience is None else self.patience
+
+    @property
     def is_plain(self) -> bool:
         """Whether a step is the full, undamped, dense Newton correction."""
         return self.structure is Dense and self.relaxation == 1.0
+
+
+@record
+class Reached:
+    """How many points from the first are solved, of an element that is not, and the errors of those points."""
+
+    points: Array
+    error: Array
+    residual: Array
 
 
 @record
@@ -52,16 +68,19 @@ class Iterate:
     active: Array
     certified: Array
     broken: Array
+    strayed: Array
     steps: Array
     error: Array
     residual: Array
     history: Array
+    reached: Reached
 
     @property
     def status(self) -> Array:
         """Return the :class:`Status` of each batch element."""
         xp = array_namespace(self.y)
-        failed = xp.where(self.broken, self.steps * 0 + int(Status.NONFINITE), int(Status.MAX_STEPS))
+        lost = xp.where(self.strayed, self.steps * 0 + int(Status.NO_DISCRETE_SOLUTION), int(Status.MAX_STEPS))
+        failed = xp.where(self.broken, int(Status.NONFINITE), lost)
         return xp.where(self.certified, int(Status.CONVERGED), failed)
 
 
@@ -101,21 +120,67 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     at_rest = is_within(stop) | (is_within(tol) & (error > it.error / 2) & (it.steps > 0))
     is_small = is_within(tol) & finite if options.is_plain else at_roundoff
     done = ((judged.residual <= ROUNDOFF * judged.eps) | at_rest) & finite
-    moves = it.active & ~done & finite & ~(it.steps >= options.max_steps)
+    moves = it.active & ~done & finite & ~(it.steps >= options.limit)
+    continues = on_branch(system, at, it.active & (done | (error <= NEAR)))
+    is_certified = (at_roundoff | is_small) & continues
     moved = move(system, it, judged, it.active, moves, options.relaxation * delta)
     moved = dataclasses.replace(
         moved,
         active=moves,
-        certified=xp.where(it.active, at_roundoff | is_small, it.certified),
+        certified=xp.where(it.active, is_certified, it.certified),
         broken=xp.where(it.active, ~finite, it.broken),
+        strayed=xp.where(it.active, ~continues, it.strayed),
     )
+    if options.patience is not None:
+        stops = it.active & ~moves & ~is_certified
+        reached = system.backend.when(stops, lambda _: reach(system, it.y, at, r, delta, options), it.reached)
+        moved = dataclasses.replace(moved, reached=reached)
     if slopes is None or not (options.reuse and options.is_plain and system.rule.exact):
         return moved
-    return settle(system, moved, it.error, tuple(-J for J in at.Js), slopes, options)
+    near = moves & continues & is_near(error, (error / it.error) ** 2, options, stop)
+    return settle(system, moved, near, tuple(-J for J in at.Js), slopes, options)
+
+
+def on_branch(system: System, at: Linearised, near: Array) -> Array:
+    """Return whether each element that is near a root is near the one that continues from y0; True for others."""
+    if is_paper_form(system.rule):
+        return near | True
+
+    found = points_on_branch(system, at)
+    return near | True if found is None else system.over_grid(array_namespace(near).all, found) | ~near
+
+
+def points_on_branch(system: System, at: Linearised) -> Array | None:
+    """Return the same for each grid point, None where a rule has one root only."""
+    Gs = tuple(-J for J in at.Js)
+    return system.rule.continues(Gs, grid=system.data.grid, boundary=system.data.boundary)
+
+
+def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, options: Options) -> Reached:
+    """Return how far from the first point on each point satisfies the certificate: those points stand by themselves."""
+    xp, eps = array_namespace(y), float(array_namespace(y).finfo(y.dtype).eps)
+    is_known = not is_paper_form(system.rule)
+    size = magnitudes(system, y, at.fy, slope_terms(at) if is_known else None)
+    ratio = r * xp.nan if size is None else xp.where(r == 0, 0.0, xp.abs(r) / size)
+    residual = xp.max(ratio, axis=-1)
+    scale = scale_of(y, size)
+    error = xp.max(xp.abs(delta) / scale, axis=-1)
+    beyond = xp.max(xp.clip(xp.abs(delta) - options.atol, min=0.0) / scale, axis=-1)
+    tol = (options.rtol or 0.0) if is_known else options.tolerances(eps)[1]
+    holds = ((residual <= BACKWARD * eps) | (beyond <= tol)) & xp.isfinite(error)
+    found = points_on_branch(system, at)
+    holds = holds if found is None else holds & found
+    number = system.numbers(y.shape[-2])[..., 0]
+    points = xp.min(xp.where(holds, y.shape[-2], number), axis=-1)
+
+    def worst(values: Array) -> Array:
+        return xp.max(xp.where(number < points[..., None], values, -xp.inf), axis=-1)
+
+    return Reached(points, worst(error), worst(residual))
 
 
 def settle(
-    system: System, it: Iterate, before: Array, Gs: tuple[Structure, ...], slopes: Array, options: Options
+    system: System, it: Iterate, near: Array, Gs: tuple[Structure, ...], slopes: Array, options: Options
 ) -> Iterate:
     """Finish with the last G, by f alone, where that is a few cheap steps from roundoff: the chord method.
 
@@ -125,9 +190,6 @@ def settle(
     """
     xp = array_namespace(it.y)
     stop, tol = options.tolerances(eps := float(xp.finfo(it.y.dtype).eps))
-
-    def is_near(error: Array, rho: Array) -> Array:
-        return error * rho**options.reuse <= stop
 
     def unfinished(state: tuple[Iterate, Array]) -> Array:
         return xp.any(state[1])
@@ -141,14 +203,18 @@ def settle(
         at_rest = judged.is_within(stop) | (judged.is_within(tol) & (judged.error > now.error / 2))
         done = (judged.residual <= ROUNDOFF * eps) | (at_rest & (judged.residual <= BACKWARD * eps))
         settled = near & done & judged.finite
-        moves = near & ~done & judged.finite & (now.steps < options.max_steps)
+        moves = near & ~done & judged.finite & (now.steps < options.limit)
         moved = move(system, now, judged, near, moves, delta)
         after = dataclasses.replace(moved, active=now.active & ~settled, certified=now.certified | settled)
-        return after, moves & is_near(judged.error, judged.error / now.error)
+        return after, moves & is_near(judged.error, judged.error / now.error, options, stop)
 
-    near = it.active & is_near(it.error, (it.error / before) ** 2)
     last: tuple[Iterate, Array] = system.backend.while_loop(unfinished, chord, (it, near))
     return last[0]
+
+
+def is_near(error: Array, rho: Array, options: Options, stop: float) -> Array:
+    """Return whether so many steps of this rate are enough."""
+    return error * rho**options.reuse <= stop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,10 +270,12 @@ def start_at(system: System, y: Array, options: Options, active: Array | None = 
         active=~no if active is None else active,
         certified=no,
         broken=no,
+        strayed=no,
         steps=xp.zeros(batch, dtype=xp.int32, device=where),
         error=unknown,
         residual=unknown,
         history=xp.full((*batch, options.max_steps + 1), xp.nan, dtype=y.dtype, device=where),
+        reached=Reached(xp.zeros(batch, dtype=xp.int32, device=where), unknown, unknown),
     )
 
 

@@ -20,6 +20,7 @@ class Status(enum.IntEnum):
     MAX_STEPS = 1
     NONFINITE = 2
     UNCERTIFIED = 3
+    NO_DISCRETE_SOLUTION = 4
 
     @property
     def advice(self) -> str:
@@ -41,6 +42,10 @@ _ADVICE = {
         "the iteration came to rest but the certificate failed: the rule's solution depends on G, its solve "
         "does not solve the linearised equation, or f does not act on each point by itself; "
         "see deersolve.testing.check_inverse"
+    ),
+    Status.NO_DISCRETE_SOLUTION: (
+        "the implicit rule has no root that continues from the y before it, or Newton's method went to another one; "
+        "the solution may end there (a blow-up), or the grid is too coarse: refine it where y changes fast"
     ),
 }
 

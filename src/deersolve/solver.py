@@ -8,13 +8,13 @@ from typing import Any
 
 from .backends._compilers import untraced
 from .backends.generic import Backend
-from .choose import choose, fallbacks
+from .choose import choose
 from .derivative import derivative_of
 from .errors import ConvergenceError, DiscretisationWarning, InputError, UnknownKeyError, level_of_caller
 from .implicit import described
 from .inputs import closed, prepare
 from .inverses import PaperForm, Rule, rule_of
-from .methods import Auto, Newton, Sequential, method_of
+from .methods import Auto, Newton, method_of
 from .plan import Plan, run
 from .probe import probe
 from .problems import Problem
@@ -112,45 +112,7 @@ def solve(
         _check_structure(rule, chosen)
         plan = Plan(backend, rule, problem.shift, chosen, grid_ndim)
         sol = run(plan, functions, data)
-        if isinstance(asked, Auto) and problem.is_causal and backend.is_concrete(sol.status):
-            sol, chosen, why = _retried(sol, plan, system, why)
     return _finish(_described(sol, system, chosen, why, derivative), backend, on_failure)
-
-
-def _retried(sol: Solution, plan: Plan, system: System, why: str) -> tuple[Solution, Newton | Sequential, str]:
-    """Solve again what failed, by ever shorter windows and at last the loop."""
-    xp, method, length = array_namespace(sol.y), plan.method, system.data.grid.length
-    for method_next in fallbacks(plan.method, system):
-        failed = sol.status != int(Status.CONVERGED)
-        if not bool(xp.any(failed)):
-            break
-        method = method_next
-        again = run(dataclasses.replace(plan, method=method), system.functions, system.data)
-        sol = _merged(plan, sol, again, failed & (again.status == int(Status.CONVERGED)))
-        why = f"{why}; what failed was solved by {_name(method, length)}"
-    return sol, method, why
-
-
-def _merged(plan: Plan, old: Solution, new: Solution, use: Any) -> Solution:
-    """Take of ``new`` the batch elements in ``use``."""
-    xp = array_namespace(old.y)
-
-    def pick(a: Any, b: Any) -> Any:
-        if a is None or b is None:
-            return a
-        return xp.where(use[(..., *(None for _ in range(b.ndim - use.ndim)))], b, a)
-
-    stats = {
-        k: pick(getattr(old.stats, k), getattr(new.stats, k))
-        for k in ("steps", "error", "residual", "history", "discretisation_error", "is_asymptotic")
-    }
-    return dataclasses.replace(
-        old,
-        y=pick(old.y, new.y),
-        status=pick(old.status, new.status),
-        stats=dataclasses.replace(old.stats, **stats),
-        y_corrected=pick(old.y_corrected, new.y_corrected),
-    )
 
 
 def _name(method: Any, length: int) -> str:

@@ -72,6 +72,12 @@ class System:
         """Reduce over everything but the batch axes."""
         return reduce(values, axis=tuple(range(self.n_batch, values.ndim)))
 
+    def numbers(self, count: int) -> Array:
+        """Return 0, 1, ..., of shape (1, ..., count, 1), of the rank of y."""
+        xp, like = array_namespace(self.data.guess), self.data.guess
+        numbers = xp.arange(count, dtype=xp.int32, device=self.backend.placement(like))
+        return numbers[(*(None for _ in range(like.ndim - 2)), slice(None), None)]
+
     def per_element(self, flags: Array) -> Array:
         """Give flags of shape (*B,) the rank of y."""
         return flags[(..., *(None for _ in range(self.grid_ndim + 1)))]
@@ -106,6 +112,24 @@ class System:
         points = length + grid.overlap
         guess = cut(self.data.guess, start, points, -2) + self._jump(start, boundary.y0[..., -1:, :])
         data = Data(self.inputs(start, points), grid.window(cut, start, length), boundary, guess)
+        return dataclasses.replace(self, data=data)
+
+    def longer(self, intervals: int) -> System:
+        """Return the equation on a grid that stands still for so many intervals at its end."""
+        xp, grid, n_points = array_namespace(self.data.guess), self.data.grid, self.data.grid.n_points
+
+        def repeated(a: Array, axis: int = -2) -> Array:
+            last = self.backend.slice(a, a.shape[axis] - 1, 1, axis)
+            return xp.concat([a, *([last] * intervals)], axis=axis)
+
+        def spread(leaf: Array) -> Array:
+            return repeated(leaf) if leaf.ndim > 1 and leaf.shape[-2] == n_points and n_points > 1 else leaf
+
+        shape = (*grid.D.shape[:-2], intervals, 1)
+        still = xp.zeros(shape, dtype=grid.D.dtype, device=self.backend.placement(grid.D))
+        longer = dataclasses.replace(grid, t=repeated(grid.t, -1), D=xp.concat([grid.D, still], axis=-2))
+        x = tree_map(spread, self.data.x)
+        data = dataclasses.replace(self.data, x=x, grid=longer, guess=repeated(self.data.guess))
         return dataclasses.replace(self, data=data)
 
     def _jump(self, start: Any, last: Array) -> Array:

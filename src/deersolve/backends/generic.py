@@ -74,6 +74,12 @@ class Backend:
             state = body(state)
         return state
 
+    def when(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
+        """Return ``function(value)`` where the flag holds anywhere, else ``value``; both of the same kind."""
+        return self.while_loop(
+            lambda s: array_namespace(s[0]).any(s[0]), lambda s: (s[0] & False, function(s[1])), (flag, value)
+        )[1]
+
     def bounded_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int) -> Any:
         """Return what :meth:`while_loop` does where ``most`` rounds are enough; derivatives pass in every mode."""
         return self.while_loop(cond, body, state)

@@ -58,6 +58,10 @@ class Rule:
         """Return ``|L| y + |M| fy`` for y, fy >= 0: the size of the terms of the residual."""
         return y + fy
 
+    def continues(self, Gs: tuple[Structure, ...], *, grid: Any, boundary: Any) -> Array | None:
+        """Return at which points y is the root that continues from the one before, (*B, *R), or None if all are."""
+        return None
+
     def defect(self, y: Array, fy: Array, *, grid: Any, boundary: Any, points: int, **kw: Any) -> Array | None:
         """Return the residual of y in a quadrature through ``points`` points, or None if there is none."""
         return None

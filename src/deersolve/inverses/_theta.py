@@ -50,9 +50,27 @@ class Theta(Rule):
         v = affine_scan_transposed((A,), (1,), c)
         return _stacked(v[..., :1, :], _small_solve(implicit.mT, v[..., 1:, :]))
 
+    def continues(self, Gs: tuple[Structure, ...], *, grid: TimeGrid, boundary: Initial) -> Array:
+        """Return where ``det(I + theta D G_{i+1}) > 0``, shape (*B, T).
+
+        It is 1 for D = 0. The root that continues from y_i while D grows to its value loses it only where it ends,
+        in a fold with another root: what has a negative determinant is on another branch, an artefact of the rule.
+        """
+        implicit = self._implicit(Gs[0], grid)
+        xp = array_namespace(implicit.values)
+        if isinstance(implicit, Diagonal):
+            holds = xp.all(implicit.values > 0, axis=-1)
+        else:
+            holds = _has_positive_determinant(implicit.to_dense())
+        return xp.concat([xp.ones_like(holds[..., :1]), holds], axis=-1)
+
+    def _implicit(self, G: Structure, grid: TimeGrid) -> Structure:
+        """Return ``I + theta D G_{i+1}``."""
+        return _one_plus(self.theta * grid.D, G.map(lambda v: _points(G, v, slice(1, None))))
+
     def _recurrence(self, G: Structure, r: Array, grid: TimeGrid) -> tuple[Structure, Array, Structure]:
         """Return A, b of ``delta_{i+1} = A_{i+1} delta_i + b_{i+1}`` and ``I + theta D G_{i+1}``."""
-        implicit = _one_plus(self.theta * grid.D, G.map(lambda v: _points(G, v, slice(1, None))))
+        implicit = self._implicit(G, grid)
         explicit = _one_plus((self.theta - 1) * grid.D, G.map(lambda v: _points(G, v, slice(None, -1))))
         xp = array_namespace(r)
         rows = r[..., 1:, :]
@@ -79,6 +97,19 @@ def _one_plus(D: Array, G: Structure) -> Structure:
         return Diagonal(1 + D * G.diagonal())
     dense = G.to_dense()
     return Dense(identity(dense, G.n, dense.ndim) + D[..., None] * dense)
+
+
+def _has_positive_determinant(M: Array) -> Array:
+    """Return it for (*S, n, n): at once where the diagonal outweighs the rows, which most intervals have."""
+    xp, n = array_namespace(M), M.shape[-1]
+    if n == 1:
+        return M[..., 0, 0] > 0
+    if n == 2:
+        return M[..., 0, 0] * M[..., 1, 1] > M[..., 0, 1] * M[..., 1, 0]
+    diagonal = xp.linalg.diagonal(M)
+    outweighs = diagonal > xp.sum(xp.abs(M), axis=-1) - xp.abs(diagonal)
+    safe = xp.all(outweighs, axis=-1)
+    return backend_of(M).when(xp.any(~safe), lambda safe: safe | (xp.linalg.slogdet(M)[0] > 0), safe)
 
 
 def _small_solve(M: Structure, v: Array) -> Array:

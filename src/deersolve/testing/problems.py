@@ -147,7 +147,7 @@ def logistic_map(asarray: AsArray, T: int, angle: float = 0.3) -> Case:
     exact = np.sin(2.0 ** np.arange(1, T + 1) * angle) ** 2
     y0 = asarray(np.array([np.sin(angle) ** 2]))
     problem = Recurrence(lambda y, x, params: 4.0 * y * (1.0 - y), y0, n_points=T)
-    return Case(problem, exact[:, None], 4 * 2.0**T * float(np.finfo(np.float64).eps))
+    return Case(problem, exact[:, None], 4 * 2.0 ** min(T, 1000) * float(np.finfo(np.float64).eps))
 
 
 def harmonic(asarray: AsArray, T: int) -> Case:

@@ -1,0 +1,53 @@
+"""The root of an implicit rule that continues from the y before it, followed while the interval grows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from .newton import Iterate, Options, newton, start_at
+from .prefix import PATIENCE, lost
+from .system import System
+from .typing import Array, array_namespace
+
+FINEST = 2.0**-12  # the fraction of an interval below which the branch is taken to end in a fold
+
+
+def one_interval(part: System, it: Iterate, alive: Array, options: Options) -> Iterate:
+    """Return the iterate of a window of one interval, with what can still be done for elements that failed."""
+    if not part.backend.is_concrete(it.certified):
+        return lost(part, it, options)
+    if not bool(array_namespace(it.y).any(alive & ~it.certified)):
+        return it
+    return lost(part, follow(part, it, alive, options), options)
+
+
+def follow(part: System, it: Iterate, alive: Array, options: Options) -> Iterate:
+    """Return the iterate of one interval with the roots of elements that Newton's method did not find.
+
+    With D replaced by s D the root is y_0 at s = 0, and a continuous function of s until it ends in a fold, where
+    det(I + theta s D G) = 0: s grows to 1 by steps that Newton's method can take from the root before.
+    """
+    xp, grid = array_namespace(it.y), part.data.grid
+    few = dataclasses.replace(options, patience=min(PATIENCE, options.max_steps))
+    seeks = alive & ~it.certified
+    y, s, step = part.data.boundary.y0 + 0 * it.y, 0.0, 0.25
+    last = it
+    while s < 1.0 and bool(xp.any(seeks)):
+        ahead = min(s + step, 1.0)
+        scaled = dataclasses.replace(part.data, grid=dataclasses.replace(grid, D=grid.D * ahead))
+        system = dataclasses.replace(part, data=scaled)
+        last = newton(system, start_at(system, y, few, active=seeks), few)
+        if not bool(xp.any(seeks & ~last.certified)):
+            y, s, step = last.y, ahead, 2 * step
+        elif step > FINEST:
+            step = step / 2
+        else:
+            seeks = seeks & last.certified
+    found = seeks & last.certified
+
+    def pick(name: str) -> Array:
+        new, old = getattr(last, name), getattr(it, name)
+        return xp.where(found[(..., *(None for _ in range(new.ndim - found.ndim)))], new, old)
+
+    names = ("y", "certified", "broken", "strayed", "error", "residual")
+    return dataclasses.replace(it, **{name: pick(name) for name in names})
