@@ -52,7 +52,7 @@ def assert_right_or_failed(lib, sol, f, y0, atol=None):
 @pytest.mark.parametrize("case", RECURRENCES.values(), ids=RECURRENCES.keys())
 def test_recurrences_with_every_structure_and_atol(lib, case, structure):
     f, start, n, dtype = case
-    n = min(n, 2000) if lib.is_strict else n
+    n = n if lib.is_numpy and structure == "dense" else min(n, 1000)
     y0 = lib.asarray([start], dtype)
     problem = ds.Recurrence(f, y0, n_points=n)
     others = ["auto", "sequential"] if structure == "dense" else []

@@ -11,12 +11,13 @@ from .system import System
 from .typing import Array, array_namespace
 
 PATIENCE = 12  # Newton steps after which a shorter stretch is cheaper
+LINEAR = 32  # the same for iterations of linear convergence
 SHRINK = 4
 ENOUGH = 50  # Newton steps in which a root of one interval is found, if there is one
 
 
-def keeps_prefix(rule: Rule, options: Options) -> bool:
-    """Return whether a few full Newton steps solve whatever stretch is short enough."""
+def is_quadratic(rule: Rule, options: Options) -> bool:
+    """Return whether a few steps solve whatever stretch is short enough."""
     return rule.exact and options.is_plain
 
 
@@ -38,7 +39,7 @@ def persistent(system: System, start: Iterate, options: Options) -> Iterate:
     """
     xp, length = array_namespace(start.y), system.data.grid.length
     zero, numbers = start.steps * 0, system.numbers(length)
-    patience = min(PATIENCE if keeps_prefix(system.rule, options) else options.max_steps, options.max_steps)
+    patience = min(PATIENCE if is_quadratic(system.rule, options) else LINEAR, options.max_steps)
 
     def unfinished(course: Course) -> Array:
         return xp.any(course.alive & (course.place < length))

@@ -7,7 +7,7 @@ import dataclasses
 from .branch import one_interval
 from .march import judged, loop, windowed
 from .newton import BACKWARD, Iterate, Options, is_paper_form, newton, start_at
-from .prefix import PATIENCE, SHRINK, keeps_prefix, kept, together
+from .prefix import PATIENCE, SHRINK, is_quadratic, kept, together
 from .progress import listener, listening
 from .system import System
 from .typing import Array, array_namespace
@@ -19,7 +19,7 @@ STRETCH = 1024  # steps that the loop then takes; four times as many each time
 
 def can_slide(system: System, options: Options) -> bool:
     """Return whether Python may look at what a window gave, that says how far it is right, and steps are few."""
-    is_short = keeps_prefix(system.rule, options) and not is_paper_form(system.rule)
+    is_short = is_quadratic(system.rule, options) and not is_paper_form(system.rule)
     return is_short and system.backend.is_concrete(system.data)
 
 
