@@ -209,14 +209,13 @@ def test_the_loop_has_no_convergence():
 
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
 def test_the_history_is_that_of_what_was_solved():
-    """Newton's method fails over the whole horizon, and windows of an eighth do not."""
+    """Newton's method fails over the whole horizon, and shorter windows do not."""
 
     def lotka_volterra(y, t, params):
         u, v = y[..., 0], y[..., 1]
         return np.stack([(1.5 - v) * u, (u - 3.0) * v], axis=-1)
 
     sol = ds.solve(ds.InitialValueProblem(lotka_volterra, np.linspace(0.0, 12.0, 1201), np.ones(2)))
-    assert "what failed was solved by" in sol.stats.choice
     history = sol.stats.history[: int(sol.stats.steps) + 1]
     assert np.all(np.isfinite(history))
     assert history[-1] < 1e-10
