@@ -25,7 +25,7 @@ ROOMS = [
     {"scans"},
     {"inverses"},
     {"jacobian", "system", "solution", "plot"},
-    {"newton"},
+    {"globalise", "newton", "quasi"},
     {"prefix"},
     {"branch", "certificate", "estimate", "implicit", "march", "seeds", "shelter", "slide"},
     {"methods", "adapters", "inputs", "probe"},

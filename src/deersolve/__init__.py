@@ -18,8 +18,10 @@ if TYPE_CHECKING:
         LibraryError,
         UnknownKeyError,
     )
+    from .globalise import Damped, Full, LevenbergMarquardt, LineSearch
     from .methods import Auto, Newton, Sequential
     from .problems import InitialValueProblem, Problem, Recurrence
+    from .quasi import Hutchinson, Picard
     from .sensitivities import adjoint, sensitivity
     from .shifters import identity, lag
     from .solution import Solution, Stats, Status
@@ -31,8 +33,10 @@ _places = {
     "adapters": "from_scipy pointwise ravel rowwise unravel",
     "domain": "Initial Steps TimeGrid",
     "errors": "ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError UnknownKeyError",
+    "globalise": "Damped Full LevenbergMarquardt LineSearch",
     "methods": "Auto Newton Sequential",
     "problems": "InitialValueProblem Problem Recurrence",
+    "quasi": "Hutchinson Picard",
     "sensitivities": "adjoint sensitivity",
     "shifters": "identity lag",
     "solution": "Solution Stats Status",
@@ -46,16 +50,22 @@ __all__ = [
     "Auto",
     "BlockDiagonal",
     "ConvergenceError",
+    "Damped",
     "DeerError",
     "Dense",
     "Diagonal",
     "DiscretisationWarning",
+    "Full",
     "FunctionError",
+    "Hutchinson",
     "Initial",
     "InitialValueProblem",
     "InputError",
+    "LevenbergMarquardt",
     "LibraryError",
+    "LineSearch",
     "Newton",
+    "Picard",
     "Problem",
     "Recurrence",
     "Sequential",

@@ -35,12 +35,6 @@ def inverse_at(system: System, at: Linearised) -> Linear:
     return Linear(partial(system.rule.solve, Gs, **where), partial(system.rule.transpose, Gs, **where))
 
 
-def residual(system: System, y: Array) -> Array:
-    """Return ``M f(y) - L y``."""
-    ys = system.shifted(y)
-    return system.rule.residual(y, system.f(*ys), grid=system.data.grid, boundary=system.data.boundary)
-
-
 def has_transpose(rule: Rule) -> bool:
     """Return whether the rule is one linear solve, with a transpose of its own."""
     return rule.exact and not isinstance(rule, PaperForm) and type(rule).transpose is not Rule.transpose
@@ -65,10 +59,10 @@ def attach(live: System, y: Array, usable: Array) -> Array:
     """
     system, at = sheltered(live, y, usable)
     by, xp, is_node = live.backend, array_namespace(y), has_transpose(live.rule)
-    made = by.recorded(lambda: residual(system, at) if is_node else system.f(*system.shifted(at)))
+    made = by.recorded(lambda: system.residual(at) if is_node else system.f(*system.shifted(at)))
     if made is None:
         return y
-    moved = by.implicit(at, made, partial(residual, system), partial(linearisation, system)) if is_node else None
+    moved = by.implicit(at, made, system.residual, partial(linearisation, system)) if is_node else None
     if moved is None:
         moved = at
         for _ in range(by.orders(made).bit_length() if system.rule.exact else INEXACT_STEPS):
@@ -123,11 +117,11 @@ def tangent(
         for _ in range(1 if system.rule.exact else INEXACT_STEPS):
             dy = by.jvp(step, (theta, at), (direction, dy))[1]
         return by.guarded(dy, usable)
-    change = by.jvp(lambda theta: residual(there(theta), at), (theta,), (direction,))[1]
+    change = by.jvp(lambda theta: there(theta).residual(at), (theta,), (direction,))[1]
     solve, transpose = linearisation(system, at)
     if not has_transpose(system.rule):
         transpose = partial(by.transposed, solve)
-    dy = by.inverse(lambda d: -by.jvp(partial(residual, system), (at,), (d,))[1], solve, transpose, change)
+    dy = by.inverse(lambda d: -by.jvp(system.residual, (at,), (d,))[1], solve, transpose, change)
     return by.guarded(dy, usable)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from .branch import one_interval
 from .domain import Initial
+from .globalise import FULL
 from .newton import BACKWARD, Iterate, Options, newton, start_at, tiny
 from .prefix import largest_known, persistent
 from .progress import listening
@@ -106,7 +107,7 @@ def judged(system: System, options: Options, it: Iterate) -> Iterate:
 def sequential(system: System, options: Options) -> Iterate:
     """Run the loop that one would write: a recurrence step by step, a rule interval by interval."""
     if system.data.grid.overlap:
-        return windowed(system, dataclasses.replace(options, structure=Dense, relaxation=1.0), 1)
+        return windowed(system, dataclasses.replace(options, structure=Dense, step=FULL), 1)
     return loop(system, options)
 
 

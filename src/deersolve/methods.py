@@ -6,14 +6,16 @@ import dataclasses
 from typing import Any
 
 from .errors import UnknownKeyError, mismatch
+from .globalise import FULL, Step
 from .march import sequential, windowed
 from .newton import REUSE, Iterate, Options, newton, start_at
+from .quasi import Hutchinson, Picard
 from .registry import close_matches
 from .slide import can_slide, sliding
-from .structure import BlockDiagonal, BlockSize, Dense, Diagonal, Zero
+from .structure import Choice, Dense, Diagonal, Zero
 from .system import System
 
-STRUCTURES = {"dense": Dense, "diagonal": Diagonal, "zero": Zero}
+STRUCTURES = {"dense": Dense, "diagonal": Diagonal, "zero": Zero, "picard": Picard(), "hutchinson": Hutchinson()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +33,15 @@ class Newton:
     max_steps : int
         The largest number of steps (in each window).
     structure : type or str
-        ``Dense``, ``Diagonal``, ``BlockDiagonal.of_size(b)`` or ``Zero``: what is kept of G. Anything but
-        ``Dense`` converges linearly, and is certified and finished by dense steps.
+        ``Dense``, ``Diagonal``, ``BlockDiagonal.of_size(b)``, ``Hutchinson()``, ``Picard()`` or ``Zero``: what is kept
+        of G (:mod:`deersolve.quasi` compares them). Anything but ``Dense`` is certified and finished by dense steps.
     window : int, optional
         Solve stretches of at most that many steps one after the other: less memory, and convergence where the
         whole horizon is too far from the guess. Those of a recurrence follow the equation, outside JAX: shorter where
         Newton's method fails, with the loop as the last resort.
-    relaxation : float
-        The fraction of each step that is taken, in (0, 1].
+    step : Full, Damped, LineSearch or LevenbergMarquardt
+        How much of the correction is taken: all of it by default. Anything else is for a guess from which full steps
+        fail, and is certified and finished by full steps.
     reuse : int
         How many evaluations of f alone, with the last G, may be spent to save one of f and its Jacobians where the
         corrections promise that they suffice (the chord method); 0 for full steps only.
@@ -54,7 +57,7 @@ class Newton:
     max_steps: int = 100
     structure: Any = Dense
     window: int | None = None
-    relaxation: float = 1.0
+    step: Step = FULL
     reuse: int = REUSE
 
     def __post_init__(self) -> None:
@@ -62,49 +65,34 @@ class Newton:
         structure = (
             STRUCTURES.get(self.structure, self.structure) if isinstance(self.structure, str) else self.structure
         )
-        if structure not in STRUCTURES.values() and not isinstance(structure, BlockSize):
-            hint = (
-                " Use BlockDiagonal.of_size(b)."
-                if structure is BlockDiagonal
-                else close_matches(str(self.structure), list(STRUCTURES))
-            )
+        if structure not in STRUCTURES.values() and not isinstance(structure, Choice):
+            hint = close_matches(str(self.structure), list(STRUCTURES))
+            if isinstance(structure, type):
+                hint = " Use BlockDiagonal.of_size(b), Hutchinson() or Picard()."
             raise UnknownKeyError(f"Newton: unknown structure {self.structure!r}.{hint}")
         object.__setattr__(self, "structure", structure)
         if not isinstance(self.max_steps, int) or self.max_steps < 1:
             raise mismatch("Newton", "max_steps as an integer >= 1", repr(self.max_steps))
         if self.window is not None and (not isinstance(self.window, int) or self.window < 1):
             raise mismatch("Newton", "window as an integer >= 1 or None", repr(self.window))
-        if not 0 < self.relaxation <= 1:
-            raise mismatch("Newton", "relaxation in (0, 1]", repr(self.relaxation))
+        if not isinstance(self.step, Step):
+            raise mismatch(
+                "Newton", "step as Full(), Damped(...), LineSearch(...) or LevenbergMarquardt(...)", repr(self.step)
+            )
         if not isinstance(self.reuse, int) or self.reuse < 0:
             raise mismatch("Newton", "reuse as an integer >= 0", repr(self.reuse))
 
     @property
     def options(self) -> Options:
         """The part of the options that one window needs."""
-        return Options(self.rtol, self.atol or 0.0, self.max_steps, self.structure, self.relaxation, self.reuse)
+        return Options(self.rtol, self.atol or 0.0, self.max_steps, self.structure, self.step, self.reuse)
 
     def run(self, system: System) -> Iterate:
-        """Solve the system; a simplified G is finished, and so certified, by dense steps."""
+        """Solve the system."""
         if self.window is not None:
             march = sliding if can_slide(system, self.options) else windowed
-            it = march(system, self.options, self.window)
-        else:
-            it = newton(system, start_at(system, system.data.guess, self.options), self.options)
-        if self.options.is_plain:
-            return it
-        dense = dataclasses.replace(self.options, structure=Dense, relaxation=1.0)
-        again = start_at(system, it.y, dense, active=~it.broken & ~it.certified)
-        start = dataclasses.replace(
-            again,
-            certified=it.certified,
-            broken=it.broken,
-            strayed=it.strayed,
-            error=it.error,
-            residual=it.residual,
-        )
-        finished = newton(system, start, dense)
-        return dataclasses.replace(finished, steps=it.steps + finished.steps, history=it.history)
+            return march(system, self.options, self.window)
+        return newton(system, start_at(system, system.data.guess, self.options), self.options)
 
     def points(self, length: int, overlap: int) -> list[int]:
         """Return the numbers of grid points that f will be evaluated on at once."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any
 
+from .globalise import FULL, Here, Step, norm
 from .inverses import PaperForm, Rule
 from .progress import listener
 from .record import record
@@ -30,7 +31,7 @@ class Options:
     atol: float = 0.0
     max_steps: int = 100
     structure: Any = Dense
-    relaxation: float = 1.0
+    step: Step = FULL
     reuse: int = REUSE
     patience: Any = None  # where a prefix is of use: after how many steps to look how far it goes
 
@@ -48,7 +49,7 @@ class Options:
     @property
     def is_plain(self) -> bool:
         """Whether a step is the full, undamped, dense Newton correction."""
-        return self.structure is Dense and self.relaxation == 1.0
+        return self.structure is Dense and self.step == FULL
 
 
 @record
@@ -74,6 +75,7 @@ class Iterate:
     residual: Array
     history: Array
     reached: Reached
+    damping: Array
 
     @property
     def status(self) -> Array:
@@ -91,13 +93,24 @@ def newton_step(system: System, y: Array, structure: Any) -> tuple[Linearised, A
 
     which is the paper's y_next = L_G^{-1}[f + sum_p G_p y_p] (arXiv 2309.12252, eq. 5), rearranged.
     """
-    at = system.linearise(y)
-    Gs = tuple(-structure.simplify(J) for J in at.Js)
-    r, delta = system.rule.correction(Gs, y, at.ys, at.fy, system.data)
+    at = system.linearise(y, structure)
+    r, delta = system.rule.correction(tuple(-J for J in at.Js), y, at.ys, at.fy, system.data)
     return at, r, delta
 
 
 def newton(system: System, start: Iterate, options: Options) -> Iterate:
+    """Iterate as chosen; what that leaves is finished, and so certified, by full dense steps."""
+    it = iterate(system, start, options)
+    if options.is_plain:
+        return it
+    dense = dataclasses.replace(options, structure=Dense, step=FULL)
+    known = ("certified", "broken", "strayed", "error", "residual", "reached")
+    fresh = start_at(system, it.y, dense, active=start.active & ~it.broken & ~it.certified)
+    last = iterate(system, dataclasses.replace(fresh, **{name: getattr(it, name) for name in known}), dense)
+    return dataclasses.replace(last, steps=it.steps + last.steps, history=it.history, damping=it.damping)
+
+
+def iterate(system: System, start: Iterate, options: Options) -> Iterate:
     """Iterate until every batch element is at roundoff, stands still, breaks or runs out of steps."""
     xp = array_namespace(start.y)
 
@@ -111,9 +124,11 @@ def newton(system: System, start: Iterate, options: Options) -> Iterate:
 def advance(system: System, it: Iterate, options: Options) -> Iterate:
     """Judge the iterate by its own residual and correction; move the elements that need it, and settle them."""
     xp = array_namespace(it.y)
-    at, r, delta = newton_step(system, it.y, options.structure)
-    slopes = None if is_paper_form(system.rule) else slope_terms(at)
-    judged = judge(system, it, magnitudes(system, it.y, at.fy, slopes), r, delta, options.atol)
+    at = system.linearise(it.y, options.structure)
+    slopes = None if is_paper_form(system.rule) else slope_terms(at, options.structure)
+    size = magnitudes(system, it.y, at.fy, slopes)
+    r, delta, damping = options.step(Here(system, it.y, at, it.damping, partial(needs_search, system, it, size)))
+    judged = judge(system, it, size, r, delta, options.atol)
     stop, tol = options.tolerances(judged.eps)
     finite, error, is_within = judged.finite, judged.error, judged.is_within
     at_roundoff = (judged.residual <= BACKWARD * judged.eps) & finite
@@ -121,17 +136,18 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     is_small = is_within(tol) & finite if options.is_plain else at_roundoff
     done = ((judged.residual <= ROUNDOFF * judged.eps) | at_rest) & finite
     moves = it.active & ~done & finite & ~(it.steps >= options.limit)
-    continues = on_branch(system, at, it.active & (done | (error <= NEAR)))
+    continues = on_branch(system, at, it.active & (done | (error <= NEAR)), options.structure)
     is_certified = (at_roundoff | is_small) & continues
-    moved = move(system, it, judged, it.active, moves, options.relaxation * delta)
+    moved = move(system, it, judged, it.active, moves, delta)
     moved = dataclasses.replace(
         moved,
         active=moves,
         certified=xp.where(it.active, is_certified, it.certified),
         broken=xp.where(it.active, ~finite, it.broken),
         strayed=xp.where(it.active, ~continues, it.strayed),
+        damping=xp.where(it.active, damping, it.damping),
     )
-    if options.patience is not None:
+    if options.patience is not None and options.is_plain:
         stops = it.active & ~moves & ~is_certified
         reached = system.backend.when(stops, lambda _: reach(system, it.y, at, r, delta, options), it.reached)
         moved = dataclasses.replace(moved, reached=reached)
@@ -141,13 +157,18 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     return settle(system, moved, near, tuple(-J for J in at.Js), slopes, options)
 
 
-def on_branch(system: System, at: Linearised, near: Array) -> Array:
-    """Return whether each element that is near a root is near the one that continues from y0; True for others."""
+def on_branch(system: System, at: Linearised, near: Array, structure: Any) -> Array:
+    """Return whether each element that is near a root is near the one that continues from y0; True for others.
+
+    That is not known of a simplified G: dense steps will tell.
+    """
     if is_paper_form(system.rule):
         return near | True
 
     found = points_on_branch(system, at)
-    return near | True if found is None else system.over_grid(array_namespace(near).all, found) | ~near
+    if found is None:
+        return near | True
+    return ~near if structure is not Dense else system.over_grid(array_namespace(near).all, found) | ~near
 
 
 def points_on_branch(system: System, at: Linearised) -> Array | None:
@@ -276,6 +297,7 @@ def start_at(system: System, y: Array, options: Options, active: Array | None = 
         residual=unknown,
         history=xp.full((*batch, options.max_steps + 1), xp.nan, dtype=y.dtype, device=where),
         reached=Reached(xp.zeros(batch, dtype=xp.int32, device=where), unknown, unknown),
+        damping=xp.full(batch, options.step.damping, dtype=y.dtype, device=where),
     )
 
 
@@ -284,9 +306,19 @@ def is_paper_form(rule: Rule) -> bool:
     return isinstance(rule, PaperForm) or (type(rule).magnitude is Rule.magnitude and not rule.is_builtin)
 
 
-def slope_terms(at: Linearised) -> Array:
-    """Return ``sum_p |G_p||y_p|``."""
+def needs_search(system: System, it: Iterate, size: Array | None, residual: Array) -> Array:
+    """Return which active elements have a residual whose norm is not at roundoff."""
+    if size is None:
+        return it.active
+    eps = float(array_namespace(size).finfo(size.dtype).eps)
+    return it.active & ~(residual <= ROUNDOFF * eps * norm(system, size))
+
+
+def slope_terms(at: Linearised, structure: Any = Dense) -> Array:
+    """Return ``sum_p |G_p||y_p|``, or zero where less than G is known: the certificate must not depend on that."""
     xp = array_namespace(at.fy)
+    if structure is not Dense:
+        return xp.zeros_like(at.fy)
     return reduce(add, (abs(J) @ xp.abs(y_p) for J, y_p in zip(at.Js, at.ys, strict=True)))
 
 

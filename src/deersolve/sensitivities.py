@@ -11,7 +11,7 @@ from .backends.generic import Backend
 from .derivative import derivative_of
 from .domain import Initial, TimeGrid
 from .errors import InputError, UnknownKeyError, mismatch
-from .implicit import Linear, has_transpose, inverse_at, residual
+from .implicit import Linear, has_transpose, inverse_at
 from .inputs import closed, prepare
 from .inverses import PaperForm, rule_of
 from .newton import backward_error, magnitudes, slope_terms
@@ -234,7 +234,7 @@ def _residual_of(problem: Problem, system: System, fields: dict[str, Any]) -> Ca
             D = xp.astype(t[..., 1:] - t[..., :-1], kind)[..., None]
             x = xp.astype(t, kind)[..., None] if problem.x is None else data.x
             data = dataclasses.replace(data, grid=TimeGrid(t, D), x=x)
-        return residual(dataclasses.replace(system, data=data, functions=functions), y)
+        return dataclasses.replace(system, data=data, functions=functions).residual(y)
 
     return lambda *leaves: at(system.backend.beside(system.data.guess, leaves), *leaves)
 

@@ -11,6 +11,7 @@ from .backends.generic import Backend
 from .choose import choose
 from .derivative import derivative_of
 from .errors import ConvergenceError, DiscretisationWarning, InputError, UnknownKeyError, level_of_caller
+from .globalise import FULL
 from .implicit import described
 from .inputs import closed, prepare
 from .inverses import PaperForm, Rule, rule_of
@@ -18,6 +19,7 @@ from .methods import Auto, Newton, method_of
 from .plan import Plan, run
 from .probe import probe
 from .problems import Problem
+from .quasi import Picard
 from .registry import close_matches
 from .scans import which_scan
 from .solution import Solution, Status, numbers
@@ -109,7 +111,8 @@ def solve(
         functions, derivative = derivative_of(system, check_inputs)
         system = dataclasses.replace(system, functions=functions)
         chosen, why = choose(asked, system, problem.is_causal)
-        _check_structure(rule, chosen)
+        _check_structure(rule, chosen, data.grid)
+        _check_step(rule, chosen)
         plan = Plan(backend, rule, problem.shift, chosen, grid_ndim)
         sol = run(plan, functions, data)
     return _finish(_described(sol, system, chosen, why, derivative), backend, on_failure)
@@ -119,6 +122,7 @@ def _name(method: Any, length: int) -> str:
     if isinstance(method, Newton):
         parts = [f"window={method.window}"] if method.window and method.window < length else []
         parts += [] if method.structure is Dense else [f"structure={method.structure.name}"]
+        parts += [] if method.step == FULL else [f"step={method.step}"]
         return f"newton({', '.join(parts)})" if parts else "newton"
     return "sequential"
 
@@ -203,12 +207,26 @@ def _check_rule(rule: Rule, problem: Problem) -> None:
         )
 
 
-def _check_structure(rule: Rule, method: Any) -> None:
+def _check_structure(rule: Rule, method: Any, grid: Any) -> None:
     structure = getattr(method, "structure", Dense)
     if structure is Dense or isinstance(rule, PaperForm):
         return
+    if isinstance(structure, Picard) and len(getattr(grid, "lags", ())) != 1:
+        raise InputError(
+            "structure: Picard expected a recurrence of one lag; received another problem. Of a differential equation "
+            "Picard's iteration is structure='zero'."
+        )
     if not rule.exact:
         raise InputError(
             f"structure: expected Dense for the rule {rule.key!r}, whose solution depends on G (exact=False); "
             f"received {structure.name}. Choose an exact rule, such as ddt.trapezoid, for a simplified G."
+        )
+
+
+def _check_step(rule: Rule, method: Any) -> None:
+    step = getattr(method, "step", FULL)
+    if step.searches and (isinstance(rule, PaperForm) or not rule.exact):
+        raise InputError(
+            f"step: {type(step).__name__} expected a rule whose residual does not depend on G (exact=True); received "
+            f"{rule.key!r}. Choose an exact rule, such as ddt.trapezoid, or windows."
         )

@@ -7,11 +7,12 @@ a vector field ``(*S, n)`` or a structure). Simplifying a Jacobian is ``Structur
 from __future__ import annotations
 
 import abc
+import dataclasses
 from typing import Any, ClassVar, cast
 
 from .backends import backend_of
 from .errors import InputError
-from .record import record, static
+from .record import record
 from .typing import Array, array_namespace
 
 
@@ -27,6 +28,12 @@ class Structure(abc.ABC):
     @abc.abstractmethod
     def simplify(cls, full: Structure) -> Structure:
         """Keep of ``full`` what this structure can hold."""
+
+    @classmethod
+    def linearise(cls, system: Any, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
+        """Return f(*ys) of a :class:`~deersolve.system.System` and what is kept of each d f / d y_p."""
+        fy, Js = system.jacobians(ys)
+        return fy, tuple(cls.simplify(J) for J in Js)
 
     @property
     @abc.abstractmethod
@@ -167,11 +174,29 @@ class BlockDiagonal(Structure):
         return xp.reshape(xp.matmul(self.values, parts), v.shape)
 
 
-@record
-class BlockSize:
+class Choice(abc.ABC):
+    """What a step keeps of the Jacobians, where the type of a structure does not say it all."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """The name shown in ``stats``."""
+
+    @abc.abstractmethod
+    def simplify(self, full: Structure) -> Structure:
+        """Keep of ``full`` what was chosen."""
+
+    def linearise(self, system: Any, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
+        """Return f(*ys) of a :class:`~deersolve.system.System` and what is kept of each d f / d y_p."""
+        fy, Js = system.jacobians(ys)
+        return fy, tuple(self.simplify(J) for J in Js)
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockSize(Choice):
     """The choice "block-diagonal with blocks of this size"."""
 
-    size: int = static()
+    size: int
 
     @property
     def name(self) -> str:

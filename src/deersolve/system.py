@@ -27,7 +27,7 @@ class Data:
 
 @record
 class Linearised:
-    """f and the Jacobians of f at every grid point of y."""
+    """f and the Jacobians of f, or what a structure keeps of them, at every grid point of y."""
 
     ys: tuple[Array, ...]
     fy: Array
@@ -58,15 +58,31 @@ class System:
         """Return f at every grid point."""
         return self.functions["f"](*ys, self.data.x)
 
-    def linearise(self, y: Array) -> Linearised:
-        """Return f and G_p = -d f / d y_p at every grid point, fused."""
+    def residual(self, y: Array) -> Array:
+        """Return ``M f(y) - L y``."""
+        fy = self.f(*self.shifted(y))
+        return self.rule.residual(y, fy, grid=self.data.grid, boundary=self.data.boundary)
+
+    def linearise(self, y: Array, structure: Any = Dense) -> Linearised:
+        """Return f and what the structure keeps of its Jacobians, at every grid point."""
         ys = self.shifted(y)
+        return Linearised(ys, *structure.linearise(self, ys))
+
+    def jacobians(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
+        """Return ``f(*ys)`` and all of d f / d y_p, fused."""
         if "jac" not in self.functions:
             fy, Js = self.backend.jacobians(self.functions["f"], ys, self.data.x)
-            return Linearised(ys, fy, tuple(Dense(J) for J in Js))
+            return fy, tuple(Dense(J) for J in Js)
         made = self.functions["jac"](*ys, self.data.x)
         made = tuple(made) if isinstance(made, tuple | list) else (made,)
-        return Linearised(ys, self.f(*ys), tuple(Diagonal(J) if J.ndim == y.ndim else Dense(J) for J in made))
+        return self.f(*ys), tuple(Diagonal(J) if J.ndim == ys[0].ndim else Dense(J) for J in made)
+
+    def along(self, ys: tuple[Array, ...], v: Array) -> Array:
+        """Return the products ``d f / d y_p v``, stacked, each by one directional derivative."""
+        xp, count = array_namespace(v), len(ys)
+        zero = xp.zeros_like(v)
+        directions = [xp.stack([v if q == p else zero for q in range(count)]) for p in range(count)]
+        return self.backend.pushforward(lambda *ys: self.f(*ys), list(ys), directions)
 
     def over_grid(self, reduce: Callable[..., Array], values: Array) -> Array:
         """Reduce over everything but the batch axes."""

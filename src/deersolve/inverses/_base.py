@@ -54,6 +54,11 @@ class Rule:
         text = f"the rule {self.key!r} has no transposed solve; give it a method transpose(Gs, c, *, grid, boundary)."
         raise InputError(text)
 
+    def damped(self, Gs: tuple[Structure, ...], r: Array, damping: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the delta of the smallest ``|r - (L + M sum_p G_p S_p) delta|^2 + damping |delta|^2``."""
+        text = f"the rule {self.key!r} has no damped solve; give it a method damped(Gs, r, damping, *, grid, boundary)."
+        raise InputError(text + " Or choose another step than LevenbergMarquardt.")
+
     def magnitude(self, y: Array, fy: Array, *, grid: Any, boundary: Any) -> Array:
         """Return ``|L| y + |M| fy`` for y, fy >= 0: the size of the terms of the residual."""
         return y + fy

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ..backends import backend_of
 from ..domain import Initial, TimeGrid
-from ..scans import affine_scan, affine_scan_transposed
+from ..scans import affine_scan, affine_scan_transposed, bidiagonal
 from ..structure import Dense, Diagonal, Structure, Zero, identity
 from ..typing import Array, array_namespace
 from ._base import Rule
@@ -68,10 +68,29 @@ class Theta(Rule):
         """Return ``I + theta D G_{i+1}``."""
         return _one_plus(self.theta * grid.D, G.map(lambda v: _points(G, v, slice(1, None))))
 
-    def _recurrence(self, G: Structure, r: Array, grid: TimeGrid) -> tuple[Structure, Array, Structure]:
-        """Return A, b of ``delta_{i+1} = A_{i+1} delta_i + b_{i+1}`` and ``I + theta D G_{i+1}``."""
+    def damped(
+        self, Gs: tuple[Structure, ...], r: Array, damping: Array, *, grid: TimeGrid, boundary: Initial
+    ) -> Array:
+        """Return delta in damped least squares, of the rows as they are written above."""
+        P, Q = self._sides(Gs[0], grid)
+        xp = array_namespace(r)
+        if isinstance(P, Diagonal):
+            P, Q = (xp.broadcast_to(A.diagonal(), r[..., 1:, :].shape) for A in (P, Q))
+            return bidiagonal(_stacked(xp.ones_like(P[..., :1, :]), P), Q, r, damping)
+        full = (*r[..., 1:, :].shape, r.shape[-1])
+        P, Q = (xp.broadcast_to(A.to_dense(), full) for A in (P, Q))
+        first = xp.broadcast_to(identity(P, r.shape[-1], P.ndim), (*P.shape[:-3], 1, *P.shape[-2:]))
+        return bidiagonal(xp.concat([first, P], axis=-3), Q, r, damping)
+
+    def _sides(self, G: Structure, grid: TimeGrid) -> tuple[Structure, Structure]:
+        """Return ``I + theta D G_{i+1}`` and ``I - (1 - theta) D G_i`` on every interval."""
         implicit = self._implicit(G, grid)
         explicit = _one_plus((self.theta - 1) * grid.D, G.map(lambda v: _points(G, v, slice(None, -1))))
+        return implicit, explicit
+
+    def _recurrence(self, G: Structure, r: Array, grid: TimeGrid) -> tuple[Structure, Array, Structure]:
+        """Return A, b of ``delta_{i+1} = A_{i+1} delta_i + b_{i+1}`` and ``I + theta D G_{i+1}``."""
+        implicit, explicit = self._sides(G, grid)
         xp = array_namespace(r)
         rows = r[..., 1:, :]
         if isinstance(implicit, Diagonal):

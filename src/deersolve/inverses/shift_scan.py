@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..domain import Initial, Steps
-from ..scans import affine_scan, affine_scan_transposed
+from ..scans import affine_scan, affine_scan_transposed, damped_scan
 from ..structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
 from ..typing import Array
 from ._base import Rule, register
@@ -26,3 +26,7 @@ class ShiftScan(Rule):
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Steps, boundary: Initial) -> Array:
         """Return u by the reversed scan."""
         return affine_scan_transposed(tuple(-G for G in Gs), grid.lags, c)
+
+    def damped(self, Gs: tuple[Structure, ...], r: Array, damping: Array, *, grid: Steps, boundary: Initial) -> Array:
+        """Return delta in damped least squares, for one lag."""
+        return damped_scan(tuple(-G for G in Gs), grid.lags, r, damping)

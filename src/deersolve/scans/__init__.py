@@ -5,7 +5,17 @@ given.
 """
 
 from ._choose import which_scan
+from ._damped import bidiagonal, damped_scan
 from ._run import affine_scan, affine_scan_transposed
 from ._ways import Way, register, ways
 
-__all__ = ["Way", "affine_scan", "affine_scan_transposed", "register", "ways", "which_scan"]
+__all__ = [
+    "Way",
+    "affine_scan",
+    "affine_scan_transposed",
+    "bidiagonal",
+    "damped_scan",
+    "register",
+    "ways",
+    "which_scan",
+]

@@ -148,7 +148,7 @@ def which_scan(  # noqa: PLR0913 - the facts of a case, each a plain value
     Parameters
     ----------
     structure : str
-        "dense", "diagonal", "block-diagonal(<size>)" or "zero".
+        "dense", "block-diagonal(<size>)" or "zero"; all others are diagonal.
     n, lags, T, B : int, tuple of int, int, int
         The size, the lags, the number of points and the number of batch elements.
     backend : str
@@ -174,7 +174,7 @@ def which_scan(  # noqa: PLR0913 - the facts of a case, each a plain value
         return "none", "no coefficient is used, so y = b"
     block = re.search(r"\d+", structure)
     size = int(block[0]) if block else n
-    is_dense = structure != "diagonal" and size > 1
+    is_dense = structure.startswith(("dense", "block")) and size > 1
     B, n = B * n // size, size
     return choose(Case(is_dense, n, used, T, B, backend, device.partition(":")[0], _dtype_name(dtype)))
 

@@ -13,7 +13,7 @@ from ..inputs import closed, prepare
 from ..inverses import Rule
 from ..newton import newton_step
 from ..problems import InitialValueProblem, Problem, Recurrence
-from ..structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
+from ..structure import BlockDiagonal, Choice, Dense, Diagonal, Structure, Zero
 from ..system import System
 from ..typing import Array, array_namespace
 
@@ -106,13 +106,12 @@ def system_of(problem: Problem, rule: Rule, y_guess: Array | None = None) -> Sys
     return System(backend, rule, problem.shift, closed(problem), data)
 
 
-class DiagonalOfDense:
+class DiagonalOfDense(Choice):
     """A choice of structure: the diagonal, stored in full matrices, which every rule takes."""
 
     name = "diagonal in full matrices"
 
-    @staticmethod
-    def simplify(full: Structure) -> Structure:
+    def simplify(self, full: Structure) -> Structure:
         """Keep the diagonal."""
         return Dense(Diagonal.simplify(full).to_dense())
 

@@ -144,7 +144,7 @@ def _check_newton(report: Report, rule: Rule, kind: str, rng: np.random.Generato
     systems = [system_of(p, rule) for p in nonlinear_problems(kind, rng)]
 
     def difference() -> float:
-        pairs = [(iterate(s, Dense)[0], iterate(s, DiagonalOfDense)[0]) for s in systems]
+        pairs = [(iterate(s, Dense)[0], iterate(s, DiagonalOfDense())[0]) for s in systems]
         return _largest([_relative(b, a) for a, b in pairs])
 
     def exponent() -> float:
