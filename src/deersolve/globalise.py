@@ -244,25 +244,22 @@ def search(here: Here, before: Array, propose: Callable[[Array], Array], first: 
     """
     system, xp, seeks = here.system, array_namespace(here.y), here.seeks(before)
 
-    def tried(number: Array) -> Found:
+    def unfinished(state: tuple[Found, Array, Array]) -> Array:
+        return xp.any(state[1]) & (state[2] > 0)
+
+    def again(state: tuple[Found, Array, Array]) -> tuple[Found, Array, Array]:
+        found, fails, left = state
+        number = xp.where(fails, step.factor * found.number, found.number)
         change = propose(number)
-        return Found(number, change, norm(system, system.residual(here.y + change)))
+        after = norm(system, system.residual(here.y + change))
+        return Found(number, change, after), seeks & ~step.accepts(number, after, before), left - 1
 
-    def fails(found: Found) -> Array:
-        return seeks & ~step.accepts(found.number, found.norm, before)
-
-    def unfinished(state: tuple[Found, Array]) -> Array:
-        return xp.any(fails(state[0])) & (state[1] > 0)
-
-    def again(state: tuple[Found, Array]) -> tuple[Found, Array]:
-        found, left = state
-        return tried(xp.where(fails(found), step.factor * found.number, found.number)), left - 1
-
-    left = xp.asarray(step.tries - 1, device=system.backend.placement(here.y))
-    found: Found = system.backend.while_loop(unfinished, again, (tried(first), left))[0]
+    untried = Found(first / step.factor, xp.zeros_like(here.y), before)
+    left = xp.asarray(step.tries, device=system.backend.placement(here.y))
+    start = (untried, xp.ones_like(seeks), left)
+    found, fails, _ = system.backend.while_loop(unfinished, again, start)
     none = xp.where(xp.isfinite(before), 0.0, before * 0)
-    change = xp.where(system.per_element(fails(found)), system.per_element(none), found.change)
-    return found._replace(change=change)
+    return Found(found.number, xp.where(system.per_element(fails), system.per_element(none), found.change), found.norm)
 
 
 def norm(system: System, r: Array) -> Array:

@@ -106,10 +106,11 @@ class Hutchinson(Choice):
         if "jac" in system.functions:
             return super().linearise(system, ys)
         v = self._signs(system, ys[0])
-        return system.f(*ys), tuple(Diagonal(v * Jv) for Jv in system.along(ys, v))
+        products = system.along(ys, v)
+        return system.f(*ys), tuple(Diagonal(v * products[p, ...]) for p in range(len(ys)))
 
     def _signs(self, system: Any, like: Array) -> Array:
         """Return v, of the shape of ``like``."""
-        draw, n = random.Random(self.seed), like.shape[-1]
+        xp, draw, n = array_namespace(like), random.Random(self.seed), like.shape[-1]
         signs = system.backend.convert([draw.choice((-1.0, 1.0)) for _ in range(n)], like, like.dtype)
-        return array_namespace(like).zeros_like(like) + signs
+        return xp.broadcast_to(xp.reshape(signs, (*(1 for _ in like.shape[:-1]), n)), like.shape)

@@ -213,8 +213,8 @@ def _check_structure(rule: Rule, method: Any, grid: Any) -> None:
         return
     if isinstance(structure, Picard) and len(getattr(grid, "lags", ())) != 1:
         raise InputError(
-            "structure: Picard expected a recurrence of one lag; received another problem. Of a differential equation "
-            "Picard's iteration is structure='zero'."
+            "structure: expected a recurrence of one lag for Picard; received another problem. Of a differential "
+            "equation Picard's iteration is structure='zero'."
         )
     if not rule.exact:
         raise InputError(
@@ -227,6 +227,6 @@ def _check_step(rule: Rule, method: Any) -> None:
     step = getattr(method, "step", FULL)
     if step.searches and (isinstance(rule, PaperForm) or not rule.exact):
         raise InputError(
-            f"step: {type(step).__name__} expected a rule whose residual does not depend on G (exact=True); received "
-            f"{rule.key!r}. Choose an exact rule, such as ddt.trapezoid, or windows."
+            f"step: expected a rule whose residual does not depend on G (exact=True) for {type(step).__name__}; "
+            f"received {rule.key!r}. Choose an exact rule, such as ddt.trapezoid, or windows."
         )

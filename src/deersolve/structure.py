@@ -227,6 +227,11 @@ class Zero(Structure):
         xp = array_namespace(full.values)
         return full if isinstance(full, Zero) else cls(xp.zeros_like(full.diagonal()))
 
+    @classmethod
+    def linearise(cls, system: Any, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
+        """Return f alone."""
+        return system.f(*ys), tuple(cls(array_namespace(y_p).zeros_like(y_p)) for y_p in ys)
+
     @property
     def n(self) -> int:
         return int(self.values.shape[-1])

@@ -194,7 +194,8 @@ class Backend:
         xp, m = array_namespace(primals[0]), directions[0].shape[0]
         try:
             out = function(*(DualArray(a, d) for a, d in zip(primals, directions, strict=True)))
-            return xp.broadcast_to(out.tangent, (m, *out.shape))
+            tangent = out.tangent if isinstance(out, DualArray) else xp.zeros_like(out)
+            return xp.broadcast_to(tangent, (m, *out.shape))
         except TypeError:
             rows = [self._difference(function, primals, [d[k, ...] for d in directions]) for k in range(m)]
             return xp.stack(rows)
