@@ -13,10 +13,10 @@ import deersolve as ds
 from deersolve.backends import backend_of
 from deersolve.dual import DualArray
 from deersolve.inverses import registry
-from deersolve.newton import Options, newton, start_at
+from deersolve.newton import Options, iterate, start_at
 from deersolve.structure import Diagonal, Zero
 from deersolve.testing._systems import system_of
-from tests.references import gru, gru_weights, loop, on
+from tests.references import gru, gru_weights, loop, on, pendulum
 
 EPS = np.finfo(np.float64).eps
 CHOICES = ["dense", "diagonal", "zero", "picard", "hutchinson", ds.Hutchinson(seed=5), ds.BlockDiagonal.of_size(2)]
@@ -81,7 +81,7 @@ def test_after_k_steps_the_first_k_points_are_right(structure, scale, steps, y_g
     system = system_of(problem, registry["shift.scan"], guess)
     options = Options(max_steps=max(steps, 1), structure=chosen(structure), reuse=0)
     with system.backend.quiet():
-        it = newton(system, start_at(system, system.data.guess, options), options)
+        it = iterate(system, start_at(system, system.data.guess, options), options)
     count, right = int(it.steps), loop(gru, y0[None], x, weights)
     assert count <= max(steps, 1)
     growth = max(1.0, np.abs(system.linearise(right).Js[0].values).sum(-1).max()) ** count
@@ -112,7 +112,7 @@ def directions_of(structure, jac=None):
     problem = ds.Recurrence(f, np.zeros(3), x, gru_weights(3, scale=0.5), jac=jac)
     system = system_of(problem, registry["shift.scan"])
     options = Options(structure=chosen(structure), reuse=0)
-    it = newton(system, start_at(system, system.data.guess, options), options)
+    it = iterate(system, start_at(system, system.data.guess, options), options)
     np.testing.assert_allclose(it.y, loop(gru, np.zeros((1, 3)), x, gru_weights(3, scale=0.5)), rtol=0, atol=64 * EPS)
     return set(seen)
 
@@ -175,6 +175,30 @@ def test_the_certificate_does_not_see_the_choice(lib, structure):
     problem = ds.Recurrence(lambda y, x, p: x + 0.0 * y, lib.asarray([0.0]), lib.asarray(x))
     sol = lib.solve(problem, method=ds.Newton(structure=structure))
     np.testing.assert_allclose(lib.to_numpy(sol.y), x, rtol=32 * EPS)
+
+
+@pytest.mark.parametrize("window", [None, 1])
+@pytest.mark.parametrize("structure", ["diagonal", "zero", "hutchinson", ds.BlockDiagonal.of_size(1)], ids=str)
+def test_another_root_of_an_implicit_rule_is_not_certified(lib, structure, window):
+    """u' = v^2, v' = u^2 from 1, 1: u_1 = 1.05 + 0.05 u_1^2 has two roots. At the second, the guess, what tells them
+    apart is off the diagonal.
+    """
+    problem = ds.InitialValueProblem(
+        lambda y, t, p: ds.array_namespace(y).flip(y * y, axis=-1), lib.asarray([0.0, 0.1]), lib.asarray([1.0, 1.0])
+    )
+    first, second = ((1.0 - sign * np.sqrt(1.0 - 0.21)) / 0.1 for sign in (1, -1))
+    method = ds.Newton(structure=structure, window=window)
+    sol = lib.solve(problem, lib.asarray([[1.0, 1.0], [second, second]]), method=method, on_failure="return")
+    assert int(sol.status) != 0 or np.abs(lib.to_numpy(sol.y)[1] - first).max() <= 16 * EPS
+
+
+@pytest.mark.parametrize("structure", ["diagonal", "hutchinson", "zero"])
+def test_windows_of_a_differential_equation(structure):
+    t = np.linspace(0.0, 10.0, 401)
+    problem = ds.InitialValueProblem(pendulum, t, np.array([2.0, 0.0]))
+    sol = ds.solve(problem, method=ds.Newton(structure=structure, window=40))
+    expected = ds.solve(problem, method="newton").y
+    np.testing.assert_allclose(sol.y, expected, rtol=0, atol=1e3 * EPS)
 
 
 STEPS = [ds.Full(), ds.Damped(0.7), ds.LineSearch(), ds.LevenbergMarquardt()]
