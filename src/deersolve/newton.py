@@ -147,7 +147,7 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
         strayed=xp.where(it.active, ~continues, it.strayed),
         damping=xp.where(it.active, damping, it.damping),
     )
-    if options.patience is not None and options.is_plain:
+    if options.patience is not None:
         stops = it.active & ~moves & ~is_certified
         reached = system.backend.when(stops, lambda _: reach(system, it.y, at, r, delta, options), it.reached)
         moved = dataclasses.replace(moved, reached=reached)
@@ -181,16 +181,16 @@ def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, opti
     """Return how far from the first point on each point satisfies the certificate: those points stand by themselves."""
     xp, eps = array_namespace(y), float(array_namespace(y).finfo(y.dtype).eps)
     is_known = not is_paper_form(system.rule)
-    size = magnitudes(system, y, at.fy, slope_terms(at) if is_known else None)
+    size = magnitudes(system, y, at.fy, slope_terms(at, options.structure) if is_known else None)
     ratio = r * xp.nan if size is None else xp.where(r == 0, 0.0, xp.abs(r) / size)
     residual = xp.max(ratio, axis=-1)
     scale = scale_of(y, size)
     error = xp.max(xp.abs(delta) / scale, axis=-1)
     beyond = xp.max(xp.clip(xp.abs(delta) - options.atol, min=0.0) / scale, axis=-1)
     tol = (options.rtol or 0.0) if is_known else options.tolerances(eps)[1]
-    holds = ((residual <= BACKWARD * eps) | (beyond <= tol)) & xp.isfinite(error)
+    holds = ((residual <= BACKWARD * eps) | ((beyond <= tol) & options.is_plain)) & xp.isfinite(error)
     found = points_on_branch(system, at)
-    holds = holds if found is None else holds & found
+    holds = holds if found is None else holds & found & (options.structure is Dense)
     number = system.numbers(y.shape[-2])[..., 0]
     points = xp.min(xp.where(holds, y.shape[-2], number), axis=-1)
 
