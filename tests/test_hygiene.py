@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "deersolve"
 
 ROOMS = [
-    {"typing", "errors", "progress"},
+    {"typing", "errors", "progress", "memory"},
     {"record", "registry"},
     {"domain"},
     {"backends", "dual", "shifters"},
@@ -26,7 +26,7 @@ ROOMS = [
     {"inverses"},
     {"jacobian", "system", "solution", "plot"},
     {"globalise", "newton", "quasi"},
-    {"prefix"},
+    {"blockwise", "prefix"},
     {"branch", "certificate", "estimate", "implicit", "march", "seeds", "shelter", "slide"},
     {"methods", "adapters", "inputs", "probe"},
     {"derivative", "plan"},

@@ -216,9 +216,10 @@ def test_the_history_is_that_of_what_was_solved():
         return np.stack([(1.5 - v) * u, (u - 3.0) * v], axis=-1)
 
     sol = ds.solve(ds.InitialValueProblem(lotka_volterra, np.linspace(0.0, 12.0, 1201), np.ones(2)))
-    history = sol.stats.history[: int(sol.stats.steps) + 1]
+    history = sol.stats.history[~np.isnan(sol.stats.history)]
+    assert 1 < len(history) <= int(sol.stats.steps) + 1
     assert np.all(np.isfinite(history))
-    assert history[-1] < 1e-10
+    assert history[-1] < 1e-8
     chaos = ds.Recurrence(lambda y, x, r: r * y * (1 - y), np.array([0.3]), params=2.8, n_points=100_000)
     history = ds.solve(chaos).stats.history
     assert np.all(np.isfinite(history[~np.isnan(history)]))

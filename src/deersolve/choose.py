@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .memory import bytes_of, steps_within
 from .methods import Auto, Newton, Sequential
 from .system import System
 
@@ -16,7 +17,7 @@ def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequen
     """Return the method to run and one sentence why."""
     if not isinstance(asked, Auto):
         return asked, "as asked"
-    tolerances: dict[str, Any] = {"rtol": asked.rtol, "atol": asked.atol}
+    tolerances: dict[str, Any] = {"rtol": asked.rtol, "atol": asked.atol, "memory": asked.memory}
     if not is_causal:
         return Newton(**tolerances), "only Newton knows a Problem with shifters and a rule of its own"
     backend, guess = system.backend, system.data.guess
@@ -27,14 +28,15 @@ def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequen
         if is_ode:
             return Newton(window=MARCH, **tolerances), "a compiled loop over short windows is fast and robust on a CPU"
         return Sequential(**tolerances), "on a CPU a compiled loop over the steps beats any parallel scan"
-    whole = Newton(window=system.data.grid.length, **tolerances)  # windows grow shorter where they must
+    most = steps_within(bytes_of(asked.memory), guess, getattr(system.data.grid, "lags", (1,)))
+    whole = Newton(window=most or system.data.grid.length, **tolerances)  # windows grow shorter where they must
     if not on_cpu:
         return whole, "an accelerator works on all grid points at once"
     if not is_ode and n * math.sqrt(batch) > (8 if backend.name == "numpy" else 16):
         return Sequential(**tolerances), f"with n = {n} and {batch} elements the Jacobians cost more than the loop"
     if backend.name == "torch":
         return whole, "eager PyTorch pays for every call, so all points go into one"
-    window = max(256, CACHE // (8 * batch * (n * n + 10 * n)))
+    window = min(max(256, CACHE // (8 * batch * (n * n + 10 * n))), most or system.data.grid.length)
     if window >= system.data.grid.length:
         return whole, "all points at once stay in the cache"
     return Newton(window=window, **tolerances), f"windows of {window} steps stay in the cache"

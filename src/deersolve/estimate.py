@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from .blockwise import Blockwise
 from .inverses import Rule
 from .newton import tiny
 from .system import Linearised, System
@@ -22,24 +25,30 @@ def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | Non
     """
     if type(system.rule).defect is Rule.defect:
         return None
-    at = system.linearise(y)
-    Gs = tuple(-J for J in at.Js)
     where = {"grid": system.data.grid, "boundary": system.data.boundary}
-    extra = {} if system.rule.exact else {"Gs": Gs}
-    defects = [system.rule.defect(y, at.fy, points=points, **extra, **where) for points in (4, 3)]
+    if system.block is not None:
+        fy, extra, linear = system.f(*system.shifted(y)), {}, Blockwise(system, y)
+        stiffness, solve = linear.rows(_stiffness), linear.solve
+    else:
+        at = system.linearise(y)
+        Gs = tuple(-J for J in at.Js)
+        fy, extra = at.fy, {} if system.rule.exact else {"Gs": Gs}
+        stiffness, solve = _stiffness(system, at), partial(system.rule.solve, Gs, **where)
+    defects = [system.rule.defect(y, fy, points=points, **extra, **where) for points in (4, 3)]
     if defects[0] is None:
         return None
-    delta, third = (system.rule.solve(Gs, d, **where) for d in defects)
+    delta, third = map(solve, defects)
     error, other = _relative(delta, y), _relative(third, y)
     agree = (error <= 5 * other) & (other <= 5 * error)
-    return y + delta, error, agree & (_stiffness(system, at) <= STIFF)
+    return y + delta, error, agree & (system.over_grid(array_namespace(y).max, stiffness) <= STIFF)
 
 
 def _stiffness(system: System, at: Linearised) -> Array:
-    """Return the largest D |d f / d y| of each batch element, in the row-sum norm."""
+    """Return D |d f / d y| in the row-sum norm at every point, (*B, T, 1); zero at the first."""
     xp = array_namespace(at.fy)
-    rows = xp.sum(xp.abs(at.Js[0].to_dense()), axis=-1)[..., 1:, :]
-    return system.over_grid(xp.max, rows * xp.abs(system.data.grid.D))
+    rows = xp.max(xp.sum(xp.abs(at.Js[0].to_dense()), axis=-1), axis=-1, keepdims=True)
+    D = xp.abs(system.data.grid.D)
+    return rows * xp.concat([xp.zeros_like(D[..., :1, :]), D], axis=-2)
 
 
 def _relative(delta: Array, y: Array) -> Array:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+from .blockwise import Blockwise
 from .inverses import PaperForm, Rule
 from .newton import newton_step
 from .shelter import sheltered
@@ -25,6 +26,8 @@ class Linear(NamedTuple):
 
 def linearisation(system: System, y: Array) -> Linear:
     """Return ``(L + M sum_p G_p S_p)^{-1}`` at y, with the dense G, and its transpose."""
+    if system.block is not None:
+        return Linear(Blockwise(system, y).solve, Blockwise(system, y).transpose)
     return inverse_at(system, system.linearise(y))
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from .blockwise import Blockwise
 from .branch import one_interval
 from .domain import Initial
 from .globalise import FULL
-from .newton import BACKWARD, Iterate, Options, newton, start_at, tiny
+from .newton import BACKWARD, Iterate, Options, judge, magnitudes, newton, slope_terms, start_at, tiny
 from .prefix import largest_known, persistent
 from .progress import listening
 from .structure import Dense
-from .system import System
+from .system import System, joined
 from .typing import Array, array_namespace
 
 LOOP_ROUNDOFF = 64  # in units of eps: how far f of one point may differ from f of all points
@@ -48,7 +49,7 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
     if overlap and rest:  # one shape of window compiles in half the time of two
         walked, count, rest = system.longer(window - rest), count + 1, 0
     boundary, parts = system.backend.scan(body, _carry(system), count)
-    y = _joined(parts.y, overlap)
+    y = joined(parts.y, overlap)
     y = y if walked is system else y[..., : length + overlap, :]
     pieces, tail = [y], None
     if rest:
@@ -60,15 +61,6 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
 def _carry(system: System) -> Initial:
     """Return the boundary data as an array of its own, to be carried from window to window."""
     return Initial(system.start().y0 + 0)
-
-
-def _joined(stack: Array, overlap: int) -> Array:
-    """Lay windows (W, *B, P, n) end to end: (*B, W (P - overlap) + overlap, n)."""
-    xp = array_namespace(stack)
-    rank = stack.ndim
-    inner = xp.permute_dims(stack[..., overlap:, :], (*range(1, rank - 2), 0, rank - 2, rank - 1))
-    flat = xp.reshape(inner, (*inner.shape[:-3], inner.shape[-3] * inner.shape[-2], inner.shape[-1]))
-    return xp.concat([stack[0, ...][..., :overlap, :], flat], axis=-2) if overlap else flat
 
 
 def _summary(whole: Iterate, pieces: list[Array], parts: Iterate, tail: Iterate | None) -> Iterate:
@@ -98,10 +90,27 @@ def judged(system: System, options: Options, it: Iterate) -> Iterate:
     xp = array_namespace(it.y)
     eps = float(xp.finfo(it.y.dtype).eps)
     doubtful = it.certified & ~(it.residual <= BACKWARD * eps)
+    if system.block is not None:
+        return system.backend.when(doubtful, lambda it: _judged_in_blocks(system, options, it, doubtful), it)
     start = dataclasses.replace(it, active=doubtful, certified=it.certified & ~doubtful, steps=it.steps * 0)
     with listening(None):
         judged = newton(system, start, dataclasses.replace(options, max_steps=2))
     return dataclasses.replace(judged, steps=it.steps, history=it.history)
+
+
+def _judged_in_blocks(system: System, options: Options, it: Iterate, doubtful: Array) -> Iterate:
+    xp, y, linear = array_namespace(it.y), it.y, Blockwise(system, it.y)
+    fy = system.f(*system.shifted(y))
+    size = magnitudes(system, y, fy, linear.rows(lambda part, at: slope_terms(at)))
+    r = system.rule.residual(y, fy, grid=system.data.grid, boundary=system.data.boundary)
+    found = judge(system, it, size, r, linear.solve(r), options.atol)
+    holds = (found.residual <= BACKWARD * found.eps) | found.is_within(options.tolerances(found.eps)[1])
+    return dataclasses.replace(
+        it,
+        certified=it.certified & (~doubtful | (holds & found.finite)),
+        error=xp.where(doubtful, found.error, it.error),
+        residual=xp.where(doubtful, found.residual, it.residual),
+    )
 
 
 def sequential(system: System, options: Options) -> Iterate:
@@ -122,7 +131,7 @@ def loop(system: System, options: Options) -> Iterate:
         return boundary.after(y), y
 
     _, rows = system.backend.scan(body, _carry(system), n_points)
-    return _checked_loop(system, options, _joined(rows, 0))
+    return _checked_loop(system, options, joined(rows, 0))
 
 
 def _checked_loop(system: System, options: Options, y: Array) -> Iterate:

@@ -8,6 +8,7 @@ from typing import Any
 from .errors import UnknownKeyError, mismatch
 from .globalise import FULL, Step
 from .march import sequential, windowed
+from .memory import bytes_of
 from .newton import REUSE, Iterate, Options, newton, start_at
 from .quasi import Hutchinson, Picard
 from .registry import close_matches
@@ -15,6 +16,7 @@ from .slide import can_slide, sliding
 from .structure import Choice, Dense, Diagonal, Zero
 from .system import System
 
+MEMORY = "2GiB"  # for what is linearised at once
 STRUCTURES = {"dense": Dense, "diagonal": Diagonal, "zero": Zero, "picard": Picard(), "hutchinson": Hutchinson()}
 
 
@@ -45,6 +47,9 @@ class Newton:
     reuse : int
         How many evaluations of f alone, with the last G, may be spent to save one of f and its Jacobians where the
         corrections promise that they suffice (the chord method); 0 for full steps only.
+    memory : str or int, optional
+        How many bytes Jacobians may take at once where they need not be known together, as 2e9 or "2GiB": in the
+        gradient, in the estimates behind a solve, and in windows that Auto chooses. None for no limit.
 
     Raises
     ------
@@ -59,9 +64,11 @@ class Newton:
     window: int | None = None
     step: Step = FULL
     reuse: int = REUSE
+    memory: Any = MEMORY
 
     def __post_init__(self) -> None:
         _check_tolerances(self.rtol, self.atol)
+        bytes_of(self.memory)
         structure = (
             STRUCTURES.get(self.structure, self.structure) if isinstance(self.structure, str) else self.structure
         )
@@ -110,13 +117,17 @@ class Sequential:
     ----------
     rtol, atol : float, optional
         For the implicit rules, as for :class:`Newton`.
+    memory : str or int, optional
+        As for :class:`Newton`.
     """
 
     rtol: float | None = None
     atol: float | None = None
+    memory: Any = MEMORY
 
     def __post_init__(self) -> None:
         _check_tolerances(self.rtol, self.atol)
+        bytes_of(self.memory)
 
     def run(self, system: System) -> Iterate:
         """Solve the system step by step."""
@@ -135,13 +146,17 @@ class Auto:
     ----------
     rtol, atol : float, optional
         Passed on to the method chosen.
+    memory : str or int, optional
+        As for :class:`Newton`; also the longest window.
     """
 
     rtol: float | None = None
     atol: float | None = None
+    memory: Any = MEMORY
 
     def __post_init__(self) -> None:
         _check_tolerances(self.rtol, self.atol)
+        bytes_of(self.memory)
 
 
 def method_of(method: Any) -> Newton | Sequential | Auto:

@@ -10,6 +10,7 @@ from .certificate import rule_holds
 from .estimate import discretisation
 from .implicit import attach, tangent, through
 from .inverses import Rule
+from .memory import bytes_of, steps_within
 from .record import tree_map
 from .shifters import Identity, Lag, Shifter
 from .solution import Solution, Stats, Status
@@ -44,7 +45,13 @@ class Plan:
 
     def system(self, functions: Any, data: Data) -> System:
         """Return the discrete equation."""
-        return System(self.backend, self.rule, self.shift, functions, data, self.grid_ndim)
+        return System(self.backend, self.rule, self.shift, functions, data, self.grid_ndim, self._block(data))
+
+    def _block(self, data: Data) -> int | None:
+        """Return how many steps are linearised at once: what a built-in rule for a marching grid needs to know."""
+        if not self.rule.is_builtin or not self.rule.exact or not hasattr(data.grid, "window"):
+            return None
+        return steps_within(bytes_of(self.method.memory), data.guess, getattr(data.grid, "lags", (1,)))
 
     def solve(self, functions: Any, data: Data) -> Solution:
         """Solve, certify and estimate the discretisation error; no derivative passes."""
@@ -98,6 +105,9 @@ def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
     T = data.guess.shape[-2]
     overlap = getattr(grid, "overlap", 0)
     counts = plan.method.points(T - overlap, overlap) if hasattr(grid, "window") else [T]
+    if (block := plan.system(functions, data).block) is not None:
+        rests = {c % block for c in (*counts, T, block + overlap)} | {(T - overlap) % block + overlap}
+        counts = sorted({*counts, block, block + overlap, *rests} - {0})
     calls = [_example(plan, functions, data, points) for points in counts]
     calls.append(tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], calls[0]))  # one point
     result: Solution = plan.backend.call(plan, {name: (f, calls) for name, f in functions.items()}, data)

@@ -44,6 +44,7 @@ class System:
     functions: dict[str, Callable[..., Any]]
     data: Data
     grid_ndim: int = 1
+    block: int | None = None  # how many steps or intervals are linearised at once; None for all
 
     @property
     def n_batch(self) -> int:
@@ -55,8 +56,19 @@ class System:
         return apply_shifters(self.shift, y, self.data.grid, self.data.boundary)
 
     def f(self, *ys: Array) -> Array:
-        """Return f at every grid point."""
-        return self.functions["f"](*ys, self.data.x)
+        """Return f at every grid point, in blocks without keeping what it computed on its way."""
+        f, points = self.functions["f"], ys[0].shape[-2]
+        if self.block is None or points <= self.block:
+            return f(*ys, self.data.x)
+        cut, light = self.backend.slice, self.backend.rematerialised(f)
+
+        def part(start: Any, steps: int) -> Array:
+            return light(*(cut(y, start, steps, -2) for y in ys), self.inputs(start, steps))
+
+        block, (count, rest) = self.block, divmod(points, self.block)
+        _, stack = self.backend.scan(lambda _, i: (_, part(i * block, block)), ys[0][..., :1, :] * 0, count)
+        done = joined(stack)
+        return array_namespace(done).concat([done, part(count * block, rest)], axis=-2) if rest else done
 
     def residual(self, y: Array) -> Array:
         """Return ``M f(y) - L y``."""
@@ -75,14 +87,14 @@ class System:
             return fy, tuple(Dense(J) for J in Js)
         made = self.functions["jac"](*ys, self.data.x)
         made = tuple(made) if isinstance(made, tuple | list) else (made,)
-        return self.f(*ys), tuple(Diagonal(J) if J.ndim == ys[0].ndim else Dense(J) for J in made)
+        return self.functions["f"](*ys, self.data.x), tuple(Diagonal(J) if J.ndim == ys[0].ndim else Dense(J) for J in made)
 
     def along(self, ys: tuple[Array, ...], v: Array) -> Array:
         """Return the products ``d f / d y_p v``, stacked, each by one directional derivative."""
         xp, count = array_namespace(v), len(ys)
         zero = xp.zeros_like(v)
         directions = [xp.stack([v if q == p else zero for q in range(count)]) for p in range(count)]
-        return self.backend.pushforward(lambda *ys: self.f(*ys), list(ys), directions)
+        return self.backend.pushforward(lambda *ys: self.functions["f"](*ys, self.data.x), list(ys), directions)
 
     def over_grid(self, reduce: Callable[..., Array], values: Array) -> Array:
         """Reduce over everything but the batch axes."""
@@ -154,3 +166,12 @@ class System:
         if isinstance(start, int):
             return last - self.backend.slice(guess, before, 1, -2) if start else xp.zeros_like(last)
         return xp.where(start > 0, last - self.backend.slice(guess, xp.maximum(before, 0), 1, -2), 0.0)
+
+
+def joined(stack: Array, overlap: int = 0) -> Array:
+    """Lay windows (W, *B, P, n) end to end: (*B, W (P - overlap) + overlap, n)."""
+    xp = array_namespace(stack)
+    rank = stack.ndim
+    inner = xp.permute_dims(stack[..., overlap:, :], (*range(1, rank - 2), 0, rank - 2, rank - 1))
+    flat = xp.reshape(inner, (*inner.shape[:-3], inner.shape[-3] * inner.shape[-2], inner.shape[-1]))
+    return xp.concat([stack[0, ...][..., :overlap, :], flat], axis=-2) if overlap else flat

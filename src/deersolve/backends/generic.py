@@ -14,6 +14,7 @@ Functions = dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]]
 """A user's functions by name, each with the arguments it will be called with."""
 
 
+STACK = 4096  # small arrays that are kept as such: each has a price of its own
 Jacobians = tuple[Array, tuple[Array, ...]]
 
 
@@ -80,17 +81,26 @@ class Backend:
             lambda s: array_namespace(s[0]).any(s[0]), lambda s: (s[0] & False, function(s[1])), (flag, value)
         )[1]
 
+    def rematerialised(self, function: Callable[..., Array]) -> Callable[..., Array]:
+        """Return the function, of which a graph of derivatives keeps the arguments only."""
+        return function
+
     def bounded_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int) -> Any:
         """Return what :meth:`while_loop` does where ``most`` rounds are enough; derivatives pass in every mode."""
         return self.while_loop(cond, body, state)
 
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
         """Return the last carry and the stacked outputs of ``carry, out = body(carry, i)``."""
-        outputs = []
+        stacks, outputs = [], []
         for i in range(length):
             carry, out = body(carry, i)
             outputs.append(out)
-        return carry, tree_map(lambda *parts: array_namespace(parts[0]).stack(parts), *outputs)
+            if len(outputs) == STACK or i == length - 1:
+                stacks.append(tree_map(lambda *parts: array_namespace(parts[0]).stack(parts), *outputs))
+                outputs = []
+        if len(stacks) == 1:
+            return carry, stacks[0]
+        return carry, tree_map(lambda *parts: array_namespace(parts[0]).concat(parts), *stacks)
 
     def slice(self, array: Array, start: Any, length: int, axis: int) -> Array:
         """Return ``array[start : start + length]`` along ``axis``; ``start`` may be traced."""

@@ -57,6 +57,10 @@ class Jax(Backend):
         """Return ``lax.while_loop(cond, body, state)``."""
         return jax.lax.while_loop(cond, body, state)
 
+    def rematerialised(self, function: Callable[..., Array]) -> Callable[..., Array]:
+        """Return ``jax.checkpoint(function)``."""
+        return cast("Callable[..., Array]", jax.checkpoint(function))
+
     def bounded_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int) -> Any:
         """Return a scan of ``most`` rounds that are skipped from where ``cond`` no longer holds."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
+from torch.utils.checkpoint import checkpoint
 
 from ..record import tree_map
 from ..typing import Array, Tree
@@ -40,6 +41,17 @@ class Torch(Backend):
     def any_true(self, flag: Array) -> bool:
         """Return whether a flag holds anywhere, under ``torch.func.vmap`` for any part that is mapped over."""
         return super().any_true(_layers(flag)[-1] if isinstance(flag, torch.Tensor) else flag)
+
+    def rematerialised(self, function: Callable[..., Array]) -> Callable[..., Array]:
+        """Return the function, checkpointed where a graph is recorded; transforms of ``torch.func`` keep all."""
+
+        def light(*args: Any) -> Array:
+            if not torch.is_grad_enabled() or _in_forward_mode() or any(map(_is_wrapped, args[:-1])):
+                return function(*args)
+            made: Array = checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)
+            return made
+
+        return light
 
     def is_concrete(self, tree: Tree) -> bool:
         """Return whether no tensor of the tree is mapped over by ``torch.func.vmap``."""

@@ -1,0 +1,118 @@
+"""The inverse linear operator of a long trajectory block by block: the Jacobians of one block at a time.
+
+The blocks of (L + M sum_p G_p S_p) delta = r are coupled by what a block hands to the next one: its newest K values,
+K the largest lag (1 for a differential equation). The transposed equation runs over the blocks from last to first,
+with the Jacobians computed afresh, so that its memory does not grow with T n^2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from .domain import Initial
+from .shifters import apply_shifters
+from .system import Linearised, System, joined
+from .typing import Array, array_namespace
+
+
+@dataclasses.dataclass(frozen=True)
+class Blockwise:
+    """The linearisation at y in blocks of ``system.block`` steps or intervals."""
+
+    system: System
+    y: Array
+
+    def solve(self, r: Array) -> Array:
+        """Return delta: from block to block its newest values are carried on."""
+        xp, overlap = array_namespace(r), self.system.data.grid.overlap
+        first = r[..., :1, :] if overlap else xp.zeros_like(self._history_of(0).y0)
+
+        def piece(before: Initial, start: Any, steps: int) -> tuple[Initial, Array]:
+            part, at = self._linearised(start, steps)
+            rows = self._cut(r, start, steps)
+            if overlap:
+                rows = xp.concat([before.y0, rows[..., 1:, :]], axis=-2)
+            else:
+                shifted = apply_shifters(part.shift, xp.zeros_like(rows), part.data.grid, before)
+                for J, change in zip(at.Js, shifted, strict=True):
+                    rows = rows + (J @ change)
+            delta = part.rule.solve(tuple(-J for J in at.Js), rows, **_where(part))
+            return before.after(delta), delta
+
+        return self._over_blocks(piece, Initial(first + 0))
+
+    def transpose(self, c: Array) -> Array:
+        """Return u: from block to block, backwards, what the history of a block has to bear is carried on."""
+        xp, overlap = array_namespace(c), self.system.data.grid.overlap
+        K = self.system.data.boundary.y0.shape[-2]
+
+        def piece(bears: Initial, start: Any, steps: int) -> tuple[Initial, Array]:
+            part, at = self._linearised(start, steps)
+            rows = self._cut(c, start, steps)
+            if overlap:  # the first point is the last of the block before, and counts there
+                rows = xp.concat([xp.where(xp.asarray(start) > 0, 0.0, 1.0) * rows[..., :1, :], rows[..., 1:, :]], axis=-2)
+            P = rows.shape[-2]
+            rows = xp.concat([rows[..., : P - K, :], rows[..., P - K :, :] + bears.y0], axis=-2)
+            u = part.rule.transpose(tuple(-J for J in at.Js), rows, **_where(part))
+            if overlap:
+                return Initial(u[..., :1, :]), u
+            total = xp.zeros_like(bears.y0)
+            for J, k in zip(at.Js, part.data.grid.lags, strict=True):
+                head = J.map(lambda v, J=J, k=k: v[(..., slice(k), *(slice(None) for _ in range(J.tail)))])
+                total = total + xp.concat([total[..., : K - k, :] * 0, head.mT @ u[..., :k, :]], axis=-2)
+            return Initial(total), u
+
+        return self._over_blocks(piece, Initial(xp.zeros_like(self._history_of(0).y0)), reverse=True)
+
+    def rows(self, function: Callable[[System, Linearised], Array]) -> Array:
+        """Return ``function(part, linearisation)``, (*B, P, k) of each block's points, of all points."""
+
+        def piece(nothing: Array, start: Any, steps: int) -> tuple[Array, Array]:
+            return nothing, function(*self._linearised(start, steps))
+
+        return self._over_blocks(piece, self.y[..., :1, :] * 0)
+
+    def _over_blocks(self, piece: Callable[..., Any], carry: Any, reverse: bool = False) -> Array:
+        """Run ``carry, rows = piece(carry, start, steps)`` over the blocks; return the rows of all of them."""
+        xp, grid, block = array_namespace(self.y), self.system.data.grid, self.system.block
+        assert block is not None
+        count, rest = divmod(grid.length, block)
+        tail = []
+        if rest and reverse:
+            carry, rows = piece(carry, count * block, rest)
+            tail = [rows[..., grid.overlap :, :]]
+
+        def body(carry: Any, i: Any) -> Any:
+            return piece(carry, (count - 1 - i if reverse else i) * block, block)
+
+        carry, stack = self.system.backend.scan(body, carry, count)
+        if rest and not reverse:
+            carry, rows = piece(carry, count * block, rest)
+            tail = [rows[..., grid.overlap :, :]]
+        done = joined(xp.flip(stack, axis=0) if reverse else stack, grid.overlap)
+        return xp.concat([done, *tail], axis=-2) if tail else done
+
+    def _linearised(self, start: Any, steps: int) -> tuple[System, Linearised]:
+        whole = dataclasses.replace(self.system, block=None, data=dataclasses.replace(self.system.data, guess=self.y))
+        part = whole.window(start, steps, self._history_of(start))
+        return part, part.linearise(part.data.guess)
+
+    def _history_of(self, start: Any) -> Initial:
+        """Return the values before (at) a point."""
+        system, cut = self.system, self.system.backend.slice
+        if system.data.grid.overlap:
+            return Initial(cut(self.y, start, 1, -2))
+        first = system.start()
+        K = first.y0.shape[-2]
+        if isinstance(start, int):
+            return Initial(cut(self.y, start - K, K, -2)) if start else first
+        return Initial(cut(array_namespace(self.y).concat([first.y0, self.y], axis=-2), start, K, -2))
+
+    def _cut(self, values: Array, start: Any, steps: int) -> Array:
+        return self.system.backend.slice(values, start, steps + self.system.data.grid.overlap, -2)
+
+
+def _where(part: System) -> dict[str, Any]:
+    return {"grid": part.data.grid, "boundary": part.data.boundary}
