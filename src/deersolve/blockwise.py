@@ -11,9 +11,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from .backends.generic import spans_of
 from .domain import Initial
 from .shifters import apply_shifters
-from .system import Linearised, System, joined
+from .system import Linearised, System
 from .typing import Array, array_namespace
 
 
@@ -23,6 +24,24 @@ class Blockwise:
 
     system: System
     y: Array
+
+    def residual(self) -> Array:
+        """Return ``M f(y) - L y``; a graph of derivatives keeps nothing of what f computes on its way."""
+        xp, overlap = array_namespace(self.y), self.system.data.grid.overlap
+
+        def piece(nothing: Array, start: Any, steps: int) -> tuple[Array, Array]:
+            part = self._part(start, steps)
+
+            def rows(y: Array, x: Any) -> Array:
+                return dataclasses.replace(part, data=dataclasses.replace(part.data, x=x)).residual(y)
+
+            return nothing, self.system.backend.rematerialised(rows)(part.data.guess, part.data.x)
+
+        spans = spans_of(self.system.data.grid.length, self.system.stretch)
+        made = self.system.backend.over_spans(piece, self.y[..., :1, :] * 0, spans, overlap)
+        if not overlap:
+            return made
+        return xp.concat([self.system.data.boundary.y0 - self.y[..., :1, :], made[..., 1:, :]], axis=-2)
 
     def solve(self, r: Array) -> Array:
         """Return delta: from block to block its newest values are carried on."""
@@ -52,7 +71,8 @@ class Blockwise:
             part, at = self._linearised(start, steps)
             rows = self._cut(c, start, steps)
             if overlap:  # the first point is the last of the block before, and counts there
-                rows = xp.concat([xp.where(xp.asarray(start) > 0, 0.0, 1.0) * rows[..., :1, :], rows[..., 1:, :]], axis=-2)
+                is_first = xp.asarray(start == 0, device=self.system.backend.placement(c))
+                rows = xp.concat([xp.astype(is_first, c.dtype) * rows[..., :1, :], rows[..., 1:, :]], axis=-2)
             P = rows.shape[-2]
             rows = xp.concat([rows[..., : P - K, :], rows[..., P - K :, :] + bears.y0], axis=-2)
             u = part.rule.transpose(tuple(-J for J in at.Js), rows, **_where(part))
@@ -66,38 +86,30 @@ class Blockwise:
 
         return self._over_blocks(piece, Initial(xp.zeros_like(self._history_of(0).y0)), reverse=True)
 
-    def rows(self, function: Callable[[System, Linearised], Array]) -> Array:
-        """Return ``function(part, linearisation)``, (*B, P, k) of each block's points, of all points."""
+    def rows(self, function: Callable[[System], Array]) -> Array:
+        """Return ``function(part)``, rows (*B, P, k) of each block's points, of all; y of the block is its guess."""
 
         def piece(nothing: Array, start: Any, steps: int) -> tuple[Array, Array]:
-            return nothing, function(*self._linearised(start, steps))
+            return nothing, function(self._part(start, steps))
 
         return self._over_blocks(piece, self.y[..., :1, :] * 0)
 
     def _over_blocks(self, piece: Callable[..., Any], carry: Any, reverse: bool = False) -> Array:
         """Run ``carry, rows = piece(carry, start, steps)`` over the blocks; return the rows of all of them."""
-        xp, grid, block = array_namespace(self.y), self.system.data.grid, self.system.block
+        grid, block = self.system.data.grid, self.system.block
         assert block is not None
-        count, rest = divmod(grid.length, block)
-        tail = []
-        if rest and reverse:
-            carry, rows = piece(carry, count * block, rest)
-            tail = [rows[..., grid.overlap :, :]]
-
-        def body(carry: Any, i: Any) -> Any:
-            return piece(carry, (count - 1 - i if reverse else i) * block, block)
-
-        carry, stack = self.system.backend.scan(body, carry, count)
-        if rest and not reverse:
-            carry, rows = piece(carry, count * block, rest)
-            tail = [rows[..., grid.overlap :, :]]
-        done = joined(xp.flip(stack, axis=0) if reverse else stack, grid.overlap)
-        return xp.concat([done, *tail], axis=-2) if tail else done
+        spans = spans_of(grid.length, block)
+        return self.system.backend.over_spans(piece, carry, spans[::-1] if reverse else spans, grid.overlap)
 
     def _linearised(self, start: Any, steps: int) -> tuple[System, Linearised]:
-        whole = dataclasses.replace(self.system, block=None, data=dataclasses.replace(self.system.data, guess=self.y))
-        part = whole.window(start, steps, self._history_of(start))
+        part = self._part(start, steps)
         return part, part.linearise(part.data.guess)
+
+    def _part(self, start: Any, steps: int) -> System:
+        """Return the equation on one block, y there as its guess: a view, where the library has views."""
+        whole = dataclasses.replace(self.system, block=None)
+        part = whole.window(start, steps, self._history_of(start))
+        return dataclasses.replace(part, data=dataclasses.replace(part.data, guess=self._cut(self.y, start, steps)))
 
     def _history_of(self, start: Any) -> Initial:
         """Return the values before (at) a point."""

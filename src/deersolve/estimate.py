@@ -28,7 +28,7 @@ def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | Non
     where = {"grid": system.data.grid, "boundary": system.data.boundary}
     if system.block is not None:
         fy, extra, linear = system.f(*system.shifted(y)), {}, Blockwise(system, y)
-        stiffness, solve = linear.rows(_stiffness), linear.solve
+        stiffness, solve = linear.rows(lambda part: _stiffness(part, part.linearise(part.data.guess))), linear.solve
     else:
         at = system.linearise(y)
         Gs = tuple(-J for J in at.Js)

@@ -38,6 +38,11 @@ def inverse_at(system: System, at: Linearised) -> Linear:
     return Linear(partial(system.rule.solve, Gs, **where), partial(system.rule.transpose, Gs, **where))
 
 
+def residual(system: System, y: Array) -> Array:
+    """Return ``M f(y) - L y``."""
+    return system.residual(y) if system.block is None else Blockwise(system, y).residual()
+
+
 def has_transpose(rule: Rule) -> bool:
     """Return whether the rule is one linear solve, with a transpose of its own."""
     return rule.exact and not isinstance(rule, PaperForm) and type(rule).transpose is not Rule.transpose
@@ -62,15 +67,19 @@ def attach(live: System, y: Array, usable: Array) -> Array:
     """
     system, at = sheltered(live, y, usable)
     by, xp, is_node = live.backend, array_namespace(y), has_transpose(live.rule)
-    made = by.recorded(lambda: system.residual(at) if is_node else system.f(*system.shifted(at)))
+    made = by.recorded(lambda: residual(system, at) if is_node else system.f(*system.shifted(at)))
     if made is None:
         return y
-    moved = by.implicit(at, made, system.residual, partial(linearisation, system)) if is_node else None
+    orders = 2 if system.block is None else 1  # a second one takes G of all points
+    functions = partial(residual, system), partial(linearisation, system)
+    moved = by.implicit(at, made, *functions, orders) if is_node else None
     if moved is None:
         moved = at
         for _ in range(by.orders(made).bit_length() if system.rule.exact else INEXACT_STEPS):
             _, _, delta = newton_step(system, moved, Dense)
             moved = moved + (delta - by.without_gradient(delta))
+    if by.is_concrete(usable) and bool(xp.all(usable)):
+        return moved
     moved = by.guarded(moved, usable)
     return xp.where(system.per_element(usable), moved, y + (moved - by.without_gradient(moved)))
 
@@ -120,7 +129,7 @@ def tangent(
         for _ in range(1 if system.rule.exact else INEXACT_STEPS):
             dy = by.jvp(step, (theta, at), (direction, dy))[1]
         return by.guarded(dy, usable)
-    change = by.jvp(lambda theta: there(theta).residual(at), (theta,), (direction,))[1]
+    change = by.jvp(lambda theta: residual(there(theta), at), (theta,), (direction,))[1]
     solve, transpose = linearisation(system, at)
     if not has_transpose(system.rule):
         transpose = partial(by.transposed, solve)

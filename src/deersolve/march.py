@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import reduce
+from operator import add
 from typing import Any
 
+from .backends.generic import joined
 from .blockwise import Blockwise
 from .branch import one_interval
 from .domain import Initial
@@ -13,7 +16,7 @@ from .newton import BACKWARD, Iterate, Options, judge, magnitudes, newton, slope
 from .prefix import largest_known, persistent
 from .progress import listening
 from .structure import Dense
-from .system import System, joined
+from .system import System
 from .typing import Array, array_namespace
 
 LOOP_ROUNDOFF = 64  # in units of eps: how far f of one point may differ from f of all points
@@ -66,10 +69,10 @@ def _carry(system: System) -> Initial:
 def _summary(whole: Iterate, pieces: list[Array], parts: Iterate, tail: Iterate | None) -> Iterate:
     xp = array_namespace(whole.y)
 
-    def merged(name: str, reduce: Any) -> Array:
+    def merged(name: str, best: Any) -> Array:
         stack = getattr(parts, name)
         last = [] if tail is None else [getattr(tail, name)[None, ...]]
-        return reduce(xp.concat([stack, *last], axis=0), axis=0)
+        return best(xp.concat([stack, *last], axis=0), axis=0)
 
     return dataclasses.replace(
         whole,
@@ -91,7 +94,8 @@ def judged(system: System, options: Options, it: Iterate) -> Iterate:
     eps = float(xp.finfo(it.y.dtype).eps)
     doubtful = it.certified & ~(it.residual <= BACKWARD * eps)
     if system.block is not None:
-        return system.backend.when(doubtful, lambda it: _judged_in_blocks(system, options, it, doubtful), it)
+        again: Iterate = system.backend.when(doubtful, lambda it: _judged_in_blocks(system, options, it, doubtful), it)
+        return again
     start = dataclasses.replace(it, active=doubtful, certified=it.certified & ~doubtful, steps=it.steps * 0)
     with listening(None):
         judged = newton(system, start, dataclasses.replace(options, max_steps=2))
@@ -101,7 +105,7 @@ def judged(system: System, options: Options, it: Iterate) -> Iterate:
 def _judged_in_blocks(system: System, options: Options, it: Iterate, doubtful: Array) -> Iterate:
     xp, y, linear = array_namespace(it.y), it.y, Blockwise(system, it.y)
     fy = system.f(*system.shifted(y))
-    size = magnitudes(system, y, fy, linear.rows(lambda part, at: slope_terms(at)))
+    size = magnitudes(system, y, fy, linear.rows(lambda part: slope_terms(part.linearise(part.data.guess))))
     r = system.rule.residual(y, fy, grid=system.data.grid, boundary=system.data.boundary)
     found = judge(system, it, size, r, linear.solve(r), options.atol)
     holds = (found.residual <= BACKWARD * found.eps) | found.is_within(options.tolerances(found.eps)[1])
@@ -130,23 +134,29 @@ def loop(system: System, options: Options) -> Iterate:
         y = f(*(cut(boundary.y0, K - k, 1, -2) for k in lags), system.inputs(i, 1))
         return boundary.after(y), y
 
-    _, rows = system.backend.scan(body, _carry(system), n_points)
-    return _checked_loop(system, options, joined(rows, 0))
+    return _checked_loop(system, options, joined(system.backend.scan(body, _carry(system), n_points)[1]))
+
+
+def _misses(part: System) -> Array:
+    """Return by how much y, the guess, misses each step of its own, relative to its terms, (*B, T, 1)."""
+    y, ys = part.data.guess, part.shifted(part.data.guess)
+    xp, fy = array_namespace(y), part.f(*ys)
+    size = reduce(add, map(xp.abs, (y, fy, *ys)))
+    local = xp.max(size, axis=-1, keepdims=True)
+    r = xp.abs(fy - y)
+    ratio = xp.where(r == 0, 0.0, r / xp.where(local > 0, local, tiny(y)))
+    return xp.max(ratio, axis=-1, keepdims=True)
 
 
 def _checked_loop(system: System, options: Options, y: Array) -> Iterate:
     """Certify the loop: f of all points at once must give back what f of one point after the other gave."""
     xp = array_namespace(y)
     fresh = start_at(system, y, options)
-    ys = system.shifted(y)
-    fy = system.f(*ys)
-    size = xp.abs(y) + xp.abs(fy)
-    for y_p in ys:
-        size = size + xp.abs(y_p)
-    local = xp.max(size, axis=-1, keepdims=True)
-    r = xp.abs(fy - y)
-    ratio = xp.where(r == 0, 0.0, r / xp.where(local > 0, local, tiny(y)))
-    residual = system.over_grid(xp.max, ratio)
+    if system.block is None:
+        residual = _misses(dataclasses.replace(system, data=dataclasses.replace(system.data, guess=y)))
+    else:
+        residual = Blockwise(system, y).rows(_misses)
+    residual = system.over_grid(xp.max, residual)
     eps = float(xp.finfo(y.dtype).eps)
     finite = system.over_grid(xp.all, xp.isfinite(y))
     agrees = residual <= LOOP_ROUNDOFF * eps

@@ -10,7 +10,7 @@ from .errors import mismatch
 from .typing import Array, array_namespace
 
 UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-MATRICES = 16  # n x n matrices that a step of Newton's method holds for each point and lag
+MATRICES = 48  # n x n matrices that are held for each point and lag while Jacobians are computed, as measured
 VECTORS = 40  # and vectors, what f computes on its way included
 
 

@@ -105,9 +105,11 @@ def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
     T = data.guess.shape[-2]
     overlap = getattr(grid, "overlap", 0)
     counts = plan.method.points(T - overlap, overlap) if hasattr(grid, "window") else [T]
-    if (block := plan.system(functions, data).block) is not None:
-        rests = {c % block for c in (*counts, T, block + overlap)} | {(T - overlap) % block + overlap}
-        counts = sorted({*counts, block, block + overlap, *rests} - {0})
+    system = plan.system(functions, data)
+    if system.block is not None:
+        sizes = {system.block, system.stretch}
+        rests = {(T - overlap) % size + overlap for size in sizes} | {c % system.stretch for c in (*counts, T)}
+        counts = sorted({*counts, *sizes, *(size + overlap for size in sizes), *rests} - {0})
     calls = [_example(plan, functions, data, points) for points in counts]
     calls.append(tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], calls[0]))  # one point
     result: Solution = plan.backend.call(plan, {name: (f, calls) for name, f in functions.items()}, data)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from .backends.generic import Backend
+from .backends.generic import Backend, spans_of
 from .domain import Initial
 from .inverses import Rule
 from .record import record, tree_map
@@ -47,6 +47,12 @@ class System:
     block: int | None = None  # how many steps or intervals are linearised at once; None for all
 
     @property
+    def stretch(self) -> int:
+        """How many steps or intervals f alone is evaluated on at once: a Jacobian is n of its directions."""
+        length = int(self.data.grid.length)
+        return length if self.block is None else min(length, self.block * (1 + self.data.guess.shape[-1]))
+
+    @property
     def n_batch(self) -> int:
         """The number of batch axes."""
         return int(self.data.guess.ndim) - self.grid_ndim - 1
@@ -58,17 +64,15 @@ class System:
     def f(self, *ys: Array) -> Array:
         """Return f at every grid point, in blocks without keeping what it computed on its way."""
         f, points = self.functions["f"], ys[0].shape[-2]
-        if self.block is None or points <= self.block:
+        if self.block is None or points <= self.stretch + self.data.grid.overlap:
             return f(*ys, self.data.x)
         cut, light = self.backend.slice, self.backend.rematerialised(f)
 
         def part(start: Any, steps: int) -> Array:
             return light(*(cut(y, start, steps, -2) for y in ys), self.inputs(start, steps))
 
-        block, (count, rest) = self.block, divmod(points, self.block)
-        _, stack = self.backend.scan(lambda _, i: (_, part(i * block, block)), ys[0][..., :1, :] * 0, count)
-        done = joined(stack)
-        return array_namespace(done).concat([done, part(count * block, rest)], axis=-2) if rest else done
+        spans = spans_of(points, self.stretch)
+        return self.backend.over_spans(lambda _, *span: (_, part(*span)), ys[0][..., :1, :] * 0, spans)
 
     def residual(self, y: Array) -> Array:
         """Return ``M f(y) - L y``."""
@@ -87,7 +91,9 @@ class System:
             return fy, tuple(Dense(J) for J in Js)
         made = self.functions["jac"](*ys, self.data.x)
         made = tuple(made) if isinstance(made, tuple | list) else (made,)
-        return self.functions["f"](*ys, self.data.x), tuple(Diagonal(J) if J.ndim == ys[0].ndim else Dense(J) for J in made)
+        return self.functions["f"](*ys, self.data.x), tuple(
+            Diagonal(J) if J.ndim == ys[0].ndim else Dense(J) for J in made
+        )
 
     def along(self, ys: tuple[Array, ...], v: Array) -> Array:
         """Return the products ``d f / d y_p v``, stacked, each by one directional derivative."""
@@ -166,12 +172,3 @@ class System:
         if isinstance(start, int):
             return last - self.backend.slice(guess, before, 1, -2) if start else xp.zeros_like(last)
         return xp.where(start > 0, last - self.backend.slice(guess, xp.maximum(before, 0), 1, -2), 0.0)
-
-
-def joined(stack: Array, overlap: int = 0) -> Array:
-    """Lay windows (W, *B, P, n) end to end: (*B, W (P - overlap) + overlap, n)."""
-    xp = array_namespace(stack)
-    rank = stack.ndim
-    inner = xp.permute_dims(stack[..., overlap:, :], (*range(1, rank - 2), 0, rank - 2, rank - 1))
-    flat = xp.reshape(inner, (*inner.shape[:-3], inner.shape[-3] * inner.shape[-2], inner.shape[-1]))
-    return xp.concat([stack[0, ...][..., :overlap, :], flat], axis=-2) if overlap else flat

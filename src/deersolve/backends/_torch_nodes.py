@@ -14,7 +14,10 @@ from .generic import passed
 TOO_HIGH = (
     "a third derivative by backward: expected at most the second. Nested torch.func.grad, and JAX, have every order."
 )
-
+IN_BLOCKS = (
+    "a second derivative: expected the first, as the Jacobians do not fit the memory and are computed in blocks. "
+    "Solve with a method of more memory, as Auto(memory=None)."
+)
 
 DEVICES = ("cpu", "cuda")
 
@@ -43,7 +46,7 @@ class Solution(torch.autograd.Function):  # type: ignore[misc]
     """
 
     @staticmethod
-    def forward(ctx: Any, before: Any, r: Any, y: Any, linearisation: Any, order: Order) -> Any:
+    def forward(ctx: Any, before: Any, r: Any, y: Any, linearisation: Any, order: Order | None) -> Any:
         ctx.set_materialize_grads(False)
         ctx.linearisation, ctx.order = linearisation, order
         out = y.clone()
@@ -55,13 +58,16 @@ class Solution(torch.autograd.Function):  # type: ignore[misc]
         if c is None:
             return None, None, None, None, None
         (y,) = ctx.saved_tensors
-        ctx.order.is_higher |= torch.is_grad_enabled()
+        if torch.is_grad_enabled():
+            if ctx.order is None:
+                raise InputError(IN_BLOCKS)
+            ctx.order.is_higher = True
         with torch.no_grad(), full_precision():
             solve, transpose = ctx.linearisation(y.detach())
             u = transpose(c.detach())
         if torch.is_grad_enabled():
             u = Transposed.apply(c, u, y, solve)
-        return c if ctx.order.is_higher else None, u, None, None, None
+        return c if ctx.order and ctx.order.is_higher else None, u, None, None, None
 
 
 class Gate(torch.autograd.Function):  # type: ignore[misc]

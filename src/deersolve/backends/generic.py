@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from ..record import tree_map
+from ..record import tree_leaves, tree_map
 from ..typing import Array, Tree, array_namespace
 from . import registry
 
@@ -14,7 +15,10 @@ Functions = dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]]
 """A user's functions by name, each with the arguments it will be called with."""
 
 
-STACK = 4096  # small arrays that are kept as such: each has a price of its own
+Spans = list[tuple[int, int]]
+"""Starts and lengths."""
+
+HELD = 100_000  # numbers in small arrays that wait to be written into a large one
 Jacobians = tuple[Array, tuple[Array, ...]]
 
 
@@ -91,16 +95,59 @@ class Backend:
 
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
         """Return the last carry and the stacked outputs of ``carry, out = body(carry, i)``."""
-        stacks, outputs = [], []
+        outputs: list[Any] = []
+        whole, filled = None, 0
+
+        def write(array: Array, part: Array) -> None:
+            array[filled : filled + part.shape[0], ...] = part
+
         for i in range(length):
             carry, out = body(carry, i)
             outputs.append(out)
-            if len(outputs) == STACK or i == length - 1:
-                stacks.append(tree_map(lambda *parts: array_namespace(parts[0]).stack(parts), *outputs))
-                outputs = []
-        if len(stacks) == 1:
-            return carry, stacks[0]
-        return carry, tree_map(lambda *parts: array_namespace(parts[0]).concat(parts), *stacks)
+            is_last = i == length - 1
+            if is_last or (self.can_write(out) and len(outputs) * max(map(math.prod, _shapes(out))) >= HELD):
+                stack = tree_map(lambda *parts: array_namespace(parts[0]).stack(parts), *outputs)
+                if is_last and whole is None:
+                    return carry, stack
+                if whole is None:
+                    whole = tree_map(lambda a: self.empty((length, *a.shape[1:]), a), stack)
+                tree_map(write, whole, stack)
+                filled, outputs = filled + len(outputs), []
+        return carry, whole
+
+    def over_spans(
+        self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], overlap: int = 0
+    ) -> Array:
+        """Return the rows of ``carry, rows = piece(carry, start, steps)``, run over the spans in turn, end to end.
+
+        The first ``overlap`` rows of a span are the last of the one before it in the grid, which count.
+        """
+        total = overlap + sum(steps for _, steps in spans)
+        whole, parts = None, {}
+        for start, steps in spans:
+            carry, rows = piece(carry, start, steps)
+            first = overlap if start else 0
+            rows = rows[..., first:, :]
+            if not self.can_write(rows):
+                parts[start] = rows
+                continue
+            if whole is None:
+                whole = self.empty((*rows.shape[:-2], total, rows.shape[-1]), rows)
+            whole[..., start + first : start + first + rows.shape[-2], :] = rows
+        if whole is not None:
+            return whole
+        ordered = [parts[start] for start in sorted(parts)]
+        return array_namespace(ordered[0]).concat(ordered, axis=-2)
+
+    def can_write(self, tree: Tree) -> bool:
+        """Return whether arrays like these may be written into another: no derivative follows them."""
+        from ..dual import DualArray
+
+        return not any(isinstance(a, DualArray) for a in tree_leaves(tree))
+
+    def empty(self, shape: tuple[int, ...], like: Array) -> Array:
+        """Return an array of any values, of the kind of ``like``."""
+        return array_namespace(like).empty(shape, dtype=like.dtype, device=self.device(like))
 
     def slice(self, array: Array, start: Any, length: int, axis: int) -> Array:
         """Return ``array[start : start + length]`` along ``axis``; ``start`` may be traced."""
@@ -185,12 +232,12 @@ class Backend:
         return 1
 
     def implicit(
-        self, y: Array, r: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any]
+        self, y: Array, r: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any], orders: int
     ) -> Any:
         """Return y as the solution of ``residual(y) = 0`` on the graph, or None where the graph cannot hold it.
 
         ``r`` is the residual at y, recorded; ``linearisation(y)`` gives the inverse of ``-d residual / d y`` and its
-        transpose, both as functions.
+        transpose, both as functions. Of ``orders`` derivatives, 1 or 2, each has its price in memory.
         """
         return None
 
@@ -262,6 +309,24 @@ class Backend:
 
         with np.errstate(all="ignore"):
             yield
+
+
+def joined(stack: Array, overlap: int = 0) -> Array:
+    """Lay windows (W, *B, P, n) end to end: (*B, W (P - overlap) + overlap, n)."""
+    xp = array_namespace(stack)
+    rank = stack.ndim
+    inner = xp.permute_dims(stack[..., overlap:, :], (*range(1, rank - 2), 0, rank - 2, rank - 1))
+    flat = xp.reshape(inner, (*inner.shape[:-3], inner.shape[-3] * inner.shape[-2], inner.shape[-1]))
+    return xp.concat([stack[0, ...][..., :overlap, :], flat], axis=-2) if overlap else flat
+
+
+def spans_of(length: int, block: int) -> list[tuple[int, int]]:
+    """Return the starts and lengths of blocks, all but the last of one length."""
+    return [(start, min(block, length - start)) for start in range(0, length, block)]
+
+
+def _shapes(tree: Tree) -> list[tuple[int, ...]]:
+    return [tuple(a.shape) for a in tree_leaves(tree)]
 
 
 def passed(change: Array, usable: Array) -> Array:

@@ -16,7 +16,7 @@ from ..record import each_record, field_names
 from ..typing import Array, Tree
 from . import registry
 from ._jax_solve import solve
-from .generic import Backend, Functions, Jacobians, Solver, passed, split_columns
+from .generic import Backend, Functions, Jacobians, Solver, joined, passed, split_columns
 
 CACHE_SIZE = 64
 
@@ -73,6 +73,27 @@ class Jax(Backend):
         """Return ``lax.scan`` of ``body(carry, i)`` over ``i = 0 ... length - 1``."""
         last, outputs = jax.lax.scan(body, carry, jnp.arange(length))
         return last, outputs
+
+    def over_spans(
+        self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], overlap: int = 0
+    ) -> Array:
+        """Return the rows of all spans: one compiled piece for those of equal length, one for the last."""
+        is_reverse, block = spans[0][0] > 0, max(steps for _, steps in spans)
+        rest = [s for s in spans if s[1] < block]
+        count = len(spans) - len(rest)
+
+        def body(carry: Any, i: Any) -> Any:
+            return piece(carry, (count - 1 - i if is_reverse else i) * block, block)
+
+        tail = []
+        for start, steps in rest if is_reverse else []:
+            carry, rows = piece(carry, start, steps)
+            tail = [rows[..., overlap:, :]]
+        carry, stack = self.scan(body, carry, count)
+        for start, steps in [] if is_reverse else rest:
+            carry, rows = piece(carry, start, steps)
+            tail = [rows[..., overlap:, :]]
+        return jnp.concatenate([joined(jnp.flip(stack, 0) if is_reverse else stack, overlap), *tail], axis=-2)
 
     def slice(self, array: Array, start: Any, length: int, axis: int) -> Array:
         """Return ``array[start : start + length]`` along ``axis``; ``start`` may be traced."""

@@ -46,12 +46,16 @@ class Torch(Backend):
         """Return the function, checkpointed where a graph is recorded; transforms of ``torch.func`` keep all."""
 
         def light(*args: Any) -> Array:
-            if not torch.is_grad_enabled() or _in_forward_mode() or any(map(_is_wrapped, args[:-1])):
+            if not torch.is_grad_enabled() or _in_forward_mode() or functorch.peek_interpreter_stack():
                 return function(*args)
             made: Array = checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)
             return made
 
         return light
+
+    def can_write(self, tree: Tree) -> bool:
+        """Return whether neither a graph nor a transform follows the tensors."""
+        return not torch.is_grad_enabled() and not _in_forward_mode() and self.is_concrete(tree)
 
     def is_concrete(self, tree: Tree) -> bool:
         """Return whether no tensor of the tree is mapped over by ``torch.func.vmap``."""
@@ -75,7 +79,7 @@ class Torch(Backend):
         return max(transforms, 1)
 
     def implicit(
-        self, y: Array, r: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any]
+        self, y: Array, r: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any], orders: int
     ) -> Any:
         """Return y as one node of the graph, or None inside ``torch.func`` and forward mode.
 
@@ -84,6 +88,8 @@ class Torch(Backend):
         """
         if _is_wrapped(r) or _is_dual(r):
             return None
+        if orders == 1:
+            return Solution.apply(None, r, y, linearisation, None)
         before = Solution.apply(y, r, y, linearisation, Order())
         order = Order()
         return Solution.apply(before, residual(Gate.apply(before, order)), y, linearisation, order)
