@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import inverses, testing
     from .adapters import from_scipy, pointwise, ravel, rowwise, unravel
+    from .bar import Progress
+    from .checkpoint import Checkpoint
     from .domain import Initial, Steps, TimeGrid
     from .errors import (
+        CheckpointWarning,
         ConvergenceError,
         DeerError,
         DiscretisationWarning,
@@ -28,11 +31,17 @@ if TYPE_CHECKING:
     from .solver import solve
     from .structure import BlockDiagonal, Dense, Diagonal, Zero
     from .typing import array_namespace
+    from .watch import SolvedWindow, Window
 
 _places = {
     "adapters": "from_scipy pointwise ravel rowwise unravel",
+    "bar": "Progress",
+    "checkpoint": "Checkpoint",
     "domain": "Initial Steps TimeGrid",
-    "errors": "ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError UnknownKeyError",
+    "errors": (
+        "CheckpointWarning ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError "
+        "UnknownKeyError"
+    ),
     "globalise": "Damped Full LevenbergMarquardt LineSearch",
     "methods": "Auto Newton Sequential",
     "problems": "InitialValueProblem Problem Recurrence",
@@ -43,12 +52,15 @@ _places = {
     "solver": "solve",
     "structure": "BlockDiagonal Dense Diagonal Zero",
     "typing": "array_namespace",
+    "watch": "SolvedWindow Window",
 }
 _home = {name: room for room, names in _places.items() for name in names.split()}
 
 __all__ = [
     "Auto",
     "BlockDiagonal",
+    "Checkpoint",
+    "CheckpointWarning",
     "ConvergenceError",
     "Damped",
     "DeerError",
@@ -67,14 +79,17 @@ __all__ = [
     "Newton",
     "Picard",
     "Problem",
+    "Progress",
     "Recurrence",
     "Sequential",
     "Solution",
+    "SolvedWindow",
     "Stats",
     "Status",
     "Steps",
     "TimeGrid",
     "UnknownKeyError",
+    "Window",
     "Zero",
     "adjoint",
     "array_namespace",

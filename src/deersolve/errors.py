@@ -44,6 +44,10 @@ class DiscretisationWarning(UserWarning):
     """The iteration converged, but the grid is too coarse for the differential equation."""
 
 
+class CheckpointWarning(UserWarning):
+    """Points that a checkpoint holds do not satisfy the equation, or cannot be read: they are solved again."""
+
+
 def mismatch(what: str, expected: object, received: object, advice: str = "") -> InputError:
     """Compose the error message that every check of the package uses."""
     text = f"{what}: expected {expected}; received {received}."

@@ -134,7 +134,7 @@ def loop(system: System, options: Options) -> Iterate:
         y = f(*(cut(boundary.y0, K - k, 1, -2) for k in lags), system.inputs(i, 1))
         return boundary.after(y), y
 
-    return _checked_loop(system, options, joined(system.backend.scan(body, _carry(system), n_points)[1]))
+    return loop_checked(system, options, joined(system.backend.scan(body, _carry(system), n_points)[1]))
 
 
 def _misses(part: System) -> Array:
@@ -148,7 +148,7 @@ def _misses(part: System) -> Array:
     return xp.max(ratio, axis=-1, keepdims=True)
 
 
-def _checked_loop(system: System, options: Options, y: Array) -> Iterate:
+def loop_checked(system: System, options: Options, y: Array) -> Iterate:
     """Certify the loop: f of all points at once must give back what f of one point after the other gave."""
     xp = array_namespace(y)
     fresh = start_at(system, y, options)

@@ -11,11 +11,12 @@ from typing import Any
 from .globalise import FULL, Here, Step, norm
 from .inverses import PaperForm, Rule
 from .progress import listener
-from .record import record
+from .record import record, static
 from .solution import Status
 from .structure import Dense, Structure
 from .system import Linearised, System
 from .typing import Array, array_namespace
+from .watch import Window
 
 ROUNDOFF = 2  # in units of eps: a correction or a residual this small cannot be improved
 BACKWARD = 16  # in units of eps: the residual that certifies, summed over the operations inside f
@@ -76,6 +77,7 @@ class Iterate:
     history: Array
     reached: Reached
     damping: Array
+    windows: tuple[Window, ...] = static(default=())
 
     @property
     def status(self) -> Array:

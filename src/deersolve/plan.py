@@ -59,7 +59,7 @@ class Plan:
         with self.backend.frozen():
             it, status, estimate = self._iterate(system)
         corrected, error, sure = estimate if estimate is not None else (None, None, None)
-        stats = Stats(it.steps, it.error, it.residual, it.history, error, sure)
+        stats = Stats(it.steps, it.error, it.residual, it.history, error, sure, windows=it.windows)
         return Solution(it.y, status, stats, corrected, getattr(data.grid, "t", None))
 
     def attach(self, functions: Any, data: Data, sol: Solution) -> Solution:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 from .branch import one_interval
 from .march import judged, loop, windowed
 from .newton import BACKWARD, Iterate, Options, is_paper_form, newton, start_at
-from .prefix import PATIENCE, SHRINK, is_quadratic, kept, together
+from .prefix import PATIENCE, SHRINK, is_quadratic, kept
 from .progress import listener, listening
+from .resume import resume
 from .system import System
 from .typing import Array, array_namespace
+from .walk import Walk
 
 TRUST = 8  # windows that must not fail before longer ones are tried again
 SHORT = 256  # steps of a recurrence for which the loop is cheaper than a window
@@ -23,7 +26,7 @@ def can_slide(system: System, options: Options) -> bool:
     return is_short and system.backend.is_concrete(system.data)
 
 
-def sliding(system: System, options: Options, window: int, is_strict: bool = False) -> Iterate:
+def sliding(system: System, options: Options, window: int) -> Iterate:
     """Solve windows of at most ``window`` steps or intervals one after the other.
 
     Of a window that Newton's method does not finish, the points before the first one that is not solved are kept: the
@@ -34,39 +37,47 @@ def sliding(system: System, options: Options, window: int, is_strict: bool = Fal
     Where windows certified by their corrections do not make a whole that is certified, all is done once more and long
     windows must be certified by their residuals.
     """
-    asked, options = options, dataclasses.replace(options, patience=min(options.max_steps, PATIENCE))
-    whole = start_at(system, system.data.guess, options)
-    length, overlap = system.data.grid.length, system.data.grid.overlap
-    total = dataclasses.replace(whole, certified=whole.active)
-    pieces: list[Array] = []
-    boundary, place, pace = system.start(), 0, Pace(window, window, window)
-    while place < length and bool(array_namespace(whole.y).any(total.certified)):
-        alive, left = total.certified, length - place
-        by_loop = not overlap and pace.has_lost and pace.size <= SHORT
-        steps = min(pace.stretched() if by_loop else pace.size, left)
-        part = system.window(place, steps, boundary)
-        if by_loop:
-            it = loop(part, options)
-        else:
-            with listening(listener() if steps == length else None):
-                it = newton(part, start_at(part, part.data.guess, options, active=alive), options)
-            if not system.backend.is_concrete(it.certified):
-                return windowed(system, asked, window)
-            it = _by_residual(it) if is_strict and SHORT < steps < length else it
-            it = _kept(part, it, alive, asked, pace)
-        total = dataclasses.replace(together(total, it, ~it.certified, alive), certified=alive & it.certified)
-        if it.y.shape[-2] == overlap:
-            continue
-        pieces.append(it.y[..., overlap if pieces else 0 :, :])
-        boundary = boundary.after(it.y)
-        place += it.y.shape[-2] - overlap
-    if place < length:
-        pieces.append(system.window(place, length - place, boundary).data.guess[..., overlap if pieces else 0 :, :])
-    xp = array_namespace(whole.y)
-    done = judged(system, options, dataclasses.replace(total, y=xp.concat(pieces, axis=-2)))
-    if not is_strict and bool(xp.any(total.certified & ~done.certified)):
-        return sliding(system, asked, window, is_strict=True)
+    patient = dataclasses.replace(options, patience=min(options.max_steps, PATIENCE))
+    begun = Walk(system, options)
+    pace = Pace.of(window, resume(begun, options, partial(_tried, options=patient)))
+    for is_strict in (False, True):
+        walk = begun.copy()
+        if not _slide(walk, patient, dataclasses.replace(pace), is_strict):
+            return windowed(system, options, window)
+        done = judged(system, patient, walk.joined())
+        if not bool(array_namespace(done.y).any(walk.alive & ~done.certified)):
+            break
     return done
+
+
+def _slide(walk: Walk, options: Options, pace: Pace, is_strict: bool) -> bool:
+    """Walk to the end; return False where nobody can look at what a window gave."""
+    length, overlap = walk.system.data.grid.length, walk.system.data.grid.overlap
+    while walk.goes_on():
+        by_loop = not overlap and pace.has_lost and pace.size <= SHORT
+        steps = min(pace.stretched() if by_loop else pace.size, walk.left)
+        part = walk.part(steps)
+        by = "loop" if by_loop else "newton"
+        with listening(listener() if steps == length else None):
+            it = _tried(part, walk.alive, by, options)
+        if not part.backend.is_concrete(it.certified):
+            return False
+        if not by_loop:
+            it = _by_residual(it) if is_strict and SHORT < steps < length else it
+            it = _kept(part, it, walk.alive, pace)
+        walk.add(it, by, pace.numbers)
+    return True
+
+
+def _tried(part: System, alive: Array, by: str, options: Options) -> Iterate:
+    """Return what the loop or Newton's method makes of a window."""
+    if by == "loop":
+        return loop(part, options)
+    it = newton(part, start_at(part, part.data.guess, options, active=alive), options)
+    steps, overlap = part.data.grid.length, part.data.grid.overlap
+    if steps > 1 or not overlap or not part.backend.is_concrete(it.certified):
+        return it
+    return one_interval(part, it, alive, options)
 
 
 def _by_residual(it: Iterate) -> Iterate:
@@ -89,6 +100,19 @@ class Pace:
     has_lost: bool = False
     stretch: int = STRETCH
 
+    @classmethod
+    def of(cls, window: int, numbers: tuple[int, ...]) -> Pace:
+        """Return the pace that a walk goes on with: the one it had, where its windows had the same limit."""
+        if numbers[:1] != (window,):
+            return cls(window, window, window)
+        _, size, limit, wins, has_lost, stretch = numbers
+        return cls(window, size, limit, wins, bool(has_lost), stretch)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """All of it, as integers."""
+        return tuple(map(int, dataclasses.astuple(self)))
+
     def won(self) -> None:
         """Grow."""
         self.wins += 1
@@ -108,11 +132,9 @@ class Pace:
         return self.size
 
 
-def _kept(part: System, it: Iterate, alive: Array, options: Options, pace: Pace) -> Iterate:
+def _kept(part: System, it: Iterate, alive: Array, pace: Pace) -> Iterate:
     """Return what is solved of a window, and set the pace of the next."""
     xp, steps, overlap = array_namespace(it.y), part.data.grid.length, part.data.grid.overlap
-    if steps == 1 and overlap:
-        it = one_interval(part, it, alive, options)
     if not bool(xp.any(alive & ~it.certified)):
         pace.won()
         return it

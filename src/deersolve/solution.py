@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .record import record, static
 from .typing import Array, array_namespace, dtype_name
+from .watch import Window
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,6 +76,9 @@ class Stats:
         What ran, and why.
     gradient : str
         How y is differentiated, and whether that is exact.
+    windows : tuple of Window
+        The windows that were solved one after the other, from the first; empty where compiled code did, or all was
+        solved at once.
     """
 
     steps: Array
@@ -89,6 +93,7 @@ class Stats:
     derivative: str = static(default="")
     choice: str = static(default="")
     gradient: str = static(default="")
+    windows: tuple[Window, ...] = static(default=())
 
 
 @record

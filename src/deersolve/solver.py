@@ -23,16 +23,18 @@ from .quasi import Picard
 from .registry import close_matches
 from .scans import which_scan
 from .solution import Solution, Status, numbers
+from .stretches import run_watched, watched
 from .structure import Dense
 from .system import System
 from .typing import array_namespace, dtype_name
+from .watch import Watch, in_words, watching
 
 ON_FAILURE = ("raise", "nan", "return")
 COARSE = 1e-2  # the relative discretisation error above which solve() warns
 
 
 @untraced
-def solve(
+def solve(  # noqa: PLR0913 - the public signature
     problem: Problem,
     y_guess: Any = None,
     *,
@@ -40,6 +42,7 @@ def solve(
     method: Any = None,
     on_failure: str | None = None,
     check_inputs: bool = True,
+    on_window: Any = None,
 ) -> Solution:
     """Solve L[y] = f(y_1, ..., y_P, x, params) for the whole trajectory y.
 
@@ -58,6 +61,9 @@ def solve(
         Solution (default), fill its y with NaN (default under jit and vmap), or return its last iterate.
     check_inputs : bool
         Whether to probe f on one point before iterating.
+    on_window : callable or list of callables, optional
+        Called with a :class:`SolvedWindow` after each window, in their order: a :class:`Checkpoint`, a
+        :class:`Progress` or a function of your own. What one of them raises ends the solve.
 
     Returns
     -------
@@ -99,6 +105,7 @@ def solve(
     if on_failure not in (None, *ON_FAILURE):
         raise UnknownKeyError(f"on_failure: unknown {on_failure!r}." + close_matches(str(on_failure), list(ON_FAILURE)))
     asked = method_of(Auto() if method is None else method)
+    watch = None if on_window is None else Watch(on_window)
     backend, data = prepare(problem, y_guess)
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
@@ -111,10 +118,13 @@ def solve(
         functions, derivative = derivative_of(system, check_inputs)
         system = dataclasses.replace(system, functions=functions)
         chosen, why = choose(asked, system, problem.is_causal)
+        if watch is not None:
+            chosen, why = watched(chosen, asked, why, getattr(data.grid, "length", 0))
         _check_structure(rule, chosen, data.grid)
         _check_step(rule, chosen)
         plan = Plan(backend, rule, problem.shift, chosen, grid_ndim)
-        sol = run(plan, functions, data)
+        with watching(None):  # f may hold a solve of its own
+            sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
     return _finish(_described(sol, system, chosen, why, derivative), backend, on_failure)
 
 
@@ -136,6 +146,7 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     structure = getattr(getattr(method, "structure", Dense), "name", "dense")
     kind = system.backend.device_kind(y)
     dtype = dtype_name(y)
+    told = in_words(sol.stats.windows, "intervals" if getattr(system.data.grid, "overlap", 0) else "steps")
     scan = which_scan(structure, y.shape[-1], lags, y.shape[-2], batch, system.backend.name, kind, dtype)[0]
     uses_scan = isinstance(method, Newton) and system.rule.is_builtin
     stats = dataclasses.replace(
@@ -144,7 +155,7 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
         method=_name(method, getattr(system.data.grid, "length", 0)),
         scan=scan if uses_scan else "none",
         derivative=derivative,
-        choice=why,
+        choice="; ".join(filter(None, (why, told))),
         gradient=described(system.rule),
     )
     return dataclasses.replace(sol, stats=stats)

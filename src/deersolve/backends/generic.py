@@ -48,6 +48,7 @@ class Backend:
 
     name = "generic"
     derivative = "dual numbers"
+    compiles = False  # whether call() runs where Python cannot look
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and d f / d y_p at every grid point, fused.

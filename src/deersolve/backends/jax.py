@@ -34,6 +34,7 @@ class Jax(Backend):
 
     name = "jax"
     derivative = "automatic differentiation"
+    compiles = True
 
     def __init__(self) -> None:
         self._compiled: OrderedDict[Any, tuple[Any, Any]] = OrderedDict()

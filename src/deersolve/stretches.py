@@ -1,0 +1,172 @@
+"""A solve that somebody watches: windows where Python sees them, else stretches of the grid, each a solve by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .domain import Initial
+from .errors import InputError
+from .globalise import FULL
+from .march import judged
+from .methods import Auto, Newton, Sequential
+from .newton import Iterate, Options, start_at
+from .plan import Plan, run
+from .record import record
+from .resume import resume
+from .slide import can_slide
+from .solution import Solution, Stats, Status
+from .structure import Dense
+from .system import Data, System
+from .typing import Array, array_namespace
+from .walk import Walk
+from .watch import Watch, watching
+
+STRETCHES = 100  # of the horizon, each of which is lost as a whole
+LEAST = 1024  # steps or intervals of a stretch: each costs some milliseconds beside the work
+OUTSIDE = (
+    "on_window: expected a solve outside jit and vmap, where Python can be called while it runs; received arrays "
+    "without numbers, or an f that holds some."
+)
+
+
+def run_watched(plan: Plan, functions: dict[str, Any], data: Data, watch: Watch) -> Solution:
+    """Run the plan and tell of each window; what somebody differentiates is the solution as a whole, as always."""
+    if not plan.backend.is_concrete(data):
+        raise InputError(OUTSIDE)
+    method = plan.method
+    if not hasattr(data.grid, "window") or (isinstance(method, Newton) and method.window is None):
+        received = "Newton(window=None), all points at once" if hasattr(data.grid, "window") else "a general Problem"
+        raise InputError(
+            "on_window: expected an equation and a method that go window by window, such as Newton(window=1000), "
+            f"'sequential' or 'auto' for a Recurrence or an InitialValueProblem; received {received}."
+        )
+    system = plan.system(functions, data)
+    with watching(watch):
+        if isinstance(method, Newton) and not plan.backend.compiles and can_slide(system, method.options):
+            sol = run(plan, functions, data)
+        else:
+            sol = _by_stretches(plan, functions, data)
+        if not plan.backend.is_concrete(sol.status):
+            raise InputError(OUTSIDE)
+    return sol
+
+
+def watched(method: Any, asked: Any, why: str, length: int) -> tuple[Any, str]:
+    """Return the method that Auto chose, with windows short enough to watch, and why."""
+    most = max(-(-length // STRETCHES), LEAST)
+    if not isinstance(asked, Auto) or not isinstance(method, Newton) or not method.window or method.window <= most:
+        return method, why
+    return dataclasses.replace(method, window=most), f"{why}; windows of {most} to be watched"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part(Plan):
+    """The plan for a stretch: nobody asks for its estimates and derivatives."""
+
+    @property
+    def key(self) -> Any:
+        """Those of the plan, and that this is no whole."""
+        return ("part", *super().key)
+
+    def solve(self, functions: Any, data: Data) -> Solution:
+        """Solve and certify."""
+        system = self.system(functions, self.backend.without_gradient(data))
+        with self.backend.frozen():
+            it = self.method.run(system)
+        return Solution(it.y, it.status, Stats(it.steps, it.error, it.residual, it.history))
+
+    def attach(self, functions: Any, data: Data, sol: Solution) -> Solution:
+        """Return the solution."""
+        return sol
+
+
+@record
+class Known(Data):
+    """The data of an equation, and what stretches made of it."""
+
+    it: Iterate
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined:
+    """The method for stretches that are laid end to end: judge the whole, as windows are."""
+
+    options: Options
+    is_checked: bool
+    memory: Any
+
+    def run(self, system: System) -> Iterate:
+        """Return what is known; of Newton's method, judged as a whole where only corrections certified a stretch."""
+        it: Iterate = system.data.it  # type: ignore[attr-defined]
+        return it if self.is_checked else judged(system, self.options, it)
+
+    def points(self, length: int, overlap: int) -> list[int]:
+        """Return the numbers of grid points that f will be evaluated on at once."""
+        return [length + overlap]
+
+
+def _by_stretches(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
+    """Solve stretches of one length, so that each library compiles once; then certify the whole."""
+    backend, method = plan.backend, plan.method
+    system = plan.system(functions, backend.without_gradient(data))
+    length, options = system.data.grid.length, _options(method)
+    by = "loop" if isinstance(method, Sequential) else "newton"
+    size = _size(method, length)
+    part = Part(plan.backend, plan.rule, plan.shift, method, plan.grid_ndim)
+
+    def solved(stretch: System, alive: Array | None = None, by: str = by) -> Iterate:
+        sol = backend.without_gradient(run(part, functions, stretch.data))
+        return _iterate(stretch, sol, options)
+
+    walk = Walk(system, options)
+    with backend.frozen():
+        resume(walk, options, solved)
+        while walk.goes_on():
+            start = min(walk.place, length - size)  # the last one begins earlier, to be as long
+            it = solved(system.window(start, size, _before(walk, start)))
+            if not backend.is_concrete(it.certified):
+                raise InputError(OUTSIDE)
+            known = walk.place - start
+            walk.add(dataclasses.replace(it, y=it.y[..., known:, :]), by)
+    it = walk.joined()
+    is_checked = by == "loop" and not system.data.grid.overlap
+    joined = Joined(dataclasses.replace(options, structure=Dense, step=FULL), is_checked, method.memory)
+    fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
+    known = Known(**fields, it=dataclasses.replace(it, windows=()))
+    sol = run(dataclasses.replace(plan, method=joined), functions, known)
+    return dataclasses.replace(sol, stats=dataclasses.replace(sol.stats, windows=it.windows))
+
+
+def _options(method: Any) -> Options:
+    return method.options if isinstance(method, Newton) else Options(method.rtol, method.atol or 0.0)
+
+
+def _size(method: Any, length: int) -> int:
+    """Return how long a stretch is: a number of whole windows."""
+    window = (isinstance(method, Newton) and method.window) or 1
+    least = min(max(-(-length // STRETCHES), LEAST), length)
+    return min(-(-least // window) * window, length)
+
+
+def _before(walk: Walk, start: int) -> Initial:
+    """Return the history of a stretch that begins at or before the place of the walk."""
+    if start == walk.place:
+        return walk.boundary
+    xp, overlap = array_namespace(walk.boundary.y0), walk.system.data.grid.overlap
+    if not start:
+        return walk.system.start()
+    y = xp.concat(walk.pieces, axis=-2)[..., : start + overlap, :]
+    return walk.system.start().after(y)
+
+
+def _iterate(system: System, sol: Solution, options: Options) -> Iterate:
+    """Return a solution as what a window gives."""
+    stats, names = sol.stats, ("steps", "error", "residual", "history")
+    return dataclasses.replace(
+        start_at(system, sol.y, options),
+        certified=sol.converged,
+        broken=sol.status == int(Status.NONFINITE),
+        strayed=sol.status == int(Status.NO_DISCRETE_SOLUTION),
+        **{name: getattr(stats, name) for name in names},
+    )

@@ -1,0 +1,480 @@
+"""Windows that are recorded, told of and kept: callbacks, checkpoints, killed processes, wrong folders."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import deersolve as ds
+from tests.references import gru, gru_weights, loop, lorenz, on, pendulum
+
+quiet = pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+
+
+def logistic(y, x, r):
+    return r * y * (1.0 - y)
+
+
+def calm(y, x, r):
+    """Return what Newton's method solves in windows of any length."""
+    return r * ds.array_namespace(y).tanh(y) + (0.1 if x is None else x)
+
+
+def calmly(T, r=0.8, y0=0.3, f=calm):
+    return ds.Recurrence(f, np.array([y0]), params=r, n_points=T)
+
+
+def by_element(y, r, params):
+    return logistic(y, r, r)
+
+
+def fibonacci_like(a, b, x, params):
+    xp = ds.array_namespace(a)
+    return xp.tanh(a + 0.5 * b + x)
+
+
+def chaos(lib, T=3000, r=4.0):
+    return ds.Recurrence(logistic, lib.asarray([0.3]), params=r, n_points=T)
+
+
+def two_lags(lib):
+    x = np.random.default_rng(0).normal(size=(2500, 1))
+    return ds.Recurrence(fibonacci_like, lib.asarray(np.zeros((2, 1))), lib.asarray(x), lags=(1, 2))
+
+
+def grus(lib):
+    x = np.random.default_rng(0).normal(size=(2, 1400, 3))
+    return ds.Recurrence(gru, lib.asarray(np.zeros((2, 3))), lib.asarray(x), on(lib, gru_weights(3, scale=6.0)))
+
+
+def swing(lib):
+    return ds.InitialValueProblem(pendulum, lib.asarray(np.linspace(0.0, 30.0, 2401)), lib.asarray([2.0, 0.0]))
+
+
+CASES = [(two_lags, "auto"), (grus, "sequential"), (grus, ds.Newton(window=300)), (swing, "auto")]
+every_case = pytest.mark.parametrize(("make", "method"), CASES, ids=["lags", "loop", "windows", "equation"])
+
+
+def length_of(sol):
+    return sol.y.shape[-2] - (sol.t is not None)
+
+
+def assert_cover(windows, length):
+    """Windows follow each other from the first step to the last."""
+    assert [w.start for w in windows] == [0, *(w.start + w.length for w in windows[:-1])]
+    assert sum(w.length for w in windows) == length
+    assert all((w.steps == 0) == (w.by == "loop") for w in windows)
+
+
+# ------------------------------------------------------------------------------------- records
+
+
+@pytest.mark.skip_backend("jax", reason="compiled windows are not recorded")
+def test_records_add_up(lib):
+    sol = lib.solve(chaos(lib), method=ds.Newton(window=3000))
+    assert_cover(sol.stats.windows, 3000)
+    assert {w.by for w in sol.stats.windows} == {"newton", "loop"}
+    assert "the loop for" in sol.stats.choice
+
+
+@quiet
+def test_the_choice_says_where_windows_shrank():
+    t = np.linspace(0.0, 15.0, 3001)
+    sol = ds.solve(ds.InitialValueProblem(lorenz, t, np.ones(3)))
+    lengths = [w.length for w in sol.stats.windows]
+    assert_cover(sol.stats.windows, 3000)
+    assert f"{len(lengths)} windows of {min(lengths)} to {max(lengths)} intervals" in sol.stats.choice
+    calm = ds.solve(ds.InitialValueProblem(pendulum, t / 15, np.array([2.0, 0.0])), method=ds.Newton(window=700))
+    assert [w.length for w in calm.stats.windows] == [700, 700, 700, 700, 200]
+    assert calm.stats.choice == "as asked"
+
+
+def test_compiled_windows_have_no_records():
+    jax = pytest.importorskip("jax")
+    sol = ds.solve(ds.Recurrence(logistic, jax.numpy.asarray([0.3]), params=2.8, n_points=50))
+    assert sol.stats.windows == ()
+    seen = jax.jit(lambda sol: sol)(sol)  # static fields pass
+    assert seen.stats.windows == ()
+
+
+# ----------------------------------------------------------------------------------- callbacks
+
+
+@every_case
+def test_windows_are_told_in_order_and_make_the_solution(lib, make, method):
+    told = []
+    sol = lib.solve(make(lib), method=method, on_window=told.append)
+    plain = lib.solve(make(lib), method=method)
+    assert bool(ds.array_namespace(sol.y).all(sol.converged))
+    assert_cover(told, length_of(sol))
+    assert len(told) > 1
+    assert tuple(w.record for w in told) == sol.stats.windows
+    assert {w.total for w in told} == {length_of(sol)}
+    assert np.all(np.diff([w.seconds for w in told]) >= 0)
+    y = np.concatenate([lib.to_numpy(w.y) for w in told], axis=-2)
+    np.testing.assert_allclose(y, lib.to_numpy(sol.y)[..., sol.t is not None :, :], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(lib.to_numpy(sol.y), lib.to_numpy(plain.y), rtol=0, atol=1e-9)
+
+
+def test_the_loop_of_a_differential_equation():
+    problem = ds.InitialValueProblem(pendulum, np.linspace(0.0, 12.0, 1201), np.array([2.0, 0.0]))
+    told = []
+    sol = ds.solve(problem, method="sequential", on_window=told.append)
+    assert [(w.start, w.length, w.by) for w in told] == [(0, 1024, "loop"), (1024, 176, "loop")]
+    np.testing.assert_allclose(sol.y, ds.solve(problem, method="sequential").y, rtol=0, atol=1e-12)
+
+
+def test_jax_compiles_stretches_once():
+    jax = pytest.importorskip("jax")
+    traced = []
+
+    def f(y, x, r):
+        traced.append(y.shape)
+        return logistic(y, x, r)
+
+    from deersolve.backends.jax import registry
+
+    problem = ds.Recurrence(f, jax.numpy.asarray([0.3]), params=3.9, n_points=5000)
+    before = set(registry["jax"]._compiled)
+    told = []
+    sol = ds.solve(problem, on_window=told.append)
+    assert len(told) == 5
+    assert len(set(registry["jax"]._compiled) - before) == 2  # a stretch, and the whole
+    np.testing.assert_array_equal(sol.y, ds.solve(problem).y)
+
+
+def test_several_callbacks_are_called_in_order():
+    calls = []
+    ds.solve(
+        calmly(90),
+        method=ds.Newton(window=30),
+        on_window=[lambda w: calls.append(("first", w.start)), lambda w: calls.append(("second", w.start))],
+    )
+    assert calls == [(who, start) for start in (0, 30, 60) for who in ("first", "second")]
+
+
+def test_derivatives_do_not_notice(lib):
+    if not (lib.is_torch or lib.is_jax):
+        pytest.skip("records no graph")
+    told = []
+
+    def value(r, on_window=None):
+        problem = ds.Recurrence(logistic, lib.asarray([0.3]) + 0 * r, params=r, n_points=2500)
+        return (ds.solve(problem, on_window=on_window).y ** 2).sum()
+
+    if lib.is_jax:
+        import jax
+
+        plain, watched = jax.grad(value)(2.9), jax.grad(lambda r: value(r, told.append))(2.9)
+    else:
+        import torch
+
+        plain, watched = (torch.func.grad(lambda r, w=w: value(r, w))(lib.asarray(2.9)) for w in (None, told.append))
+        r = lib.asarray(2.9).requires_grad_()
+        value(r, told.append).backward()
+        np.testing.assert_allclose(float(r.grad), float(plain), rtol=1e-12)
+    assert told
+    np.testing.assert_allclose(float(watched), float(plain), rtol=1e-12)
+
+
+def test_an_exception_says_what_is_not_lost(tmp_path):
+    def stop(window):
+        if window.end == 60:
+            raise KeyboardInterrupt
+
+    problem = calmly(90)
+    method = ds.Newton(window=30)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        ds.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path, every=1e9), stop])
+    assert "60 of 90 steps had been solved" in caught.value.__notes__[0]
+    told = []
+    ds.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), told.append])
+    assert [(w.start, w.resumed) for w in told] == [(0, True), (30, True), (60, False)]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"on_window": 3}, "on_window: expected a function"),
+        ({"method": "newton", "on_window": print}, "such as Newton"),
+        ({"on_window": [ds.Checkpoint("a"), ds.Checkpoint("b")]}, "at most one Checkpoint"),
+    ],
+)
+def test_what_cannot_be_watched_is_an_error(options, expected):
+    with pytest.raises(ds.InputError, match=expected):
+        ds.solve(calmly(90), **options)
+
+
+def test_a_general_problem_has_no_windows():
+    cosine = ds.Problem(lambda y, x, params: np.cos(y), shift=ds.identity, inverse=lambda Gs, rhs: rhs)
+    with pytest.raises(ds.InputError, match="a general Problem"):
+        ds.solve(cosine, np.ones((3, 1)), on_window=print, check_inputs=False)
+
+
+@pytest.mark.parametrize("where", ["y0", "params"])
+@pytest.mark.parametrize("transform", ["jit", "vmap", "torch.vmap"])
+def test_compiled_code_cannot_call_back(transform, where):
+    library = pytest.importorskip("torch" if "torch" in transform else "jax")
+    asarray = library.tensor if "torch" in transform else library.numpy.asarray
+    over = library.func.vmap if "torch" in transform else getattr(library, transform)
+
+    def solved(a):
+        y0, r = (a[None], 2.8) if where == "y0" else (asarray([0.3]), a)
+        return ds.solve(ds.Recurrence(logistic, y0, params=r, n_points=20), on_window=print).y
+
+    values = asarray([0.3, 0.4])
+    with pytest.raises(ds.InputError, match="on_window: expected a solve outside jit and vmap"):
+        over(solved)(values[0] if transform == "jit" else values)
+
+
+# --------------------------------------------------------------------------------- checkpoints
+
+
+class Stop(Exception):
+    pass
+
+
+def stopping_at(step):
+    def stop(window):
+        if not window.resumed and window.end >= step:
+            raise Stop
+
+    return stop
+
+
+@every_case
+def test_a_solve_goes_on(lib, make, method, tmp_path):
+    whole = lib.solve(make(lib), method=method, on_window=lambda w: None)
+    with pytest.raises(Stop):
+        lib.solve(make(lib), method=method, on_window=[ds.Checkpoint(tmp_path), stopping_at(1000)])
+    told = []
+    sol = lib.solve(make(lib), method=method, on_window=[ds.Checkpoint(tmp_path), told.append])
+    assert_cover(told, length_of(sol))
+    assert 1000 <= sum(w.length for w in told if w.resumed) < length_of(sol)
+    assert sol.stats.windows == whole.stats.windows
+    np.testing.assert_allclose(lib.to_numpy(sol.y), lib.to_numpy(whole.y), rtol=0, atol=1e-13)
+
+
+PROGRAM = """
+import os, signal, sys
+import numpy as np
+import deersolve as ds
+from tests.test_windows_watched import logistic
+
+def die(file, **arrays):
+    file.write(b"PK half a file")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def kill(window):
+    if window.end >= int(sys.argv[2]):
+        if sys.argv[3] == "between":
+            os.kill(os.getpid(), signal.SIGKILL)
+        np.savez = die
+
+problem = ds.Recurrence(logistic, np.array([0.3]), params=4.0, n_points=40_000)
+ds.solve(problem, method=ds.Newton(window=10_000), on_window=[ds.Checkpoint(sys.argv[1]), kill])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+@pytest.mark.parametrize("when", ["between", "while writing"])
+@pytest.mark.parametrize("step", [1, 3000, 20_000])
+def test_a_killed_process_loses_one_window(tmp_path, step, when):
+    """The logistic map at r = 4 doubles differences each step: equal bit by bit, or not at all."""
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(step), when]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    problem = ds.Recurrence(logistic, np.array([0.3]), params=4.0, n_points=40_000)
+    whole = ds.solve(problem, method=ds.Newton(window=10_000))
+    told = []
+    sol = ds.solve(problem, method=ds.Newton(window=10_000), on_window=[ds.Checkpoint(tmp_path), told.append])
+    np.testing.assert_array_equal(sol.y, whole.y)
+    records = tuple(w.record for w in told)
+    assert records == whole.stats.windows
+    kept = sum(w.resumed for w in told)
+    killed_at = next(k for k, w in enumerate(records) if w.end >= step)
+    assert kept == killed_at + 1
+
+
+def test_the_work_behind_a_checkpoint_is_what_was_left(tmp_path):
+    """Evaluations of f: those of the windows that were left, and one for each point that is judged."""
+    seen = []
+
+    def f(y, x, r):
+        seen.append(y.shape[-2])
+        return calm(y, x, r)
+
+    x = np.random.default_rng(0).normal(size=(1000, 1))
+    problem = ds.Recurrence(f, np.array([0.3]), x, 0.8)
+    options = {"method": ds.Newton(window=100), "check_inputs": False}
+    starts = [0]
+    ds.solve(problem, on_window=lambda w: starts.append(sum(seen)), **options)
+    costs = np.diff(starts)
+    seen.clear()
+    with pytest.raises(Stop):
+        ds.solve(problem, on_window=[ds.Checkpoint(tmp_path), stopping_at(600)], **options)
+    assert sum(seen) == costs[:6].sum()
+    seen.clear()
+    ds.solve(problem, on_window=ds.Checkpoint(tmp_path), **options)
+    before = seen.pop(0)  # a look at the derivatives of f, which costs[0] holds too
+    assert before < 50
+    assert sum(seen) == 600 + costs[6:].sum()
+    assert np.all(costs >= 300)
+
+
+def test_files_are_whole_or_not_there(tmp_path, monkeypatch):
+    problem = calmly(100)
+    method = ds.Newton(window=50)
+    ds.solve(problem, method=method, on_window=ds.Checkpoint(tmp_path))
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    assert set(before) == {"points-0.npz", "points-50.npz"}
+
+    def fails(file, **arrays):
+        file.write(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "savez", fails)
+    other = calmly(100, y0=0.4)
+    with pytest.warns(ds.CheckpointWarning, match="all is solved again"), pytest.raises(OSError, match="No space"):
+        ds.solve(other, method=method, on_window=ds.Checkpoint(tmp_path))
+    assert {p.name: p.read_bytes() for p in tmp_path.glob("*.npz")} == before
+
+
+def test_a_file_that_cannot_be_read_ends_what_is_taken_over(tmp_path):
+    problem = calmly(150)
+    method = ds.Newton(window=50)
+    sol = ds.solve(problem, method=method, on_window=ds.Checkpoint(tmp_path))
+    broken = tmp_path / "points-50.npz"
+    broken.write_bytes(broken.read_bytes()[:100])
+    told = []
+    with pytest.warns(ds.CheckpointWarning, match=r"points-50\.npz cannot be read"):
+        again = ds.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), told.append])
+    assert [(w.start, w.resumed) for w in told] == [(0, True), (50, False), (100, False)]
+    np.testing.assert_array_equal(again.y, sol.y)
+    ds.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), told.append])
+    assert all(w.resumed for w in told[3:])
+
+
+@pytest.mark.parametrize("change", ["params", "y0", "late x"])
+def test_points_of_another_equation_are_not_used(lib, change, tmp_path):
+    x = np.random.default_rng(0).normal(size=(1500, 1))
+    late = x + 0.1 * (np.arange(1500) >= 700)[:, None]
+
+    def problem(x=x, y0=0.3, rate=0.5):
+        return ds.Recurrence(lambda y, x, r: r * y + x, lib.asarray([y0]), lib.asarray(x), params=rate)
+
+    lib.solve(problem(), on_window=ds.Checkpoint(tmp_path))
+    new = {"params": {"rate": 0.51}, "y0": {"y0": 0.4}, "late x": {"x": late}}[change]
+    told = []
+    with pytest.warns(
+        ds.CheckpointWarning, match=f"holds 1500 steps; {700 if change == 'late x' else 0} from the first"
+    ):
+        sol = lib.solve(problem(**new), on_window=[ds.Checkpoint(tmp_path), told.append])
+    assert_cover(told, 1500)
+    np.testing.assert_allclose(lib.to_numpy(sol.y), lib.to_numpy(lib.solve(problem(**new)).y), rtol=0, atol=1e-12)
+    again = lib.solve(problem(**new), on_window=ds.Checkpoint(tmp_path))  # and no warning
+    np.testing.assert_allclose(lib.to_numpy(again.y), lib.to_numpy(sol.y), rtol=0, atol=1e-13)
+
+
+def test_a_longer_and_a_shorter_horizon(lib, tmp_path):
+    lib.solve(chaos(lib, 2500, 3.7), on_window=ds.Checkpoint(tmp_path))
+    for T in (4000, 1500):
+        told = []
+        sol = lib.solve(chaos(lib, T, 3.7), on_window=[ds.Checkpoint(tmp_path), told.append])
+        assert sum(w.length for w in told if w.resumed) == min(T, 2500 if T == 4000 else 4000)
+        assert_cover(told, T)
+        expected = loop(logistic, np.array([[0.3]]), None, 3.7, n_points=T)[:50]
+        np.testing.assert_allclose(lib.to_numpy(sol.y)[:50], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["sequential", ds.Newton(window=600)], ids=["loop", "windows"])
+def test_elements_that_had_failed(lib, method, tmp_path):
+    r, y0 = np.array([2.5, 3.9, 6.0, 4.0])[:, None, None], np.full((4, 1), 0.3)
+    problem = ds.Recurrence(by_element, lib.asarray(y0), lib.asarray(r), n_points=2500)
+    options = {"method": method, "on_failure": "return"}
+    whole = lib.solve(problem, on_window=lambda w: None, **options)
+    with pytest.raises(Stop):
+        lib.solve(problem, on_window=[ds.Checkpoint(tmp_path), stopping_at(1000)], **options)
+    told = []
+    sol = lib.solve(problem, on_window=[ds.Checkpoint(tmp_path), told.append], **options)
+    assert lib.to_numpy(sol.status).tolist() == [0, 0, int(ds.Status.NONFINITE), 0]
+    assert any(w.resumed for w in told)
+    good = [0, 1, 3]
+    np.testing.assert_array_equal(lib.to_numpy(sol.y)[good], lib.to_numpy(whole.y)[good])
+
+
+def test_an_element_that_no_longer_fails_is_solved_again(tmp_path):
+    def problem(r):
+        return ds.Recurrence(by_element, np.full((2, 1), 0.3), np.array([2.5, r])[:, None, None], n_points=300)
+
+    method = ds.Newton(window=100)
+    sol = ds.solve(problem(6.0), method=method, on_failure="return", on_window=ds.Checkpoint(tmp_path))
+    assert sol.status.tolist() == [0, int(ds.Status.NONFINITE)]
+    with pytest.warns(ds.CheckpointWarning):
+        sol = ds.solve(problem(2.9), method=method, on_window=ds.Checkpoint(tmp_path))
+    np.testing.assert_allclose(sol.y, ds.solve(problem(2.9)).y, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("y0", "dtype"), [(np.zeros((2, 1)), "float64"), (np.zeros(2), "float64"), (np.zeros(1), "float32")]
+)
+def test_points_of_another_shape_are_an_error(y0, dtype, tmp_path):
+    def solve(y0):
+        problem = ds.Recurrence(lambda y, x, p: 0.5 * y + 1, y0, n_points=50)
+        return ds.solve(problem, on_window=ds.Checkpoint(tmp_path))
+
+    solve(np.zeros(1))
+    with pytest.raises(ds.InputError, match="a folder of its own"):
+        solve(y0.astype(dtype))
+
+
+def test_a_checkpoint_has_a_folder_and_a_time(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(ds.InputError, match="which is a file"):
+        ds.Checkpoint(tmp_path / "file")
+    with pytest.raises(ds.InputError, match="every"):
+        ds.Checkpoint(tmp_path, every=-1.0)
+
+
+def test_every_so_many_seconds(tmp_path):
+    problem = calmly(300)
+    ds.solve(problem, method=ds.Newton(window=30), on_window=ds.Checkpoint(tmp_path, every=3600.0))
+    assert [p.name for p in tmp_path.iterdir()] == ["points-0.npz"]
+    told = []
+    ds.solve(problem, method=ds.Newton(window=30), on_window=[ds.Checkpoint(tmp_path), told.append])
+    assert len(told) == 10
+    assert all(w.resumed for w in told)
+
+
+# ------------------------------------------------------------------------------------ progress
+
+
+def test_progress_on_a_terminal(tmp_path):
+    console = pytest.importorskip("rich.console")
+    with (tmp_path / "screen").open("w+", encoding="utf-8") as file:
+        screen = console.Console(file=file, force_terminal=True, width=120)
+        bar = ds.Progress(screen)
+        problem = calmly(3000)
+        with pytest.raises(Stop):
+            ds.solve(
+                problem, method=ds.Newton(window=1000), on_window=[ds.Checkpoint(tmp_path / "run"), bar, stopping_at(1)]
+            )
+        ds.solve(problem, method=ds.Newton(window=1000), on_window=[ds.Checkpoint(tmp_path / "run"), bar])
+        file.seek(0)
+        shown = file.read()
+    assert "1000/3000" in shown
+    assert "3000/3000" in shown
+    assert "steps/s" in shown
+
+
+def test_progress_without_rich(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    with pytest.raises(ds.InputError, match=r"pip install 'deersolve\[cli\]'"):
+        ds.Progress()
