@@ -54,6 +54,20 @@ def test_python_m_deersolve_info():
     assert "10,000" in run.stdout
 
 
+def test_run_goes_on_from_a_checkpoint(write, tmp_path, capsys):
+    folder = tmp_path / "kept"
+    command = ["run", write(LOGISTIC), "--checkpoint", str(folder)]
+    assert main(command) == 0
+    assert (folder / "points-0.npz").exists()
+    before = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
+    assert main(command) == 0
+    assert {p: p.stat().st_mtime_ns for p in folder.iterdir()} == before
+    assert main(["run", write(LOGISTIC.replace("2.8", "2.9")), "--checkpoint", str(folder)]) == 0
+    assert "0 from the first on satisfy this equation" in capsys.readouterr().err
+    assert main([*command, "--method", "newton"]) == 2
+    assert "on_window" in capsys.readouterr().err
+
+
 def test_info_without_the_optional_libraries(capsys, monkeypatch):
     for name in ("torch", "jax", "cupy"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -225,6 +225,37 @@ def test_the_history_is_that_of_what_was_solved():
     assert np.all(np.isfinite(history[~np.isnan(history)]))
 
 
+def test_windows_lie_where_they_were_solved():
+    sol = ds.solve(ds.Recurrence(lambda y, x, r: r * y * (1 - y), np.array([0.3]), params=4.0, n_points=9000))
+    records = sol.stats.windows
+    assert {w.by for w in records} == {"newton", "loop"}
+    axes = sol.plot().axes[-1]
+    assert axes.get_title("left") == f"Lengths of {len(records)} windows"
+    assert "loop" in labels(axes)
+    corners = [path.get_extents() for group in axes.collections[: len(labels(axes))] for path in group.get_paths()]
+    drawn = sorted((*box.intervalx, box.intervaly[1]) for box in corners)
+    assert drawn == [(w.start, w.end, w.length) for w in records]
+    close = sol.plot(points=slice(100, 200)).axes[-1]
+    assert close.get_xlim() == (100, 199)
+    assert axes.get_yscale() == "log"
+    whole = ds.solve(ds.Recurrence(lambda y, x, r: r * y, np.ones(1), params=0.5, n_points=90))
+    assert len(whole.plot().axes) == len(whole.stats.windows) + 1 == 2  # one window is no picture
+
+
+def test_windows_of_a_differential_equation_lie_in_time():
+    sol = ds.solve(ds.InitialValueProblem(pendulum, T, np.array([2.0, 0.0])), method=ds.Newton(window=25))
+    axes = sol.plot().axes[2]
+    boxes = [path.get_extents() for group in axes.collections for path in group.get_paths()]
+    assert {0.0, T[25], T[50]} <= {box.x0 for box in boxes}
+    assert {T[25], T[50], T[60]} <= {box.x1 for box in boxes}
+
+
+def test_ranges_hold_all_numbers_of_steps():
+    assert plot._ranges(np.array([3, 3, 5])) == [(3, 3), (5, 5)]
+    assert plot._ranges(np.arange(1, 13)) == [(1, 3), (4, 6), (7, 9), (10, 12)]
+    assert plot._ranges(np.array([])) == []
+
+
 def test_pyplot_does_not_know_and_a_notebook_shows(lib):
     from matplotlib import pyplot
 

@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--method", default="auto", choices=("auto", "newton", "sequential"))
     run.add_argument("--out", type=Path, metavar="Y.npz", help="save y, status, t and y_corrected")
     run.add_argument("--plot", type=Path, metavar="Y.png", help="draw y (needs matplotlib)")
+    run.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="keep what is solved there, and go on from it")
     run.add_argument("-v", "--verbose", action="store_true", help="show every Newton step")
     run.set_defaults(command=run_file)
     return parser

@@ -1,4 +1,4 @@
-"""Pictures of a solution: the trajectory of one batch element, and how the iteration of all of them converged."""
+"""Pictures of a solution: one batch element, how the iteration of all of them converged, and in which windows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from .solution import Solution, Status
 
 try:
     from matplotlib.axes import Axes
+    from matplotlib.collections import PolyCollection
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 except ModuleNotFoundError as error:
     raise InputError("plot: matplotlib is not installed. Try: pip install 'deersolve[plot]'") from error
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")  # of Okabe and Ito: safe for all eyes
 FAILED = "#D55E00"  # theirs too
+LOOP = COLOURS[1]
+SHADES = ("#B3CDE3", "#6FA8D6", "#2F7FC1", "#0B4C86")  # of blue, for few to many Newton steps
 STRETCHES = 2000  # of a long trajectory, each drawn by its smallest and its largest value
 FEW = 100  # points that are marked, or elements that have a line each; more are a band of their extremes
 FAR = 1e8  # corrections this much above 1 or below roundoff have no place in the picture
@@ -45,6 +49,7 @@ class View:
     steps: Any  # (B,)
     history: Any  # (B, K), NaN after the last iterate
     eps: float
+    windows: Any  # where each begins and ends on the axis, its length, and its Newton steps, -1 of the loop, (W, 4)
 
     @property
     def failed(self) -> Any:
@@ -61,8 +66,10 @@ Panel: TypeAlias = Callable[[Axes, View], None]
 
 
 def panels(view: View) -> list[Panel]:
-    """Return what there is to draw, from top to bottom: the loop takes no Newton steps."""
-    return [trajectory] if np.isnan(view.history).all() else [trajectory, convergence]
+    """Return what there is to draw, from top to bottom: the loop takes no Newton steps, and a window is the whole."""
+    drawn: list[Panel] = [trajectory]
+    drawn += [] if np.isnan(view.history).all() else [convergence]
+    return drawn + ([windows] if len(view.windows) > 1 else [])
 
 
 class Picture(Figure):
@@ -101,6 +108,8 @@ def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View
     x = np.arange(len(y))
     if sol.t is not None:
         x = np.broadcast_to(backend.to_numpy(sol.t), sol.y.shape[:-1])[at].reshape(-1)
+    edges = np.arange(len(y) + 1) if sol.t is None else x
+    spans = [(edges[w.start], edges[w.end], w.length, -1 if w.by == "loop" else w.steps) for w in stats.windows]
     rows = _chosen("points", (len(y),), points)
     columns = _chosen("components", (n,), components)[: len(COLOURS)]
     return View(
@@ -115,6 +124,7 @@ def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View
         steps=steps.reshape(-1),
         history=history.reshape(-1, history.shape[-1]),
         eps=float(np.finfo(y.dtype).eps),
+        windows=np.reshape(np.array(spans, dtype=float), (-1, 4)),
     )
 
 
@@ -228,6 +238,40 @@ def convergence(axes: Axes, view: View) -> None:
     axes.set_title("Convergence", loc="left", fontsize="medium")
     for line in axes.legend(**BESIDE).get_lines():
         line.set_alpha(1.0)
+
+
+def windows(axes: Axes, view: View) -> None:
+    """Draw the length of each window where it lies, in the colour of its Newton steps or of the loop."""
+    left, right, lengths, steps = view.windows.T
+    bottom = 0.5 * np.min(lengths)
+    low, up = np.full_like(lengths, bottom), lengths
+    corners = np.stack([[left, low], [left, up], [right, up], [right, low]])  # (4, 2, W)
+    kinds = [("loop", steps < 0, LOOP)] if (steps < 0).any() else []
+    for (first, last), shade in zip(_ranges(steps[steps >= 0]), SHADES, strict=False):
+        name = f"{first}" if first == last else f"{first} to {last}"
+        kinds.append((name, (steps >= first) & (steps <= last), shade))
+    for _, where, colour in kinds:
+        bars = list(np.moveaxis(corners[..., where], -1, 0))
+        axes.add_collection(PolyCollection(bars, facecolor=colour, edgecolor="none"))
+    if len(left) <= FEW:
+        axes.vlines(left[1:], bottom, np.minimum(lengths[:-1], lengths[1:]), color="white", linewidth=0.6)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom, 1.5 * np.max(lengths))
+    if len(view.x) > 1:
+        axes.set_xlim(np.min(view.x), np.max(view.x))
+    axes.set(xlabel=view.axis, ylabel="steps" if view.axis == "step" else "intervals")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if np.max(lengths) > 50 * bottom else (1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_title(f"Lengths of {len(left)} windows", loc="left", fontsize="medium")
+    axes.legend(handles=[Patch(color=c, label=name) for name, _, c in kinds], title="Newton steps", **BESIDE)
+
+
+def _ranges(steps: Any) -> list[tuple[int, int]]:
+    """Return up to as many ranges of whole numbers as there are shades, which together hold all."""
+    seen = np.unique(steps).astype(int)
+    groups = np.array_split(seen, min(len(SHADES), len(seen))) if len(seen) else []
+    return [(int(g[0]), int(g[-1])) for g in groups]
 
 
 def extremes(values: Any, width: int) -> Any:

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import Initial, Problem, Solution, solve
+from . import Checkpoint, Initial, Problem, Progress, Solution, solve
 from .backends import backend_of
 from .demo import Library, open_library
-from .errors import ConvergenceError, DiscretisationWarning, InputError, mismatch
+from .errors import CheckpointWarning, ConvergenceError, DiscretisationWarning, InputError, mismatch
 from .progress import listening
 from .record import tree_map
 from .solution import numbers
@@ -38,7 +38,7 @@ def run_file(args: argparse.Namespace) -> int:
 
     with _short_warnings(), listening(tell) if is_shown else contextlib.nullcontext():
         try:
-            sol, code = solve(problem, y_guess, method=args.method), 0
+            sol, code = solve(problem, y_guess, method=args.method, on_window=_watchers(args)), 0
         except ConvergenceError as error:
             print(f"deersolve: not converged: {error}", file=sys.stderr)
             sol, code = error.solution, 1
@@ -51,6 +51,14 @@ def run_file(args: argparse.Namespace) -> int:
     if args.plot:
         _plot(sol, args.plot, args.file.name)
     return code
+
+
+def _watchers(args: argparse.Namespace) -> list[Any] | None:
+    """Return who is told of each window, None for nobody: windows are as long as they should be then."""
+    if args.checkpoint is None:
+        return None
+    is_shown = sys.stderr.isatty() and importlib.util.find_spec("rich") is not None
+    return [Checkpoint(args.checkpoint), *([Progress()] if is_shown else [])]
 
 
 def _check_outputs(out: Path | None, plot: Path | None) -> None:
@@ -117,6 +125,7 @@ def _short_warnings() -> Iterator[None]:
     """Print the text of warnings, without the line of code that they came from."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DiscretisationWarning)
+        warnings.simplefilter("always", CheckpointWarning)
         try:
             yield
         finally:

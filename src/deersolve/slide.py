@@ -143,4 +143,5 @@ def _kept(part: System, it: Iterate, alive: Array, pace: Pace) -> Iterate:
     if count == 0 and steps == 1:
         return it
     pace.lost(steps, count)
-    return dataclasses.replace(known, y=it.y[..., : count + overlap, :], certified=alive)
+    unknown = xp.full_like(it.history, xp.nan)  # it did not come to its end
+    return dataclasses.replace(known, y=it.y[..., : count + overlap, :], certified=alive, history=unknown)

@@ -133,7 +133,7 @@ class Solution:
         components: slice | Sequence[int] = slice(None),
         figure: Figure | None = None,
     ) -> Figure:
-        """Draw the trajectory of one batch element, and how the iteration of all of them converged.
+        """Draw the trajectory of one batch element, how the iteration of all of them converged, and in which windows.
 
         Needs matplotlib: ``pip install 'deersolve[plot]'``. A long trajectory is drawn by the extremes of short
         stretches. Where windows were solved one by one, the correction shown is the largest of all at each step;
