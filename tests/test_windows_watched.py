@@ -416,15 +416,20 @@ def test_elements_that_had_failed(lib, method, tmp_path):
 
 
 def test_an_element_that_no_longer_fails_is_solved_again(tmp_path):
-    def problem(r):
-        return ds.Recurrence(by_element, np.full((2, 1), 0.3), np.array([2.5, r])[:, None, None], n_points=300)
+    """Its points before the one where it failed hold still, and so do all points of the other."""
+    x = np.random.default_rng(0).normal(size=(2, 300, 1))
+    spoilt = x.copy()
+    spoilt[1, 150] = np.inf
+
+    def problem(x):
+        return ds.Recurrence(calm, np.full((2, 1), 0.3), x, 0.8)
 
     method = ds.Newton(window=100)
-    sol = ds.solve(problem(6.0), method=method, on_failure="return", on_window=ds.Checkpoint(tmp_path))
+    sol = ds.solve(problem(spoilt), method=method, on_failure="return", on_window=ds.Checkpoint(tmp_path))
     assert sol.status.tolist() == [0, int(ds.Status.NONFINITE)]
-    with pytest.warns(ds.CheckpointWarning):
-        sol = ds.solve(problem(2.9), method=method, on_window=ds.Checkpoint(tmp_path))
-    np.testing.assert_allclose(sol.y, ds.solve(problem(2.9)).y, rtol=0, atol=1e-12)
+    with pytest.warns(ds.CheckpointWarning, match="150 from the first on satisfy"):
+        sol = ds.solve(problem(x), method=method, on_window=ds.Checkpoint(tmp_path))
+    np.testing.assert_allclose(sol.y, ds.solve(problem(x)).y, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
