@@ -73,15 +73,22 @@ class Blockwise:
             if overlap:  # the first point is the last of the block before, and counts there
                 is_first = xp.asarray(start == 0, device=self.system.backend.placement(c))
                 rows = xp.concat([xp.astype(is_first, c.dtype) * rows[..., :1, :], rows[..., 1:, :]], axis=-2)
-            P = rows.shape[-2]
-            rows = xp.concat([rows[..., : P - K, :], rows[..., P - K :, :] + bears.y0], axis=-2)
+            older = max(K - rows.shape[-2], 0)  # of a short block the history is still a part of what the next one has
+            newest = rows.shape[-2] - K + older
+            rows = xp.concat([rows[..., :newest, :], rows[..., newest:, :] + bears.y0[..., older:, :]], axis=-2)
             u = part.rule.transpose(tuple(-J for J in at.Js), rows, **_where(part))
             if overlap:
                 return Initial(u[..., :1, :]), u
-            total = xp.zeros_like(bears.y0)
+            passed = bears.y0[..., :older, :]
+            total = xp.concat([xp.zeros_like(bears.y0[..., older:, :]), passed], axis=-2)
             for J, k in zip(at.Js, part.data.grid.lags, strict=True):
                 head = J.map(lambda v, J=J, k=k: v[(..., slice(k), *(slice(None) for _ in range(J.tail)))])
-                total = total + xp.concat([total[..., : K - k, :] * 0, head.mT @ u[..., :k, :]], axis=-2)
+                borne = head.mT @ u[..., :k, :]
+                before, behind = (
+                    xp.zeros_like(total[..., : K - k, :]),
+                    xp.zeros_like(total[..., : k - borne.shape[-2], :]),
+                )
+                total = total + xp.concat([before, borne, behind], axis=-2)
             return Initial(total), u
 
         return self._over_blocks(piece, Initial(xp.zeros_like(self._history_of(0).y0)), reverse=True)

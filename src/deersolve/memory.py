@@ -18,7 +18,7 @@ def bytes_of(memory: Any) -> int | None:
     """Return the number of bytes that a user means by 2e9, "2GiB" or "500 MB"; None is no limit."""
     if memory is None:
         return None
-    found = re.fullmatch(r"\s*([0-9.]+(?:[eE][0-9]+)?)\s*([A-Za-z]*)\s*", str(memory))
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE]\+?[0-9]+)?)\s*([A-Za-z]*)\s*", str(memory))
     if isinstance(memory, bool) or not found or found[2] not in UNITS or not 0 < float(found[1]) < math.inf:
         raise mismatch("memory", 'a number of bytes, a string such as "2GiB" or "500MB", or None', repr(memory))
     return max(int(float(found[1]) * UNITS[found[2]]), 1)
