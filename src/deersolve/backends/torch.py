@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
@@ -142,7 +143,10 @@ class Torch(Backend):
 
     def to_numpy(self, array: Array) -> Any:
         """Return the numbers as a NumPy array, cut from any graph and transform."""
-        return _layers(array)[-1].numpy(force=True)
+        bare = _layers(array)[-1]
+        if functorch.peek_interpreter_stack() is None:
+            return bare.numpy(force=True)
+        return np.asarray(bare.tolist(), dtype=str(bare.dtype).removeprefix("torch."))  # a transform hides the storage
 
     def device_kind(self, array: Array) -> str:
         """Return "cpu" or "gpu"."""
