@@ -416,7 +416,7 @@ def test_elements_that_had_failed(lib, method, tmp_path):
 
 
 def test_an_element_that_no_longer_fails_is_solved_again(tmp_path):
-    """Its points before the one where it failed hold still, and so do all points of the other."""
+    """The windows before the one in which it failed hold still, and so do all points of the other element."""
     x = np.random.default_rng(0).normal(size=(2, 300, 1))
     spoilt = x.copy()
     spoilt[1, 150] = np.inf
@@ -427,7 +427,7 @@ def test_an_element_that_no_longer_fails_is_solved_again(tmp_path):
     method = ds.Newton(window=100)
     sol = ds.solve(problem(spoilt), method=method, on_failure="return", on_window=ds.Checkpoint(tmp_path))
     assert sol.status.tolist() == [0, int(ds.Status.NONFINITE)]
-    with pytest.warns(ds.CheckpointWarning, match="150 from the first on satisfy"):
+    with pytest.warns(ds.CheckpointWarning, match="100 from the first on satisfy"):
         sol = ds.solve(problem(x), method=method, on_window=ds.Checkpoint(tmp_path))
     np.testing.assert_allclose(sol.y, ds.solve(problem(x)).y, rtol=0, atol=1e-12)
 
