@@ -1,6 +1,6 @@
-"""A thousand random problems, every method: nothing is CONVERGED that does not satisfy each of its steps.
+"""Random problems, every method: nothing is CONVERGED that does not satisfy each of its steps.
 
-``python -m tests.test_never_wrong`` prints the count.
+``python -m tests.test_never_wrong`` tries a thousand and prints the count.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def misses(kind, y, y0, x, t, p):
     d=st.sampled_from([0.0, 0.0, 0.5, -1.0]), e=st.sampled_from([0.0, 0.0, 0.0, 0.5]),
     last=st.sampled_from([0.1, 1.0, 10.0, 100.0]), seed=st.integers(0, 9999),
 )  # fmt: skip
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_whatever_converged_satisfies_every_step(kind, method, dtype, n, T, a, b, c, d, e, last, seed):
     rng = np.random.default_rng(seed)
     p = tuple(float(np.dtype(dtype).type(q)) for q in (a, b, c, d, e))
@@ -94,9 +94,11 @@ def test_whatever_converged_satisfies_every_step(kind, method, dtype, n, T, a, b
     seen[ds.Status(int(sol.status)).name] += 1
     if sol.status == 0:
         assert np.all(np.isfinite(sol.y))
-        assert misses(kind, sol.y, y0, x, t, p) <= 128  # f has about 12 operations, each rounded, in either way of summing
+        assert (
+            misses(kind, sol.y, y0, x, t, p) <= 128
+        )  # f has about 12 operations, each rounded, in either way of summing
 
 
 if __name__ == "__main__":
-    test_whatever_converged_satisfies_every_step()
+    settings(max_examples=1000, deadline=None)(test_whatever_converged_satisfies_every_step)()
     print(f"{sum(seen.values())} problems, none wrong: {dict(seen)}")
