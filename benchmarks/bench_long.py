@@ -11,10 +11,10 @@ import sys
 import time
 
 import torch
-from bench_memory import peak
-from timing import header
 
 import deersolve as ds
+from bench_memory import peak
+from timing import header
 
 N, BATCH = 16, 4
 
