@@ -88,3 +88,16 @@ def test_random_cubics_are_continued_or_failed(a, b, c, d, y0, D, seed, rule):
             z = sol.y[1, 0]
             slope = 1 - theta * D * (b + 2 * c * z + 3 * d * z * z)
             assert slope > -1e-9 * (1 + abs(slope))
+
+
+@coarse
+def test_a_chord_does_not_judge_by_the_terms_of_where_it_came_from():
+    """y (1 - D) = ... has no root at D = 1: a step from 4.5e6 back to 0 was certified by the terms of 4.5e6, once."""
+
+    def f(y, x, params):
+        return np.tanh(y) - np.abs(y) + x
+
+    t, x = np.array([0.0, 1.0], np.float32), np.array([[-1.8320857], [0.45849404]], np.float32)
+    problem = ds.InitialValueProblem(f, t, np.array([-1.611425], np.float32), x)
+    sol = ds.solve(problem, inverse="backward_euler", on_failure="return")
+    assert sol.status == int(ds.Status.NO_DISCRETE_SOLUTION)

@@ -155,8 +155,8 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
         moved = dataclasses.replace(moved, reached=reached)
     if slopes is None or not (options.reuse and options.is_plain and system.rule.exact):
         return moved
-    near = moves & continues & is_near(error, (error / it.error) ** 2, options, stop)
-    return settle(system, moved, near, tuple(-J for J in at.Js), slopes, options)
+    near = moves & continues & (error <= NEAR) & is_near(error, (error / it.error) ** 2, options, stop)
+    return settle(system, moved, near, tuple(-J for J in at.Js), options)
 
 
 def on_branch(system: System, at: Linearised, near: Array, structure: Any) -> Array:
@@ -202,9 +202,7 @@ def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, opti
     return Reached(points, worst(error), worst(residual))
 
 
-def settle(
-    system: System, it: Iterate, near: Array, Gs: tuple[Structure, ...], slopes: Array, options: Options
-) -> Iterate:
+def settle(system: System, it: Iterate, near: Array, Gs: tuple[Structure, ...], options: Options) -> Iterate:
     """Finish with the last G, by f alone, where that is a few cheap steps from roundoff: the chord method.
 
     With e_k = C e_{k-1}^2 for the corrections, each step with the same G leaves rho = C e_k = (e_k / e_{k-1})^2 of
@@ -222,6 +220,7 @@ def settle(
         ys = system.shifted(now.y)
         fy = system.f(*ys)
         r, delta = system.rule.correction(Gs, now.y, ys, fy, system.data)
+        slopes = reduce(add, (abs(G) @ xp.abs(y_p) for G, y_p in zip(Gs, ys, strict=True)))
         judged = judge(system, now, magnitudes(system, now.y, fy, slopes), r, delta, options.atol)
         at_rest = judged.is_within(stop) | (judged.is_within(tol) & (judged.error > now.error / 2))
         done = (judged.residual <= ROUNDOFF * eps) | (at_rest & (judged.residual <= BACKWARD * eps))
