@@ -73,8 +73,14 @@ def test_torch_every_mode_and_two_orders(method):
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
 @pytest.mark.parametrize(
     ("rule", "n"),
-    [("trapezoid", 1), ("trapezoid", 3), ("backward_euler", 3)]
-    + [("exponential", 3), ("exponential_left", 1), ("exponential_right", 1)],
+    [
+        ("trapezoid", 1),
+        ("trapezoid", 3),
+        ("backward_euler", 3),
+        ("exponential", 3),
+        ("exponential_left", 1),
+        ("exponential_right", 1),
+    ],
 )
 def test_jax_every_rule_against_differences(rule, n):
     """d y(end) by params, the time grid and y0; a central difference of step 1e-5 is right to about 1e-9."""
