@@ -25,8 +25,8 @@ class Blockwise:
     system: System
     y: Array
 
-    def residual(self) -> Array:
-        """Return ``M f(y) - L y``; a graph of derivatives keeps nothing of what f computes on its way."""
+    def residual(self, seen: Callable[[Array], Array] = lambda rows: rows) -> Array:
+        """Return ``seen(M f(y) - L y)``; a graph of derivatives keeps nothing of what f computes on its way."""
         xp, overlap = array_namespace(self.y), self.system.data.grid.overlap
 
         def piece(nothing: Array, start: Any, steps: int) -> tuple[Array, Array]:
@@ -35,13 +35,13 @@ class Blockwise:
             def rows(y: Array, x: Any) -> Array:
                 return dataclasses.replace(part, data=dataclasses.replace(part.data, x=x)).residual(y)
 
-            return nothing, self.system.backend.rematerialised(rows)(part.data.guess, part.data.x)
+            return nothing, seen(self.system.backend.rematerialised(rows)(part.data.guess, part.data.x))
 
         spans = spans_of(self.system.data.grid.length, self.system.stretch)
         made = self.system.backend.over_spans(piece, self.y[..., :1, :] * 0, spans, overlap)
         if not overlap:
             return made
-        return xp.concat([self.system.data.boundary.y0 - self.y[..., :1, :], made[..., 1:, :]], axis=-2)
+        return xp.concat([seen(self.system.data.boundary.y0 - self.y[..., :1, :]), made[..., 1:, :]], axis=-2)
 
     def solve(self, r: Array) -> Array:
         """Return delta: from block to block its newest values are carried on."""

@@ -1,12 +1,54 @@
-"""What must hold besides a small correction: a rule that came from outside has to solve what it claims."""
+"""What must hold besides a small correction: rules and derivatives of f have to be what they claim to be."""
 
 from __future__ import annotations
 
+from functools import partial, reduce
+from operator import add
+
+from .blockwise import Blockwise
 from .inverses import PaperForm
-from .newton import newton_step
+from .newton import BACKWARD, Iterate, newton_step, tiny
 from .structure import Dense
 from .system import System
 from .typing import Array, array_namespace
+
+
+def slopes_hold(system: System, it: Iterate) -> Array:
+    """Return, for each batch element, whether it is solved to roundoff or df is what f changes by.
+
+    A correction bounds an error only if its Jacobian is that of f. Of ``floor`` and its kin it is not: the derivative
+    is zero wherever it exists, and at |y| >> 1 the slope is one.
+    """
+    xp, eps = array_namespace(it.y), float(array_namespace(it.y).finfo(it.y.dtype).eps)
+    doubtful = it.certified & ~(it.residual <= BACKWARD * eps)
+
+    def look(_: Array) -> Array:
+        if system.block is None:
+            off = _off_slope(system, it.y)
+        else:
+            off = Blockwise(system, it.y).rows(lambda part: _off_slope(part, part.data.guess))
+        return system.over_grid(xp.max, off) <= 1
+
+    holds: Array = system.backend.when(doubtful, look, doubtful | True)
+    return holds | ~doubtful
+
+
+def _off_slope(system: System, y: Array) -> Array:
+    """Return ``|f(y + v) - f(y) - df v|`` for one v of the size sqrt(eps) |y|, in units of what it may be."""
+    xp, ys, eps = array_namespace(y), system.shifted(y), float(array_namespace(y).finfo(y.dtype).eps)
+    place = xp.arange(y.shape[-1], dtype=y.dtype, device=system.backend.placement(y))
+    weights = eps**0.5 * (1 - place / (2 * y.shape[-1]))[(*(None for _ in y.shape[:-1]), slice(None))]
+    moved = tuple(y_p + weights * xp.max(xp.abs(y_p), axis=-1, keepdims=True) for y_p in ys)
+    vs = tuple(after - before for after, before in zip(moved, ys, strict=True))
+    fy, fv = system.f(*ys), system.f(*moved)
+    if "jac" in system.functions:
+        change = reduce(add, (J @ v for J, v in zip(system.jacobians(ys)[1], vs, strict=True)))
+    else:
+        change = system.backend.pushforward(system.f, list(ys), [v[None, ...] for v in vs])[0, ...]
+    largest = partial(xp.max, axis=-1, keepdims=True)
+    size = largest(xp.abs(fv - fy) + xp.abs(change) + reduce(add, map(xp.abs, vs)))
+    allowed = eps**0.25 * size + BACKWARD * eps * largest(xp.abs(fy) + xp.abs(fv))
+    return largest(xp.abs(fv - fy - change)) / xp.where(allowed > 0, allowed, tiny(y))
 
 
 def rule_holds(system: System, y: Array) -> Array:

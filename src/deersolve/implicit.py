@@ -43,6 +43,11 @@ def residual(system: System, y: Array) -> Array:
     return system.residual(y) if system.block is None else Blockwise(system, y).residual()
 
 
+def _on_graph(system: System, y: Array) -> Array:
+    """Return the residual as a place in a graph of derivatives: what it amounts to is not asked for."""
+    return residual(system, y) if system.block is None else Blockwise(system, y).residual(system.backend.weightless)
+
+
 def has_transpose(rule: Rule) -> bool:
     """Return whether the rule is one linear solve, with a transpose of its own."""
     return rule.exact and not isinstance(rule, PaperForm) and type(rule).transpose is not Rule.transpose
@@ -67,7 +72,7 @@ def attach(live: System, y: Array, usable: Array) -> Array:
     """
     system, at = sheltered(live, y, usable)
     by, xp, is_node = live.backend, array_namespace(y), has_transpose(live.rule)
-    made = by.recorded(lambda: residual(system, at) if is_node else system.f(*system.shifted(at)))
+    made = by.recorded(lambda: _on_graph(system, at) if is_node else system.f(*system.shifted(at)))
     if made is None:
         return y
     orders = 2 if system.block is None else 1  # a second one takes G of all points

@@ -122,13 +122,12 @@ def _guess(y_guess: Any, first: Array, shape: tuple[int, ...], backend: Backend)
     """Return the user's guess, or the initial value everywhere, with all axes of y."""
     xp = array_namespace(first)
     if y_guess is None:
-        return xp.broadcast_to(first, shape) + xp.zeros(shape, dtype=first.dtype, device=backend.placement(first))
+        return xp.broadcast_to(first, shape)
     guess = _beside(y_guess, first, backend, "y_guess")
     try:
-        full = xp.broadcast_to(guess, shape)
+        return xp.broadcast_to(guess, shape)
     except Exception as error:
         raise mismatch("y_guess", f"an array that broadcasts to {shape}", tuple(guess.shape)) from error
-    return full + xp.zeros(shape, dtype=first.dtype, device=backend.placement(first))
 
 
 def _recurrence(problem: Recurrence, y0: Array, backend: Backend, y_guess: Any) -> Data:

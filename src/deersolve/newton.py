@@ -135,7 +135,7 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     finite, error, is_within = judged.finite, judged.error, judged.is_within
     at_roundoff = (judged.residual <= BACKWARD * judged.eps) & finite
     at_rest = is_within(stop) | (is_within(tol) & (error > it.error / 2) & (it.steps > 0))
-    is_small = is_within(tol) & finite if options.is_plain else at_roundoff
+    is_small = at_rest & finite if options.is_plain else at_roundoff
     done = ((judged.residual <= ROUNDOFF * judged.eps) | at_rest) & finite
     moves = it.active & ~done & finite & ~(it.steps >= options.limit)
     continues = on_branch(system, at, it.active & (done | (error <= NEAR)), options.structure)

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from .backends.generic import Backend
-from .certificate import rule_holds
+from .certificate import rule_holds, slopes_hold
 from .estimate import discretisation
 from .implicit import attach, tangent, through
 from .inverses import Rule
@@ -86,10 +86,10 @@ class Plan:
         """Return the last iterate, its status and the estimated discretisation error."""
         it = self.method.run(system)
         status = it.status
+        holds = slopes_hold(system, it)
         if not self.rule.is_builtin:
-            xp = array_namespace(it.y)
-            holds = rule_holds(system, it.y)
-            status = xp.where(it.certified & ~holds, int(Status.UNCERTIFIED), status)
+            holds = holds & rule_holds(system, it.y)
+        status = array_namespace(it.y).where(it.certified & ~holds, int(Status.UNCERTIFIED), status)
         return it, status, discretisation(system, it.y)
 
 
@@ -110,8 +110,11 @@ def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
         sizes = {system.block, system.stretch}
         rests = {(T - overlap) % size + overlap for size in sizes} | {c % system.stretch for c in (*counts, T)}
         counts = sorted({*counts, *sizes, *(size + overlap for size in sizes), *rests} - {0})
-    calls = [_example(plan, functions, data, points) for points in counts]
-    calls.append(tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], calls[0]))  # one point
+
+    def calls() -> list[tuple[Any, ...]]:
+        made = [_example(plan, functions, data, points) for points in counts]
+        return [*made, tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], made[0])]  # one point
+
     result: Solution = plan.backend.call(plan, {name: (f, calls) for name, f in functions.items()}, data)
     return result
 

@@ -41,7 +41,8 @@ _ADVICE = {
     ),
     Status.UNCERTIFIED: (
         "the iteration came to rest but the certificate failed: the rule's solution depends on G, its solve "
-        "does not solve the linearised equation, or f does not act on each point by itself; "
+        "does not solve the linearised equation, f does not act on each point by itself, or the derivative of f "
+        "is not what f changes by (as of floor or round, or a wrong jac); "
         "see deersolve.testing.check_inverse"
     ),
     Status.NO_DISCRETE_SOLUTION: (

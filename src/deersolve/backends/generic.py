@@ -11,8 +11,8 @@ from ..record import tree_leaves, tree_map
 from ..typing import Array, Tree, array_namespace
 from . import registry
 
-Functions = dict[str, tuple[Callable[..., Any], list[tuple[Any, ...]]]]
-"""A user's functions by name, each with the arguments it will be called with."""
+Functions = dict[str, tuple[Callable[..., Any], Callable[[], list[tuple[Any, ...]]]]]
+"""A user's functions by name, each with what makes the arguments it will be called with."""
 
 
 Spans = list[tuple[int, int]]
@@ -89,6 +89,10 @@ class Backend:
     def rematerialised(self, function: Callable[..., Array]) -> Callable[..., Array]:
         """Return the function, of which a graph of derivatives keeps the arguments only."""
         return function
+
+    def weightless(self, rows: Array) -> Array:
+        """Return an array in the place of ``rows`` in a graph of derivatives; its numbers are not used."""
+        return rows
 
     def bounded_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int) -> Any:
         """Return what :meth:`while_loop` does where ``most`` rounds are enough; derivatives pass in every mode."""

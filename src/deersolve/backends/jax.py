@@ -194,7 +194,7 @@ class Jax(Backend):
         the compiled solve. The cache is keyed by those jaxprs, by what their nested calls hold, and by
         the solver: weights that changed never return an old answer, and equal functions compile once.
         """
-        traced = {name: [jax.make_jaxpr(f)(*args) for args in calls] for name, (f, calls) in functions.items()}
+        traced = {name: [jax.make_jaxpr(f)(*args) for args in calls()] for name, (f, calls) in functions.items()}
         constants = {name: [t.consts for t in group] for name, group in traced.items()}
 
         def at(theta: Tree) -> tuple[Any, Tree]:

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from ..record import tree_map
 from ..typing import Array, Tree
 from . import registry
-from ._torch_nodes import Gate, Guard, Order, Refused, Solution, full_precision
+from ._torch_nodes import Gate, Guard, Order, Refused, Solution, Weightless, full_precision
 from .generic import Backend, Jacobians
 
 
@@ -47,12 +47,19 @@ class Torch(Backend):
         """Return the function, checkpointed where a graph is recorded; transforms of ``torch.func`` keep all."""
 
         def light(*args: Any) -> Array:
-            if not torch.is_grad_enabled() or _in_forward_mode() or functorch.peek_interpreter_stack():
+            if not _has_graph_only():
                 return function(*args)
             made: Array = checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)
             return made
 
         return light
+
+    def weightless(self, rows: Array) -> Array:
+        """Return zeros without memory of their own; transforms of ``torch.func`` keep the rows."""
+        if not _has_graph_only():
+            return rows
+        zeros: Array = Weightless.apply(rows)
+        return zeros
 
     def can_write(self, tree: Tree) -> bool:
         """Return whether neither a graph nor a transform follows the tensors."""
@@ -155,6 +162,11 @@ class Torch(Backend):
     def convert(self, value: Any, like: Array, dtype: Any) -> Array:
         """Return a tensor on the device of ``like``."""
         return torch.as_tensor(value, dtype=dtype, device=like.device)
+
+
+def _has_graph_only() -> bool:
+    """Return whether a graph is recorded, and no transform or forward mode follows."""
+    return torch.is_grad_enabled() and not _in_forward_mode() and functorch.peek_interpreter_stack() is None
 
 
 def _in_forward_mode() -> bool:
