@@ -210,7 +210,7 @@ class _Checks:
             def f(y: Array, weight: Array = weight) -> Array:
                 return y * weight
 
-            found.append(self.backend.call(solver, {"f": (f, [(self.like,)])}, self.like).y)
+            found.append(self.backend.call(solver, {"f": (f, lambda: [(self.like,)])}, self.like).y)
         ones = np.ones((2, 3))
         return max(self.off(a, e * ones) for a, e in zip(found, (4.0, 6.0), strict=True))
 
