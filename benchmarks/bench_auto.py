@@ -57,12 +57,14 @@ def candidates(kind, p, library):
         if kind == "GRU":
             run = jax.jit(lambda y0, x, w: ds.solve(ds.Recurrence(gru, y0, x, w), method=m, on_failure="return").y)
             return lambda: run(p.boundary.y0, p.x, p.params)
-        run = jax.jit(lambda t, y0: ds.solve(ds.InitialValueProblem(oscillators, t, y0), method=m, on_failure="return").y)
+        ode = lambda t, y0: ds.InitialValueProblem(oscillators, t, y0)  # noqa: E731
+        run = jax.jit(lambda t, y0: ds.solve(ode(t, y0), method=m, on_failure="return").y)
         return lambda: run(p.t, p.boundary.y0)
 
     made = {k: solved(m) for k, m in methods.items() if k != "windows"}
     if kind == "GRU":
-        made["loop"] = lambda run=jax.jit(lambda y0, x, w: scan(ds.Recurrence(gru, y0, x, w))): run(p.boundary.y0, p.x, p.params)
+        scanned = jax.jit(lambda y0, x, w: scan(ds.Recurrence(gru, y0, x, w)))
+        made["loop"] = lambda: scanned(p.boundary.y0, p.x, p.params)
     return made
 
 
@@ -70,7 +72,7 @@ def cells(library):
     """Return the sizes to try."""
     ns, Ts, Bs = ((2, 16), (1_000,), (1, 16)) if QUICK else ((1, 2, 4, 8, 16, 32), (300, 3_000, 30_000), (1, 8, 64))
     for kind, n, T, B in itertools.product(("GRU", "oscillators"), ns, Ts, Bs):
-        if n * n * T * B > MOST or (kind != "GRU" and (n % 2 or n > 8 or T > 3_000 and library != "jit")):
+        if n * n * T * B > MOST or (kind != "GRU" and (n % 2 or n > 8 or (T > 3_000 and library != "jit"))):
             continue
         yield kind, n, T, B
 
@@ -93,7 +95,8 @@ def main() -> None:
     """Print the table of each library."""
     for library in [a for a in sys.argv[1:] if not a.startswith("-")] or ["numpy", "torch", "jit"]:
         print(header("numpy", {"jit": "jax"}.get(library, library)))
-        print(f"\n| {library} | n | T | B | auto ms | loop | newton | windows | chosen | auto / best |\n" + "|---" * 10 + "|")
+        print(f"\n| {library} | n | T | B | auto ms | loop | newton | windows | chosen | auto / best |")
+        print("|---" * 10 + "|")
         ratios = []
         for kind, n, T, B in cells(library):
             p = problem(kind, n, T, B, mover(library))

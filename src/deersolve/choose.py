@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .cost import cost_of, window_of
 from .memory import bytes_of, steps_within
 from .methods import Auto, Newton, Sequential
 from .system import System
 
-CACHE = 2_000_000  # bytes of Jacobians and the like that a window on NumPy should hold: it stays in the cache
 MARCH = 32  # intervals of a window where a compiled loop makes windows free
 
 
@@ -32,11 +32,11 @@ def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequen
     whole = Newton(window=most or system.data.grid.length, **tolerances)  # windows grow shorter where they must
     if not on_cpu:
         return whole, "an accelerator works on all grid points at once"
-    if not is_ode and n * math.sqrt(batch) > (8 if backend.name == "numpy" else 16):
-        return Sequential(**tolerances), f"with n = {n} and {batch} elements the Jacobians cost more than the loop"
-    if backend.name == "torch":
-        return whole, "eager PyTorch pays for every call, so all points go into one"
-    window = min(max(256, CACHE // (8 * batch * (n * n + 10 * n))), most or system.data.grid.length)
-    if window >= system.data.grid.length:
-        return whole, "all points at once stay in the cache"
-    return Newton(window=window, **tolerances), f"windows of {window} steps stay in the cache"
+    cost, T = cost_of(system), system.data.grid.length
+    if not is_ode and cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch):
+        sizes = f"{T:,} steps, n = {n} and {batch} elements"
+        return Sequential(**tolerances), f"with {sizes} the loop costs less than the Jacobians"
+    window = min(window_of(system), most or T)
+    if window >= T:
+        return whole, "all points at once pay for every call once"
+    return Newton(window=window, **tolerances), f"windows of {window} steps stay in fast memory"

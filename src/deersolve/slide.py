@@ -6,18 +6,19 @@ import dataclasses
 from functools import partial
 
 from .branch import one_interval
+from .cost import overhead
 from .march import judged, loop, windowed
 from .newton import BACKWARD, Iterate, Options, is_paper_form, newton, start_at
-from .prefix import PATIENCE, SHRINK, is_quadratic, kept
+from .pace import Pace
+from .prefix import PATIENCE, is_quadratic, kept
 from .progress import listener, listening
 from .resume import resume
 from .system import System
 from .typing import Array, array_namespace
 from .walk import Walk
 
-TRUST = 8  # windows that must not fail before longer ones are tried again
 SHORT = 256  # steps of a recurrence for which the loop is cheaper than a window
-STRETCH = 1024  # steps that the loop then takes; four times as many each time
+FIRST = 64, 512  # intervals of the first window of a differential equation, at least and at most
 
 
 def can_slide(system: System, options: Options) -> bool:
@@ -30,16 +31,19 @@ def sliding(system: System, options: Options, window: int) -> Iterate:
     """Solve windows of at most ``window`` steps or intervals one after the other.
 
     Of a window that Newton's method does not finish, the points before the first one that is not solved are kept: the
-    equation is causal, so they stand by themselves. The next window is a quarter as long; one that is finished is
-    followed by one of twice its length. Where only short windows of a recurrence can be solved, the loop takes over for
-    a stretch. An element that fails in the loop, or in a window of one interval, has failed: the others go on.
+    equation is causal, so they stand by themselves, and the next window is shorter. Lengths follow the equation
+    (:class:`Pace`), for a differential equation from a short one on. Where only short windows of a recurrence can be
+    solved, the loop takes over for a stretch. An element that fails in the loop, or in a window of one interval, has
+    failed: the others go on.
 
     Where windows certified by their corrections do not make a whole that is certified, all is done once more and long
     windows must be certified by their residuals.
     """
     patient = dataclasses.replace(options, patience=min(options.max_steps, PATIENCE))
     begun = Walk(system, options)
-    pace = Pace.of(window, resume(begun, options, partial(_tried, options=patient)))
+    beside = overhead(system)
+    first = min(max(beside, FIRST[0]), FIRST[1]) if system.data.grid.overlap else window
+    pace = Pace.of(window, beside, first, resume(begun, options, partial(_tried, options=patient)))
     for is_strict in (False, True):
         walk = begun.copy()
         if not _slide(walk, patient, dataclasses.replace(pace), is_strict):
@@ -86,57 +90,11 @@ def _by_residual(it: Iterate) -> Iterate:
     return dataclasses.replace(it, certified=it.certified & (it.residual <= BACKWARD * eps))
 
 
-@dataclasses.dataclass
-class Pace:
-    """How long the next window is: half or less of one that failed, twice one that did not, up to a limit.
-
-    The limit is half of what failed last, and doubles with every ``TRUST`` windows that do not.
-    """
-
-    window: int
-    size: int
-    limit: int
-    wins: int = 0
-    has_lost: bool = False
-    stretch: int = STRETCH
-
-    @classmethod
-    def of(cls, window: int, numbers: tuple[int, ...]) -> Pace:
-        """Return the pace that a walk goes on with: the one it had, where its windows had the same limit."""
-        if numbers[:1] != (window,):
-            return cls(window, window, window)
-        _, size, limit, wins, has_lost, stretch = numbers
-        return cls(window, size, limit, wins, bool(has_lost), stretch)
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """All of it, as integers."""
-        return tuple(map(int, dataclasses.astuple(self)))
-
-    def won(self) -> None:
-        """Grow."""
-        self.wins += 1
-        if self.wins % TRUST == 0:
-            self.limit = min(2 * self.limit, self.window)
-        self.size = min(2 * self.size, self.limit)
-
-    def lost(self, steps: int, solved: int) -> None:
-        """Shrink a window of so many steps, of which so many were solved."""
-        self.size = max(min(solved, steps // 2), steps // SHRINK, 1)
-        self.limit, self.wins, self.has_lost = max(steps // 2, 1), 0, True
-
-    def stretched(self) -> int:
-        """Return for how many steps the loop takes over, ever more."""
-        self.size = self.stretch
-        self.stretch = SHRINK * self.stretch
-        return self.size
-
-
 def _kept(part: System, it: Iterate, alive: Array, pace: Pace) -> Iterate:
     """Return what is solved of a window, and set the pace of the next."""
     xp, steps, overlap = array_namespace(it.y), part.data.grid.length, part.data.grid.overlap
     if not bool(xp.any(alive & ~it.certified)):
-        pace.won()
+        pace.won(steps, int(xp.max(xp.where(alive, it.steps, 0))))
         return it
     until, known = kept(part, it)
     count = int(xp.min(xp.where(alive, until, steps)))
