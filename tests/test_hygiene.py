@@ -22,12 +22,13 @@ ROOMS = [
     {"domain"},
     {"backends", "dual", "shifters", "bar"},
     {"structure"},
-    {"scans"},
+    {"scans", "bands"},
     {"inverses"},
-    {"jacobian", "system", "solution", "plot", "checkpoint"},
+    {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space"},
+    {"cost"},
     {"globalise", "newton", "quasi"},
     {"blockwise", "prefix"},
-    {"walk"},
+    {"walk", "pace"},
     {"branch", "certificate", "estimate", "implicit", "march", "seeds", "resume", "shelter", "slide"},
     {"methods", "adapters", "inputs", "probe"},
     {"derivative", "plan"},
@@ -41,13 +42,15 @@ ROOMS = [
 SEES_ONLY = {"problems": {"domain", "shifters", "typing", "errors", "record"}}
 """Rooms beside the tower, which see these and nothing else."""
 
-SEES_PROBLEMS = {"inputs", "adapters", "solver", "sensitivities", "__init__", "testing", "cli", "run_file", "__main__"}
+SEES_PROBLEMS = {
+    "inputs", "space", "adapters", "solver", "sensitivities", "__init__", "testing", "cli", "run_file", "__main__"
+}  # fmt: skip
 """The rooms that may look into ``problems``."""
 
 ALLOWED: dict[tuple[str, str], str] = {}
 """Exceptions, ``(from, to): reason``."""
 
-KNOWS_LIBRARIES = {"backends", "scans", "testing", "inputs"}
+KNOWS_LIBRARIES = {"backends", "scans", "bands", "testing", "inputs", "arrays"}
 """The rooms that may ask which array library an array belongs to."""
 
 ARRAY_LIBRARIES = ("numpy", "scipy", "torch", "jax", "cupy", "numba")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .adapters import from_scipy, pointwise, ravel, rowwise, unravel
     from .bar import Progress
     from .checkpoint import Checkpoint
-    from .domain import Initial, Steps, TimeGrid
+    from .domain import Dirichlet, Initial, Neumann, Periodic, Robin, Steps, TimeGrid
     from .errors import (
         CheckpointWarning,
         ConvergenceError,
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     )
     from .globalise import Damped, Full, LevenbergMarquardt, LineSearch
     from .methods import Auto, Newton, Sequential
-    from .problems import InitialValueProblem, Problem, Recurrence
+    from .problems import BoundaryValueProblem, Elliptic1D, InitialValueProblem, Problem, Recurrence
     from .quasi import Hutchinson, Picard
     from .sensitivities import adjoint, sensitivity
-    from .shifters import identity, lag
+    from .shifters import identity, lag, slope
     from .solution import Solution, Stats, Status
     from .solver import solve
     from .structure import BlockDiagonal, Dense, Diagonal, Zero
@@ -37,17 +37,17 @@ _places = {
     "adapters": "from_scipy pointwise ravel rowwise unravel",
     "bar": "Progress",
     "checkpoint": "Checkpoint",
-    "domain": "Initial Steps TimeGrid",
+    "domain": "Dirichlet Initial Neumann Periodic Robin Steps TimeGrid",
     "errors": (
         "CheckpointWarning ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError "
         "UnknownKeyError"
     ),
     "globalise": "Damped Full LevenbergMarquardt LineSearch",
     "methods": "Auto Newton Sequential",
-    "problems": "InitialValueProblem Problem Recurrence",
+    "problems": "BoundaryValueProblem Elliptic1D InitialValueProblem Problem Recurrence",
     "quasi": "Hutchinson Picard",
     "sensitivities": "adjoint sensitivity",
-    "shifters": "identity lag",
+    "shifters": "identity lag slope",
     "solution": "Solution Stats Status",
     "solver": "solve",
     "structure": "BlockDiagonal Dense Diagonal Zero",
@@ -59,6 +59,7 @@ _home = {name: room for room, names in _places.items() for name in names.split()
 __all__ = [
     "Auto",
     "BlockDiagonal",
+    "BoundaryValueProblem",
     "Checkpoint",
     "CheckpointWarning",
     "ConvergenceError",
@@ -66,7 +67,9 @@ __all__ = [
     "DeerError",
     "Dense",
     "Diagonal",
+    "Dirichlet",
     "DiscretisationWarning",
+    "Elliptic1D",
     "Full",
     "FunctionError",
     "Hutchinson",
@@ -76,11 +79,14 @@ __all__ = [
     "LevenbergMarquardt",
     "LibraryError",
     "LineSearch",
+    "Neumann",
     "Newton",
+    "Periodic",
     "Picard",
     "Problem",
     "Progress",
     "Recurrence",
+    "Robin",
     "Sequential",
     "Solution",
     "SolvedWindow",
@@ -101,6 +107,7 @@ __all__ = [
     "ravel",
     "rowwise",
     "sensitivity",
+    "slope",
     "solve",
     "testing",
     "unravel",

@@ -13,6 +13,7 @@ from .system import System
 
 VECTORS = 10  # vectors that are held for each Jacobian
 SHORT = 256  # steps of the shortest window that memory asks for
+FEW = 64  # points that no Newton step is much cheaper without
 NEVER = 10**9  # steps: an accelerator works on all points at once
 
 
@@ -57,4 +58,4 @@ def overhead(system: System) -> int:
         return NEVER
     cost, n, batch = cost_of(system), guess.shape[-1], math.prod(guess.shape[:-2])
     one = cost.of_newton(1, n, batch) - cost.call
-    return max(round(cost.call / 2 / one), 1)
+    return max(round(cost.call / 2 / one), FEW)

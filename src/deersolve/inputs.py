@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from .arrays import batch_of, beside, expanded, ranks, spanning, state
 from .backends import backend_of
 from .backends.generic import Backend
 from .domain import Initial, Steps, TimeGrid
 from .errors import InputError, LibraryError, mismatch
-from .problems import InitialValueProblem, Problem, Recurrence
-from .record import tree_leaves, tree_map
+from .problems import BoundaryValueProblem, InitialValueProblem, Problem, Recurrence
+from .record import tree_leaves
+from .space import on_a_line
 from .system import Data
-from .typing import Array, Tree, array_namespace, dtype_name
+from .typing import Array, array_namespace, dtype_name
 
 
 def prepare(problem: Problem, y_guess: Any) -> tuple[Backend, Data]:
@@ -26,11 +28,13 @@ def prepare(problem: Problem, y_guess: Any) -> tuple[Backend, Data]:
     """
     if not isinstance(problem, Problem):
         raise mismatch("solve", "a Recurrence, an InitialValueProblem or a Problem", repr(problem))
+    if isinstance(problem, BoundaryValueProblem):
+        return on_a_line(problem, y_guess)
     given = problem.boundary.y0 if isinstance(problem.boundary, Initial) else y_guess
     name = "y0" if isinstance(problem.boundary, Initial) else "y_guess"
     if given is None:
         raise mismatch("solve", "y_guess, an array (*B, *R, n), for a Problem without ds.Initial", "None")
-    like, backend = _state(given, name)
+    like, backend = state(given, name)
     if isinstance(problem, InitialValueProblem):
         return backend, _initial_value(problem, like, backend, y_guess)
     if isinstance(problem, Recurrence):
@@ -38,92 +42,12 @@ def prepare(problem: Problem, y_guess: Any) -> tuple[Backend, Data]:
     return backend, _general(problem, like, backend, y_guess)
 
 
-def _state(given: Any, name: str) -> tuple[Array, Backend]:
-    """Return y0 (or the guess) as an array, and its backend."""
-    if isinstance(given, int | float | list | tuple):
-        import numpy as np
-
-        given = np.asarray(given, dtype=None)
-    backend = backend_of(given)
-    kind = dtype_name(given)
-    if "float16" in kind:
-        raise LibraryError(
-            f"{name}: expected float32 or float64; received {kind}. Newton's method stalls at the roundoff of "
-            "half precision (about 3e-3); convert with float32 and cast the result back."
-        )
-    if kind not in ("float32", "float64"):
-        raise LibraryError(
-            f"{name}: expected float32 or float64; received {kind}. Write 1.0 instead of 1, or convert it."
-        )
-    if given.ndim < 1 or 0 in given.shape:
-        raise mismatch(name, "shape (*B, n) with n >= 1", tuple(given.shape))
-    return given, backend
-
-
-def _beside(value: Any, like: Array, backend: Backend, name: str, cast: bool = True) -> Array:
-    """Return ``value`` as an array of the library, device and dtype of ``like``."""
-    if isinstance(value, int | float | list | tuple) or backend.accepts(value):
-        return backend.convert(value, like, like.dtype if cast else None)
-    if not hasattr(value, "shape"):
-        raise mismatch(name, f"an array of {backend.name}", type(value).__name__)
-    if backend_of(value) is not backend:
-        raise LibraryError(
-            f"{name}: expected an array of {backend.name}, like y0; received one of {backend_of(value).name}. "
-            "Convert it: the library of y0 decides."
-        )
-    xp = array_namespace(like)
-    if backend.placement(value) != backend.placement(like):
-        raise LibraryError(
-            f"{name}: expected device {backend.device(like)}, like y0; received {backend.device(value)}."
-        )
-    floating = xp.isdtype(value.dtype, "real floating")
-    return xp.astype(value, like.dtype) if cast and floating and value.dtype != like.dtype else value
-
-
-def _inputs(x: Tree, like: Array, backend: Backend, rank: int) -> Tree:
-    """Expand every leaf of x to the rank of y."""
-
-    def expand(leaf: Any) -> Array:
-        a = _beside(leaf, like, backend, "x")
-        if a.ndim == 1:
-            raise mismatch("x", "leaves of shape (T, k) or (*B, T, k)", f"shape {tuple(a.shape)}", "Use x[:, None].")
-        if a.ndim > rank:
-            return a
-        return array_namespace(a).reshape(a, (*(1 for _ in range(rank - a.ndim)), *a.shape))
-
-    return tree_map(expand, x)
-
-
-def _ranks(x: Tree) -> int:
-    """Return the largest number of axes of a leaf of x."""
-    return max((getattr(a, "ndim", 0) for a in tree_leaves(x)), default=0)
-
-
-def _batch(parts: list[tuple[str, tuple[int, ...]]]) -> tuple[int, ...]:
-    """Broadcast batch shapes; an error names who disagrees."""
-    rank = max((len(s) for _, s in parts), default=0)
-    out = [1] * rank
-    for name, shape in parts:
-        for k, size in enumerate(reversed(shape), start=1):
-            if size != 1 and out[-k] not in (1, size):
-                listed = ", ".join(f"{who} {s}" for who, s in parts)
-                raise mismatch(name, f"batch axes that broadcast with {tuple(out)}", shape, f"Batch axes: {listed}.")
-            out[-k] = max(out[-k], size)
-    return tuple(out)
-
-
-def _spans(x: Tree, T: int) -> None:
-    for leaf in tree_leaves(x):
-        if leaf.shape[-2] not in (1, T):
-            raise mismatch("x", f"1 or T = {T} points on axis -2", f"shape {tuple(leaf.shape)}")
-
-
 def _guess(y_guess: Any, first: Array, shape: tuple[int, ...], backend: Backend) -> Array:
     """Return the user's guess, or the initial value everywhere, with all axes of y."""
     xp = array_namespace(first)
     if y_guess is None:
         return xp.broadcast_to(first, shape)
-    guess = _beside(y_guess, first, backend, "y_guess")
+    guess = beside(y_guess, first, backend, "y_guess")
     try:
         return xp.broadcast_to(guess, shape)
     except Exception as error:
@@ -137,8 +61,8 @@ def _recurrence(problem: Recurrence, y0: Array, backend: Backend, y_guess: Any) 
     elif y0.ndim < 2 or y0.shape[-2] != K:
         raise mismatch("y0", f"shape (*B, K, n) with K = max(lags) = {K}, oldest first", tuple(y0.shape))
     n = y0.shape[-1]
-    rank = max(y0.ndim, _ranks(problem.x), getattr(y_guess, "ndim", 0))
-    x = _inputs(problem.x, y0, backend, rank)
+    rank = max(y0.ndim, ranks(problem.x), getattr(y_guess, "ndim", 0))
+    x = expanded(problem.x, y0, backend, rank)
     T = problem.grid.n_points if problem.grid is not None else None
     if T is None:
         lengths = [leaf.shape[-2] for leaf in tree_leaves(x)]
@@ -148,10 +72,10 @@ def _recurrence(problem: Recurrence, y0: Array, backend: Backend, y_guess: Any) 
         T = 0 if 0 in lengths else max(lengths)
     if T < 1:
         raise mismatch("Recurrence", "a grid of at least one point", "an empty one")
-    _spans(x, T)
+    spanning(x, T)
     parts = [("y0", tuple(y0.shape[:-2]))] + [("x", tuple(a.shape[:-2])) for a in tree_leaves(x)]
     parts += [("y_guess", tuple(y_guess.shape[:-2]))] if getattr(y_guess, "ndim", 0) > 2 else []
-    batch = _batch(parts)
+    batch = batch_of(parts)
     y0 = xp.reshape(y0, (*(1 for _ in range(len(batch) + 2 - y0.ndim)), *y0.shape))
     guess = _guess(y_guess, y0[..., -1:, :], (*batch, T, n), backend)
     return Data(x, Steps(T, problem.lags), Initial(y0), guess)
@@ -160,17 +84,17 @@ def _recurrence(problem: Recurrence, y0: Array, backend: Backend, y_guess: Any) 
 def _initial_value(problem: InitialValueProblem, y0: Array, backend: Backend, y_guess: Any) -> Data:
     grid = _time_grid(problem.t, y0, backend)
     xp, n, T = array_namespace(y0), y0.shape[-1], grid.n_points
-    rank = max(y0.ndim + 1, grid.t.ndim + 1, _ranks(problem.x), getattr(y_guess, "ndim", 0))
+    rank = max(y0.ndim + 1, grid.t.ndim + 1, ranks(problem.x), getattr(y_guess, "ndim", 0))
     if problem.x is None:
         x = xp.astype(grid.t, y0.dtype)[..., None]
         x = xp.reshape(x, (*(1 for _ in range(rank - x.ndim)), *x.shape))
     else:
-        x = _inputs(problem.x, y0, backend, rank)
-    _spans(x, T)
+        x = expanded(problem.x, y0, backend, rank)
+    spanning(x, T)
     parts = [("y0", tuple(y0.shape[:-1])), ("t", tuple(grid.t.shape[:-1]))]
     parts += [("x", tuple(a.shape[:-2])) for a in tree_leaves(x)]
     parts += [("y_guess", tuple(y_guess.shape[:-2]))] if getattr(y_guess, "ndim", 0) > 2 else []
-    batch = _batch(parts)
+    batch = batch_of(parts)
     first = y0[..., None, :]
     first = xp.reshape(first, (*(1 for _ in range(len(batch) + 2 - first.ndim)), *first.shape))
     t = xp.reshape(grid.t, (*(1 for _ in range(len(batch) + 1 - grid.t.ndim)), *grid.t.shape))
@@ -183,7 +107,7 @@ def _initial_value(problem: InitialValueProblem, y0: Array, backend: Backend, y_
 def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:
     """Return times and interval lengths; differences are taken in the dtype of t."""
     if not hasattr(t, "shape"):
-        t = _beside(t, y0, backend, "t")
+        t = beside(t, y0, backend, "t")
     if t.ndim < 1 or t.shape[-1] < 2:
         raise mismatch("t", "shape (T,) or (*B, T) with T >= 2", tuple(t.shape), "A single point has no interval.")
     own = backend_of(t)
@@ -204,19 +128,19 @@ def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:
     like = array_namespace(y0)
     if own is not backend:
         return TimeGrid(backend.convert(t, y0, None), backend.convert(D[..., None], y0, y0.dtype))
-    _beside(t, y0, backend, "t", cast=False)
+    beside(t, y0, backend, "t", cast=False)
     return TimeGrid(t, like.astype(D, y0.dtype)[..., None])
 
 
 def _general(problem: Problem, like: Array, backend: Backend, y_guess: Any) -> Data:
     if y_guess is None:
         raise mismatch("solve", "y_guess, an array (*B, *R, n): a Problem has no default guess", "None")
-    guess, own = _state(y_guess, "y_guess")
+    guess, own = state(y_guess, "y_guess")
     if own is not backend:
         raise LibraryError(f"y_guess: expected an array of {backend.name}; received one of {own.name}.")
     if guess.ndim < 2:
         raise mismatch("y_guess", "shape (*B, *R, n) with at least one grid axis", tuple(guess.shape))
-    x = _inputs(problem.x, guess, backend, max(guess.ndim, _ranks(problem.x)))
+    x = expanded(problem.x, guess, backend, max(guess.ndim, ranks(problem.x)))
     xp = array_namespace(guess)
     for leaf in tree_leaves(x):
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from .domain import Initial
+from .domain import Ends, Initial
 from .record import tree_map
 from .system import System
 from .typing import Array, array_namespace
@@ -42,7 +42,7 @@ def sheltered(system: System, y: Array, usable: Array) -> tuple[System, Array]:
         return xp.where(keep, leaf, other)
 
     data = system.data
-    boundary = Initial(shelter(data.boundary.y0)) if isinstance(data.boundary, Initial) else data.boundary
+    boundary = tree_map(shelter, data.boundary) if isinstance(data.boundary, Initial | Ends) else data.boundary
     system = dataclasses.replace(system, data=dataclasses.replace(data, x=tree_map(shelter, data.x), boundary=boundary))
     spare = xp.where(xp.any(usable), stop(one_that_is(y)), stop(data.guess))
     return system, xp.where(system.per_element(usable), y, spare)

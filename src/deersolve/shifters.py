@@ -40,7 +40,21 @@ class Lag:
         return xp.concat([first, y[..., : T - self.k, :]], axis=-2)
 
 
+@dataclass(frozen=True)
+class Slope:
+    """S[y] = dy/ds on a :class:`deersolve.domain.Line`, by central differences and the conditions at its ends."""
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the slope at every point."""
+        u = grid.proper(y)
+        slope = grid.first.of(u, grid.is_ring) + grid.first.given(boundary)
+        if not grid.has_image:
+            return slope
+        return array_namespace(y).concat([slope, slope[..., :1, :]], axis=-2)
+
+
 identity = Identity()
+slope = Slope()
 
 
 def lag(k: int) -> Lag:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
+from ..record import tree_map
 from ..structure import Structure
 from ..typing import Array
 from ._base import Rule
 
 
-def assembled(rule: Rule, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Any:
+def assembled(
+    rule: Rule, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any, shift: Any = None
+) -> Any:
     """Return ``L + M sum_p G_p S_p`` as a NumPy matrix, built column by column from residual and shifts.
 
     Parameters
@@ -23,6 +27,8 @@ def assembled(rule: Rule, Gs: tuple[Structure, ...], like: Array, *, grid: Any, 
         For shape and dtype; no batch axes.
     grid, boundary
         Those of the problem; the boundary data is replaced by zeros.
+    shift : tuple of callable, optional
+        The shifters of the problem; by default lags, as the grid has them.
 
     Returns
     -------
@@ -32,11 +38,9 @@ def assembled(rule: Rule, Gs: tuple[Structure, ...], like: Array, *, grid: Any, 
     """
     import numpy as np
 
-    from ..domain import Initial
-
     size = math.prod(like.shape)
-    zero = Initial(np.zeros_like(boundary.y0))
-    lags = getattr(grid, "lags", (0,))
+    zero = tree_map(np.zeros_like, boundary)
+    shift = tuple(_lagged(k) for k in getattr(grid, "lags", (0,))) if shift is None else shift
     extra = {} if rule.exact else {"Gs": Gs}
     columns = []
     for j in range(size):
@@ -44,8 +48,17 @@ def assembled(rule: Rule, Gs: tuple[Structure, ...], like: Array, *, grid: Any, 
         e[j] = 1
         e = e.reshape(like.shape)
         f = np.zeros_like(e)
-        for G, k in zip(Gs, lags, strict=True):
-            shifted = np.concatenate([np.zeros_like(e[:k]), e[: max(e.shape[0] - k, 0)]]) if k else e
-            f = f - (G.to_dense() @ shifted[..., None])[..., 0]
+        for G, shifted in zip(Gs, shift, strict=True):
+            f = f - (G.to_dense() @ shifted(e, grid=grid, boundary=zero)[..., None])[..., 0]
         columns.append(-rule.residual(e, f, grid=grid, boundary=zero, **extra).reshape(size))
     return np.stack(columns, axis=1)
+
+
+def _lagged(k: int) -> Callable[..., Array]:
+    """Return the shift by k points, zeros before the first."""
+    import numpy as np
+
+    def shifted(e: Array, **_: Any) -> Array:
+        return np.concatenate([np.zeros_like(e[:k]), e[: max(e.shape[0] - k, 0)]]) if k else e
+
+    return shifted

@@ -3,5 +3,6 @@
 from .base import Problem
 from .initial_value import InitialValueProblem
 from .recurrence import Recurrence
+from .second_order import BoundaryValueProblem, Elliptic1D
 
-__all__ = ["InitialValueProblem", "Problem", "Recurrence"]
+__all__ = ["BoundaryValueProblem", "Elliptic1D", "InitialValueProblem", "Problem", "Recurrence"]

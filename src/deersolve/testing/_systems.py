@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..domain import Initial, Steps, TimeGrid
+from ..domain import Dirichlet, Initial, Neumann, Periodic, Robin, Steps, TimeGrid
 from ..errors import mismatch
 from ..inputs import closed, prepare
 from ..inverses import Rule
 from ..newton import newton_step
-from ..problems import InitialValueProblem, Problem, Recurrence
+from ..problems import BoundaryValueProblem, InitialValueProblem, Problem, Recurrence
 from ..structure import BlockDiagonal, Choice, Dense, Diagonal, Structure, Zero
 from ..system import System
 from ..typing import Array, array_namespace
 
-FAMILIES = ("ddt", "shift")
+FAMILIES = ("d2dx2", "ddt", "shift")
 BLOCK = 2
 
 
@@ -26,9 +26,10 @@ class Linear:
     """``(L + M sum_p G_p S_p) delta = r``: everything but G; no batch axes."""
 
     grid: Any
-    boundary: Initial
+    boundary: Any
     r: Array
     count: int
+    shift: Any = None
 
     @property
     def where(self) -> dict[str, Any]:
@@ -37,7 +38,7 @@ class Linear:
 
 
 def family_of(rule: Rule, family: str | None) -> str:
-    """Return "ddt" or "shift"."""
+    """Return "d2dx2", "ddt" or "shift"."""
     found = family or rule.key.partition(".")[0]
     if found not in FAMILIES:
         text = f"family= one of {', '.join(FAMILIES)}, or a key that begins with it"
@@ -56,10 +57,41 @@ def linear_systems(family: str, rng: np.random.Generator, T: int = 9, n: int = 4
     def draw(K: int) -> tuple[Initial, Array]:
         return Initial(rng.normal(size=(K, n))), rng.normal(size=(T, n))
 
+    if family == "d2dx2":
+        return [_on_line(case, rng.normal(size=(_points(case), n))) for case in second_order(rng, n, T)]
     if family == "ddt":
         t = np.cumsum(rng.uniform(0.05, 0.4, T))
         return [Linear(time_grid(s), *draw(1), 1) for s in (t, -t)]
     return [Linear(Steps(T, k), *draw(max(k)), len(k)) for k in ((1,), (1, 3), (2, 5))]
+
+
+def second_order(rng: np.random.Generator, n: int, T: int) -> list[BoundaryValueProblem]:
+    """Return second-order problems with conditions of every kind, on points and in cells."""
+    W = rng.normal(size=(n, n), scale=0.5 / np.sqrt(n))
+
+    def f(u: Array, u_s: Array, x: Any, params: Any) -> Array:
+        xp = array_namespace(u)
+        return xp.sin(u @ W) + 0.5 * u * u_s + 0.1 * u * u * u + xp.cos(3.0 * x["s"])
+
+    s, values = np.cumsum(rng.uniform(0.1, 0.2, T)), rng.normal(size=(4, n))
+    mixed = (Dirichlet(0.3), Neumann(-0.4), *(Robin(1.0, 0.5, 0.2) for _ in range(n - 2)))
+    sides = [
+        (Dirichlet(values[0]), Dirichlet(values[1])),
+        (Neumann(values[2]), Robin(2.0, 0.3, values[3])),
+        (mixed, Dirichlet(values[0])),
+        (Periodic(), Periodic()),
+    ]
+    L: dict[str, Any] = {"a": 1.0 + rng.uniform(size=n), "b": 0.3, "c": -2.0}
+    return [BoundaryValueProblem(f, s, left=a, right=b, cells=cells, **L) for a, b in sides for cells in (False, True)]
+
+
+def _on_line(problem: BoundaryValueProblem, r: Array) -> Linear:
+    data = prepare(problem, np.zeros(r.shape))[1]
+    return Linear(data.grid, data.boundary, r, 2, problem.shift)
+
+
+def _points(problem: BoundaryValueProblem) -> int:
+    return len(problem.s) - problem.cells
 
 
 def random_G(kind: type, shape: tuple[int, ...], rng: np.random.Generator, scale: float = 0.7) -> Structure:
@@ -92,6 +124,8 @@ def nonlinear_problems(family: str, rng: np.random.Generator) -> list[Problem]:
             total = total + 0.1 * y * y
         return total
 
+    if family == "d2dx2":
+        return list(second_order(rng, n, 13))
     if family == "ddt":
         t = 2.0 * np.linspace(0.0, 1.0, 13) ** 1.5
         return [InitialValueProblem(rate, t, rng.normal(size=n))]

@@ -14,7 +14,7 @@ from ..inverses import PaperForm, Rule, assembled, rule_of
 from ..methods import Newton
 from ..structure import Dense, Structure
 from ..typing import Array
-from . import problems
+from . import lines, problems
 from ._systems import (
     DiagonalOfDense,
     Linear,
@@ -40,7 +40,7 @@ def check_inverse(rule: Any, *, family: str | None = None, order: float | None =
     ----------
     rule : str, Rule or callable
         A key of the registry ("ddt.mine"), a rule, or the paper's callable ``(Gs, rhs) -> y``.
-    family : {"ddt", "shift"}, optional
+    family : {"d2dx2", "ddt", "shift"}, optional
         The kind of equation; by default the first part of the rule's key.
     order : float, optional
         The order of accuracy to expect; by default the rule's ``order``, and any if that is None.
@@ -80,8 +80,8 @@ def check_inverse(rule: Any, *, family: str | None = None, order: float | None =
     with np.errstate(all="ignore"):
         _check_linear(report, made, linear_systems(kind, rng), rng)
         _check_newton(report, made, kind, rng)
-        if kind == "ddt":
-            _check_order(report, made, made.order if order is None else order)
+        if kind != "shift":
+            _check_order(report, made, kind, made.order if order is None else order)
         else:
             report.below("loop", lambda: _off_the_loop(made), 1e-12)
     return report.finish()
@@ -116,7 +116,7 @@ def _Gs(system: Linear, kind: type, rng: np.random.Generator, batch: Any = ()) -
 def _off(rule: Rule, system: Linear, kind: type, rng: np.random.Generator) -> float:
     """Return the difference from the assembled matrix in units of eps cond."""
     Gs = _Gs(system, kind, rng)
-    matrix = assembled(rule, Gs, system.r, **system.where)
+    matrix = assembled(rule, Gs, system.r, shift=system.shift, **system.where)
     expected = np.linalg.solve(matrix, system.r.reshape(-1)).reshape(system.r.shape)
     found = rule.solve(Gs, system.r, **system.where)
     return _relative(found, expected) / (EPS * float(np.linalg.cond(matrix)))
@@ -188,11 +188,24 @@ def observed_errors(rule: Rule, sizes: tuple[int, ...] = SIZES) -> Array:
     return np.array(errors)
 
 
-def _check_order(report: Report, rule: Rule, order: float | None) -> None:
+def errors_on_a_line(rule: Rule, sizes: tuple[int, ...] = SIZES) -> Array:
+    """Return the largest errors of u, shape (len(sizes), 1), for a slope at one end and a value at the other."""
+    errors = []
+    for N in sizes:
+        s = np.linspace(0.0, 1.0, N + 1)
+        case = lines.steady_burgers(np.asarray, 0.7 * (s + s * s))
+        it = Newton().run(system_of(case.problem, rule))
+        if not bool(np.all(it.certified)):
+            raise ArithmeticError(f"Newton did not converge at N = {N}")
+        errors.append((np.abs(it.y - case.exact).max(), np.nan))
+    return np.array(errors)
+
+
+def _check_order(report: Report, rule: Rule, kind: str, order: float | None) -> None:
     found: list[Array] = []
 
     def measured() -> float:
-        found.append(observed_errors(rule))
+        found.append(observed_errors(rule) if kind == "ddt" else errors_on_a_line(rule))
         return slope(SIZES, found[0][:, 0])
 
     if order is None:

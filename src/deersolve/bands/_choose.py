@@ -1,0 +1,37 @@
+"""Which way a block tridiagonal system is solved."""
+
+from __future__ import annotations
+
+from ..backends import backend_of
+from ..typing import Array, array_namespace
+from . import lapack, staircase
+
+Blocks = tuple[Array, Array, Array]
+"""lower, middle and upper blocks of every row, each (*B, N, n, n)."""
+
+
+def solve(blocks: Blocks, r: Array, is_ring: bool) -> Array:
+    """Return y with ``lower_i y_{i-1} + middle_i y_i + upper_i y_{i+1} = r_i``, shape (*B, N, n).
+
+    In a ring the first row sees the last and the last the first; else those blocks are not looked at. A singular
+    matrix gives numbers that are not finite.
+    """
+    if r.shape[-2] == 1:  # a single row is its own neighbour
+        matrix = sum(blocks, start=0 * blocks[0]) if is_ring else blocks[1]
+        return backend_of(r).linear_solve(matrix, r[..., None])[..., 0]
+    blocks = _joined(blocks) if is_ring and r.shape[-2] == 2 else blocks
+    way = lapack if lapack.takes(r) else staircase
+    return way.solve(blocks, r, is_ring and r.shape[-2] > 2)
+
+
+def transposed(blocks: Blocks, c: Array, is_ring: bool) -> Array:
+    """Return u with the transposed matrix."""
+    xp = array_namespace(c)
+    lower, middle, upper = (xp.matrix_transpose(a) for a in blocks)
+    return solve((xp.roll(upper, 1, axis=-3), middle, xp.roll(lower, -1, axis=-3)), c, is_ring)
+
+
+def _joined(blocks: Blocks) -> Blocks:
+    """Return a ring of two rows as an open line: each has the other on both sides."""
+    lower, middle, upper = blocks
+    return lower + upper, middle, upper + lower

@@ -1,0 +1,91 @@
+"""LAPACK's band solvers, with pivoting across blocks: on the host."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..backends import backend_of
+from ..typing import Array, array_namespace
+
+
+def takes(like: Array) -> bool:
+    """Return whether SciPy can work on such arrays: NumPy's, and PyTorch's on a CPU outside of transforms."""
+    import numpy as np
+
+    if isinstance(like, np.ndarray):
+        return True
+    backend = backend_of(like)
+    return bool(backend.name == "torch" and backend.device_kind(like) == "cpu" and backend.can_write(like))
+
+
+def solve(blocks: tuple[Array, Array, Array], r: Array, is_ring: bool) -> Array:
+    """Return y; all batch elements are one long band, as their blocks do not touch.
+
+    A ring is folded flat, in the order 0, N - 1, 1, N - 2, ...: neighbours are then two blocks apart at most.
+    """
+    import numpy as np
+
+    xp, shape, n = array_namespace(r), r.shape, r.shape[-1]
+    full = (*shape, n)
+    lower, middle, upper = (np.asarray(xp.broadcast_to(a, full)).reshape(-1, *full[-3:]) for a in blocks)
+    rows = np.asarray(r).reshape(-1, *shape[-2:])
+    count, N = rows.shape[:2]
+    place = _fold(N) if is_ring else np.arange(N)
+    y = _band(_entries(lower, middle, upper, place, is_ring), count, N, n, rows[:, np.argsort(place), :])
+    y = y[:, place, :].reshape(shape)
+    return y if isinstance(r, np.ndarray) else backend_of(r).convert(y, r, r.dtype)
+
+
+def _fold(N: int) -> Any:
+    """Return where each point of a ring is put."""
+    import numpy as np
+
+    order = np.empty(N, dtype=np.int64)
+    order[0::2] = np.arange((N + 1) // 2)
+    order[1::2] = N - 1 - np.arange(N // 2)
+    return np.argsort(order)
+
+
+def _entries(lower: Any, middle: Any, upper: Any, place: Any, is_ring: bool) -> Any:
+    """Return (row, column, blocks) of each kind of neighbour, rows and columns in their new places."""
+    import numpy as np
+
+    here = place
+    before, behind = np.roll(place, 1), np.roll(place, -1)
+    if is_ring:
+        return [(here, before, lower), (here, here, middle), (here, behind, upper)]
+    return [(here[1:], before[1:], lower[:, 1:]), (here, here, middle), (here[:-1], behind[:-1], upper[:, :-1])]
+
+
+def _band(entries: Any, count: int, N: int, n: int, rows: Any) -> Any:
+    """Return y of the system, (count, N, n), in the new places."""
+    import numpy as np
+    from scipy.linalg import get_lapack_funcs
+
+    wide = max(int(np.max(np.abs(i - j), initial=0)) for i, j, _ in entries)
+    half = (wide + 1) * n - 1
+    band = np.zeros((3 * half + 1, count * N * n), dtype=rows.dtype, order="F")
+    inner = np.arange(n)
+    start = (np.arange(count) * N)[:, None]
+    for i, j, blocks in entries:
+        row = ((start + i)[..., None, None] * n + inner[:, None]) + 0 * inner
+        column = ((start + j)[..., None, None] * n + inner) + 0 * inner[:, None]
+        band[2 * half + row - column, column] = blocks
+    (solver,) = get_lapack_funcs(("gbsv",), (band, rows))
+    *_, y, info = solver(half, half, band, rows.reshape(-1, 1), overwrite_ab=True)
+    if info > 0:
+        return _apart(entries, count, N, n, rows)
+    return y.reshape(count, N, n)
+
+
+def _apart(entries: Any, count: int, N: int, n: int, rows: Any) -> Any:
+    """Return y element by element: a singular one gives NaN and touches no other."""
+    import numpy as np
+
+    if count == 1:
+        return np.full(rows.shape, math.nan, dtype=rows.dtype)
+    parts = [
+        _band([(i, j, blocks[k : k + 1]) for i, j, blocks in entries], 1, N, n, rows[k : k + 1]) for k in range(count)
+    ]
+    return np.concatenate(parts)

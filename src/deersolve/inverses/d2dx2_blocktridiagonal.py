@@ -1,0 +1,102 @@
+"""Second-order equations on a line: a u'' + b u' + c u = f(u, u', x, params)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ..bands import solve, transposed
+from ..domain import Ends, Line
+from ..structure import Dense, Diagonal, Structure, identity
+from ..typing import Array, array_namespace
+from ._base import Rule, register
+
+Blocks = tuple[Array, Array, Array]
+
+
+@register("d2dx2.blocktridiagonal", structures=(Dense, Diagonal), exact=True)
+class BlockTridiagonal(Rule):
+    """Row i is ``m_i (f_i - (a u'' + b u' + c u)_i)`` by central differences; where a value is given, ``value - u_i``.
+
+    1 / m_i is the weight of u_i itself, so that rows are in the units of u.
+
+    With G at every point a row couples three neighbours, n x n blocks each: a block tridiagonal system, closed to a
+    ring where the axis is periodic. Second order in the spacing.
+    """
+
+    order: ClassVar[int | None] = 2
+
+    def residual(self, y: Array, fy: Array, *, grid: Line, boundary: Ends, **kw: object) -> Array:
+        """Return ``m (f - L u)``, and in the last row of a ring with an image ``u_0 - u_{N-1}``."""
+        u = grid.proper(y)
+        rows = _unit(grid) * (grid.proper(fy) - _applied(grid, u)) - (1 - grid.free) * u + _given(grid, boundary)
+        return rows if not grid.has_image else _with_image(rows, y[..., :1, :] - y[..., -1:, :])
+
+    def magnitude(self, y: Array, fy: Array, *, grid: Line, boundary: Ends) -> Array:
+        """Return ``m (|f| + |L| |u|)`` with the boundary data among its terms."""
+        xp, u = array_namespace(y), grid.proper(y)
+        rows = _unit(grid) * (grid.proper(fy) + _applied(grid, u, sizes=True)) + (1 - grid.free) * u
+        rows = rows + xp.abs(_given(grid, boundary))
+        return rows if not grid.has_image else _with_image(rows, y[..., :1, :] + y[..., -1:, :])
+
+    def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Line, boundary: Ends) -> Array:
+        """Return delta by one block tridiagonal solve."""
+        delta = solve(_blocks(grid, Gs), grid.proper(r), grid.is_ring)
+        return delta if not grid.has_image else _with_image(delta, delta[..., :1, :] + r[..., -1:, :])
+
+    def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Line, boundary: Ends) -> Array:
+        """Return u by the transposed system."""
+        if not grid.has_image:
+            return transposed(_blocks(grid, Gs), c, grid.is_ring)
+        rows = array_namespace(c).concat([c[..., :1, :] + c[..., -1:, :], c[..., 1:-1, :]], axis=-2)
+        return _with_image(transposed(_blocks(grid, Gs), rows, grid.is_ring), c[..., -1:, :])
+
+
+def _with_image(rows: Array, last: Array) -> Array:
+    return array_namespace(rows).concat([rows, last], axis=-2)
+
+
+def _unit(grid: Line) -> Array:
+    """Return m, 0 where a value is given."""
+    xp, (a, b, c) = array_namespace(grid.free), tuple(map(grid.proper, grid.weights))
+    own = xp.abs(a * grid.second.middle) + xp.abs(b * grid.first.middle) + xp.abs(c)
+    return grid.free / xp.where(own > 0, own, 1.0)
+
+
+def _applied(grid: Line, u: Array, sizes: bool = False) -> Array:
+    """Return ``L u`` without boundary data, or the size of its terms."""
+    xp, (a, b, c) = array_namespace(u), tuple(map(grid.proper, grid.weights))
+    if not sizes:
+        return a * grid.second.of(u, grid.is_ring) + b * grid.first.of(u, grid.is_ring) + c * u
+    second, first = grid.second.sizes(), grid.first.sizes()
+    return xp.abs(a) * second.of(u, grid.is_ring) + xp.abs(b) * first.of(u, grid.is_ring) + xp.abs(c) * u
+
+
+def _given(grid: Line, ends: Ends) -> Array:
+    """Return what the boundary data adds to the residual: the values themselves, or a part of the stencils."""
+    if grid.is_ring:
+        return grid.free * 0
+    a, b, _ = grid.weights
+    beyond = a * grid.second.given(ends) + b * grid.first.given(ends)
+    xp, inner = array_namespace(grid.free), grid.free[..., 1:-1, :] * 0
+    values = xp.concat([ends.left, inner + 0 * ends.left, ends.right], axis=-2)
+    return (1 - grid.free) * values - _unit(grid) * beyond
+
+
+def _blocks(grid: Line, Gs: tuple[Structure, ...]) -> Blocks:
+    """Return the blocks of ``L + M (G_0 + G_1 d/ds)`` in every row, (*B, N, n, n)."""
+    (a, b, c), unit = tuple(map(grid.proper, grid.weights)), _unit(grid)
+    G0, G1 = (unit[..., None] * _points(grid, G.to_dense()) for G in Gs)
+    eye = identity(G0, G0.shape[-1], G0.ndim)
+
+    def row(second: Array, first: Array, own: Array) -> Array:
+        diagonal = unit * (a * second + b * first) + own
+        return diagonal[..., None] * eye + G1 * first[..., None, :]
+
+    lower = row(grid.second.lower, grid.first.lower, 0 * unit)
+    upper = row(grid.second.upper, grid.first.upper, 0 * unit)
+    middle = row(grid.second.middle, grid.first.middle, unit * c + (1 - grid.free)) + G0
+    return lower, middle, upper
+
+
+def _points(grid: Line, G: Array) -> Array:
+    return G[..., :-1, :, :] if grid.has_image and G.shape[-3] > 1 else G

@@ -1,0 +1,126 @@
+"""Second-order equations on a line, with conditions at both ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ..domain import Dirichlet, Neumann, Periodic, Robin
+from ..errors import InputError, mismatch
+from ..shifters import identity, slope
+from ..typing import Array, Tree
+from .base import Problem
+
+CONDITIONS = (Dirichlet, Neumann, Robin, Periodic)
+
+
+class BoundaryValueProblem(Problem):
+    """a u'' + b u' + c u = f(u, u_s, x, params) between s[0] and s[-1].
+
+    Parameters
+    ----------
+    f : callable
+        ``f(u, u_s, x, params)``, of arrays (*B, N, n) and at every point by itself.
+    s : array, shape (N,)
+        The points, both ends included, strictly increasing. With ``cells=True`` the edges of N - 1 cells in whose
+        midpoints u is. With periodic ends the last point is the image of the first.
+    left, right : Dirichlet, Neumann, Robin or Periodic
+        The conditions, or a tuple of one for each component. Derivatives are along the outward normal.
+    a, b, c : number or array, optional
+        The coefficients of L, by default 1, 0, 0: numbers, (n,), (N, 1), (N, n) or (*B, N, n).
+    x : dict of array, optional
+        What f is given beside ``x["s"]``, the points; leaves (N, k) or (*B, N, k).
+    params, jac
+        As for every problem.
+    cells : bool
+        Whether u is in the midpoints of cells.
+
+    Notes
+    -----
+    Central differences of second order; a condition with a derivative is met by a point beyond the end, which is
+    eliminated. u starts from 0 unless ``solve`` is given a ``y_guess``, which also says how many components there
+    are where the conditions do not.
+
+    Examples
+    --------
+    Bratu's problem u'' + e^u = 0, u(0) = u(1) = 0:
+
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> s = np.linspace(0.0, 1.0, 101)
+    >>> bratu = ds.BoundaryValueProblem(lambda u, u_s, x, p: -np.exp(u), s, left=ds.Dirichlet(), right=ds.Dirichlet())
+    >>> f"{float(ds.solve(bratu).y[50, 0]):.4f}"
+    '0.1405'
+    """
+
+    family: ClassVar[str] = "d2dx2"
+
+    def __init__(  # noqa: PLR0913 - an equation and its two ends
+        self,
+        f: Callable[..., Array],
+        s: Array,
+        *,
+        left: Any,
+        right: Any,
+        a: Any = 1.0,
+        b: Any = 0.0,
+        c: Any = 0.0,
+        x: Tree = None,
+        params: Any = None,
+        cells: bool = False,
+        jac: Callable[..., Any] | None = None,
+    ) -> None:
+        super().__init__(f, shift=(identity, slope), inverse="d2dx2.blocktridiagonal", x=x, params=params, jac=jac)
+        for name, side in (("left", left), ("right", right)):
+            parts = side if isinstance(side, tuple) else (side,)
+            if not parts or not all(isinstance(p, CONDITIONS) for p in parts):
+                expected = (
+                    "Dirichlet(...), Neumann(...), Robin(...) or Periodic(), or a tuple of one for each component"
+                )
+                raise mismatch(name, expected, repr(side))
+        rings = [isinstance(side, Periodic) for side in (left, right)]
+        if rings[0] is not rings[1]:
+            there, here, given = ("left", "right", right) if rings[0] else ("right", "left", left)
+            raise InputError(f"{here}: expected Periodic() as at the {there}; received {given!r}.")
+        if x is not None and not isinstance(x, dict):
+            raise mismatch("x", 'a dict of arrays beside x["s"]', type(x).__name__)
+        self.s, self.left, self.right, self.cells = s, left, right, cells
+        self.coefficients = {"a": a, "b": b, "c": c}
+
+
+class Elliptic1D(BoundaryValueProblem):
+    """D u'' = f(u, u_s, x, params) between s[0] and s[-1].
+
+    Parameters
+    ----------
+    f, s, left, right, x, params, cells, jac
+        As for :class:`BoundaryValueProblem`.
+    D : number or array
+        The coefficient: a number, (n,), (N, 1), (N, n) or (*B, N, n), positive. It stands before the derivative; of
+        a flux, div(D grad u) = D u'' + D' u', the second term belongs to f.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> s = np.linspace(0.0, 1.0, 11)
+    >>> rod = ds.Elliptic1D(lambda u, u_s, x, p: 2.0 + 0.0 * u, s, left=ds.Dirichlet(), right=ds.Neumann(2.0))
+    >>> bool(np.allclose(ds.solve(rod).y[:, 0], s * s))
+    True
+    """
+
+    def __init__(  # noqa: PLR0913 - an equation and its two ends
+        self,
+        f: Callable[..., Array],
+        s: Array,
+        D: Any = 1.0,
+        *,
+        left: Any,
+        right: Any,
+        x: Tree = None,
+        params: Any = None,
+        cells: bool = False,
+        jac: Callable[..., Any] | None = None,
+    ) -> None:
+        super().__init__(f, s, left=left, right=right, a=D, x=x, params=params, cells=cells, jac=jac)
+        self.coefficients = {"D": D}

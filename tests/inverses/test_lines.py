@@ -1,0 +1,159 @@
+"""Second-order equations on a line: orders, conditions, the linear solves, gradients, bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import deersolve as ds
+from deersolve.bands import lapack, solve, staircase, transposed
+from deersolve.inverses import assembled, registry
+from deersolve.testing import check_inverse, lines
+from deersolve.testing._systems import linear_systems, random_G
+
+EPS = np.finfo(np.float64).eps
+OPEN = [(a, b) for a in lines.SIDES[:3] for b in lines.SIDES[:3]]
+SIDES = [*OPEN, ("periodic", "periodic")]
+
+
+def error(case):
+    sol = ds.solve(case.problem)
+    return np.abs(sol.y - case.exact).max()
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("cells", [False, True], ids=["points", "cells"])
+@pytest.mark.parametrize(("left", "right"), SIDES)
+def test_second_order_in_the_spacing_with_every_condition(left, right, cells, n):
+    errors = []
+    for N in (80, 160, 320):
+        edges = np.linspace(0.0, 1.0, N + 1)
+        edges = edges if left == "periodic" else edges + 0.05 * np.sin(2 * np.pi * edges)
+        errors.append(error(lines.manufactured(np.asarray, edges, left, right, n, cells)))
+    slopes = -np.diff(np.log2(errors))
+    assert slopes[-1] == pytest.approx(2.0, abs=0.1), (errors, slopes)
+
+
+def dense_of(blocks, is_ring):
+    (N, n), A = blocks[0].shape[:2], np.zeros((blocks[0].shape[0], blocks[0].shape[-1]) * 2)
+    for i in range(N):
+        for block, j in zip(blocks, (i - 1, i, i + 1), strict=True):
+            if is_ring or 0 <= j < N:
+                A[i, :, j % N] += block[i]
+    return A.reshape(N * n, N * n)
+
+
+@pytest.mark.parametrize("way", ["chosen", "staircase", "lapack"])
+@given(N=st.integers(1, 17), n=st.integers(1, 3), is_ring=st.booleans(), seed=st.integers(0, 999))
+def test_block_tridiagonal_systems_equal_the_full_matrix(way, N, n, is_ring, seed):
+    rng = np.random.default_rng(seed)
+    blocks, r = tuple(rng.normal(size=(2, N, n, n)) for _ in range(3)), rng.normal(size=(2, N, n))
+    if way != "chosen" and N < 3:
+        return
+    found = {"chosen": solve, "staircase": staircase.solve, "lapack": lapack.solve}[way](blocks, r, is_ring)
+    turned = transposed(blocks, r, is_ring)
+    for k in range(2):
+        A = dense_of([a[k] for a in blocks], is_ring)
+        bound = 64 * N * EPS * np.linalg.cond(A)
+        for matrix, y in ((A, found[k]), (A.T, turned[k])):
+            expected = np.linalg.solve(matrix, r[k].ravel())
+            assert np.abs(y.ravel() - expected).max() <= bound * np.abs(expected).max()
+
+
+def test_reduction_without_growth_where_elimination_without_pivoting_grows():
+    """The middle blocks are singular or tiny: without pivoting across blocks nothing is left of the digits."""
+    rng = np.random.default_rng(0)
+    N = 200
+    lower, upper = (1 + rng.uniform(size=(1, N, 1, 1)) for _ in range(2))
+    middle = np.where(np.arange(N) % 2 == 0, 0.0, 1e-12)[None, :, None, None]
+    r = rng.normal(size=(1, N, 1))
+    A = dense_of((lower[0], middle[0], upper[0]), False)
+    expected = np.linalg.solve(A, r[0].ravel())
+    for way in (lapack, staircase):
+        y = way.solve((lower, middle, upper), r, False)[0].ravel()
+        assert np.abs(A @ y - r[0].ravel()).max() <= 64 * EPS * np.abs(A).sum(axis=1).max() * np.abs(expected).max()
+
+
+def test_a_singular_element_touches_no_other():
+    blocks = tuple(np.ones((2, 5, 1, 1)) * v for v in (1.0, -2.0, 1.0))
+    blocks[1][0] = 0.0
+    blocks[0][0], blocks[2][0] = 0.0, 0.0
+    y = solve(blocks, np.ones((2, 5, 1)), False)
+    assert not np.isfinite(y[0]).any()
+    np.testing.assert_allclose(dense_of([b[1] for b in blocks], False) @ y[1].ravel(), 1.0, atol=1e-13)
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_the_rule_equals_its_assembled_matrix(place):
+    rng = np.random.default_rng(place)
+    rule = registry["d2dx2.blocktridiagonal"]
+    system = linear_systems("d2dx2", rng)[place]
+    for kind in rule.structures:
+        Gs = tuple(random_G(kind, system.r.shape, rng) for _ in range(2))
+        A = assembled(rule, Gs, system.r, shift=system.shift, **system.where)
+        for matrix, found in ((A, rule.solve), (A.T, rule.transpose)):
+            expected = np.linalg.solve(matrix, system.r.ravel())
+            off = np.abs(found(Gs, system.r, **system.where).ravel() - expected).max()
+            assert off <= 64 * EPS * np.linalg.cond(A) * np.abs(expected).max()
+
+
+def test_the_rule_keeps_what_it_claims():
+    report = check_inverse("d2dx2.blocktridiagonal")
+    assert report["independent of G"].holds
+    assert report["order"].holds
+
+
+CASES = {
+    "burgers": lambda a: lines.steady_burgers(a, np.linspace(0.0, 1.0, 33)),
+    "mixed": lambda a: lines.manufactured(a, np.linspace(0.0, 1.0, 33), "robin", "dirichlet"),
+    "cells": lambda a: lines.manufactured(a, np.linspace(0.0, 1.0, 33), "neumann", "robin", 2, True),
+    "ring": lambda a: lines.manufactured(a, np.linspace(0.0, 1.0, 33), "periodic", "periodic"),
+    "ring of cells": lambda a: lines.manufactured(a, np.linspace(0.0, 1.0, 33), "periodic", "periodic", 1, True),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_library_finds_the_same(lib, name):
+    sol = lib.solve(CASES[name](lib.asarray).problem)
+    expected = ds.solve(CASES[name](np.asarray).problem)
+    np.testing.assert_allclose(lib.to_numpy(sol.y), expected.y, rtol=0, atol=1e-11 * np.abs(expected.y).max())
+    assert int(lib.to_numpy(sol.status)) == 0
+
+
+@pytest.mark.parametrize("upper", [False, True])
+def test_both_branches_of_bratu(lib, upper):
+    """At 401 points the distance to u(1/2) is the discretisation's: 8.9e-8 and 2.2e-6, seen with every solver."""
+    s = np.linspace(0.0, 1.0, 401)
+    case = lines.bratu(lib.asarray, s, upper)
+    sol = ds.solve(case.problem, lib.asarray(4.0 * np.sin(np.pi * s)[:, None]) if upper else None)
+    off = lib.to_numpy(sol.y)[200, 0] - (4.0914672461892603213 if upper else 0.14053921440447179803)
+    assert abs(off) < (3e-6 if upper else 1e-7)
+
+
+def test_solve_bvp_agrees():
+    """SciPy's adaptive collocation to 1e-9 on the pendulum's boundary value problem, u(0) = 0, u'(2) = 1."""
+    from scipy.integrate import solve_bvp
+
+    s = np.linspace(0.0, 2.0, 1001)
+    problem = ds.BoundaryValueProblem(
+        lambda u, u_s, x, params: -params * np.sin(u), s, left=ds.Dirichlet(), right=ds.Neumann(1.0), params=0.5
+    )
+    sol = ds.solve(problem)
+    ends = lambda a, b: np.array([a[0], b[1] - 1.0])  # noqa: E731
+    other = solve_bvp(lambda s, y: np.stack([y[1], -0.5 * np.sin(y[0])]), ends, s[::50], np.zeros((2, 21)), tol=1e-9)
+    np.testing.assert_allclose(sol.y[:, 0], other.sol(s)[0], atol=1e-5)  # (h^2 = 4e-6)
+
+
+def test_a_batch_of_values_and_coefficients(lib):
+    s = np.linspace(0.0, 1.0, 41)
+    values, D = np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 2.0, 0.5])[:, None, None]
+
+    def made(k, a):
+        f = lambda u, u_s, x, params: u * u * u - 1.0  # noqa: E731
+        return ds.Elliptic1D(f, a(s), a(D[k]), left=ds.Dirichlet(a(values[k])), right=ds.Neumann(0.5))
+
+    together = lib.to_numpy(ds.solve(made(slice(None), lib.asarray)).y)
+    for k in range(3):
+        np.testing.assert_allclose(together[k], ds.solve(made(k, np.asarray)).y, atol=1e-12)
