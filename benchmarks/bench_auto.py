@@ -72,7 +72,9 @@ def cells(library):
     """Return the sizes to try."""
     ns, Ts, Bs = ((2, 16), (1_000,), (1, 16)) if QUICK else ((1, 2, 4, 8, 16, 32), (300, 3_000, 30_000), (1, 8, 64))
     for kind, n, T, B in itertools.product(("GRU", "oscillators"), ns, Ts, Bs):
-        if n * n * T * B > MOST or (kind != "GRU" and (n % 2 or n > 8 or (T > 3_000 and library != "jit"))):
+        if n * n * T * B > (MOST if kind == "GRU" else MOST // 8) or (
+            kind != "GRU" and (n % 2 or n > 8 or (T > 3_000 and library != "jit"))
+        ):
             continue
         yield kind, n, T, B
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from .cost import cost_of, window_of
+from .errors import InputError
 from .memory import bytes_of, steps_within
 from .methods import Auto, Newton, Sequential
 from .system import System
@@ -16,10 +17,15 @@ MARCH = 32  # intervals of a window where a compiled loop makes windows free
 def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequential, str]:
     """Return the method to run and one sentence why."""
     if not isinstance(asked, Auto):
+        if not hasattr(system.data.grid, "window") and (isinstance(asked, Sequential) or asked.window):
+            raise InputError(
+                "method: expected Newton() without window=, or 'auto', for a problem that nothing marches over; "
+                f"received {asked!r}."
+            )
         return asked, "as asked"
     tolerances: dict[str, Any] = {"rtol": asked.rtol, "atol": asked.atol, "memory": asked.memory}
     if not is_causal:
-        return Newton(**tolerances), "only Newton knows a Problem with shifters and a rule of its own"
+        return Newton(**tolerances), "only Newton solves what nothing marches over"
     backend, guess = system.backend, system.data.guess
     n, batch = guess.shape[-1], math.prod(guess.shape[:-2])
     on_cpu = backend.device_kind(guess) == "cpu"

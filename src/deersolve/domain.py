@@ -187,9 +187,9 @@ class Stencil:
 
     def given(self, ends: Ends) -> Array:
         """Return what the right-hand sides of the conditions add."""
-        xp, inner = array_namespace(self.middle), self.middle[..., 1:-1, :] * 0
+        inner = self.middle[..., 1:-1, :] * 0
         left, right = self.left * ends.left, self.right * ends.right
-        return xp.concat([left, inner + 0 * left, right], axis=-2)
+        return array_namespace(left).concat([left, inner + 0 * left, right], axis=-2)
 
     def sizes(self) -> Stencil:
         """Return the map of the absolute values."""
@@ -215,6 +215,8 @@ class Line:
         Whether the axis is periodic.
     has_image : bool
         Whether the last point is the image of the first.
+    unfixed : tuple of bool
+        Of each component, whether both conditions hold for u + constant too.
     """
 
     s: Array
@@ -224,6 +226,7 @@ class Line:
     weights: tuple[Array, ...]
     is_ring: bool = static(default=False)
     has_image: bool = static(default=False)
+    unfixed: tuple[bool, ...] = static(default=())
 
     @property
     def n_points(self) -> int:

@@ -9,13 +9,13 @@ from typing import Any
 from .backends._compilers import untraced
 from .backends.generic import Backend
 from .derivative import derivative_of
-from .domain import Initial, TimeGrid
+from .domain import Initial, Line, TimeGrid
 from .errors import InputError, UnknownKeyError, mismatch
 from .implicit import Linear, has_transpose, inverse_at
 from .inputs import closed, prepare
 from .inverses import PaperForm, rule_of
 from .newton import backward_error, magnitudes, slope_terms
-from .problems import Problem
+from .problems import BoundaryValueProblem, Problem
 from .record import tree_leaves, tree_map
 from .registry import close_matches
 from .seeds import by_seeds
@@ -23,7 +23,8 @@ from .solution import Solution, Status, numbers
 from .system import System
 from .typing import Array, array_namespace
 
-FIELDS = ("params", "y0", "x", "t")
+FIELDS = ("params", "y0", "x", "t", "left", "right", "D", "a", "b", "c")
+WEIGHTS = {"D": 0, "a": 0, "b": 1, "c": 2}  # the places of coefficients among those of a line
 STALE = 100  # times the residual that the solver saw, or sqrt(eps): y solves another equation
 
 
@@ -41,7 +42,9 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
         Its solution, converged.
     directions : dict or sequence of dict
         ``{"params": dparams, "y0": dy0, "x": dx, "t": dt}`` or some of them, each of the shapes of that field of the
-        problem. What f closes over is not a field. A sequence gives a stack of derivatives from one linearisation.
+        problem; between two ends also "left" and "right", the right-hand sides of the conditions, (*B, n), and the
+        coefficients "D", "a", "b", "c". What f closes over is not a field. A sequence gives a stack of derivatives
+        from one linearisation.
 
     Returns
     -------
@@ -92,7 +95,7 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
 
 
 @untraced
-def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = ("params", "y0")) -> dict[str, Any]:
+def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = None) -> dict[str, Any]:
     """Return the gradient of sum(cotangent * y) by fields of the problem: one transposed solve.
 
         theta_bar = (d residual / d theta)^T u,      (L + M sum_p G_p S_p)^T u = cotangent.
@@ -103,9 +106,9 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = ("p
         As for :func:`sensitivity`.
     cotangent : array, shape of y
         d loss / d y.
-    wrt : str or tuple of str
-        The fields, of "params", "y0", "x" and "t". On NumPy and CuPy "t" is not offered, and "params" costs one
-        evaluation of f in forward mode for each number in it.
+    wrt : str or tuple of str, optional
+        The fields, of those of :func:`sensitivity`; by default "params" and what is given at the ends. On
+        NumPy and CuPy "t" is not offered, and "params" costs one evaluation of f in forward mode for each number in it.
 
     Returns
     -------
@@ -132,6 +135,8 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = ("p
     system, params, linear = _prepared(problem, sol)
     if not has_transpose(system.rule):
         raise InputError(f"adjoint: the rule {system.rule.key!r} has no transposed solve: give it a method transpose.")
+    if wrt is None:
+        wrt = ("params", "y0") if not isinstance(problem, BoundaryValueProblem) else ("params", "left", "right")
     names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
     for name in names:
         if name not in FIELDS:
@@ -147,7 +152,9 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = ("p
         if found is None:
             found = list(by_seeds(system, function, fields, u))
     bars = iter(found)
-    return {name: _as_given(problem, name, tree_map(lambda _: next(bars), part)) for name, part in fields.items()}
+    return {
+        name: _as_given(problem, name, tree_map(lambda _: next(bars), part), system) for name, part in fields.items()
+    }
 
 
 def _prepared(problem: Problem, sol: Solution) -> tuple[System, Any, Linear]:
@@ -200,18 +207,25 @@ def _is_float(leaf: Any) -> bool:
 def _fields(problem: Problem, system: System, params: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """Return the named data as f and the rule see it; every leaf a floating array."""
     data, found = system.data, {}
+    is_between = isinstance(problem, BoundaryValueProblem)
     for name in names:
         if name == "params":
             found[name] = params
         elif name == "x" and problem.x is not None:
-            found[name] = data.x
+            found[name] = data.x if not is_between else {k: data.x[k] for k in problem.x}
+        elif name in ("left", "right") and is_between:
+            found[name] = getattr(data.boundary, name)
+        elif isinstance(problem, BoundaryValueProblem) and name in problem.coefficients:
+            found[name] = data.grid.weights[WEIGHTS[name]]
         elif name == "y0" and isinstance(data.boundary, Initial):
             found[name] = data.boundary.y0
         elif name == "t" and isinstance(data.grid, TimeGrid):
             found[name] = data.grid.t
         leaves = tree_leaves(found.get(name))
         if not leaves or not all(map(_is_float, leaves)):
-            raise mismatch(name, "arrays of floating-point numbers to differentiate by", repr(_given(problem, name)))
+            raise mismatch(
+                name, "arrays of floating-point numbers to differentiate by", repr(_given(problem, name, system))
+            )
     return found
 
 
@@ -227,7 +241,15 @@ def _residual_of(problem: Problem, system: System, fields: dict[str, Any]) -> Ca
         if "y0" in new:
             data = dataclasses.replace(data, boundary=Initial(new["y0"]))
         if "x" in new:
-            data = dataclasses.replace(data, x=new["x"])
+            data = dataclasses.replace(data, x=new["x"] if not isinstance(data.grid, Line) else {**data.x, **new["x"]})
+        ends = {name: new[name] for name in ("left", "right") if name in new}
+        if ends:  # the two meet in one array, so that both have to be of one kind
+            both = tree_map(lambda a: system.backend.beside(a, leaves), data.boundary)
+            data = dataclasses.replace(data, boundary=dataclasses.replace(both, **ends))
+        for name, place in WEIGHTS.items():
+            if name in new:
+                weights = (*data.grid.weights[:place], new[name], *data.grid.weights[place + 1 :])
+                data = dataclasses.replace(data, grid=dataclasses.replace(data.grid, weights=weights))
         if "t" in new:
             t, kind = new["t"], y.dtype
             xp = array_namespace(t)
@@ -248,7 +270,8 @@ def _directions(problem: Problem, system: System, fields: dict[str, Any], given:
             flat += [array_namespace(a).zeros_like(a) for a in leaves]
             continue
         changes = [_number(system.backend, d, system.data.guess) for d in tree_leaves(given[name])]
-        expected, received = ([_shape(a) for a in tree] for tree in (tree_leaves(_given(problem, name)), changes))
+        there = tree_leaves(_given(problem, name, system))
+        expected, received = ([_shape(a) for a in tree] for tree in (there, changes))
         if received != expected:
             raise mismatch(f"directions[{name!r}]", f"the shapes of {name}, {expected}", str(received))
         xp = array_namespace(system.data.guess)
@@ -256,13 +279,18 @@ def _directions(problem: Problem, system: System, fields: dict[str, Any], given:
     return flat
 
 
-def _as_given(problem: Problem, name: str, part: Any) -> Any:
+def _as_given(problem: Problem, name: str, part: Any, system: System) -> Any:
     """Give gradients the shapes of the fields of the problem."""
-    return tree_map(lambda bar, a: array_namespace(bar).reshape(bar, _shape(a)), part, _given(problem, name))
+    return tree_map(lambda bar, a: array_namespace(bar).reshape(bar, _shape(a)), part, _given(problem, name, system))
 
 
-def _given(problem: Problem, name: str) -> Any:
-    """Return a field as the user gave it."""
+def _given(problem: Problem, name: str, system: System) -> Any:
+    """Return a field as the user gave it, and conditions with all of their axes."""
+    if isinstance(problem, BoundaryValueProblem):
+        if name in ("left", "right"):
+            return getattr(system.data.boundary, name)[..., 0, :]
+        if name in problem.coefficients:
+            return problem.coefficients[name]
     return getattr(problem.boundary, "y0", None) if name == "y0" else getattr(problem, name, None)
 
 

@@ -17,7 +17,7 @@ from .inputs import closed, prepare
 from .inverses import PaperForm, Rule, rule_of
 from .methods import Auto, Newton, method_of
 from .plan import Plan, run
-from .probe import probe
+from .probe import probe, stretch
 from .problems import Problem
 from .quasi import Picard
 from .registry import close_matches
@@ -117,6 +117,8 @@ def solve(  # noqa: PLR0913 - the public signature
             probe(system)
         functions, derivative = derivative_of(system, check_inputs)
         system = dataclasses.replace(system, functions=functions)
+        if check_inputs and type(rule).refuses is not Rule.refuses:
+            _check_unique(system)
         chosen, why = choose(asked, system, problem.is_causal)
         if watch is not None:
             chosen, why = watched(chosen, asked, why, getattr(data.grid, "length", 0))
@@ -232,6 +234,17 @@ def _check_structure(rule: Rule, method: Any, grid: Any) -> None:
             f"structure: expected Dense for the rule {rule.key!r}, whose solution depends on G (exact=False); "
             f"received {structure.name}. Choose an exact rule, such as ddt.trapezoid, for a simplified G."
         )
+
+
+def _check_unique(system: System) -> None:
+    """Raise if a component is fixed by nothing: neither by a condition nor by f, near the guess."""
+    ys, x = stretch(system)
+    if not system.backend.is_concrete((ys, x, system.data.grid)):
+        return
+    near = dataclasses.replace(system, data=dataclasses.replace(system.data, x=x))
+    reason = system.rule.refuses(near.jacobians(ys)[1], grid=system.data.grid)
+    if reason is not None:
+        raise InputError(reason)
 
 
 def _check_step(rule: Rule, method: Any) -> None:

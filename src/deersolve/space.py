@@ -47,7 +47,9 @@ def on_a_line(problem: BoundaryValueProblem, y_guess: Any) -> tuple[Backend, Dat
 
     weights = tuple(map(ranked, _weights(coefficients, like, backend)))
     second, first, free = tree_map(ranked, _stencils(s, ends, is_ring, problem.cells, n, backend))
-    line = Line(points, second, first, free, weights, is_ring=is_ring, has_image=is_ring and not problem.cells)
+    unfixed = tuple(p == 0 == q for p, q in zip(ends[0][0], ends[1][0], strict=True))
+    kind: dict[str, Any] = {"is_ring": is_ring, "has_image": is_ring and not problem.cells, "unfixed": unfixed}
+    line = Line(points, second, first, free, weights, **kind)
     values = [xp.broadcast_to(ranked(v[..., None, :]), (*batch, 1, n)) for _, _, v in ends]
     return backend, Data(x, line, Ends(*values), guess)
 

@@ -157,3 +157,123 @@ def test_a_batch_of_values_and_coefficients(lib):
     together = lib.to_numpy(ds.solve(made(slice(None), lib.asarray)).y)
     for k in range(3):
         np.testing.assert_allclose(together[k], ds.solve(made(k, np.asarray)).y, atol=1e-12)
+
+
+S = np.linspace(0.0, 1.0, 33)
+DATA = {
+    "D": 1.0 + 0.3 * np.sin(3 * S)[:, None],
+    "left": np.array([0.3]),
+    "params": np.array([[1.7]]),
+    "x": np.cos(S)[:, None],
+}
+
+
+def diffusion(D, left, params, x, asarray=np.asarray):
+    def f(u, u_s, x, params):
+        return ds.array_namespace(u).sin(params * u) + x["k"] * u_s - 1.0
+
+    ends = {"left": ds.Dirichlet(left), "right": ds.Robin(1.0, 0.5, 0.2)}
+    return ds.Elliptic1D(f, asarray(S), D, x={"k": x}, params=params, **ends)
+
+
+def differences():
+    """Return d sum(w y^2) by central differences at a few entries, in steps that leave 10 digits."""
+    w, h, found = WEIGHT, 1e-4, {}
+    for name, value in DATA.items():
+        place = (min(7, value.shape[0] - 1), *(0 for _ in value.shape[1:]))
+        losses = []
+        for step in (h, -h, 2 * h, -2 * h):
+            changed = {k: v.copy() for k, v in DATA.items()}
+            changed[name][place] += step
+            losses.append(float((w * ds.solve(diffusion(**changed)).y ** 2).sum()))
+        found[name] = (place, (8 * (losses[0] - losses[1]) - (losses[2] - losses[3])) / (12 * h))
+    return found
+
+
+WEIGHT = np.random.default_rng(0).normal(size=(33, 1))
+
+
+def test_gradients_by_parameters_conditions_and_fields(lib):
+    problem = diffusion(**{k: lib.asarray(v) for k, v in DATA.items()}, asarray=lib.asarray)
+    sol = ds.solve(problem)
+    found = ds.adjoint(problem, sol, 2.0 * lib.asarray(WEIGHT) * sol.y, wrt=tuple(DATA))
+    for name, (place, expected) in differences().items():
+        part = found[name]["k"] if name == "x" else found[name]
+        assert lib.to_numpy(part)[place] == pytest.approx(expected, abs=1e-9)
+        v = np.random.default_rng(1).normal(size=DATA[name].shape)
+        direction = {"k": lib.asarray(v)} if name == "x" else lib.asarray(v)
+        dy = lib.to_numpy(ds.sensitivity(problem, sol, {name: direction}))
+        both = 2.0 * WEIGHT * lib.to_numpy(sol.y) * dy, lib.to_numpy(part) * v
+        scale = sum(np.abs(a).sum() for a in both)
+        assert abs(both[0].sum() - both[1].sum()) <= 1e-12 * scale
+
+
+def test_gradients_of_solve_itself():
+    jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
+    expected = differences()
+
+    def loss(data, asarray, w):
+        return (w * ds.solve(diffusion(**data, asarray=asarray)).y ** 2).sum()
+
+    jnp = jax.numpy
+    by_jax = jax.jit(jax.grad(lambda data: loss(data, jnp.asarray, WEIGHT)))(
+        {k: jnp.asarray(v) for k, v in DATA.items()}
+    )
+    leaves = {k: torch.tensor(v, requires_grad=True) for k, v in DATA.items()}
+    loss(leaves, torch.as_tensor, torch.as_tensor(WEIGHT)).backward()
+    for name, (place, value) in expected.items():
+        assert float(by_jax[name][place]) == pytest.approx(value, abs=1e-9)
+        assert float(leaves[name].grad[place]) == pytest.approx(value, abs=1e-9)
+    again = torch.func.grad(lambda p: loss({**detached(leaves), "params": p}, torch.as_tensor, torch.as_tensor(WEIGHT)))
+    assert float(again(leaves["params"].detach())) == pytest.approx(expected["params"][1], abs=1e-9)
+
+
+def detached(leaves):
+    return {k: v.detach() for k, v in leaves.items()}
+
+
+def zero(u, u_s, x, params):
+    return 0.0 * u
+
+
+BAD = {
+    "one side": ({"left": ds.Periodic(), "right": ds.Dirichlet()}, r"right: expected Periodic\(\) as at the left"),
+    "no condition": ({"left": 0.0, "right": ds.Dirichlet()}, "left: expected Dirichlet"),
+    "negative": ({"D": -1.0}, "D: expected a positive diffusion"),
+    "order": ({"s": np.array([0.0, 0.5, 0.4, 1.0])}, "s: expected finite, strictly increasing points"),
+    "few": ({"s": np.array([0.0, 1.0])}, r"s: expected shape \(N,\) with N >= 3"),
+    "field": ({"D": np.ones((7, 1))}, "D: expected a number, .*1 or N = 9 points"),
+    "x": ({"x": {"k": np.ones((7, 1))}}, "x: expected 1 or T = 9 points"),
+    "x dict": ({"x": np.ones((9, 1))}, "x: expected a dict"),
+    "count": (
+        {"left": (ds.Dirichlet(), ds.Neumann()), "right": ds.Dirichlet(np.zeros(3))},
+        "left: expected one condition",
+    ),
+    "robin": ({"left": ds.Robin(0.0, 0.0)}, "left: expected a or b"),
+    "batch": ({"left": ds.Dirichlet(np.zeros((2, 1))), "right": ds.Dirichlet(np.zeros((3, 1)))}, "batch axes"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_named(name):
+    changed, message = BAD[name]
+    given = {"s": np.linspace(0.0, 1.0, 9), "left": ds.Dirichlet(), "right": ds.Dirichlet(), **changed}
+    with pytest.raises(ds.InputError, match=message):
+        ds.solve(ds.Elliptic1D(zero, **given))
+
+
+@pytest.mark.parametrize(
+    "ends", [(ds.Neumann(1.0), ds.Neumann(1.0)), (ds.Neumann(), ds.Neumann()), (ds.Periodic(),) * 2]
+)
+def test_nothing_that_fixes_u_is_told(ends):
+    with pytest.raises(ds.InputError, match="up to a constant"):
+        ds.solve(
+            ds.Elliptic1D(lambda u, u_s, x, p: x["s"] - 0.5, np.linspace(0.0, 1.0, 9), left=ends[0], right=ends[1])
+        )
+
+
+def test_methods_that_march_are_refused():
+    with pytest.raises(ds.InputError, match="method"):
+        ds.solve(ds.Elliptic1D(zero, S, left=ds.Dirichlet(), right=ds.Dirichlet()), method="sequential")
+    with pytest.raises(ds.InputError, match="window"):
+        ds.solve(ds.Elliptic1D(zero, S, left=ds.Dirichlet(), right=ds.Dirichlet()), method=ds.Newton(window=4))

@@ -20,7 +20,7 @@ def solve(blocks: Blocks, r: Array, is_ring: bool) -> Array:
         matrix = sum(blocks, start=0 * blocks[0]) if is_ring else blocks[1]
         return backend_of(r).linear_solve(matrix, r[..., None])[..., 0]
     blocks = _joined(blocks) if is_ring and r.shape[-2] == 2 else blocks
-    way = lapack if lapack.takes(r) else staircase
+    way = lapack if all(map(lapack.takes, (*blocks, r))) else staircase
     return way.solve(blocks, r, is_ring and r.shape[-2] > 2)
 
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..backends import backend_of
+from ..scans._host import device_name, family, from_numpy, is_recorded, to_numpy
 from ..typing import Array, array_namespace
 
 
 def takes(like: Array) -> bool:
     """Return whether SciPy can work on such arrays: NumPy's, and PyTorch's on a CPU outside of transforms."""
-    import numpy as np
-
-    if isinstance(like, np.ndarray):
-        return True
-    backend = backend_of(like)
-    return bool(backend.name == "torch" and backend.device_kind(like) == "cpu" and backend.can_write(like))
+    return family(like) in ("numpy", "torch") and device_name(like) == "cpu" and not is_recorded(like)
 
 
 def solve(blocks: tuple[Array, Array, Array], r: Array, is_ring: bool) -> Array:
@@ -28,13 +23,12 @@ def solve(blocks: tuple[Array, Array, Array], r: Array, is_ring: bool) -> Array:
 
     xp, shape, n = array_namespace(r), r.shape, r.shape[-1]
     full = (*shape, n)
-    lower, middle, upper = (np.asarray(xp.broadcast_to(a, full)).reshape(-1, *full[-3:]) for a in blocks)
-    rows = np.asarray(r).reshape(-1, *shape[-2:])
+    lower, middle, upper = (to_numpy(xp.broadcast_to(a, full)).reshape(-1, *full[-3:]) for a in blocks)
+    rows = to_numpy(r).reshape(-1, *shape[-2:])
     count, N = rows.shape[:2]
     place = _fold(N) if is_ring else np.arange(N)
     y = _band(_entries(lower, middle, upper, place, is_ring), count, N, n, rows[:, np.argsort(place), :])
-    y = y[:, place, :].reshape(shape)
-    return y if isinstance(r, np.ndarray) else backend_of(r).convert(y, r, r.dtype)
+    return from_numpy(y[:, place, :].reshape(shape), r)
 
 
 def _fold(N: int) -> Any:

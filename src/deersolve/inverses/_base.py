@@ -63,6 +63,10 @@ class Rule:
         """Return ``|L| y + |M| fy`` for y, fy >= 0: the size of the terms of the residual."""
         return y + fy
 
+    def refuses(self, Js: tuple[Structure, ...], *, grid: Any) -> str | None:
+        """Return why there is no unique solution, whatever u, given df / dy_p at some points; None if there may be."""
+        return None
+
     def continues(self, Gs: tuple[Structure, ...], *, grid: Any, boundary: Any) -> Array | None:
         """Return at which points y is the root that continues from the one before, (*B, *R), or None if all are."""
         return None

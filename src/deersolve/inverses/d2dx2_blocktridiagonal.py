@@ -31,6 +31,23 @@ class BlockTridiagonal(Rule):
         rows = _unit(grid) * (grid.proper(fy) - _applied(grid, u)) - (1 - grid.free) * u + _given(grid, boundary)
         return rows if not grid.has_image else _with_image(rows, y[..., :1, :] - y[..., -1:, :])
 
+    def refuses(self, Js: tuple[Structure, ...], *, grid: Line) -> str | None:
+        """Name a component that no condition and no term fixes."""
+        xp, J = array_namespace(grid.free), Js[0].to_dense()
+        for k, is_unfixed in enumerate(grid.unfixed):
+            c = grid.weights[2]
+            if (
+                is_unfixed
+                and not bool(xp.any(c[..., min(k, c.shape[-1] - 1)] != 0))
+                and not bool(xp.any(J[..., k] != 0))
+            ):
+                return (
+                    f"left and right: expected a condition on u_{k} itself, or an f or a c that depends on it; received "
+                    "slopes only (or a ring), which fix it up to a constant, and have no solution at all unless f adds "
+                    "up to what flows in."
+                )
+        return None
+
     def magnitude(self, y: Array, fy: Array, *, grid: Line, boundary: Ends) -> Array:
         """Return ``m (|f| + |L| |u|)`` with the boundary data among its terms."""
         xp, u = array_namespace(y), grid.proper(y)
@@ -57,9 +74,9 @@ def _with_image(rows: Array, last: Array) -> Array:
 
 def _unit(grid: Line) -> Array:
     """Return m, 0 where a value is given."""
-    xp, (a, b, c) = array_namespace(grid.free), tuple(map(grid.proper, grid.weights))
-    own = xp.abs(a * grid.second.middle) + xp.abs(b * grid.first.middle) + xp.abs(c)
-    return grid.free / xp.where(own > 0, own, 1.0)
+    a, b, c = map(grid.proper, grid.weights)
+    own = abs(a * grid.second.middle) + abs(b * grid.first.middle) + abs(c)
+    return grid.free / array_namespace(own).where(own > 0, own, 1.0)
 
 
 def _applied(grid: Line, u: Array, sizes: bool = False) -> Array:
@@ -77,8 +94,8 @@ def _given(grid: Line, ends: Ends) -> Array:
         return grid.free * 0
     a, b, _ = grid.weights
     beyond = a * grid.second.given(ends) + b * grid.first.given(ends)
-    xp, inner = array_namespace(grid.free), grid.free[..., 1:-1, :] * 0
-    values = xp.concat([ends.left, inner + 0 * ends.left, ends.right], axis=-2)
+    inner = grid.free[..., 1:-1, :] * 0
+    values = array_namespace(ends.left).concat([ends.left, inner + 0 * ends.left, ends.right], axis=-2)
     return (1 - grid.free) * values - _unit(grid) * beyond
 
 
