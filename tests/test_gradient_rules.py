@@ -145,7 +145,7 @@ def gentle():
 
 
 @pytest.mark.parametrize("only", [{0, 1, 3}, {2}], ids=["W, v and y0", "t or x"])
-@pytest.mark.parametrize("key", builtin_rules())
+@pytest.mark.parametrize("key", [key for key in builtin_rules() if key.startswith(("ddt.", "shift."))])
 def test_torch_every_rule_against_differences(key, only):
     """By the grid and by all else: forward mode at every point, reverse mode for a random cotangent."""
     function, library = solution(key) if key.startswith("ddt.") else recurrence, LIBRARIES["torch"]()

@@ -19,12 +19,12 @@ SOURCE = ROOT / "src" / "deersolve"
 ROOMS = [
     {"typing", "errors", "progress", "memory", "watch"},
     {"record", "registry"},
-    {"domain"},
+    {"domain", "sheet"},
     {"backends", "dual", "shifters", "bar"},
     {"structure"},
     {"scans", "bands"},
     {"inverses"},
-    {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space"},
+    {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime"},
     {"cost"},
     {"globalise", "newton", "quasi"},
     {"blockwise", "prefix"},
@@ -42,9 +42,8 @@ ROOMS = [
 SEES_ONLY = {"problems": {"domain", "shifters", "typing", "errors", "record"}}
 """Rooms beside the tower, which see these and nothing else."""
 
-SEES_PROBLEMS = {
-    "inputs", "space", "adapters", "solver", "sensitivities", "__init__", "testing", "cli", "run_file", "__main__"
-}  # fmt: skip
+BUILDERS = {"inputs", "space", "spacetime"}
+SEES_PROBLEMS = BUILDERS | {"adapters", "solver", "sensitivities", "__init__", "testing", "cli", "run_file", "__main__"}
 """The rooms that may look into ``problems``."""
 
 ALLOWED: dict[tuple[str, str], str] = {}

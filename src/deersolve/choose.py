@@ -34,7 +34,9 @@ def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequen
         if is_ode:
             return Newton(window=MARCH, **tolerances), "a compiled loop over short windows is fast and robust on a CPU"
         return Sequential(**tolerances), "on a CPU a compiled loop over the steps beats any parallel scan"
-    most = steps_within(bytes_of(asked.memory), guess, getattr(system.data.grid, "lags", (1,)))
+    most = steps_within(
+        bytes_of(asked.memory), guess, getattr(system.data.grid, "lags", (1,)), getattr(system.data.grid, "block", None)
+    )
     whole = Newton(window=most or system.data.grid.length, **tolerances)  # windows grow shorter where they must
     if not on_cpu:
         return whole, "an accelerator works on all grid points at once"

@@ -68,6 +68,10 @@ class TimeGrid:
         """Return the grid of ``length`` intervals from point ``start``."""
         return TimeGrid(cut(self.t, start, length + 1, -1), cut(self.D, start, length, -2))
 
+    def longer(self, repeated: Callable[..., Array], still: Array) -> TimeGrid:
+        """Return the grid with so many intervals of no length behind its end."""
+        return TimeGrid(repeated(self.t, -1), array_namespace(self.D).concat([self.D, still], axis=-2))
+
     def only(self, counts: Array) -> TimeGrid:
         """Return the grid with intervals of no length where ``counts``, (*B, T - 1, 1), is False: there y stays."""
         return TimeGrid(self.t, array_namespace(self.D).where(counts, self.D, 0.0))

@@ -9,14 +9,16 @@ from .backends import backend_of
 from .backends.generic import Backend
 from .domain import Initial, Steps, TimeGrid
 from .errors import InputError, LibraryError, mismatch
-from .problems import BoundaryValueProblem, InitialValueProblem, Problem, Recurrence
+from .inverses import rule_of
+from .problems import BoundaryValueProblem, Evolution1D, InitialValueProblem, Problem, Recurrence
 from .record import tree_leaves
 from .space import on_a_line
+from .spacetime import on_a_sheet
 from .system import Data
 from .typing import Array, array_namespace, dtype_name
 
 
-def prepare(problem: Problem, y_guess: Any) -> tuple[Backend, Data]:
+def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, Data]:
     """Check everything that can be checked without calling f, and return backend and data.
 
     Raises
@@ -30,6 +32,8 @@ def prepare(problem: Problem, y_guess: Any) -> tuple[Backend, Data]:
         raise mismatch("solve", "a Recurrence, an InitialValueProblem or a Problem", repr(problem))
     if isinstance(problem, BoundaryValueProblem):
         return on_a_line(problem, y_guess)
+    if isinstance(problem, Evolution1D):
+        return on_a_sheet(problem, y_guess, rule_of(problem.inverse if rule is None else rule, problem.family))
     given = problem.boundary.y0 if isinstance(problem.boundary, Initial) else y_guess
     name = "y0" if isinstance(problem.boundary, Initial) else "y_guess"
     if given is None:
@@ -154,7 +158,7 @@ def _general(problem: Problem, like: Array, backend: Backend, y_guess: Any) -> D
     return Data(x, problem.grid, boundary, guess)
 
 
-def closed(problem: Problem) -> dict[str, Any]:
+def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
     """Return f and jac as functions of ``(y_1, ..., y_P, x)``; params goes in as it is."""
 
     def f(*args: Any) -> Any:
@@ -179,7 +183,7 @@ def closed(problem: Problem) -> dict[str, Any]:
             error.add_note(hint)
             raise
 
-    functions = {"f": f}
+    functions: dict[str, Any] = {"f": f if not hasattr(grid, "pointwise") else grid.pointwise(f)}
     if problem.jac is not None:
         jac = problem.jac
         functions["jac"] = lambda *args: jac(*args, problem.params)

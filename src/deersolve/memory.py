@@ -24,12 +24,15 @@ def bytes_of(memory: Any) -> int | None:
     return max(int(float(found[1]) * UNITS[found[2]]), 1)
 
 
-def steps_within(memory: int | None, y: Array, lags: tuple[int, ...]) -> int | None:
-    """Return how many steps of y, (*B, T, n), are linearised within so many bytes; None where all of them are."""
+def steps_within(memory: int | None, y: Array, lags: tuple[int, ...], block: int | None = None) -> int | None:
+    """Return how many steps of y, (*B, T, n), are linearised within so many bytes; None where all of them are.
+
+    ``block`` of the n components are coupled, by default all.
+    """
     if memory is None:
         return None
     n, batch = y.shape[-1], math.prod(y.shape[:-2])
     itemsize = array_namespace(y).finfo(y.dtype).bits // 8
-    each = batch * itemsize * (MATRICES * len(lags) * n * n + VECTORS * n)
+    each = batch * itemsize * (MATRICES * len(lags) * n * (block or n) + VECTORS * n)
     steps = max(memory // each, 16, *lags)
     return steps if steps < y.shape[-2] else None

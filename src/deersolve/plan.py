@@ -51,7 +51,7 @@ class Plan:
         """Return how many steps are linearised at once: what a built-in rule for a marching grid needs to know."""
         if not self.rule.is_builtin or not self.rule.exact or not hasattr(data.grid, "window"):
             return None
-        return steps_within(bytes_of(self.method.memory), data.guess, getattr(data.grid, "lags", (1,)))
+        return steps_within(bytes_of(self.method.memory), data.guess, getattr(data.grid, "lags", (1,)), _block(data))
 
     def solve(self, functions: Any, data: Data) -> Solution:
         """Solve, certify and estimate the discretisation error; no derivative passes."""
@@ -91,6 +91,10 @@ class Plan:
             holds = holds & rule_holds(system, it.y)
         status = array_namespace(it.y).where(it.certified & ~holds, int(Status.UNCERTIFIED), status)
         return it, status, discretisation(system, it.y)
+
+
+def _block(data: Data) -> int | None:
+    return getattr(data.grid, "block", None)
 
 
 def _corrected(system: System, y: Any) -> Any:

@@ -106,6 +106,8 @@ def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View
     at = np.unravel_index(picked, batch)
     y = backend.to_numpy(sol.y[(*map(int, at), ...)]).reshape(-1, n)
     x = np.arange(len(y))
+    if sol.t is not None and sol.t.shape[-1] != sol.y.shape[-2]:
+        raise mismatch("plot", "a trajectory (*B, T, n)", f"{tuple(sol.y.shape)}", "Draw sol.y[..., 0] as an image.")
     if sol.t is not None:
         x = np.broadcast_to(backend.to_numpy(sol.t), sol.y.shape[:-1])[at].reshape(-1)
     edges = np.arange(len(y) + 1) if sol.t is None else x

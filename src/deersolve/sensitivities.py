@@ -15,7 +15,7 @@ from .implicit import Linear, has_transpose, inverse_at
 from .inputs import closed, prepare
 from .inverses import PaperForm, rule_of
 from .newton import backward_error, magnitudes, slope_terms
-from .problems import BoundaryValueProblem, Problem
+from .problems import BoundaryValueProblem, Evolution1D, Problem
 from .record import tree_leaves, tree_map
 from .registry import close_matches
 from .seeds import by_seeds
@@ -159,6 +159,11 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
 
 def _prepared(problem: Problem, sol: Solution) -> tuple[System, Any, Linear]:
     """Return the system at the solution, params with numbers as arrays, and the linear solves at y."""
+    if isinstance(problem, Evolution1D):
+        raise InputError(
+            "problem: expected one whose y holds all that was solved for; received an Evolution1D, whose y leaves out "
+            "the stages between levels. Differentiate solve() itself on JAX or PyTorch."
+        )
     backend, data = prepare(problem, sol.y)
     if tuple(data.guess.shape) != tuple(sol.y.shape):
         raise mismatch("sol", f"the solution of this problem, {tuple(data.guess.shape)}", tuple(sol.y.shape))

@@ -53,8 +53,18 @@ class Slope:
         return array_namespace(y).concat([slope, slope[..., :1, :]], axis=-2)
 
 
+@dataclass(frozen=True)
+class LevelSlope:
+    """S[y] = dy/ds of every level and stage of a :class:`deersolve.sheet.Sheet`."""
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the slope at every point, laid out as y is."""
+        return grid.together(Slope()(grid.apart(y), grid=grid.line, boundary=grid.ends))
+
+
 identity = Identity()
 slope = Slope()
+level_slope = LevelSlope()
 
 
 def lag(k: int) -> Lag:

@@ -106,10 +106,10 @@ def solve(  # noqa: PLR0913 - the public signature
         raise UnknownKeyError(f"on_failure: unknown {on_failure!r}." + close_matches(str(on_failure), list(ON_FAILURE)))
     asked = method_of(Auto() if method is None else method)
     watch = None if on_window is None else Watch(on_window)
-    backend, data = prepare(problem, y_guess)
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
-    functions = closed(problem)
+    backend, data = prepare(problem, y_guess, rule)
+    functions = closed(problem, data.grid)
     with backend.quiet():
         grid_ndim = int(getattr(data.grid, "ndim", 1))
         system = System(backend, rule, problem.shift, functions, data, grid_ndim)
@@ -127,7 +127,10 @@ def solve(  # noqa: PLR0913 - the public signature
         plan = Plan(backend, rule, problem.shift, chosen, grid_ndim)
         with watching(None):  # f may hold a solve of its own
             sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
-    return _finish(_described(sol, system, chosen, why, derivative), backend, on_failure)
+    sol = _described(sol, system, chosen, why, derivative)
+    if hasattr(data.grid, "presented"):
+        sol = dataclasses.replace(sol, y=data.grid.presented(sol.y))
+    return _finish(sol, backend, on_failure)
 
 
 def _name(method: Any, length: int) -> str:
@@ -150,7 +153,7 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     dtype = dtype_name(y)
     told = in_words(sol.stats.windows, "intervals" if getattr(system.data.grid, "overlap", 0) else "steps")
     scan = which_scan(structure, y.shape[-1], lags, y.shape[-2], batch, system.backend.name, kind, dtype)[0]
-    uses_scan = isinstance(method, Newton) and system.rule.is_builtin
+    uses_scan = isinstance(method, Newton) and system.rule.key.startswith(("shift.", "ddt."))
     stats = dataclasses.replace(
         sol.stats,
         rule=system.rule.key,

@@ -22,12 +22,12 @@ def on_a_line(problem: BoundaryValueProblem, y_guess: Any) -> tuple[Backend, Dat
     like, backend = state(given, name)
     xp = array_namespace(like)
     s = beside(problem.s, like, backend, "s")
-    _check_points(s, problem, backend)
+    check_points(s, problem, backend)
     points = 0.5 * (s[1:] + s[:-1]) if problem.cells else s
     N, is_ring = int(points.shape[0]), isinstance(problem.left, Periodic)
-    coefficients = {k: _coefficient(v, like, backend, k, N) for k, v in problem.coefficients.items()}
+    coefficients = {k: coefficient_of(v, like, backend, k, N) for k, v in problem.coefficients.items()}
     n = _components(problem, coefficients, like if y_guess is not None else None)
-    ends = [_end(side, n, like, backend, k) for side, k in ((problem.left, "left"), (problem.right, "right"))]
+    ends = [end_of(side, n, like, backend, k) for side, k in ((problem.left, "left"), (problem.right, "right"))]
     rank = max(2, *(a.ndim for a in coefficients.values()), *(v.ndim + 1 for _, _, v in ends), ranks(problem.x))
     rank = max(rank, like.ndim) if y_guess is not None else rank
     x = expanded({"s": points[:, None], **(problem.x or {})}, like, backend, rank)
@@ -46,7 +46,7 @@ def on_a_line(problem: BoundaryValueProblem, y_guess: Any) -> tuple[Backend, Dat
         return xp.reshape(a, (*(1 for _ in range(len(batch) + 2 - a.ndim)), *a.shape))
 
     weights = tuple(map(ranked, _weights(coefficients, like, backend)))
-    second, first, free = tree_map(ranked, _stencils(s, ends, is_ring, problem.cells, n, backend))
+    second, first, free = tree_map(ranked, stencils_of(s, ends, is_ring, problem.cells, n, backend))
     unfixed = tuple(p == 0 == q for p, q in zip(ends[0][0], ends[1][0], strict=True))
     kind: dict[str, Any] = {"is_ring": is_ring, "has_image": is_ring and not problem.cells, "unfixed": unfixed}
     line = Line(points, second, first, free, weights, **kind)
@@ -54,7 +54,8 @@ def on_a_line(problem: BoundaryValueProblem, y_guess: Any) -> tuple[Backend, Dat
     return backend, Data(x, line, Ends(*values), guess)
 
 
-def _check_points(s: Array, problem: BoundaryValueProblem, backend: Backend) -> None:
+def check_points(s: Array, problem: Any, backend: Backend) -> None:
+    """Raise unless s are the points, or edges, of a line."""
     fewest = FEWEST + 1 if problem.cells or isinstance(problem.left, Periodic) else FEWEST
     what = "edges of cells" if problem.cells else "points, both ends included"
     if s.ndim != 1 or s.shape[0] < fewest:
@@ -65,7 +66,7 @@ def _check_points(s: Array, problem: BoundaryValueProblem, backend: Backend) -> 
             raise mismatch("s", "finite, strictly increasing points", "a grid that is not")
 
 
-def _coefficient(value: Any, like: Array, backend: Backend, name: str, N: int) -> Array:
+def coefficient_of(value: Any, like: Array, backend: Backend, name: str, N: int) -> Array:
     """Return a coefficient with at least two axes; a diffusion must be positive."""
     a = beside(value, like, backend, name)
     a = array_namespace(a).reshape(a, (*(1 for _ in range(2 - a.ndim)), *a.shape))
@@ -99,7 +100,7 @@ def _components(problem: BoundaryValueProblem, coefficients: dict[str, Array], g
     return max(sizes)
 
 
-def _end(side: Any, n: int, like: Array, backend: Backend, name: str) -> tuple[Any, Any, Array]:
+def end_of(side: Any, n: int, like: Array, backend: Backend, name: str) -> tuple[Any, Any, Array]:
     """Return a, b (numbers, n of each) and the right-hand side, (*B, n), of ``a u + b du/dn = value``."""
     xp, parts = array_namespace(like), side if isinstance(side, tuple) else (side,)
     if len(parts) not in (1, n):
@@ -148,7 +149,7 @@ def _numbers(given: list[Any], n: int, name: str) -> tuple[float, ...]:
     return tuple(flat) if len(flat) == n else tuple(flat * n)
 
 
-def _stencils(
+def stencils_of(
     s: Array, ends: list[Any], is_ring: bool, cells: bool, n: int, backend: Backend
 ) -> tuple[Stencil, Stencil, Array]:
     """Return d2/ds2 and d/ds by central differences, and where the equation holds."""

@@ -11,7 +11,7 @@ from .domain import Initial
 from .inverses import Rule
 from .record import record, tree_map
 from .shifters import Shifter, apply_shifters
-from .structure import Dense, Diagonal, Structure
+from .structure import BlockDiagonal, Dense, Diagonal, Structure
 from .typing import Array, Tree, array_namespace
 
 
@@ -86,6 +86,8 @@ class System:
 
     def jacobians(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
         """Return ``f(*ys)`` and all of d f / d y_p, fused."""
+        if hasattr(self.data.grid, "block"):
+            return self._in_blocks(ys)
         if "jac" not in self.functions:
             fy, Js = self.backend.jacobians(self.functions["f"], ys, self.data.x)
             return fy, tuple(Dense(J) for J in Js)
@@ -94,6 +96,18 @@ class System:
         return self.functions["f"](*ys, self.data.x), tuple(
             Diagonal(J) if J.ndim == ys[0].ndim else Dense(J) for J in made
         )
+
+    def _in_blocks(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
+        """Return the same where f couples n components at a point of many: one directional derivative for each."""
+        xp, f, n = array_namespace(ys[0]), self.functions["f"], self.data.grid.block
+        place = xp.arange(ys[0].shape[-1], device=self.backend.placement(ys[0])) % n
+        place = xp.reshape(place, (*(1 for _ in ys[0].shape[:-1]), place.shape[0]))
+        units = [xp.zeros_like(ys[0]) + xp.astype(place == k, ys[0].dtype) for k in range(n)]
+        zero, P = xp.zeros_like(ys[0]), len(ys)
+        directions = [xp.stack([u if q == p else zero for q in range(P) for u in units]) for p in range(P)]
+        made = self.backend.pushforward(lambda *ys: f(*ys, self.data.x), list(ys), directions)
+        columns = xp.moveaxis(xp.reshape(made, (P, n, *made.shape[1:-1], made.shape[-1] // n, n)), 1, -1)
+        return f(*ys, self.data.x), tuple(BlockDiagonal(columns[p, ...]) for p in range(P))
 
     def along(self, ys: tuple[Array, ...], v: Array) -> Array:
         """Return the products ``d f / d y_p v``, stacked, each by one directional derivative."""
@@ -161,8 +175,8 @@ class System:
 
         shape = (*grid.D.shape[:-2], intervals, 1)
         still = xp.zeros(shape, dtype=grid.D.dtype, device=self.backend.placement(grid.D))
-        longer = dataclasses.replace(grid, t=repeated(grid.t, -1), D=xp.concat([grid.D, still], axis=-2))
         x = tree_map(spread, self.data.x)
+        longer = grid.longer(repeated, still)
         data = dataclasses.replace(self.data, x=x, grid=longer, guess=repeated(self.data.guess))
         return dataclasses.replace(self, data=data)
 

@@ -34,15 +34,11 @@ class BlockTridiagonal(Rule):
     def refuses(self, Js: tuple[Structure, ...], *, grid: Line) -> str | None:
         """Name a component that no condition and no term fixes."""
         xp, J = array_namespace(grid.free), Js[0].to_dense()
+        c = grid.proper(grid.weights[2]) + 0 * grid.free
         for k, is_unfixed in enumerate(grid.unfixed):
-            c = grid.weights[2]
-            if (
-                is_unfixed
-                and not bool(xp.any(c[..., min(k, c.shape[-1] - 1)] != 0))
-                and not bool(xp.any(J[..., k] != 0))
-            ):
+            if is_unfixed and not any(bool(xp.any(a[..., k] != 0)) for a in (c, J)):
                 return (
-                    f"left and right: expected a condition on u_{k} itself, or an f or a c that depends on it; received "
+                    f"left and right: expected a condition on u_{k} itself, or an f or c that depends on it; received "
                     "slopes only (or a ring), which fix it up to a constant, and have no solution at all unless f adds "
                     "up to what flows in."
                 )

@@ -1,8 +1,9 @@
 """One file per family of equations: data and shifters only, no numerics."""
 
 from .base import Problem
+from .evolution import Evolution1D
 from .initial_value import InitialValueProblem
 from .recurrence import Recurrence
 from .second_order import BoundaryValueProblem, Elliptic1D
 
-__all__ = ["BoundaryValueProblem", "Elliptic1D", "InitialValueProblem", "Problem", "Recurrence"]
+__all__ = ["BoundaryValueProblem", "Elliptic1D", "Evolution1D", "InitialValueProblem", "Problem", "Recurrence"]

@@ -14,6 +14,19 @@ from .base import Problem
 CONDITIONS = (Dirichlet, Neumann, Robin, Periodic)
 
 
+def check_ends(left: Any, right: Any) -> None:
+    """Raise unless both are conditions, and both or none periodic."""
+    for name, side in (("left", left), ("right", right)):
+        parts = side if isinstance(side, tuple) else (side,)
+        if not parts or not all(isinstance(p, CONDITIONS) for p in parts):
+            expected = "Dirichlet(...), Neumann(...), Robin(...) or Periodic(), or a tuple of one for each component"
+            raise mismatch(name, expected, repr(side))
+    rings = [isinstance(side, Periodic) for side in (left, right)]
+    if rings[0] is not rings[1]:
+        there, here, given = ("left", "right", right) if rings[0] else ("right", "left", left)
+        raise InputError(f"{here}: expected Periodic() as at the {there}; received {given!r}.")
+
+
 class BoundaryValueProblem(Problem):
     """a u'' + b u' + c u = f(u, u_s, x, params) between s[0] and s[-1].
 
@@ -71,17 +84,7 @@ class BoundaryValueProblem(Problem):
         jac: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__(f, shift=(identity, slope), inverse="d2dx2.blocktridiagonal", x=x, params=params, jac=jac)
-        for name, side in (("left", left), ("right", right)):
-            parts = side if isinstance(side, tuple) else (side,)
-            if not parts or not all(isinstance(p, CONDITIONS) for p in parts):
-                expected = (
-                    "Dirichlet(...), Neumann(...), Robin(...) or Periodic(), or a tuple of one for each component"
-                )
-                raise mismatch(name, expected, repr(side))
-        rings = [isinstance(side, Periodic) for side in (left, right)]
-        if rings[0] is not rings[1]:
-            there, here, given = ("left", "right", right) if rings[0] else ("right", "left", left)
-            raise InputError(f"{here}: expected Periodic() as at the {there}; received {given!r}.")
+        check_ends(left, right)
         if x is not None and not isinstance(x, dict):
             raise mismatch("x", 'a dict of arrays beside x["s"]', type(x).__name__)
         self.s, self.left, self.right, self.cells = s, left, right, cells

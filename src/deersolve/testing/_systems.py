@@ -12,12 +12,12 @@ from ..errors import mismatch
 from ..inputs import closed, prepare
 from ..inverses import Rule
 from ..newton import newton_step
-from ..problems import BoundaryValueProblem, InitialValueProblem, Problem, Recurrence
+from ..problems import BoundaryValueProblem, Evolution1D, InitialValueProblem, Problem, Recurrence
 from ..structure import BlockDiagonal, Choice, Dense, Diagonal, Structure, Zero
 from ..system import System
 from ..typing import Array, array_namespace
 
-FAMILIES = ("d2dx2", "ddt", "shift")
+FAMILIES = ("d2dx2", "ddt", "heat", "shift")
 BLOCK = 2
 
 
@@ -38,7 +38,7 @@ class Linear:
 
 
 def family_of(rule: Rule, family: str | None) -> str:
-    """Return "d2dx2", "ddt" or "shift"."""
+    """Return one of ``FAMILIES``."""
     found = family or rule.key.partition(".")[0]
     if found not in FAMILIES:
         text = f"family= one of {', '.join(FAMILIES)}, or a key that begins with it"
@@ -51,7 +51,9 @@ def time_grid(t: Array) -> TimeGrid:
     return TimeGrid(t, (t[..., 1:] - t[..., :-1])[..., None])
 
 
-def linear_systems(family: str, rng: np.random.Generator, T: int = 9, n: int = 4) -> list[Linear]:
+def linear_systems(
+    family: str, rng: np.random.Generator, T: int = 9, n: int = 4, rule: Rule | None = None
+) -> list[Linear]:
     """Return small linear systems on non-uniform grids or with several lags."""
 
     def draw(K: int) -> tuple[Initial, Array]:
@@ -59,6 +61,8 @@ def linear_systems(family: str, rng: np.random.Generator, T: int = 9, n: int = 4
 
     if family == "d2dx2":
         return [_on_line(case, rng.normal(size=(_points(case), n))) for case in second_order(rng, n, T)]
+    if family == "heat":
+        return [_on_sheet(case, rule, rng) for case in evolutions(rng, 0.0)]
     if family == "ddt":
         t = np.cumsum(rng.uniform(0.05, 0.4, T))
         return [Linear(time_grid(s), *draw(1), 1) for s in (t, -t)]
@@ -83,6 +87,30 @@ def second_order(rng: np.random.Generator, n: int, T: int) -> list[BoundaryValue
     ]
     L: dict[str, Any] = {"a": 1.0 + rng.uniform(size=n), "b": 0.3, "c": -2.0}
     return [BoundaryValueProblem(f, s, left=a, right=b, cells=cells, **L) for a, b in sides for cells in (False, True)]
+
+
+def evolutions(rng: np.random.Generator, value: float, n: int = BLOCK) -> list[Evolution1D]:
+    """Return evolution equations with conditions of every kind, on points and in cells."""
+    W = rng.normal(size=(n, n), scale=0.5 / np.sqrt(n))
+
+    def f(u: Array, u_s: Array, x: Any, params: Any) -> Array:
+        xp = array_namespace(u)
+        return xp.sin(u @ W) - 0.5 * u * u_s + xp.cos(3.0 * x["s"] + x["t"])
+
+    s, t = np.cumsum(rng.uniform(0.1, 0.2, 7)), np.cumsum(rng.uniform(0.02, 0.1, 4))
+    mixed = (Dirichlet(value), *(Robin(1.0, 0.5, value) for _ in range(n - 1)))
+    sides = [(Dirichlet(value), Neumann(value)), (mixed, Robin(2.0, 0.3, value)), (Periodic(), Periodic())]
+    D = 0.1 + rng.uniform(size=n)
+    return [
+        Evolution1D(f, t, s, rng.normal(size=(7 - cells, n)), D, left=a, right=b, cells=cells)
+        for a, b in sides
+        for cells in (False, True)
+    ]
+
+
+def _on_sheet(problem: Evolution1D, rule: Any, rng: np.random.Generator) -> Linear:
+    data = prepare(problem, None, rule)[1]
+    return Linear(data.grid, data.boundary, rng.normal(size=data.guess.shape), 2, problem.shift)
 
 
 def _on_line(problem: BoundaryValueProblem, r: Array) -> Linear:
@@ -126,6 +154,8 @@ def nonlinear_problems(family: str, rng: np.random.Generator) -> list[Problem]:
 
     if family == "d2dx2":
         return list(second_order(rng, n, 13))
+    if family == "heat":
+        return list(evolutions(rng, 0.2))
     if family == "ddt":
         t = 2.0 * np.linspace(0.0, 1.0, 13) ** 1.5
         return [InitialValueProblem(rate, t, rng.normal(size=n))]
@@ -136,8 +166,8 @@ def nonlinear_problems(family: str, rng: np.random.Generator) -> list[Problem]:
 
 def system_of(problem: Problem, rule: Rule, y_guess: Array | None = None) -> System:
     """Return the discrete equation that ``solve`` would solve."""
-    backend, data = prepare(problem, y_guess)
-    return System(backend, rule, problem.shift, closed(problem), data)
+    backend, data = prepare(problem, y_guess, rule)
+    return System(backend, rule, problem.shift, closed(problem, data.grid), data)
 
 
 class DiagonalOfDense(Choice):

@@ -40,7 +40,7 @@ def check_inverse(rule: Any, *, family: str | None = None, order: float | None =
     ----------
     rule : str, Rule or callable
         A key of the registry ("ddt.mine"), a rule, or the paper's callable ``(Gs, rhs) -> y``.
-    family : {"d2dx2", "ddt", "shift"}, optional
+    family : {"d2dx2", "ddt", "heat", "shift"}, optional
         The kind of equation; by default the first part of the rule's key.
     order : float, optional
         The order of accuracy to expect; by default the rule's ``order``, and any if that is None.
@@ -78,7 +78,7 @@ def check_inverse(rule: Any, *, family: str | None = None, order: float | None =
     rng = np.random.default_rng(seed)
     report = Report(f"the rule {made.key!r}")
     with np.errstate(all="ignore"):
-        _check_linear(report, made, linear_systems(kind, rng), rng)
+        _check_linear(report, made, linear_systems(kind, rng, rule=made), rng)
         _check_newton(report, made, kind, rng)
         if kind != "shift":
             _check_order(report, made, kind, made.order if order is None else order)
@@ -201,11 +201,28 @@ def errors_on_a_line(rule: Rule, sizes: tuple[int, ...] = SIZES) -> Array:
     return np.array(errors)
 
 
+def errors_in_time(rule: Rule, sizes: tuple[int, ...] = SIZES) -> Array:
+    """Return the largest errors of u, shape (len(sizes), 1), where the differences in space are exact."""
+    errors = []
+    for N in sizes:
+        s = np.linspace(0.0, 1.0, N + 1)
+        case = lines.swinging(np.asarray, s + s * s)
+        system = system_of(case.problem, rule)
+        it = Newton().run(system)
+        if not bool(np.all(it.certified)):
+            raise ArithmeticError(f"Newton did not converge at N = {N}")
+        errors.append((np.abs(system.data.grid.presented(it.y) - case.exact).max(), np.nan))
+    return np.array(errors)
+
+
+OBSERVED = {"ddt": observed_errors, "d2dx2": errors_on_a_line, "heat": errors_in_time}
+
+
 def _check_order(report: Report, rule: Rule, kind: str, order: float | None) -> None:
     found: list[Array] = []
 
     def measured() -> float:
-        found.append(observed_errors(rule) if kind == "ddt" else errors_on_a_line(rule))
+        found.append(OBSERVED[kind](rule))
         return slope(SIZES, found[0][:, 0])
 
     if order is None:

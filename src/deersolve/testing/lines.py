@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..domain import Dirichlet, Neumann, Periodic, Robin
-from ..problems import BoundaryValueProblem, Elliptic1D
+from ..problems import BoundaryValueProblem, Elliptic1D, Evolution1D
 from ..typing import Array, array_namespace
 from .problems import Case
 
@@ -31,6 +31,20 @@ def steady_burgers(asarray: Callable[..., Any], s: Any, D: float = 0.5, cells: b
     left, right = Neumann(float(outward)), Dirichlet(float(exact(s[-1])))
     problem = Elliptic1D(lambda u, u_s, x, params: u * u_s, asarray(s), D, left=left, right=right, cells=cells)
     return Case(problem, exact(points)[:, None], 1e-14)
+
+
+def swinging(asarray: Callable[..., Any], t: Any) -> Case:
+    """Return u_t - u_ss = -u^2 + r(t, s) with u = (s^2 + 1) cos t, which differences in space follow exactly."""
+    t, s = np.asarray(t, dtype=np.float64)[:, None, None], np.linspace(0.0, 1.0, 5)[:, None]
+    u = (s * s + 1.0) * np.cos(t)
+
+    def f(u: Array, u_s: Array, x: Any, params: Any) -> Array:
+        xp = array_namespace(u)
+        cos, sin, form = xp.cos(x["t"]), xp.sin(x["t"]), x["s"] * x["s"] + 1.0
+        return form * form * cos * cos - u * u - form * sin - 2.0 * cos
+
+    grid, right = (asarray(t[:, 0, 0]), asarray(s[:, 0])), Dirichlet(asarray(u[:, -1, :]))
+    return Case(Evolution1D(f, *grid, asarray(u[0]), left=Neumann(), right=right), u, 1e-14)
 
 
 def bratu(asarray: Callable[..., Any], s: Any, upper: bool = False) -> Case:

@@ -1,0 +1,244 @@
+"""Diagonally implicit Runge-Kutta rules for u_t - D u_ss = f(u, u_s), stage by stage and level by level.
+
+    U_k = u_{j-1} + h (a_k0 F_{j-1} + sum_{l <= k} a_kl F_l),    F = D u_ss + f,    u_j = U_m
+
+The stages of the interval that ends at a level are stored with it; the last one is u there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ..backends import backend_of
+from ..bands import solve, transposed
+from ..domain import Initial, Stencil
+from ..sheet import Sheet
+from ..structure import BlockDiagonal, Dense, Structure, identity
+from ..typing import Array, array_namespace
+from ._base import Rule
+
+
+class Heat(Rule):
+    """Row 0 is u_0 - U_k, those behind it are the stages, and ``value - u`` where a value is given.
+
+    With G at every point a stage is one block tridiagonal system in space; levels follow one another.
+    """
+
+    structures = (BlockDiagonal,)
+    nodes: ClassVar[tuple[float, ...]]
+    tableau: ClassVar[tuple[tuple[float, ...], ...]]
+
+    def residual(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial, **kw: Any) -> Array:
+        """Return what each stage misses, divided by the weight of U_k in its own row."""
+        u, line, free = grid.line.proper(grid.apart(y)), grid.line, grid.line.free
+        D = line.proper(line.weights[0])
+        F = D * (line.second.of(u, line.is_ring) + line.second.given(grid.ends)) + line.proper(grid.apart(fy))
+        units = self._units(grid)
+        h, behind = _intervals(grid), u[..., :-1, -1:, :, :]
+        rows = []
+        for k, (first, *rest) in enumerate(self.tableau):
+            slope = first * F[..., :-1, -1:, :, :]
+            for l_, a in enumerate(rest[: k + 1]):
+                slope = slope + a * F[..., 1:, l_ : l_ + 1, :, :]
+            rows.append(units[k] * (behind + h * slope - u[..., 1:, k : k + 1, :, :]))
+        xp = array_namespace(y)
+        made = xp.concat(rows, axis=-3) + (1 - free) * (_values(grid)[..., 1:, :, :, :] - u[..., 1:, :, :, :])
+        return _stacked(grid, boundary, y, made)
+
+    def magnitude(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial) -> Array:
+        """Return the size of the terms of each row."""
+        u, line, free = grid.line.proper(grid.apart(y)), grid.line, grid.line.free
+        xp, D = array_namespace(y), abs(line.proper(line.weights[0]))
+        second = line.second.sizes()
+        F = D * (second.of(u, line.is_ring) + abs(line.second.given(grid.ends))) + line.proper(grid.apart(fy))
+        units = self._units(grid)
+        h, behind = abs(_intervals(grid)), u[..., :-1, -1:, :, :]
+        rows = []
+        for k, (first, *rest) in enumerate(self.tableau):
+            slope = abs(first) * F[..., :-1, -1:, :, :]
+            for l_, a in enumerate(rest[: k + 1]):
+                slope = slope + abs(a) * F[..., 1:, l_ : l_ + 1, :, :]
+            rows.append(units[k] * (behind + h * slope + u[..., 1:, k : k + 1, :, :]))
+        made = xp.concat(rows, axis=-3) + (1 - free) * (abs(_values(grid))[..., 1:, :, :, :] + u[..., 1:, :, :, :])
+        if grid.line.has_image:
+            made = xp.concat([made, made[..., :1, :]], axis=-2)
+        return grid.together(xp.concat([grid.apart(y)[..., :1, :, :, :], made], axis=-4))
+
+    def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Sheet, boundary: Initial) -> Array:
+        """Return delta by one block tridiagonal system a stage, level after level."""
+        backend, xp, line = backend_of(r), array_namespace(r), grid.line
+        rows, linear = line.proper(grid.apart(r)), self._linear(Gs, grid)
+        units, blocks = self._units(grid), self._blocks(linear, grid)
+
+        def at(a: Array, i: Any, axis: int = -4) -> Array:
+            return a if a.shape[axis] == 1 else backend.slice(a, i, 1, axis)
+
+        def body(before: Array, i: Any) -> tuple[Array, Array]:
+            h, moved = at(_intervals(grid), i), _slope(linear, grid, before, lambda a, axis: at(a, i, axis), -1)
+            stages: list[Array] = []
+            slopes: list[Array] = []
+            for k, (first, *rest) in enumerate(self.tableau):
+                change = before + h * first * moved
+                for a, slope in zip(rest[:k], slopes, strict=True):
+                    change = change + h * a * slope
+                right = at(rows, i + 1)[..., k : k + 1, :, :] + at(units[k], i) * change
+                three = tuple(at(b, i, -5)[..., 0, k, :, :, :] for b in blocks)
+                made = solve(three, right[..., 0, 0, :, :], line.is_ring)[..., None, None, :, :]
+                stages.append(made)
+                slopes.append(_slope(linear, grid, made, lambda a, axis: at(a, i + 1, axis), k))
+            return made, xp.concat(stages, axis=-3)
+
+        first = xp.broadcast_to(rows[..., :1, :, :, :], (*r.shape[:-2], 1, *rows.shape[-3:]))
+        _, levels = backend.scan(body, first[..., -1:, :, :] + 0, grid.length)
+        delta = xp.concat([first, _in_place(levels)], axis=-4)
+        if line.has_image:  # a row of the first level says what u is there, one of the others that it is the first's
+            given = grid.apart(r)[..., -1:, :] + 0 * delta[..., :1, :]
+            behind = delta[..., 1:, :, :1, :] + given[..., 1:, :, :, :]
+            delta = xp.concat([delta, xp.concat([given[..., :1, :, :, :], behind], axis=-4)], axis=-2)
+        return grid.together(delta)
+
+    def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Sheet, boundary: Initial) -> Array:
+        """Return u by the transposed systems, from the last level to the first."""
+        backend, xp, line = backend_of(c), array_namespace(c), grid.line
+        given = grid.apart(c)
+        if line.has_image:
+            image = given[..., -1:, :]
+            later = xp.concat([0 * image[..., :1, :, :, :], image[..., 1:, :, :, :]], axis=-4)
+            given = xp.concat([given[..., :1, :] + later, given[..., 1:-1, :]], axis=-2)
+        linear = self._linear(Gs, grid)
+        units, blocks, count = self._units(grid), self._blocks(linear, grid), grid.length
+
+        def at(a: Array, i: Any, axis: int = -4) -> Array:
+            return a if a.shape[axis] == 1 else backend.slice(a, i, 1, axis)
+
+        def body(borne: Array, j: Any) -> tuple[Array, Array]:
+            i = count - 1 - j
+            h, here = _intervals(grid), at(given, i + 1)
+            h = at(h, i)
+            sums = [here[..., k : k + 1, :, :] for k in range(len(self.tableau))]
+            sums[-1] = sums[-1] + borne
+            out: list[Array] = []
+            passed = xp.zeros_like(borne)
+            for k in range(len(self.tableau) - 1, -1, -1):
+                first, *rest = self.tableau[k]
+                three = tuple(at(b, i, -5)[..., 0, k, :, :, :] for b in blocks)
+                w = transposed(three, sums[k][..., 0, 0, :, :], line.is_ring)[..., None, None, :, :]
+                out.insert(0, w)
+                q = at(units[k], i) * w
+                passed = passed + q + _turned(linear, grid, h * first * q, lambda a, axis: at(a, i, axis), -1)
+                for l_, a in enumerate(rest[:k]):
+                    cut = lambda b, axis: at(b, i + 1, axis)  # noqa: E731
+                    sums[l_] = sums[l_] + _turned(linear, grid, h * a * q, cut, l_)
+            return passed, xp.concat(out, axis=-3)
+
+        start = xp.zeros_like(xp.broadcast_to(given, (*c.shape[:-2], *given.shape[-4:]))[..., :1, -1:, :, :])
+        borne, levels = backend.scan(body, start + 0, count)
+        first = xp.broadcast_to(given[..., :1, :, :, :], (*c.shape[:-2], 1, *given.shape[-3:]))
+        first = xp.concat([first[..., :-1, :, :], first[..., -1:, :, :] + borne], axis=-3)
+        u = xp.concat([first, xp.flip(_in_place(levels), axis=-4)], axis=-4)
+        if line.has_image:
+            u = xp.concat([u, xp.broadcast_to(image, (*u.shape[:-2], 1, u.shape[-1]))], axis=-2)
+        return grid.together(u)
+
+    def _units(self, grid: Sheet) -> list[Array]:
+        """Return, for each stage, one divided by the weight of U_k in its row; 0 where a value is given."""
+        own = abs(grid.line.proper(grid.line.weights[0]) * grid.line.second.middle)
+        h = abs(_intervals(grid))
+        return [grid.line.free / (1 + h * abs(row[k + 1]) * own) for k, row in enumerate(self.tableau)]
+
+    @staticmethod
+    def _linear(Gs: tuple[Structure, ...], grid: Sheet) -> tuple[Array, Array]:
+        """Return G_0 and G_1 at every point, (*B, T, m, X, n, n), without the image."""
+        xp, (m, X, n) = array_namespace(grid.D), grid.shape
+        parts = []
+        for G in Gs:
+            blocks = G if isinstance(G, BlockDiagonal) else BlockDiagonal.of_size(n).simplify(Dense(G.to_dense()))
+            values = blocks.values
+            parts.append(xp.reshape(values, (*values.shape[:-3], m, X, n, n)))
+        cut = (slice(-1) if grid.line.has_image else slice(None), slice(None), slice(None))
+        return parts[0][(..., *cut)], parts[1][(..., *cut)]
+
+    def _blocks(self, linear: tuple[Array, Array], grid: Sheet) -> tuple[Array, Array, Array]:
+        """Return the blocks of ``I - h a_kk (D d2/ds2 - G_0 - G_1 d/ds)`` in the units of its rows."""
+        xp, line = array_namespace(grid.D), grid.line
+        G0, G1 = (G[..., 1:, :, :, :, :] for G in linear)
+        units = xp.concat([u + 0 * _intervals(grid) for u in self._units(grid)], axis=-3)
+        weights = xp.concat(
+            [
+                u * _intervals(grid) * row[k + 1]
+                for k, (u, row) in enumerate(zip(self._units(grid), self.tableau, strict=True))
+            ],
+            axis=-3,
+        )
+        D, eye = line.proper(line.weights[0]), identity(G0, G0.shape[-1], G0.ndim)
+
+        def row(second: Array, first: Array, own: Array) -> Array:
+            return (own - weights * D * second)[..., None] * eye + (weights[..., None] * G1) * first[..., None, :]
+
+        lower = row(line.second.lower, line.first.lower, 0 * units)
+        upper = row(line.second.upper, line.first.upper, 0 * units)
+        middle = row(line.second.middle, line.first.middle, units + (1 - line.free)) + weights[..., None] * G0
+        return lower, middle, upper
+
+
+def _intervals(grid: Sheet) -> Array:
+    """Return h, (*B, T - 1, 1, 1, 1)."""
+    return grid.D[..., None, None]
+
+
+def _values(grid: Sheet) -> Array:
+    """Return the values that conditions give at the ends, zero between them, (*B, T, m, X, n)."""
+    left, right = grid.ends.left, grid.ends.right
+    inner = grid.line.free[..., 1:-1, :] * 0
+    return array_namespace(left).concat([left, inner + 0 * left, right], axis=-2)
+
+
+def _slope(linear: tuple[Array, Array], grid: Sheet, d: Array, cut: Any, stage: int) -> Array:
+    """Return ``D d_ss - G_0 d - G_1 d_s`` of one stage."""
+    line, (G0, G1) = grid.line, (_stage(cut(G, -5), stage) for G in linear)
+    change = line.proper(line.weights[0]) * line.second.of(d, line.is_ring)
+    return change - _times(G0, d) - _times(G1, line.first.of(d, line.is_ring))
+
+
+def _turned(linear: tuple[Array, Array], grid: Sheet, q: Array, cut: Any, stage: int) -> Array:
+    """Return the transpose of :func:`_slope`, of q."""
+    line, xp = grid.line, array_namespace(q)
+    G0, G1 = (xp.matrix_transpose(_stage(cut(G, -5), stage)) for G in linear)
+    change = _of_transposed(line.second, line.proper(line.weights[0]) * q, line.is_ring)
+    return change - _times(G0, q) - _of_transposed(line.first, _times(G1, q), line.is_ring)
+
+
+def _stage(G: Array, stage: int) -> Array:
+    """Return the matrices of one stage, its axis kept; G is (*B, 1, m, X, n, n)."""
+    place = stage % G.shape[-4]
+    return G[..., place : place + 1, :, :, :]
+
+
+def _of_transposed(stencil: Stencil, v: Array, is_ring: bool) -> Array:
+    xp = array_namespace(v)
+    down, up = stencil.lower * v, stencil.upper * v
+    zero = v[..., :1, :] * 0
+    before = xp.concat([down[..., 1:, :], down[..., :1, :] if is_ring else zero], axis=-2)
+    behind = xp.concat([up[..., -1:, :] if is_ring else zero, up[..., :-1, :]], axis=-2)
+    return before + stencil.middle * v + behind
+
+
+def _times(G: Array, v: Array) -> Array:
+    return array_namespace(v).matmul(G, v[..., None])[..., 0]
+
+
+def _in_place(levels: Array) -> Array:
+    """Return the stacked levels, (T - 1, *B, 1, m, X, n), with time where it belongs."""
+    xp, rank = array_namespace(levels), levels.ndim
+    order = (*range(1, rank - 4), 0, rank - 4, rank - 3, rank - 2, rank - 1)
+    turned = xp.permute_dims(levels, order)
+    return xp.reshape(turned, (*turned.shape[:-5], turned.shape[-5], *turned.shape[-3:]))
+
+
+def _stacked(grid: Sheet, boundary: Initial, y: Array, rows: Array) -> Array:
+    """Return all rows: the first level, the image of the first point, what is behind."""
+    xp, u = array_namespace(y), grid.apart(y)
+    if grid.line.has_image:
+        rows = xp.concat([rows, (u[..., :1, :] - u[..., -1:, :])[..., 1:, :, :, :]], axis=-2)
+    first = grid.apart(boundary.y0) - u[..., :1, :, :, :]
+    return grid.together(xp.concat([first + 0 * rows[..., :1, :, :, :], rows], axis=-4))

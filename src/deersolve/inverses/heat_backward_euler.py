@@ -1,0 +1,14 @@
+"""``heat.backward_euler``: order 1, L-stable."""
+
+from ..structure import BlockDiagonal
+from ._base import register
+from ._heat import Heat
+
+
+@register("heat.backward_euler", structures=(BlockDiagonal,), exact=True)
+class BackwardEuler(Heat):
+    """u_j = u_{j-1} + h F_j."""
+
+    order = 1
+    nodes = (1.0,)
+    tableau = ((0.0, 1.0),)

@@ -1,0 +1,81 @@
+"""Evolution equations on a line: u_t - D u_ss = f(u, u_s, x, params)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ..domain import Initial
+from ..errors import mismatch
+from ..shifters import identity, level_slope
+from ..typing import Array, Tree
+from .base import Problem
+from .second_order import check_ends
+
+
+class Evolution1D(Problem):
+    """u_t - D u_ss = f(u, u_s, x, params) from u0 on, between s[0] and s[-1].
+
+    Parameters
+    ----------
+    f : callable
+        ``f(u, u_s, x, params)``, of arrays (*B, T, X, n) (with one more axis for the stages of a rule) and at every
+        point by itself.
+    t : array, shape (T,)
+        The times, strictly increasing.
+    s : array
+        The points (X,), both ends included; with ``cells=True`` the X + 1 edges of cells. With periodic ends the last
+        point is the image of the first.
+    u0 : array, shape (X, n) or (*B, X, n)
+        u at t[0].
+    D : number or array
+        The diffusion, not negative: a number, (n,), (X, 1) or (X, n).
+    left, right : Dirichlet, Neumann, Robin or Periodic
+        As for :class:`BoundaryValueProblem`; their values may vary with time: a number, (n,), (T, n) or (*B, T, n).
+    x : dict of array, optional
+        What f is given beside ``x["t"]`` and ``x["s"]``: leaves (X, k), (T, X, k) or (*B, T, X, k). Between two
+        levels a stage sees their mean by its place.
+    params
+        As for every problem.
+    cells : bool
+        Whether u is in the midpoints of cells.
+
+    Notes
+    -----
+    Second order in space; in time by the rule, "heat.trbdf2" (order 2, L-stable), or ``inverse="backward_euler"``,
+    ``inverse="trapezoid"``. ``sol.y`` has the shape (*B, T, X, n).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> s, t = np.linspace(0.0, 1.0, 51), np.linspace(0.0, 0.1, 41)
+    >>> ends = {"left": ds.Dirichlet(0.0), "right": ds.Dirichlet(0.0)}
+    >>> heat = ds.Evolution1D(lambda u, u_s, x, p: 0.0 * u, t, s, np.sin(np.pi * s)[:, None], 1.0, **ends)
+    >>> bool(abs(ds.solve(heat).y[-1, 25, 0] - np.exp(-0.1 * np.pi**2)) < 1e-3)
+    True
+    """
+
+    family: ClassVar[str] = "heat"
+    is_causal: ClassVar[bool] = True
+
+    def __init__(  # noqa: PLR0913 - an equation, its start and its two ends
+        self,
+        f: Callable[..., Array],
+        t: Array,
+        s: Array,
+        u0: Array,
+        D: Any = 1.0,
+        *,
+        left: Any,
+        right: Any,
+        x: Tree = None,
+        params: Any = None,
+        cells: bool = False,
+    ) -> None:
+        super().__init__(f, shift=(identity, level_slope), inverse="heat.trbdf2", x=x, params=params)
+        check_ends(left, right)
+        if x is not None and not isinstance(x, dict):
+            raise mismatch("x", 'a dict of arrays beside x["t"] and x["s"]', type(x).__name__)
+        self.t, self.s, self.left, self.right, self.cells = t, s, left, right, cells
+        self.boundary, self.coefficients = Initial(u0), {"D": D}

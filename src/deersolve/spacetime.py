@@ -1,0 +1,98 @@
+"""From a line, times and conditions to a sheet of space and time: everything is checked here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .arrays import batch_of, beside, expanded, ranks, state
+from .backends.generic import Backend
+from .domain import Ends, Initial, Line, Periodic
+from .errors import mismatch
+from .problems import Evolution1D
+from .record import tree_leaves, tree_map
+from .sheet import Sheet, laid_out
+from .space import check_points, coefficient_of, end_of, stencils_of
+from .system import Data
+from .typing import Array, array_namespace
+
+
+def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+    """Return backend and data of an evolution equation, laid out for the stages of a rule."""
+    u0, backend = state(problem.boundary.y0, "u0")
+    xp, nodes = array_namespace(u0), rule.nodes
+    s, t = beside(problem.s, u0, backend, "s"), beside(problem.t, u0, backend, "t")
+    check_points(s, problem, backend)
+    _check_times(t, backend)
+    points = 0.5 * (s[1:] + s[:-1]) if problem.cells else s
+    T, m, X, is_ring = int(t.shape[0]), len(nodes), int(points.shape[0]), isinstance(problem.left, Periodic)
+    if u0.ndim < 2 or u0.shape[-2] != X:
+        raise mismatch("u0", f"shape (*B, X, n) with X = {X} points of s", tuple(u0.shape))
+    n = int(u0.shape[-1])
+    D = coefficient_of(problem.coefficients["D"], u0, backend, "D", X)
+    ends = [end_of(side, n, u0, backend, k) for side, k in ((problem.left, "left"), (problem.right, "right"))]
+    values = [v if v.ndim > 1 else v[None, :] for _, _, v in ends]
+    for name, v in zip(("left", "right"), values, strict=True):
+        if v.shape[-2] not in (1, T):
+            raise mismatch(name, f"a value, or one for each of T = {T} times on axis -2", tuple(v.shape))
+    given = {k: a if getattr(a, "ndim", 2) != 2 else a[None, ...] for k, a in (problem.x or {}).items()}
+    rank = max(u0.ndim + 1, D.ndim + 1, ranks(given), *(v.ndim + 1 for v in values), getattr(y_guess, "ndim", 0))
+    x = expanded({"t": t[:, None, None], "s": points[None, :, None], **given}, u0, backend, rank)
+    for leaf in tree_leaves(x):
+        if leaf.shape[-2] not in (1, X) or leaf.shape[-3] not in (1, T):
+            raise mismatch("x", f"leaves (*B, 1 or T = {T}, 1 or X = {X}, k)", tuple(leaf.shape))
+    parts = [("u0", tuple(u0.shape[:-2])), *((k, tuple(v.shape[:-2])) for k, v in zip("lr", values, strict=True))]
+    parts += [("x", tuple(a.shape[:-3])) for a in tree_leaves(x)]
+    parts += [("y_guess", tuple(y_guess.shape[:-3]))] if getattr(y_guess, "ndim", 0) > 3 else []
+    batch = batch_of(parts)
+
+    def ranked(a: Array) -> Array:
+        return xp.reshape(a, (*(1 for _ in range(len(batch) + 4 - a.ndim)), *a.shape))
+
+    def staged(a: Array) -> Array:
+        """Return (*B, T or 1, m or 1, X, k) of (*B, T or 1, X, k): at stages between levels their mean."""
+        if a.shape[-3] == 1:
+            return a[..., None, :, :]
+        before = xp.concat([a[..., :1, :, :], a[..., :-1, :, :]], axis=-3)
+        return xp.stack([a if c == 1.0 else (1 - c) * before + c * a for c in nodes], axis=-3)
+
+    second, first, free = tree_map(ranked, stencils_of(s, ends, is_ring, problem.cells, n, backend))
+    kind: dict[str, Any] = {"is_ring": is_ring, "has_image": is_ring and not problem.cells}
+    zero = ranked(backend.convert([[0.0]], u0, u0.dtype))
+    line = Line(points, second, first, free, (ranked(D), zero, zero), **kind)
+    at_ends = [xp.broadcast_to(v, (*batch, *(v.shape[-2:]))) for v in values]
+    at_ends = [staged(v[..., :, None, :]) for v in at_ends]
+    shape = (*batch, T, m, 1, n)
+    sheet = Sheet(
+        t,
+        xp.reshape(t[1:] - t[:-1], (*(1 for _ in batch), T - 1, 1)),
+        line,
+        Ends(*(xp.broadcast_to(v, shape) for v in at_ends)),
+        shape=(m, X, n),
+    )
+    start = xp.reshape(u0, (*(1 for _ in range(len(batch) + 2 - u0.ndim)), *u0.shape))
+    level = sheet.together(xp.broadcast_to(start[..., None, None, :, :], (*start.shape[:-2], 1, m, X, n)))
+    guess = (
+        xp.broadcast_to(level, (*batch, T, m * X * n)) if y_guess is None else _laid(y_guess, sheet, batch, u0, backend)
+    )
+    return backend, Data(laid_out(tree_map(staged, x), (m, X, n)), sheet, Initial(level), guess)
+
+
+def _laid(y_guess: Any, sheet: Sheet, batch: tuple[int, ...], like: Array, backend: Backend) -> Array:
+    """Return the user's guess for every stage."""
+    xp, (m, X, n) = array_namespace(like), sheet.shape
+    guess = beside(y_guess, like, backend, "y_guess")
+    shape = (*batch, sheet.n_points, X, n)
+    try:
+        full = xp.broadcast_to(guess, shape)
+    except Exception as error:
+        raise mismatch("y_guess", f"an array that broadcasts to {shape}", tuple(guess.shape)) from error
+    return sheet.together(xp.broadcast_to(full[..., None, :, :], (*shape[:-2], m, X, n)))
+
+
+def _check_times(t: Array, backend: Backend) -> None:
+    if t.ndim != 1 or t.shape[0] < 2:
+        raise mismatch("t", "shape (T,) with T >= 2", tuple(t.shape))
+    if backend.is_concrete(t):
+        numbers = backend.to_numpy(t)
+        if not bool((numbers[1:] > numbers[:-1]).all()) or not bool((abs(numbers) < float("inf")).all()):
+            raise mismatch("t", "finite, strictly increasing times", "a grid that is not")
