@@ -18,6 +18,12 @@ from .system import Data
 from .typing import Array, array_namespace, dtype_name
 
 
+def check_problem(problem: Any) -> None:
+    """Raise unless it is a problem."""
+    if not isinstance(problem, Problem):
+        raise mismatch("solve", "a Recurrence, an InitialValueProblem or another Problem", repr(problem))
+
+
 def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, Data]:
     """Check everything that can be checked without calling f, and return backend and data.
 
@@ -28,8 +34,7 @@ def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, 
     InputError
         If shapes do not fit, or a grid is empty, not finite or not strictly monotone.
     """
-    if not isinstance(problem, Problem):
-        raise mismatch("solve", "a Recurrence, an InitialValueProblem or a Problem", repr(problem))
+    check_problem(problem)
     if isinstance(problem, BoundaryValueProblem):
         return on_a_line(problem, y_guess)
     if isinstance(problem, Evolution1D):

@@ -134,10 +134,12 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     stop, tol = options.tolerances(judged.eps)
     finite, error, is_within = judged.finite, judged.error, judged.is_within
     at_roundoff = (judged.residual <= BACKWARD * judged.eps) & finite
-    at_rest = is_within(stop) | (is_within(tol) & (error > it.error / 2) & (it.steps > 0))
+    is_last = it.steps >= options.limit
+    stands = xp.where(it.steps > 0, error > it.error / 2, is_last)  # where y is only judged there is no step to compare
+    at_rest = is_within(stop) | (is_within(tol) & stands)
     is_small = at_rest & finite if options.is_plain else at_roundoff
     done = ((judged.residual <= ROUNDOFF * judged.eps) | at_rest) & finite
-    moves = it.active & ~done & finite & ~(it.steps >= options.limit)
+    moves = it.active & ~done & finite & ~is_last
     continues = on_branch(system, at, it.active & (done | (error <= NEAR)), options.structure)
     is_certified = (at_roundoff | is_small) & continues
     moved = move(system, it, judged, it.active, moves, delta)

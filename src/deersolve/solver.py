@@ -13,7 +13,7 @@ from .derivative import derivative_of
 from .errors import ConvergenceError, DiscretisationWarning, InputError, UnknownKeyError, level_of_caller
 from .globalise import FULL
 from .implicit import described
-from .inputs import closed, prepare
+from .inputs import check_problem, closed, prepare
 from .inverses import PaperForm, Rule, rule_of
 from .methods import Auto, Newton, method_of
 from .plan import Plan, run
@@ -106,6 +106,7 @@ def solve(  # noqa: PLR0913 - the public signature
         raise UnknownKeyError(f"on_failure: unknown {on_failure!r}." + close_matches(str(on_failure), list(ON_FAILURE)))
     asked = method_of(Auto() if method is None else method)
     watch = None if on_window is None else Watch(on_window)
+    check_problem(problem)
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
     backend, data = prepare(problem, y_guess, rule)
