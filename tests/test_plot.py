@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import io
 import sys
 import warnings
 
@@ -238,7 +239,7 @@ def test_windows_lie_where_they_were_solved():
     close = sol.plot(points=slice(100, 200)).axes[-1]
     assert close.get_xlim() == (100, 199)
     assert axes.get_yscale() == "log"
-    whole = ds.solve(ds.Recurrence(lambda y, x, r: r * y, np.ones(1), params=0.5, n_points=90))
+    whole = ds.solve(ds.Recurrence(lambda y, x, r: r * y, np.ones(1), params=0.5, n_points=900))
     assert len(whole.plot().axes) == len(whole.stats.windows) + 1 == 2  # one window is no picture
 
 
@@ -311,3 +312,24 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(ds.InputError, match=r"pip install 'deersolve\[plot\]'"):
         sol.plot()
+
+
+def test_space_and_time_are_an_image_for_each_component():
+    s, t = np.linspace(0.0, 1.0, 21), np.linspace(0.0, 0.2, 11)
+    u0 = np.stack([np.sin(np.pi * s), np.cos(np.pi * s)], axis=-1)
+    ends = {"left": ds.Neumann(), "right": ds.Neumann()}
+    sol = ds.solve(ds.Evolution1D(lambda u, u_s, x, p: -0.1 * u, t, s, u0, 0.1, **ends))
+    figure = sol.plot()
+    images = [axes for axes in figure.axes if axes.get_ylabel() == "s"]
+    assert [axes.get_title("left") for axes in images] == ["Component 0", "Component 1"]
+    drawn = images[1].collections[0].get_array()
+    np.testing.assert_array_equal(np.asarray(drawn), sol.y[..., 1].T)
+    figure.savefig(io.BytesIO())
+
+
+def test_a_line_is_drawn_over_its_points():
+    s = np.linspace(2.0, 3.0, 21)
+    sol = ds.solve(ds.BoundaryValueProblem(lambda u, u_s, x, p: u, s, left=ds.Dirichlet(1.0), right=ds.Dirichlet(0.0)))
+    axes = sol.plot().axes[0]
+    assert axes.get_xlabel() == "s"
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), s)

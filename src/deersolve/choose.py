@@ -11,6 +11,7 @@ from .memory import bytes_of, steps_within
 from .methods import Auto, Newton, Sequential
 from .system import System
 
+SPARE = 1.25  # times the window that fits, for which two are not worth while
 MARCH = 32  # intervals of a window where a compiled loop makes windows free
 
 
@@ -45,6 +46,6 @@ def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequen
         sizes = f"{T:,} steps, n = {n} and {batch} elements"
         return Sequential(**tolerances), f"with {sizes} the loop costs less than the Jacobians"
     window = min(window_of(system), most or T)
-    if window >= T:
+    if SPARE * window >= T:
         return whole, "all points at once pay for every call once"
     return Newton(window=window, **tolerances), f"windows of {window} steps stay in fast memory"

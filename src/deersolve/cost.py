@@ -11,7 +11,6 @@ import math
 
 from .system import System
 
-VECTORS = 10  # vectors that are held for each Jacobian
 SHORT = 256  # steps of the shortest window that memory asks for
 FEW = 64  # points that no Newton step is much cheaper without
 NEVER = 10**9  # steps: an accelerator works on all points at once
@@ -24,7 +23,8 @@ class Cost:
     call: float  # once for each window
     loop: tuple[float, float]  # c0 + c1 B n for each step
     newton: tuple[float, float]  # b1 n + b2 n^2 for each point and element
-    cache: int  # bytes of Jacobians and vectors that a window should hold
+    cache: int  # bytes of a Jacobian and of the vectors beside it that a window should hold
+    vectors: int  # how many those are
 
     def of_loop(self, T: int, n: int, batch: int) -> float:
         """Return what the loop over T steps takes."""
@@ -35,8 +35,10 @@ class Cost:
         return self.call + T * batch * (self.newton[0] * n + self.newton[1] * n * n)
 
 
-NUMPY = Cost(2500.0, (23.0, 0.085), (0.42, 0.03), 4_000_000)  # near enough to stay in the cache
-TORCH = Cost(6000.0, (63.0, 0.085), (0.35, 0.06), 2**24)  # what malloc does not hand back to the system each time
+NUMPY = Cost(2500.0, (23.0, 0.085), (0.42, 0.03), 4_000_000, 10)  # near enough to stay in the cache
+TORCH = Cost(
+    6000.0, (63.0, 0.085), (0.35, 0.06), 25_000_000, 1
+)  # what malloc does not hand back to the system each time
 
 
 def cost_of(system: System) -> Cost:
@@ -48,7 +50,8 @@ def window_of(system: System) -> int:
     """Return how many steps a window should have, by memory alone."""
     guess = system.data.guess
     n, batch = guess.shape[-1], math.prod(guess.shape[:-2])
-    return max(SHORT, int(cost_of(system).cache // (8 * batch * (n * n + VECTORS * n))))
+    cost = cost_of(system)
+    return max(SHORT, int(cost.cache // (8 * batch * n * (n + cost.vectors))))
 
 
 def overhead(system: System) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -49,6 +50,7 @@ class View:
     steps: Any  # (B,)
     history: Any  # (B, K), NaN after the last iterate
     eps: float
+    s: Any  # points of space of a y of shape (N, X, k), or None
     windows: Any  # where each begins and ends on the axis, its length, and its Newton steps, -1 of the loop, (W, 4)
 
     @property
@@ -67,7 +69,8 @@ Panel: TypeAlias = Callable[[Axes, View], None]
 
 def panels(view: View) -> list[Panel]:
     """Return what there is to draw, from top to bottom: the loop takes no Newton steps, and a window is the whole."""
-    drawn: list[Panel] = [trajectory]
+    count = 1 if view.s is None else len(view.components)
+    drawn: list[Panel] = [trajectory] if view.s is None else [partial(space_and_time, k=k) for k in range(count)]
     drawn += [] if np.isnan(view.history).all() else [convergence]
     return drawn + ([windows] if len(view.windows) > 1 else [])
 
@@ -104,20 +107,24 @@ def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View
     first_failed = np.argmax(status.reshape(-1) != int(Status.CONVERGED))
     picked = first_failed if element is None else _chosen("element", batch, element, ndim=0)
     at = np.unravel_index(picked, batch)
-    y = backend.to_numpy(sol.y[(*map(int, at), ...)]).reshape(-1, n)
+    y = backend.to_numpy(sol.y[(*map(int, at), ...)])
+    is_sheet = sol.s is not None and sol.t is not None
+    y = y if is_sheet else y.reshape(-1, n)
     x = np.arange(len(y))
-    if sol.t is not None and sol.t.shape[-1] != sol.y.shape[-2]:
-        raise mismatch("plot", "a trajectory (*B, T, n)", f"{tuple(sol.y.shape)}", "Draw sol.y[..., 0] as an image.")
-    if sol.t is not None:
+    if is_sheet:
+        x = backend.to_numpy(sol.t)
+    elif sol.t is not None:
         x = np.broadcast_to(backend.to_numpy(sol.t), sol.y.shape[:-1])[at].reshape(-1)
+    elif sol.s is not None:
+        x = backend.to_numpy(sol.s)
     edges = np.arange(len(y) + 1) if sol.t is None else x
     spans = [(edges[w.start], edges[w.end], w.length, -1 if w.by == "loop" else w.steps) for w in stats.windows]
     rows = _chosen("points", (len(y),), points)
     columns = _chosen("components", (n,), components)[: len(COLOURS)]
     return View(
-        axis="step" if sol.t is None else "t",
+        axis="t" if sol.t is not None else ("step" if sol.s is None else "s"),
         x=x[rows],
-        y=y[rows][:, columns],
+        y=y[rows][..., columns],
         components=columns,
         n=n,
         batch=batch,
@@ -126,6 +133,7 @@ def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View
         steps=steps.reshape(-1),
         history=history.reshape(-1, history.shape[-1]),
         eps=float(np.finfo(y.dtype).eps),
+        s=backend.to_numpy(sol.s) if is_sheet else None,
         windows=np.reshape(np.array(spans, dtype=float), (-1, 4)),
     )
 
@@ -179,6 +187,20 @@ def trajectory(axes: Axes, view: View) -> None:
         axes.legend(title="component" if view.n > 1 else None, **BESIDE)
 
 
+def space_and_time(axes: Axes, view: View, k: int) -> None:
+    """Draw one component as an image over time and space; grey where it is not finite."""
+    finite = np.isfinite(view.y[..., k])
+    values = np.ma.masked_where(~finite, view.y[..., k])
+    axes.set_facecolor("lightgrey")
+    image = axes.pcolormesh(view.x, view.s, values.T, shading="nearest", cmap="viridis", rasterized=True)
+    axes.figure.colorbar(image, ax=axes, pad=0.01)
+    axes.set(xlabel="t", ylabel="s")
+    name = f"Component {view.components[k]}" if view.n > 1 else "u"
+    of = f" of {view.name(view.element)}" if view.batch else ""
+    failed = f", {Status(view.status[view.element]).name}" if view.failed[view.element] else ""
+    axes.set_title(f"{name}{of}{failed}", loc="left", fontsize="medium")
+
+
 def _scale(axes: Axes, view: View, finite: Any) -> None:
     """Set a logarithmic scale for an element that exploded, and none for one of which nothing is finite."""
     first, largest = np.max(np.abs(view.y[0])), np.max(np.abs(view.y), where=finite, initial=0.0)
@@ -209,7 +231,7 @@ def convergence(axes: Axes, view: View) -> None:
     has_begun = failed & ~np.isnan(history[:, 0])
     lost = np.isinf(history) | (np.isnan(history) & has_begun[:, None] & (k <= view.steps[:, None]))
     last = int(np.flatnonzero((lost | ~np.isnan(history)).any(axis=0))[-1])
-    known = np.where(np.isfinite(history), history, np.nan)[:, : last + 1]
+    known = np.where(np.isfinite(history), np.minimum(history, FAR**2), np.nan)[:, : last + 1]
     is_drawn = np.arange(len(known)) == view.element
     groups = (("converged", ~failed & ~is_drawn, COLOURS[0]), ("failed", failed & ~is_drawn, FAILED))
     for label, who, colour in groups:

@@ -112,7 +112,9 @@ class Solution:
     y_corrected : array, shape (*B, *R, n) or None
         For a differential equation: y after one deferred correction, of 4th order for the trapezoid.
     t : array or None
-        The grid of a differential equation.
+        The times of a differential equation, (T,) or (*B, T).
+    s : array or None
+        The points of space, (X,), where there are some.
     """
 
     y: Array
@@ -120,6 +122,7 @@ class Solution:
     stats: Stats
     y_corrected: Any = None
     t: Any = None
+    s: Any = None
 
     @property
     def converged(self) -> Array:
@@ -134,7 +137,7 @@ class Solution:
         components: slice | Sequence[int] = slice(None),
         figure: Figure | None = None,
     ) -> Figure:
-        """Draw the trajectory of one batch element, how the iteration of all of them converged, and in which windows.
+        """Draw one batch element over time or space, how the iteration of all of them converged, and in which windows.
 
         Needs matplotlib: ``pip install 'deersolve[plot]'``. A long trajectory is drawn by the extremes of short
         stretches. Where windows were solved one by one, the correction shown is the largest of all at each step;
