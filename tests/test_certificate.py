@@ -161,20 +161,22 @@ def test_a_registered_rule_solves(lib):
     np.testing.assert_allclose(lib.to_numpy(mine.y), lib.to_numpy(ours.y), rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("method", ["sequential", ds.Newton(), ds.Newton(window=7), ds.Auto(memory=1)])
+@pytest.mark.parametrize("method", ["sequential", ds.Newton(window=7), ds.Auto(memory=1)], ids=["loop", "7", "blocks"])
 def test_a_derivative_that_f_does_not_follow_certifies_no_correction(lib, method):
     """floor(y) has the derivative 0 and, for y >> 1, the slope 1: a correction with that says nothing of the error."""
-    t = lib.asarray(np.linspace(0.0, 100.0, 176))
-    x = lib.asarray(np.random.default_rng(0).normal(size=(176, 3)))
-    y0 = lib.asarray(np.asarray([0.7, -1.2, 0.4]))
+    if not lib.is_numpy and method != ds.Newton(window=7):
+        pytest.skip("tried on NumPy: the iteration is the same")
+    T, rng = 33, np.random.default_rng(0)
+    t, x = lib.asarray(np.linspace(0.0, 18.0, T)), lib.asarray(rng.normal(size=(T, 3)))
 
     def f(y, x, params):
         xp = ds.array_namespace(y)
         return xp.tanh(y) + 0.5 * xp.floor(y) + x
 
-    sol = ds.solve(ds.InitialValueProblem(f, t, y0, x), method=method, on_failure="return", check_inputs=False)
+    problem = ds.InitialValueProblem(f, t, lib.asarray(1e18 * rng.normal(size=3)), x)
+    sol = lib.solve(problem, method=method, on_failure="return", check_inputs=False)
     y, x, D = (np.asarray(lib.to_numpy(a), dtype=np.longdouble) for a in (sol.y, x, t[1:] - t[:-1]))
     slope = np.tanh(y) + 0.5 * np.floor(y) + x
     with np.errstate(invalid="ignore"):
         off = np.abs(y[1:] - y[:-1] - D[:, None] * (slope[1:] + slope[:-1]) / 2) / np.max(np.abs(y))
-    assert sol.status != 0 or np.max(off) <= 64 * np.finfo(np.float64).eps
+    assert int(lib.to_numpy(sol.status)) != 0 or np.max(off) <= 64 * np.finfo(np.float64).eps

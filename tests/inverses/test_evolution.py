@@ -133,9 +133,9 @@ def test_the_linear_solves_equal_the_assembled_matrix(left, right, rule):
 
 
 def test_every_library_finds_the_same(lib):
-    for left, right in SIDES[1:]:
-        problem, _ = manufactured(left, right, 12, 9, asarray=lib.asarray)
-        sol, expected = ds.solve(problem), ds.solve(manufactured(left, right, 12, 9)[0]).y
+    for left, right in SIDES[1::2]:
+        problem, _ = manufactured(left, right, 6, 4, 1, asarray=lib.asarray)
+        sol, expected = ds.solve(problem), ds.solve(manufactured(left, right, 6, 4, 1)[0]).y
         np.testing.assert_allclose(lib.to_numpy(sol.y), expected, rtol=0, atol=1e-11)
         assert int(lib.to_numpy(sol.status)) == 0
 
