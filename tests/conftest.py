@@ -57,6 +57,7 @@ if is_installed("torch") and "PYTEST_XDIST_WORKER" in os.environ:
 # The fixture `lib` may be shared by the examples of one test: it holds no state.
 _shared = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 settings.register_profile("deersolve", max_examples=25, derandomize="CI" in os.environ, **_shared)
+settings.register_profile("quick", max_examples=5, derandomize=True, **_shared)
 settings.register_profile("thorough", max_examples=1000, **_shared)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "deersolve"))
 

@@ -164,8 +164,8 @@ def test_a_registered_rule_solves(lib):
 @pytest.mark.parametrize("method", ["sequential", ds.Newton(window=7), ds.Auto(memory=1)], ids=["loop", "7", "blocks"])
 def test_a_derivative_that_f_does_not_follow_certifies_no_correction(lib, method):
     """floor(y) has the derivative 0 and, for y >> 1, the slope 1: a correction with that says nothing of the error."""
-    if not lib.is_numpy and method != ds.Newton(window=7):
-        pytest.skip("tried on NumPy: the iteration is the same")
+    if not lib.is_numpy and (method != ds.Newton(window=7) or lib.name in ("jax", "jax:vmap")):
+        pytest.skip("tried on NumPy, or under jit: the iteration is the same")
     T, rng = 33, np.random.default_rng(0)
     t, x = lib.asarray(np.linspace(0.0, 18.0, T)), lib.asarray(rng.normal(size=(T, 3)))
 

@@ -133,7 +133,7 @@ def test_the_linear_solves_equal_the_assembled_matrix(left, right, rule):
 
 
 def test_every_library_finds_the_same(lib):
-    for left, right in SIDES[1::2]:
+    for left, right in SIDES[1:2] if lib.is_jax else SIDES[1::2]:  # there each is compiled
         problem, _ = manufactured(left, right, 6, 4, 1, asarray=lib.asarray)
         sol, expected = ds.solve(problem), ds.solve(manufactured(left, right, 6, 4, 1)[0]).y
         np.testing.assert_allclose(lib.to_numpy(sol.y), expected, rtol=0, atol=1e-11)
