@@ -19,7 +19,8 @@ SOURCE = ROOT / "src" / "deersolve"
 ROOMS = [
     {"typing", "errors", "progress", "memory", "watch"},
     {"record", "registry"},
-    {"domain", "sheet"},
+    {"domain", "line"},
+    {"sheet"},
     {"backends", "dual", "shifters", "bar"},
     {"structure"},
     {"scans", "bands"},

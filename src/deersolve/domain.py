@@ -6,10 +6,11 @@ recurrences and differential equations alike.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from .record import record, static, tree_map
+from .record import record, static
 from .typing import Array, array_namespace
 
 Slice = Callable[[Array, Any, int, int], Array]
@@ -68,13 +69,14 @@ class TimeGrid:
         """Return the grid of ``length`` intervals from point ``start``."""
         return TimeGrid(cut(self.t, start, length + 1, -1), cut(self.D, start, length, -2))
 
-    def longer(self, repeated: Callable[..., Array], still: Array) -> TimeGrid:
+    def longer(self, repeated: Callable[..., Array], still: Array) -> Self:
         """Return the grid with so many intervals of no length behind its end."""
-        return TimeGrid(repeated(self.t, -1), array_namespace(self.D).concat([self.D, still], axis=-2))
+        D = array_namespace(self.D).concat([self.D, still], axis=-2)
+        return dataclasses.replace(self, t=repeated(self.t, -1), D=D)
 
-    def only(self, counts: Array) -> TimeGrid:
+    def only(self, counts: Array) -> Self:
         """Return the grid with intervals of no length where ``counts``, (*B, T - 1, 1), is False: there y stays."""
-        return TimeGrid(self.t, array_namespace(self.D).where(counts, self.D, 0.0))
+        return dataclasses.replace(self, D=array_namespace(self.D).where(counts, self.D, 0.0))
 
 
 @record
@@ -147,96 +149,3 @@ class Robin:
 @record
 class Periodic:
     """u at one side is u at the other; both sides have to say so."""
-
-
-@record
-class Ends:
-    """What is given at the two ends of a line.
-
-    Attributes
-    ----------
-    left, right : array, shape (*B, 1, n)
-        The right-hand sides of the conditions.
-    """
-
-    left: Array
-    right: Array
-
-
-@record
-class Stencil:
-    """A linear map of three neighbours, ``(S y)_i = lower_i y_{i-1} + middle_i y_i + upper_i y_{i+1} + given_i``.
-
-    Attributes
-    ----------
-    lower, middle, upper : array, shape (N, n)
-        With what the conditions say of points beyond the ends.
-    left, right : array, shape (1, n)
-        The weight of the right-hand sides of the conditions in the first and in the last row.
-    """
-
-    lower: Array
-    middle: Array
-    upper: Array
-    left: Array
-    right: Array
-
-    def of(self, y: Array, is_ring: bool) -> Array:
-        """Return ``S y`` for right-hand sides of zero."""
-        xp, zero = array_namespace(y), y[..., :1, :] * 0
-        first, last = (y[..., -1:, :], y[..., :1, :]) if is_ring else (zero, zero)
-        before = xp.concat([first, y[..., :-1, :]], axis=-2)
-        behind = xp.concat([y[..., 1:, :], last], axis=-2)
-        return self.lower * before + self.middle * y + self.upper * behind
-
-    def given(self, ends: Ends) -> Array:
-        """Return what the right-hand sides of the conditions add."""
-        inner = self.middle[..., 1:-1, :] * 0
-        left, right = self.left * ends.left, self.right * ends.right
-        return array_namespace(left).concat([left, inner + 0 * left, right], axis=-2)
-
-    def sizes(self) -> Stencil:
-        """Return the map of the absolute values."""
-        sizes: Stencil = tree_map(lambda a: array_namespace(a).abs(a), self)
-        return sizes
-
-
-@record
-class Line:
-    """The points of one space axis, and d/ds and d2/ds2 on them.
-
-    Attributes
-    ----------
-    s : array, shape (N,)
-        The points.
-    second, first : Stencil
-        d2/ds2 and d/ds, of second order; N - 1 rows where the last point is the image of the first.
-    free : array, shape (N, n)
-        1 where the equation holds, 0 where a value is given.
-    weights : tuple of array
-        Those of d2/ds2, of d/ds and of u itself in L, each of a shape that broadcasts to (*B, N, n).
-    is_ring : bool
-        Whether the axis is periodic.
-    has_image : bool
-        Whether the last point is the image of the first.
-    unfixed : tuple of bool
-        Of each component, whether both conditions hold for u + constant too.
-    """
-
-    s: Array
-    second: Stencil
-    first: Stencil
-    free: Array
-    weights: tuple[Array, ...]
-    is_ring: bool = static(default=False)
-    has_image: bool = static(default=False)
-    unfixed: tuple[bool, ...] = static(default=())
-
-    @property
-    def n_points(self) -> int:
-        """The number of grid points N."""
-        return int(self.s.shape[-1])
-
-    def proper(self, values: Array) -> Array:
-        """Return the points without the image of the first one, of an array (..., N, n)."""
-        return values[..., :-1, :] if self.has_image and values.shape[-2] > 1 else values

@@ -9,11 +9,12 @@ from typing import Any
 from .backends._compilers import untraced
 from .backends.generic import Backend
 from .derivative import derivative_of
-from .domain import Initial, Line, TimeGrid
+from .domain import Initial, TimeGrid
 from .errors import InputError, UnknownKeyError, mismatch
 from .implicit import Linear, has_transpose, inverse_at
 from .inputs import closed, prepare
 from .inverses import PaperForm, rule_of
+from .line import Line
 from .newton import backward_error, magnitudes, slope_terms
 from .problems import BoundaryValueProblem, Evolution1D, Problem
 from .record import tree_leaves, tree_map

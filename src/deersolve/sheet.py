@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, Self
 
-from .domain import Ends, Line, Slice
+from .domain import Slice, TimeGrid
+from .line import Ends, Line
 from .record import record, static, tree_map
 from .typing import Array, Tree, array_namespace
 
 
 @record
-class Sheet:
+class Sheet(TimeGrid):
     """The grid of an evolution equation.
 
     Attributes
@@ -33,22 +34,9 @@ class Sheet:
         m, X, n.
     """
 
-    overlap: ClassVar[int] = 1
-    t: Array
-    D: Array
     line: Line
     ends: Ends
     shape: tuple[int, ...] = static()
-
-    @property
-    def n_points(self) -> int:
-        """The number of levels T."""
-        return int(self.t.shape[-1])
-
-    @property
-    def length(self) -> int:
-        """How many intervals can be marched over."""
-        return self.n_points - 1
 
     @property
     def block(self) -> int:
@@ -61,15 +49,10 @@ class Sheet:
         t, D = cut(self.t, start, length + 1, -1), cut(self.D, start, length, -2)
         return dataclasses.replace(self, t=t, D=D, ends=ends)
 
-    def only(self, counts: Array) -> Sheet:
-        """Return the grid with intervals of no length where ``counts``, (*B, T - 1, 1), is False."""
-        return dataclasses.replace(self, D=array_namespace(self.D).where(counts, self.D, 0.0))
-
-    def longer(self, repeated: Callable[..., Array], still: Array) -> Sheet:
+    def longer(self, repeated: Callable[..., Array], still: Array) -> Self:
         """Return the grid with so many intervals of no length behind its end."""
-        D = array_namespace(self.D).concat([self.D, still], axis=-2)
         ends = tree_map(lambda a: repeated(a, -4), self.ends)
-        return dataclasses.replace(self, t=repeated(self.t, -1), D=D, ends=ends)
+        return dataclasses.replace(super().longer(repeated, still), ends=ends)
 
     def apart(self, y: Array) -> Array:
         """Return (*B, T, m, X, n) of (*B, T, m X n)."""

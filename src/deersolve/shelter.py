@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from .domain import Ends, Initial
+from .domain import Initial
+from .line import Ends
 from .record import tree_map
 from .system import System
 from .typing import Array, array_namespace

@@ -42,7 +42,7 @@ class Lag:
 
 @dataclass(frozen=True)
 class Slope:
-    """S[y] = dy/ds on a :class:`deersolve.domain.Line`, by central differences and the conditions at its ends."""
+    """S[y] = dy/ds on a :class:`deersolve.line.Line`, by central differences and the conditions at its ends."""
 
     def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
         """Return the slope at every point."""

@@ -6,8 +6,9 @@ from typing import Any
 
 from .arrays import batch_of, beside, expanded, ranks, spanning, state
 from .backends.generic import Backend
-from .domain import Dirichlet, Ends, Line, Neumann, Periodic, Robin, Stencil
+from .domain import Dirichlet, Neumann, Periodic, Robin
 from .errors import mismatch
+from .line import Ends, Line, Stencil
 from .problems import BoundaryValueProblem
 from .record import tree_leaves, tree_map
 from .system import Data
@@ -105,7 +106,7 @@ def end_of(side: Any, n: int, like: Array, backend: Backend, name: str) -> tuple
     xp, parts = array_namespace(like), side if isinstance(side, tuple) else (side,)
     if len(parts) not in (1, n):
         raise mismatch(name, f"one condition, or n = {n} of them", f"{len(parts)}")
-    if any(isinstance(p, Periodic) for p in parts):
+    if isinstance(side, Periodic):
         return (0.0,) * n, (1.0,) * n, backend.convert([0.0] * n, like, like.dtype)
     triples = [_robin(p) for p in parts]
     a, b = (_numbers([t[k] for t in triples], n, name) for k in (0, 1))

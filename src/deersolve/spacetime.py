@@ -6,8 +6,9 @@ from typing import Any
 
 from .arrays import batch_of, beside, expanded, ranks, state
 from .backends.generic import Backend
-from .domain import Ends, Initial, Line, Periodic
+from .domain import Initial, Periodic
 from .errors import mismatch
+from .line import Ends, Line
 from .problems import Evolution1D
 from .record import tree_leaves, tree_map
 from .sheet import Sheet, laid_out

@@ -238,6 +238,7 @@ def zero(u, u_s, x, params):
 
 BAD = {
     "one side": ({"left": ds.Periodic(), "right": ds.Dirichlet()}, r"right: expected Periodic\(\) as at the left"),
+    "one of two": ({"left": (ds.Periodic(), ds.Dirichlet())}, r"left: expected .* or Periodic\(\) for all"),
     "no condition": ({"left": 0.0, "right": ds.Dirichlet()}, "left: expected Dirichlet"),
     "negative": ({"D": -1.0}, "D: expected a positive diffusion"),
     "order": ({"s": np.array([0.0, 0.5, 0.4, 1.0])}, "s: expected finite, strictly increasing points"),

@@ -29,20 +29,16 @@ def solve(blocks: tuple[Array, Array, Array], r: Array, is_ring: bool) -> Array:
         order = (slice(1, None), slice(None, 1))
         lower, middle, upper = (xp.concat([a[..., k, :, :] for k in order], axis=-3) for a in (lower, middle, upper))
         rows = xp.concat([r[..., k, :] for k in order], axis=-2)
+        first, ends = identity(r, 2 * n, r.ndim), xp.zeros_like(xp.concat([r[..., 0, :], r[..., 0, :]], axis=-1))
+        last = -first
     else:
-        rows = r[..., 1:-1, :]
-    eye = _eye(2 * n, r)
-    ends = xp.zeros_like(xp.concat([r[..., 0, :], r[..., 0, :]], axis=-1))
-    if is_ring:
-        first, last = eye, -eye
-    else:
-        zero = xp.zeros_like(middle[..., 0, :, :])
         top = xp.concat([middle[..., 0, :, :], upper[..., 0, :, :]], axis=-1)
         bottom = xp.concat([lower[..., N - 1, :, :], middle[..., N - 1, :, :]], axis=-1)
-        nothing = xp.concat([zero, zero], axis=-1)
-        first, last = xp.concat([top, nothing], axis=-2), xp.concat([nothing, bottom], axis=-2)
+        first = xp.concat([top, xp.zeros_like(top)], axis=-2)
+        last = xp.concat([xp.zeros_like(bottom), bottom], axis=-2)
         ends = xp.concat([r[..., 0, :], r[..., N - 1, :]], axis=-1)
         lower, middle, upper = (a[..., 1:-1, :, :] for a in (lower, middle, upper))
+        rows = r[..., 1:-1, :]
     none = xp.zeros_like(lower)
     one = none + identity(lower, n, lower.ndim)
     E = xp.concat([xp.concat([none, one], axis=-1), xp.concat([lower, middle], axis=-1)], axis=-2)
@@ -105,7 +101,3 @@ def _reflected(shared: Array, others: Array) -> Array:
         ratio = xp.sum(v * whole, axis=-2, keepdims=True) / xp.where(length > 0, length, 1.0)[..., None]
         whole = whole - v * ratio  # of a column of zeros v is 0
     return whole
-
-
-def _eye(n: int, like: Array) -> Array:
-    return identity(like, n, like.ndim)

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 from ..backends import backend_of
 from ..bands import solve, transposed
-from ..domain import Initial, Stencil
+from ..domain import Initial
+from ..line import Stencil
 from ..sheet import Sheet
 from ..structure import BlockDiagonal, Dense, Structure, identity
 from ..typing import Array, array_namespace
@@ -33,16 +34,7 @@ class Heat(Rule):
         u, line, free = grid.line.proper(grid.apart(y)), grid.line, grid.line.free
         D = line.proper(line.weights[0])
         F = D * (line.second.of(u, line.is_ring) + line.second.given(grid.ends)) + line.proper(grid.apart(fy))
-        units = self._units(grid)
-        h, behind = _intervals(grid), u[..., :-1, -1:, :, :]
-        rows = []
-        for k, (first, *rest) in enumerate(self.tableau):
-            slope = first * F[..., :-1, -1:, :, :]
-            for l_, a in enumerate(rest[: k + 1]):
-                slope = slope + a * F[..., 1:, l_ : l_ + 1, :, :]
-            rows.append(units[k] * (behind + h * slope - u[..., 1:, k : k + 1, :, :]))
-        xp = array_namespace(y)
-        made = xp.concat(rows, axis=-3) + (1 - free) * (_values(grid)[..., 1:, :, :, :] - u[..., 1:, :, :, :])
+        made = self._rows(grid, u, F, -1.0) + (1 - free) * (_values(grid) - u)[..., 1:, :, :, :]
         return _stacked(grid, boundary, y, made)
 
     def magnitude(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial) -> Array:
@@ -51,18 +43,22 @@ class Heat(Rule):
         xp, D = array_namespace(y), abs(line.proper(line.weights[0]))
         second = line.second.sizes()
         F = D * (second.of(u, line.is_ring) + abs(line.second.given(grid.ends))) + line.proper(grid.apart(fy))
-        units = self._units(grid)
-        h, behind = abs(_intervals(grid)), u[..., :-1, -1:, :, :]
-        rows = []
-        for k, (first, *rest) in enumerate(self.tableau):
-            slope = abs(first) * F[..., :-1, -1:, :, :]
-            for l_, a in enumerate(rest[: k + 1]):
-                slope = slope + abs(a) * F[..., 1:, l_ : l_ + 1, :, :]
-            rows.append(units[k] * (behind + h * slope + u[..., 1:, k : k + 1, :, :]))
-        made = xp.concat(rows, axis=-3) + (1 - free) * (abs(_values(grid))[..., 1:, :, :, :] + u[..., 1:, :, :, :])
+        made = self._rows(grid, u, F, 1.0) + (1 - free) * (abs(_values(grid)) + u)[..., 1:, :, :, :]
         if grid.line.has_image:
             made = xp.concat([made, made[..., :1, :]], axis=-2)
         return grid.together(xp.concat([grid.apart(y)[..., :1, :, :, :], made], axis=-4))
+
+    def _rows(self, grid: Sheet, u: Array, F: Array, sign: float) -> Array:
+        """Return ``u_{j-1} + h sum_l a_kl F_l - U_k`` in its units, or for sign = 1 the sum of the absolute terms."""
+        size = abs if sign > 0 else lambda a: a
+        h, behind, units = size(_intervals(grid)), u[..., :-1, -1:, :, :], self._units(grid)
+        rows = []
+        for k, (first, *rest) in enumerate(self.tableau):
+            slope = size(first) * F[..., :-1, -1:, :, :]
+            for place, a in enumerate(rest[: k + 1]):
+                slope = slope + size(a) * F[..., 1:, place : place + 1, :, :]
+            rows.append(units[k] * (behind + h * slope + sign * u[..., 1:, k : k + 1, :, :]))
+        return array_namespace(u).concat(rows, axis=-3)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Sheet, boundary: Initial) -> Array:
         """Return delta by one block tridiagonal system a stage, level after level."""
@@ -126,9 +122,9 @@ class Heat(Rule):
                 out.insert(0, w)
                 q = at(units[k], i) * w
                 passed = passed + q + _turned(linear, grid, h * first * q, lambda a, axis: at(a, i, axis), -1)
-                for l_, a in enumerate(rest[:k]):
-                    cut = lambda b, axis: at(b, i + 1, axis)  # noqa: E731
-                    sums[l_] = sums[l_] + _turned(linear, grid, h * a * q, cut, l_)
+                for place, a in enumerate(rest[:k]):
+                    change = _turned(linear, grid, h * a * q, lambda b, axis: at(b, i + 1, axis), place)
+                    sums[place] = sums[place] + change
             return passed, xp.concat(out, axis=-3)
 
         start = xp.zeros_like(xp.broadcast_to(given, (*c.shape[:-2], *given.shape[-4:]))[..., :1, -1:, :, :])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ..bands import solve, transposed
-from ..domain import Ends, Line
+from ..line import Ends, Line
 from ..structure import Dense, Diagonal, Structure, identity
 from ..typing import Array, array_namespace
 from ._base import Rule, register

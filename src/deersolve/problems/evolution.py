@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..domain import Initial
-from ..errors import mismatch
 from ..shifters import identity, level_slope
 from ..typing import Array, Tree
 from .base import Problem
@@ -29,7 +28,7 @@ class Evolution1D(Problem):
     u0 : array, shape (X, n) or (*B, X, n)
         u at t[0].
     D : number or array
-        The diffusion, not negative: a number, (n,), (X, 1) or (X, n).
+        The diffusion, positive: a number, (n,), (X, 1) or (X, n).
     left, right : Dirichlet, Neumann, Robin or Periodic
         As for :class:`BoundaryValueProblem`; their values may vary with time: a number, (n,), (T, n) or (*B, T, n).
     x : dict of array, optional
@@ -74,8 +73,6 @@ class Evolution1D(Problem):
         cells: bool = False,
     ) -> None:
         super().__init__(f, shift=(identity, level_slope), inverse="heat.trbdf2", x=x, params=params)
-        check_ends(left, right)
-        if x is not None and not isinstance(x, dict):
-            raise mismatch("x", 'a dict of arrays beside x["t"] and x["s"]', type(x).__name__)
+        check_ends(left, right, x)
         self.t, self.s, self.left, self.right, self.cells = t, s, left, right, cells
         self.boundary, self.coefficients = Initial(u0), {"D": D}

@@ -11,20 +11,25 @@ from ..shifters import identity, slope
 from ..typing import Array, Tree
 from .base import Problem
 
-CONDITIONS = (Dirichlet, Neumann, Robin, Periodic)
+OPEN = (Dirichlet, Neumann, Robin)
 
 
-def check_ends(left: Any, right: Any) -> None:
-    """Raise unless both are conditions, and both or none periodic."""
+def check_ends(left: Any, right: Any, x: Any) -> None:
+    """Raise unless both are conditions, both or none periodic, and x is a dict."""
     for name, side in (("left", left), ("right", right)):
         parts = side if isinstance(side, tuple) else (side,)
-        if not parts or not all(isinstance(p, CONDITIONS) for p in parts):
-            expected = "Dirichlet(...), Neumann(...), Robin(...) or Periodic(), or a tuple of one for each component"
+        kinds = OPEN if isinstance(side, tuple) else (*OPEN, Periodic)
+        if not parts or not all(isinstance(p, kinds) for p in parts):
+            expected = (
+                "Dirichlet(...), Neumann(...), Robin(...), a tuple of one for each component, or Periodic() for all"
+            )
             raise mismatch(name, expected, repr(side))
     rings = [isinstance(side, Periodic) for side in (left, right)]
     if rings[0] is not rings[1]:
         there, here, given = ("left", "right", right) if rings[0] else ("right", "left", left)
         raise InputError(f"{here}: expected Periodic() as at the {there}; received {given!r}.")
+    if x is not None and not isinstance(x, dict):
+        raise mismatch("x", "a dict of arrays beside the coordinates", type(x).__name__)
 
 
 class BoundaryValueProblem(Problem):
@@ -84,9 +89,7 @@ class BoundaryValueProblem(Problem):
         jac: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__(f, shift=(identity, slope), inverse="d2dx2.blocktridiagonal", x=x, params=params, jac=jac)
-        check_ends(left, right)
-        if x is not None and not isinstance(x, dict):
-            raise mismatch("x", 'a dict of arrays beside x["s"]', type(x).__name__)
+        check_ends(left, right, x)
         self.s, self.left, self.right, self.cells = s, left, right, cells
         self.coefficients = {"a": a, "b": b, "c": c}
 

@@ -1,0 +1,99 @@
+"""One axis of space: its points, the differences on them, and what is given at its ends."""
+
+from __future__ import annotations
+
+from .record import record, static, tree_map
+from .typing import Array, array_namespace
+
+
+@record
+class Ends:
+    """What is given at the two ends of a line.
+
+    Attributes
+    ----------
+    left, right : array, shape (*B, 1, n)
+        The right-hand sides of the conditions.
+    """
+
+    left: Array
+    right: Array
+
+
+@record
+class Stencil:
+    """A linear map of three neighbours, ``(S y)_i = lower_i y_{i-1} + middle_i y_i + upper_i y_{i+1} + given_i``.
+
+    Attributes
+    ----------
+    lower, middle, upper : array, shape (N, n)
+        With what the conditions say of points beyond the ends.
+    left, right : array, shape (1, n)
+        The weight of the right-hand sides of the conditions in the first and in the last row.
+    """
+
+    lower: Array
+    middle: Array
+    upper: Array
+    left: Array
+    right: Array
+
+    def of(self, y: Array, is_ring: bool) -> Array:
+        """Return ``S y`` for right-hand sides of zero."""
+        xp, zero = array_namespace(y), y[..., :1, :] * 0
+        first, last = (y[..., -1:, :], y[..., :1, :]) if is_ring else (zero, zero)
+        before = xp.concat([first, y[..., :-1, :]], axis=-2)
+        behind = xp.concat([y[..., 1:, :], last], axis=-2)
+        return self.lower * before + self.middle * y + self.upper * behind
+
+    def given(self, ends: Ends) -> Array:
+        """Return what the right-hand sides of the conditions add."""
+        inner = self.middle[..., 1:-1, :] * 0
+        left, right = self.left * ends.left, self.right * ends.right
+        return array_namespace(left).concat([left, inner + 0 * left, right], axis=-2)
+
+    def sizes(self) -> Stencil:
+        """Return the map of the absolute values."""
+        sizes: Stencil = tree_map(lambda a: array_namespace(a).abs(a), self)
+        return sizes
+
+
+@record
+class Line:
+    """The points of one space axis, and d/ds and d2/ds2 on them.
+
+    Attributes
+    ----------
+    s : array, shape (N,)
+        The points.
+    second, first : Stencil
+        d2/ds2 and d/ds, of second order; N - 1 rows where the last point is the image of the first.
+    free : array, shape (N, n)
+        1 where the equation holds, 0 where a value is given.
+    weights : tuple of array
+        Those of d2/ds2, of d/ds and of u itself in L, each of a shape that broadcasts to (*B, N, n).
+    is_ring : bool
+        Whether the axis is periodic.
+    has_image : bool
+        Whether the last point is the image of the first.
+    unfixed : tuple of bool
+        Of each component, whether both conditions hold for u + constant too.
+    """
+
+    s: Array
+    second: Stencil
+    first: Stencil
+    free: Array
+    weights: tuple[Array, ...]
+    is_ring: bool = static(default=False)
+    has_image: bool = static(default=False)
+    unfixed: tuple[bool, ...] = static(default=())
+
+    @property
+    def n_points(self) -> int:
+        """The number of grid points N."""
+        return int(self.s.shape[-1])
+
+    def proper(self, values: Array) -> Array:
+        """Return the points without the image of the first one, of an array (..., N, n)."""
+        return values[..., :-1, :] if self.has_image and values.shape[-2] > 1 else values
