@@ -1,17 +1,28 @@
-"""Whole solves on a GPU: every library that has one, Newton on all points against the loop. Skips itself elsewhere.
+"""On a GPU: whole solves and gradients against the loop, the scans alone, and where a step's time goes.
 
-Run as ``python benchmarks/bench_gpu.py``; prints one Markdown table with hardware and versions.
+``python benchmarks/bench_gpu.py [solve] [gradient] [scans] [torch] [jax] [cupy]`` prints Markdown tables with hardware
+and versions; without names, everything. It does nothing where no library has a GPU. GRU in float32 throughout,
+weights and input drawn as in bench_solve.py.
 """
 
 from __future__ import annotations
 
+import functools
 import subprocess
+import sys
+import time
 
 import numpy as np
 
 import deersolve as ds
 from bench_solve import draw, gru
+from deersolve.scans import affine_scan, which_scan
+from deersolve.structure import Dense
 from timing import compare, header
+
+SIZES = ((1, 10_000, 16), (1, 100_000, 16), (1, 1_000_000, 16), (4, 10_000, 16), (4, 100_000, 16), (16, 10_000, 16))
+LONGEST = {"torch": 10_000, "cupy": 10_000, "jax": 100_000}
+"""Steps of the longest loop that is timed; a longer one is that one times the ratio of the lengths."""
 
 
 def devices():
@@ -40,16 +51,119 @@ def devices():
         pass
 
 
-def solver(put, n, T, B, method):
-    """Return a function that solves a GRU in float32, by AD or dual numbers as the library has it."""
+def inputs(put, n, T, B):
+    """Return y0, x and the weights in float32."""
     weights, x = draw(n, T, B)
-    weights, x = tuple(put(w.astype("float32")) for w in weights), put(x.astype("float32"))
-    zero = put(np.zeros((B, n), "float32"))
-    return lambda: ds.solve(ds.Recurrence(gru, zero, x, weights), method=method).y
+    return put(np.zeros((B, n), "float32")), put(x.astype("float32")), tuple(put(w.astype("float32")) for w in weights)
+
+
+def loop(name, y0, x, weights):
+    """Return the loop that a user would write: ``lax.scan`` under jit, a Python loop elsewhere."""
+    if name == "jax":
+        import jax
+
+        def run(y0, x, weights):
+            step = lambda h, u: (gru(h, u, weights),) * 2  # noqa: E731
+            return jax.numpy.moveaxis(jax.lax.scan(step, y0, jax.numpy.moveaxis(x, -2, 0))[1], 0, -2)
+
+        return jax.jit(run)
+    if name == "torch":
+        import torch
+
+        cell = torch.nn.GRU(y0.shape[-1], y0.shape[-1], batch_first=True).cuda()  # cuDNN: the best loop there is
+        return lambda y0, x, weights: cell(x)[0]
+    return lambda y0, x, weights: ds.solve(ds.Recurrence(gru, y0, x, weights), method="sequential").y
+
+
+def newton(name, **options):
+    """Return our solve; under jit on JAX."""
+    run = lambda y0, x, weights: ds.solve(ds.Recurrence(gru, y0, x, weights), method=ds.Newton(**options)).y  # noqa: E731
+    if name != "jax":
+        return run
+    import jax
+
+    return jax.jit(run)
+
+
+def gradient(name, run):
+    """Return the gradient of the mean square of y by the weights and x."""
+    if name == "jax":
+        import jax
+
+        return jax.jit(jax.grad(lambda y0, x, weights: (run(y0, x, weights) ** 2).mean(), argnums=(1, 2)))
+
+    def backward(y0, x, weights):
+        leaves = [a.detach().requires_grad_() for a in (x, *weights)]
+        y = run(y0, leaves[0], tuple(leaves[1:]))
+        (y**2).mean().backward()
+        return leaves[0].grad
+
+    return backward
+
+
+def solves(name, put, transform=lambda name, run: run):
+    """Print a row for each size: the loop, Newton, their ratio, the steps and the largest difference."""
+    print(f"\n| {name} | n | T | B | loop ms | Newton ms | ratio | steps | first call s | peak MB |")
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    for n, T, B in SIZES:
+        args = inputs(put, n, T, B)
+        start = time.perf_counter()
+        ours = transform(name, newton(name))
+        compare({"ours": lambda: ours(*args)}, 1)  # noqa: B023
+        first = time.perf_counter() - start
+        times = compare({"ours": lambda: ours(*args)}, 5)  # noqa: B023
+        short = min(T, LONGEST[name] if name != "torch" else T)
+        part = (args[0], args[1][:, :short], args[2])
+        theirs = transform(name, loop(name, *part))
+        slow = compare({"loop": lambda: theirs(*part)}, 3)["loop"].median * T / short  # noqa: B023
+        steps = int(ds.solve(ds.Recurrence(gru, *args), method=ds.Newton()).stats.steps.max()) if T < 10**6 else 0
+        mark = "" if short == T else "~"
+        fast = times["ours"].median
+        cells = f"{mark}{1e3 * slow:.1f} | {1e3 * fast:.2f} | {slow / fast:.1f}x | {steps or '-'} | {first:.1f}"
+        print(f"| | {n} | {T:,} | {B} | {cells} | {peak(name)} |", flush=True)
+
+
+def peak(name):
+    """Return the most megabytes that the library has held so far, where it tells."""
+    if name == "torch":
+        import torch
+
+        most = torch.cuda.max_memory_allocated() // 2**20
+        torch.cuda.reset_peak_memory_stats()
+        return most
+    return "-"
+
+
+def scans(name, put):
+    """Print the scan alone, by every way, next to the time that reading A and b and writing y takes at 4 TB/s."""
+    print(f"\n| {name}: the scan alone, B = 16 | n | T | chosen | ms by way | floor ms |\n|---|---|---|---|---|---|")
+    ways = {"torch": ("blelloch",), "cupy": ("blelloch",), "jax": ("associative", "lax", "blelloch")}[name]
+    for n, T in ((1, 10_000), (1, 100_000), (1, 1_000_000), (4, 10_000), (4, 100_000), (16, 10_000)):
+        A, b = (put(a.astype("float32")) for a in random(n, T))
+        runs = {}
+        for way in ways:
+            if way == "lax" and T > 10_000:
+                continue
+            run = functools.partial(lambda A, b, way: affine_scan((Dense(A),), (1,), b, way=way), way=way)
+            if name == "jax":
+                import jax
+
+                run = jax.jit(run)
+            runs[way] = functools.partial(run, A, b)
+        times = compare(runs, 5)
+        chosen = which_scan("dense", n, (1,), T, 16, name, "gpu" if name == "jax" else "cuda", "float32")[0]
+        cells = ", ".join(f"{way} {1e3 * t.median:.2f}" for way, t in times.items())
+        floor = 1e3 * 4 * 16 * T * (n * n + 2 * n) / 4e12
+        print(f"| | {n} | {T:,} | {chosen} | {cells} | {floor:.3f} |", flush=True)
+
+
+def random(n, T, B=16):
+    rng = np.random.default_rng(n)
+    return rng.uniform(-0.5 / n, 0.5 / n, size=(B, T, n, n)), rng.normal(size=(B, T, n))
 
 
 def main():
-    found = list(devices())
+    found = dict(devices())
     if not found:
         print("no library with a GPU here: nothing measured")
         return
@@ -59,17 +173,19 @@ def main():
         capture_output=True,
         text=True,
     )
-    print(card.stdout.strip(), header("deersolve", "torch", "jax", "cupy-cuda12x", "numpy"), sep="\n")
-    print("\n| library | n | T | B | loop ms | Newton ms | ratio |\n|---|---|---|---|---|---|---|")
-    for name, put in found:
-        for n, T, B in ((1, 10_000, 16), (4, 10_000, 16), (4, 100_000, 1), (16, 10_000, 4)):
-            newton = compare({"newton": solver(put, n, T, B, "newton")}, 5)["newton"].median
-            if T > 10_000 and name != "jax":
-                print(f"| {name} | {n} | {T:,} | {B} | - | {1e3 * newton:.1f} | - |", flush=True)
-                continue
-            loop = compare({"loop": solver(put, n, T, B, "sequential")}, 1)["loop"].median
-            cells = f"{1e3 * loop:.1f} | {1e3 * newton:.1f} | {loop / newton:.1f}x"
-            print(f"| {name} | {n} | {T:,} | {B} | {cells} |", flush=True)
+    print(card.stdout.strip(), header("torch", "jax", "cupy-cuda12x", "cupy-cuda13x", "numpy"), sep="\n")
+    parts = [word for word in sys.argv[1:] if word in ("solve", "gradient", "scans")] or ["solve", "gradient", "scans"]
+    names = [word for word in sys.argv[1:] if word in LONGEST] or list(LONGEST)
+    for name in names:
+        if name not in found:
+            continue
+        if "scans" in parts:
+            scans(name, found[name])
+        if "solve" in parts:
+            solves(name, found[name])
+        if "gradient" in parts and name != "cupy":
+            print(f"\nForward and gradient, {name}:")
+            solves(name, found[name], gradient)
 
 
 if __name__ == "__main__":
