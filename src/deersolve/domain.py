@@ -19,11 +19,18 @@ Slice = Callable[[Array, Any, int, int], Array]
 
 @record
 class Steps:
-    """The grid of a recurrence: ``n_points`` steps, each coupled to those ``lags`` steps before it."""
+    """The grid of a recurrence: ``n_points`` steps, each coupled to those ``lags`` steps before it.
+
+    Attributes
+    ----------
+    live : array of bool, shape (*B, n_points, 1), optional
+        At which steps the equation is looked at; by default all.
+    """
 
     overlap: ClassVar[int] = 0
     n_points: int = static()
     lags: tuple[int, ...] = static(default=(1,))
+    live: Array | None = None
 
     @property
     def length(self) -> int:
@@ -34,9 +41,9 @@ class Steps:
         """Return the grid of ``length`` steps from ``start``."""
         return Steps(length, self.lags)
 
-    def only(self, counts: Array) -> Steps:
-        """Return the grid: each of Newton's steps solves one step more, whatever comes behind."""
-        return self
+    def only(self, numbers: Array, first: Array, end: Array) -> Steps:
+        """Return the grid on which y stays but for the steps from first to end, exclusive: nothing overflows there."""
+        return dataclasses.replace(self, live=(numbers >= first) & (numbers < end))
 
 
 @record
@@ -49,11 +56,14 @@ class TimeGrid:
         The times, in the unit that ``f = dy/dt`` uses, in the dtype they were given in.
     D : array, shape (*B, T - 1, 1)
         The interval lengths ``t[1:] - t[:-1]``, taken in the dtype of ``t``, then cast to that of y.
+    live : array of bool, shape (*B, T, 1), optional
+        At which points the equation is looked at; by default all.
     """
 
     overlap: ClassVar[int] = 1
     t: Array
     D: Array
+    live: Array | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def n_points(self) -> int:
@@ -74,9 +84,19 @@ class TimeGrid:
         D = array_namespace(self.D).concat([self.D, still], axis=-2)
         return dataclasses.replace(self, t=repeated(self.t, -1), D=D)
 
-    def only(self, counts: Array) -> Self:
-        """Return the grid with intervals of no length where ``counts``, (*B, T - 1, 1), is False: there y stays."""
-        return dataclasses.replace(self, D=array_namespace(self.D).where(counts, self.D, 0.0))
+    def only(self, numbers: Array, first: Array, end: Array) -> Self:
+        """Return the grid on which y stays but for the intervals from first to end: those behind have no length."""
+        xp = array_namespace(self.D)
+        after = numbers >= first
+        return dataclasses.replace(
+            self, D=xp.where(numbers < end, self.D, 0.0), live=xp.concat([after[..., :1, :], after], axis=-2)
+        )
+
+
+def kept(grid: Any, values: Array) -> Array:
+    """Return the values where the equation is looked at, and 0 elsewhere."""
+    live = getattr(grid, "live", None)
+    return values if live is None else array_namespace(values).where(live, values, 0.0)
 
 
 @record

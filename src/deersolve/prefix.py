@@ -47,7 +47,7 @@ def persistent(system: System, start: Iterate, options: Options) -> Iterate:
     def go_on(course: Course) -> Course:
         tries = course.alive & (course.place < length)
         end = xp.minimum(course.place + course.size, zero + length)
-        grid = system.data.grid.only(numbers < system.per_element(end))
+        grid = system.data.grid.only(numbers, system.per_element(course.place), system.per_element(end))
         part = dataclasses.replace(system, data=dataclasses.replace(system.data, grid=grid))
         limit = xp.where(course.size == 1, options.max_steps, zero + patience)
         fresh = start_at(part, course.it.y, options, active=tries)

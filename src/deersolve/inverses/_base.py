@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ..domain import kept
 from ..errors import InputError, mismatch
 from ..registry import Registry
 from ..structure import Dense, Structure
@@ -81,7 +82,7 @@ class Rule:
         """Return the residual and the correction of one step."""
         where = {"grid": data.grid, "boundary": data.boundary}
         extra = {} if self.exact else {"Gs": Gs}
-        r = self.residual(y, fy, **extra, **where)
+        r = kept(data.grid, self.residual(y, fy, **extra, **where))
         return r, self.solve(Gs, r, **where)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..domain import Initial, Steps
+from ..record import tree_map
 from ..scans import affine_scan, affine_scan_transposed, damped_scan
 from ..structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
-from ..typing import Array
+from ..typing import Array, array_namespace
 from ._base import Rule, register
 
 
@@ -21,7 +22,7 @@ class ShiftScan(Rule):
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Steps, boundary: Initial) -> Array:
         """Return delta by a scan."""
-        return affine_scan(tuple(-G for G in Gs), grid.lags, r)
+        return affine_scan(tuple(_where_live(-G, grid) for G in Gs), grid.lags, r)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Steps, boundary: Initial) -> Array:
         """Return u by the reversed scan."""
@@ -30,3 +31,11 @@ class ShiftScan(Rule):
     def damped(self, Gs: tuple[Structure, ...], r: Array, damping: Array, *, grid: Steps, boundary: Initial) -> Array:
         """Return delta in damped least squares, for one lag."""
         return damped_scan(tuple(-G for G in Gs), grid.lags, r, damping)
+
+
+def _where_live(A: Structure, grid: Steps) -> Structure:
+    """Return A with zeros at the steps that are not looked at: no product with them overflows."""
+    if grid.live is None:
+        return A
+    xp, live = array_namespace(grid.live), grid.live[..., 0]
+    return tree_map(lambda a: xp.where(live[(..., *(None for _ in range(a.ndim - live.ndim)))], a, 0.0), A)
