@@ -137,7 +137,9 @@ def peak(name):
 def scans(name, put):
     """Print the scan alone, by every way, next to the time that reading A and b and writing y takes at 4 TB/s."""
     print(f"\n| {name}: the scan alone, B = 16 | n | T | chosen | ms by way | floor ms |\n|---|---|---|---|---|---|")
-    ways = {"torch": ("blelloch",), "cupy": ("blelloch",), "jax": ("associative", "lax", "blelloch")}[name]
+    ways = {"torch": ("cuda", "blelloch"), "cupy": ("cuda", "blelloch"), "jax": ("associative", "lax", "blelloch")}[
+        name
+    ]
     for n, T in ((1, 10_000), (1, 100_000), (1, 1_000_000), (4, 10_000), (4, 100_000), (16, 10_000)):
         A, b = (put(a.astype("float32")) for a in random(n, T))
         runs = {}

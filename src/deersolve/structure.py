@@ -103,8 +103,7 @@ class Dense(Structure):
         return self.values
 
     def apply(self, v: Array) -> Array:
-        xp = array_namespace(self.values)
-        return xp.matmul(self.values, v[..., None])[..., 0]
+        return backend_of(self.values).matvec(self.values, v)
 
 
 @record
@@ -170,8 +169,8 @@ class BlockDiagonal(Structure):
 
     def apply(self, v: Array) -> Array:
         xp = array_namespace(self.values)
-        parts = xp.reshape(v, (*v.shape[:-1], self.values.shape[-3], self.values.shape[-1], 1))
-        return xp.reshape(xp.matmul(self.values, parts), v.shape)
+        parts = xp.reshape(v, (*v.shape[:-1], self.values.shape[-3], self.values.shape[-1]))
+        return xp.reshape(backend_of(self.values).matvec(self.values, parts), v.shape)
 
 
 class Choice(abc.ABC):

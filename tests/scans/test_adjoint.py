@@ -18,7 +18,7 @@ SHAPES = [(2, (1, 3)), (3, (5,)), (7, (1,)), (8, (2, 5))]  # T and lags; with T 
 
 
 def test_every_way_is_in_the_table():
-    assert {way for _, way in WAYS} == set(ways.keys())
+    assert {way for _, way in WAYS} == set(ways.keys()) - {"cuda"}  # that one: test_cuda.py
 
 
 @functools.cache

@@ -18,6 +18,7 @@ Functions = dict[str, tuple[Callable[..., Any], Callable[[], list[tuple[Any, ...
 Spans = list[tuple[int, int]]
 """Starts and lengths."""
 
+SMALL = 32  # rows of a matrix that a GPU's matmul is slow for
 HELD = 100_000  # numbers in small arrays that wait to be written into a large one
 Jacobians = tuple[Array, tuple[Array, ...]]
 
@@ -167,6 +168,18 @@ class Backend:
     def without_gradient(self, tree: Tree) -> Tree:
         """Return the same values, cut from any graph of derivatives."""
         return tree
+
+    def matvec(self, matrices: Array, v: Array) -> Array:
+        """Return the products of ``(*S, n, n)`` with ``(*S, n)``, on a GPU by one sum unless n is large.
+
+        There libraries multiply many small matrices at a fraction of the speed of memory, and may round to TF32.
+        """
+        xp = array_namespace(matrices, v)
+        if matrices.shape[-2:] == (1, 1):
+            return matrices[..., 0] * v
+        if matrices.shape[-1] <= SMALL and self.device_kind(matrices) == "gpu":
+            return xp.sum(matrices * v[..., None, :], axis=-1)
+        return xp.matmul(matrices, v[..., None])[..., 0]
 
     def linear_solve(self, matrices: Array, rhs: Array) -> Array:
         """Solve ``matrices @ z = rhs`` for ``(*S, n, n)`` and ``(*S, n, k)``; a singular one gives NaN."""

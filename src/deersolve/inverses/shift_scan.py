@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..domain import Initial, Steps
-from ..record import tree_map
 from ..scans import affine_scan, affine_scan_transposed, damped_scan
 from ..structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
 from ..typing import Array, array_namespace
@@ -38,4 +37,4 @@ def _where_live(A: Structure, grid: Steps) -> Structure:
     if grid.live is None:
         return A
     xp, live = array_namespace(grid.live), grid.live[..., 0]
-    return tree_map(lambda a: xp.where(live[(..., *(None for _ in range(a.ndim - live.ndim)))], a, 0.0), A)
+    return A.map(lambda a: xp.where(live[(..., *(None for _ in range(a.ndim - live.ndim)))], a, 0.0))

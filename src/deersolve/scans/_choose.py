@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ._host import device_name, family, is_installed, is_recorded
 from ._lag_one import LARGEST, state_size
 from ._normal import NormalForm
+from .cuda import WIDEST, has_compiler
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,12 @@ class Case:
         floats = self.dtype in ("float32", "float64")
         known = self.backend == "numpy" or (self.backend == "torch" and self.device == "cpu")
         return floats and known and not self.is_recorded
+
+    @property
+    def on_cuda(self) -> bool:
+        """Whether a kernel compiled at run time can see the memory and nobody records the operations."""
+        known = self.backend in ("cupy", "torch") and self.device == "cuda" and self.dtype in ("float32", "float64")
+        return known and not self.is_recorded and has_compiler(self.backend)
 
     @property
     def lapack_ns(self) -> float:
@@ -91,6 +98,11 @@ RULES = (
         "sequential",
         "NumPy's own products are as fast as anything for this size, with nothing to compile",
         lambda c: c.on_host,
+    ),
+    Rule(
+        "cuda",
+        "each thread of the GPU runs one chunk, in two passes over the data",
+        lambda c: c.on_cuda and c.size <= (WIDEST if len(c.lags) == 1 else LARGEST),
     ),
     Rule(
         "sequential",
