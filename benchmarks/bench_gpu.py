@@ -18,10 +18,12 @@ import deersolve as ds
 from bench_solve import draw, gru
 from deersolve.scans import affine_scan, which_scan
 from deersolve.structure import Dense
-from timing import compare, header
+from timing import compare, header, synchronise
 
 SIZES = ((1, 10_000, 16), (1, 100_000, 16), (1, 1_000_000, 16), (4, 10_000, 16), (4, 100_000, 16), (16, 10_000, 16))
-LONGEST = {"torch": 10_000, "cupy": 10_000, "jax": 100_000}
+SHORTER = ((1, 10_000, 16), (1, 100_000, 16), (4, 10_000, 16), (4, 100_000, 16))
+"""For gradients."""
+LONGEST = {"cupy": 1_000, "jax": 10_000}
 """Steps of the longest loop that is timed; a longer one is that one times the ratio of the lengths."""
 
 
@@ -71,13 +73,25 @@ def loop(name, y0, x, weights):
         import torch
 
         cell = torch.nn.GRU(y0.shape[-1], y0.shape[-1], batch_first=True).cuda()  # cuDNN: the best loop there is
-        return lambda y0, x, weights: cell(x)[0]
+
+        def run(y0, x, weights):
+            h, parts = None, []
+            for piece in x.split(10_000, dim=1):  # it refuses 100,000 steps at once
+                y, h = cell(piece.contiguous(), h)
+                parts.append(y)
+            return torch.cat(parts, dim=1)
+
+        return run
     return lambda y0, x, weights: ds.solve(ds.Recurrence(gru, y0, x, weights), method="sequential").y
 
 
 def newton(name, **options):
-    """Return our solve; under jit on JAX."""
-    run = lambda y0, x, weights: ds.solve(ds.Recurrence(gru, y0, x, weights), method=ds.Newton(**options)).y  # noqa: E731
+    """Return our solve, as a function that gives y and the number of steps; under jit on JAX."""
+
+    def run(y0, x, weights):
+        sol = ds.solve(ds.Recurrence(gru, y0, x, weights), method=ds.Newton(**options))
+        return sol.y, sol.stats.steps
+
     if name != "jax":
         return run
     import jax
@@ -85,42 +99,50 @@ def newton(name, **options):
     return jax.jit(run)
 
 
+def with_steps(result):
+    """Return y and the number of steps of what a loop or Newton's method returned."""
+    return result if isinstance(result, tuple) else (result, None)
+
+
 def gradient(name, run):
     """Return the gradient of the mean square of y by the weights and x."""
     if name == "jax":
         import jax
 
-        return jax.jit(jax.grad(lambda y0, x, weights: (run(y0, x, weights) ** 2).mean(), argnums=(1, 2)))
+        def loss(y0, x, weights):
+            y, steps = with_steps(run(y0, x, weights))
+            return (y**2).mean(), steps
+
+        return jax.jit(jax.grad(loss, argnums=(1, 2), has_aux=True))
 
     def backward(y0, x, weights):
         leaves = [a.detach().requires_grad_() for a in (x, *weights)]
-        y = run(y0, leaves[0], tuple(leaves[1:]))
+        y, steps = with_steps(run(y0, leaves[0], tuple(leaves[1:])))
         (y**2).mean().backward()
-        return leaves[0].grad
+        return leaves[0].grad, steps
 
     return backward
 
 
-def solves(name, put, transform=lambda name, run: run):
-    """Print a row for each size: the loop, Newton, their ratio, the steps and the largest difference."""
+def solves(name, put, sizes, transform=lambda name, run: run):
+    """Print a row for each size: the loop (~: part of it, scaled), Newton, their ratio and the steps."""
     print(f"\n| {name} | n | T | B | loop ms | Newton ms | ratio | steps | first call s | peak MB |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    for n, T, B in SIZES:
+    for n, T, B in sizes:
         args = inputs(put, n, T, B)
-        start = time.perf_counter()
         ours = transform(name, newton(name))
-        compare({"ours": lambda: ours(*args)}, 1)  # noqa: B023
+        start = time.perf_counter()
+        steps = int(synchronise(ours(*args))[1].max())
         first = time.perf_counter() - start
-        times = compare({"ours": lambda: ours(*args)}, 5)  # noqa: B023
-        short = min(T, LONGEST[name] if name != "torch" else T)
+        fast = compare({"ours": functools.partial(ours, *args)}, 5)["ours"].median
+        most = peak(name)
+        short = min(T, LONGEST.get(name, T))
         part = (args[0], args[1][:, :short], args[2])
         theirs = transform(name, loop(name, *part))
-        slow = compare({"loop": lambda: theirs(*part)}, 3)["loop"].median * T / short  # noqa: B023
-        steps = int(ds.solve(ds.Recurrence(gru, *args), method=ds.Newton()).stats.steps.max()) if T < 10**6 else 0
-        mark = "" if short == T else "~"
-        fast = times["ours"].median
-        cells = f"{mark}{1e3 * slow:.1f} | {1e3 * fast:.2f} | {slow / fast:.1f}x | {steps or '-'} | {first:.1f}"
-        print(f"| | {n} | {T:,} | {B} | {cells} | {peak(name)} |", flush=True)
+        slow = compare({"loop": functools.partial(theirs, *part)}, 1 if name == "cupy" else 3)["loop"].median
+        slow, mark = slow * T / short, "" if short == T else "~"
+        cells = f"{mark}{1e3 * slow:.1f} | {1e3 * fast:.2f} | {slow / fast:.1f}x | {steps} | {first:.1f}"
+        print(f"| | {n} | {T:,} | {B} | {cells} | {most} |", flush=True)
 
 
 def peak(name):
@@ -177,17 +199,15 @@ def main():
     )
     print(card.stdout.strip(), header("torch", "jax", "cupy-cuda12x", "cupy-cuda13x", "numpy"), sep="\n")
     parts = [word for word in sys.argv[1:] if word in ("solve", "gradient", "scans")] or ["solve", "gradient", "scans"]
-    names = [word for word in sys.argv[1:] if word in LONGEST] or list(LONGEST)
+    names = [word for word in sys.argv[1:] if word in found] or list(found)
     for name in names:
-        if name not in found:
-            continue
         if "scans" in parts:
             scans(name, found[name])
         if "solve" in parts:
-            solves(name, found[name])
+            solves(name, found[name], SIZES)
         if "gradient" in parts and name != "cupy":
             print(f"\nForward and gradient, {name}:")
-            solves(name, found[name], gradient)
+            solves(name, found[name], SHORTER, gradient)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from ._ways import register
 
 Pair: TypeAlias = tuple[Array, Array]
 
+SUMMED = 8  # rows of a matrix whose products are not worth a library's call
+
 
 @register("associative")
 def associative(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
@@ -39,8 +41,14 @@ def _scan(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
 
 
 def _dense(first: Pair, then: Pair) -> Pair:
-    times = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-    return times(then[0], first[0]), times(then[0], first[1][..., None])[..., 0] + then[1]
+    return _times(then[0], first[0]), _times(then[0], first[1][..., None])[..., 0] + then[1]
+
+
+def _times(a: Array, b: Array) -> Array:
+    """Return ``a b``, of small matrices as sums that fuse with what is around them."""
+    if a.shape[-1] <= SUMMED:
+        return jnp.sum(a[..., :, :, None] * b[..., None, :, :], axis=-2)
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
 def _diagonal(first: Pair, then: Pair) -> Pair:

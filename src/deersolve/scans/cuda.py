@@ -17,9 +17,9 @@ from ._ways import register
 Kernel: TypeAlias = Callable[[int, tuple[Any, ...]], None]
 """``kernel(count, arguments)`` runs so many threads; the arguments are arrays and integers."""
 
-CHUNK = 16  # steps of a thread: the recurrence of the chunks' last states is this much shorter
+CHUNK = 16  # steps of a thread, half as many where n > 8: the recurrence of the last states is this much shorter
 ALONE = 32  # steps that one thread takes by itself
-THREADS = 128  # of a block
+THREADS = 64  # of a block
 WIDEST = 32  # the largest n whose states stay in registers
 
 
@@ -29,7 +29,7 @@ def cuda(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
 
     Notes
     -----
-    Work ``O(T n^3 / CHUNK + T n^2)`` and two passes over A. Compiled once for each dtype and n, by NVRTC. Several lags
+    Work ``O(T n^3)`` and two passes over A. Compiled once for each dtype and n, by NVRTC. Several lags
     need ``n * max(lags) <= 16``.
 
     References
@@ -73,7 +73,7 @@ def _scan(kernels: tuple[Kernel, Kernel], A: Array, b: Array, is_shared: bool) -
     """Scan b, shape (B, T, side, N), with A of points 1 to T - 1, shape (B or 1, T - 1, side, N, N)."""
     xp, (batches, T, side, N) = array_namespace(b), b.shape
     reduce, apply = kernels
-    chunk = CHUNK if T > ALONE else T
+    chunk = T if T <= ALONE else CHUNK if N <= 8 else CHUNK // 2
     chunks = -(-T // chunk)
     sizes = (T, chunk, chunks, side, batches, int(is_shared))
     A, b, y = _contiguous(A), _contiguous(b), xp.empty_like(_contiguous(b))
