@@ -116,7 +116,7 @@ def gpu(session: nox.Session) -> None:
         session.skip(f"no library sees a GPU. {found.stderr.strip()[-300:]}")
     session.log(f"on a GPU: {found.stdout.strip()}")
     env = {"PYTHONPATH": "src", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    session.run(sys.executable, "-m", "pytest", "-m", "gpu", "tests", env=env)
+    session.run(sys.executable, "-m", "pytest", "-n", "auto", "-p", "no:benchmark", "-m", "gpu", "tests", env=env)
     if Path("benchmarks/bench_gpu.py").exists():
         session.run(sys.executable, "benchmarks/bench_gpu.py", *session.posargs, env=env)
 

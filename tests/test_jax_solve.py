@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 jax = pytest.importorskip("jax")
+import jax.numpy as jnp  # noqa: E402
+
+import deersolve as ds  # noqa: E402
 from deersolve.backends._jax_solve import solve  # noqa: E402
 
 EPS = np.finfo(np.float64).eps
@@ -69,3 +72,37 @@ assert bool(sol.converged.all())
     env = {**os.environ, "NPROC": "2", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
+
+
+def products(jaxpr):
+    """Return the precisions of the matrix products in a jaxpr and all that it calls."""
+    found = []
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            found.append(equation.params["precision"])
+        for value in equation.params.values():
+            for item in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(item, "jaxpr", item)
+                found += products(inner) if hasattr(inner, "eqns") else []
+    return found
+
+
+@pytest.mark.parametrize("kind", ["recurrence", "ode"])
+@pytest.mark.parametrize("chosen", [None, "tensorfloat32"])
+def test_products_are_not_rounded_unless_that_was_chosen(kind, chosen):
+    """JAX multiplies float32 in TF32 on a GPU: there Newton's method would not come to rest."""
+
+    def loss(w):
+        if kind == "ode":
+            t = jnp.linspace(0.0, 1.0, 9)
+            problem = ds.InitialValueProblem(lambda y, x, w: jnp.tanh(y @ w), t, jnp.ones(4), params=w)
+        else:
+            problem = ds.Recurrence(lambda y, x, w: jnp.tanh(y @ w), jnp.ones(4), params=w, n_points=9)
+        sol = ds.solve(problem, method=ds.Newton())
+        return jnp.sum(sol.y**2)
+
+    with jax.default_matmul_precision(chosen):
+        found = products(jax.make_jaxpr(jax.grad(loss))(jnp.eye(4) / 2).jaxpr)
+    highest = (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
+    assert found
+    assert all(p == highest for p in found) == (chosen is None)

@@ -149,3 +149,23 @@ def test_stats_say_how_y_is_differentiated(rule, says):
     t = np.linspace(0.0, 1.0, 11)
     sol = ds.solve(ds.InitialValueProblem(lambda y, t, _: -y, t, np.ones(1)), inverse=rule)
     assert says in sol.stats.gradient
+
+
+@pytest.mark.parametrize("products", [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul], ids=["cuda", "cpu"])
+def test_tf32_does_not_reach_into_a_solve(products):
+    """With products rounded to 3 digits the residual of float32 does not come to rest."""
+    seen = []
+
+    def f(y, x, w):
+        seen.append(products.fp32_precision)
+        return torch.tanh(y @ w + x)
+
+    w, before = W.float().requires_grad_(), products.fp32_precision
+    products.fp32_precision = "tf32"
+    try:
+        y = ds.solve(ds.Recurrence(f, torch.zeros(2), X[0].float(), w)).y
+        (y**2).sum().backward()
+        assert set(seen) == {"ieee"}
+        assert products.fp32_precision == "tf32"
+    finally:
+        products.fp32_precision = before

@@ -24,12 +24,30 @@ DEVICES = ("cpu", "cuda")
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Switch autocast off: in half precision no linear solve reaches the roundoff that certifies."""
+    """Switch autocast and TF32 off: with either no iterate reaches the roundoff that certifies."""
     with contextlib.ExitStack() as stack:
+        for products in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul):
+            stack.enter_context(_ieee(products))
         for device in DEVICES:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         yield
+
+
+@contextlib.contextmanager
+def _ieee(products: Any) -> Iterator[None]:
+    """Keep the matrix products of one library in their own dtype."""
+    name, exact = ("fp32_precision", "ieee") if hasattr(products, "fp32_precision") else ("allow_tf32", False)
+    before = getattr(products, name, exact)
+    inherits = before == "none" and torch.backends.fp32_precision in ("none", "ieee")
+    if before == exact or inherits:
+        yield
+        return
+    setattr(products, name, exact)
+    try:
+        yield
+    finally:
+        setattr(products, name, before)
 
 
 class Order:

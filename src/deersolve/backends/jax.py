@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import jax
@@ -137,6 +138,12 @@ class Jax(Backend):
         """Return None: JAX places new arrays itself, and a tracer has no device."""
         return None
 
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Compute in the dtype of y0: JAX multiplies float32 matrices in TF32 on a GPU, if nobody has chosen."""
+        with super().quiet(), _full_precision():
+            yield
+
     def device_kind(self, array: Array) -> str:
         """Return "cpu" or "gpu"."""
         return "cpu" if self.device(array).platform == "cpu" else "gpu"
@@ -221,6 +228,13 @@ class Jax(Backend):
         return self._compiled[key][0](constants, arrays)
 
 
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """Forbid TF32, unless a precision was chosen: with it Newton's method does not come to rest."""
+    with jax.default_matmul_precision(jax.config.jax_default_matmul_precision or "highest"):
+        yield
+
+
 def _implicit(backend: Jax, solver: Solver, at: Callable[[Tree], Any]) -> Callable[..., tuple[Array, Any]]:
     """Return a function of (theta, result) that gives y and y_corrected, with the derivatives of the solution.
 
@@ -237,7 +251,8 @@ def _implicit(backend: Jax, solver: Solver, at: Callable[[Tree], Any]) -> Callab
         theta, result = primals
         y, corrected = solution(theta, result)
         here = dataclasses.replace(result, y=y, y_corrected=corrected)
-        return (y, corrected), solver.tangent(backend, at, theta, tangents[0], here)
+        with _full_precision():
+            return (y, corrected), solver.tangent(backend, at, theta, tangents[0], here)
 
     solution.defjvp(rule)
     return cast("Callable[..., tuple[Array, Any]]", solution)

@@ -132,7 +132,7 @@ class Torch(Backend):
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
-        """Compute in the dtype of y0, whatever autocast asks for."""
+        """Compute in the dtype of y0, whatever autocast and the settings for TF32 ask for."""
         with super().quiet(), full_precision():
             yield
 
