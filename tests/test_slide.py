@@ -11,7 +11,6 @@ import deersolve as ds
 from tests.references import gru, gru_weights, loop, lorenz, lotka_volterra, on
 
 EPS = np.finfo(np.float64).eps
-no_jax = pytest.mark.skip_backend("jax", reason="compiled windows have a fixed length")
 
 
 def logistic(y, x, r):
@@ -28,8 +27,6 @@ def off_by(f, y0, x, params, y):
 @pytest.mark.parametrize("method", ["auto", ds.Newton(window=10_000)], ids=str)
 @pytest.mark.parametrize("r", [2.8, 3.5, 4.0])
 def test_the_logistic_map(lib, method, r):
-    if lib.is_jax and method != "auto":
-        pytest.skip("compiled windows have a fixed length")
     y0 = np.array([0.3])
     sol = lib.solve(ds.Recurrence(logistic, lib.asarray(y0), params=r, n_points=3000), method=method)
     assert bool(sol.converged)
@@ -38,7 +35,6 @@ def test_the_logistic_map(lib, method, r):
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0, 4.0, 8.0])
-@no_jax
 def test_a_gru_with_large_weights(lib, scale):
     rng = np.random.default_rng(0)
     weights = gru_weights(4, scale=scale * 2)
@@ -63,7 +59,7 @@ def test_an_oscillator_over_many_periods(lib, f, T, y0):
     assert apart <= growth * EPS * np.max(np.abs(lib.to_numpy(sol.y)))
 
 
-@no_jax
+@pytest.mark.skip_backend("jax", reason="a compiled f is traced: its calls say nothing")
 def test_work_is_bounded_where_newton_is_hopeless(lib):
     """The logistic map at r = 4 doubles errors each step; windows that fail must cost a few evaluations per point."""
     points = [0]
@@ -78,7 +74,6 @@ def test_work_is_bounded_where_newton_is_hopeless(lib):
     assert points[0] < 10 * 20_000
 
 
-@no_jax
 def test_one_exploding_element_touches_no_other(lib):
     r, y0 = np.array([2.5, 3.9, 6.0, 4.0])[:, None, None], np.full((4, 1), 0.3)
 
@@ -90,7 +85,7 @@ def test_one_exploding_element_touches_no_other(lib):
     assert lib.to_numpy(sol.status).tolist() == [0, 0, int(ds.Status.NONFINITE), 0]
     y = lib.to_numpy(sol.y)
     for k in (0, 1, 3):
-        assert off_by(f, y0[k], r[k], None, y[k]) <= 16 * EPS
+        assert off_by(f, y0[k], r[k], None, y[k]) <= 16 * r[k].item() * EPS  # as above: by the slope of f
     good = loop(logistic, y0[2, None], None, 6.0, n_points=4)
     np.testing.assert_allclose(y[2, :4], good, rtol=1e-12)  # what came before is kept
 
