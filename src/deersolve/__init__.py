@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     )
     from .globalise import Damped, Full, LevenbergMarquardt, LineSearch
     from .methods import Auto, Newton, Sequential
-    from .problems import BoundaryValueProblem, Elliptic1D, Evolution1D, InitialValueProblem, Problem, Recurrence
+    from .problems import (
+        BoundaryValueProblem,
+        Elliptic1D,
+        Elliptic2D,
+        Evolution1D,
+        InitialValueProblem,
+        Problem,
+        Recurrence,
+    )
     from .quasi import Hutchinson, Picard
     from .sensitivities import adjoint, sensitivity
     from .shifters import identity, lag, slope
@@ -44,7 +52,7 @@ _places = {
     ),
     "globalise": "Damped Full LevenbergMarquardt LineSearch",
     "methods": "Auto Newton Sequential",
-    "problems": "BoundaryValueProblem Elliptic1D Evolution1D InitialValueProblem Problem Recurrence",
+    "problems": "BoundaryValueProblem Elliptic1D Elliptic2D Evolution1D InitialValueProblem Problem Recurrence",
     "quasi": "Hutchinson Picard",
     "sensitivities": "adjoint sensitivity",
     "shifters": "identity lag slope",
@@ -70,6 +78,7 @@ __all__ = [
     "Dirichlet",
     "DiscretisationWarning",
     "Elliptic1D",
+    "Elliptic2D",
     "Evolution1D",
     "Full",
     "FunctionError",

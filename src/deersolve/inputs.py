@@ -10,7 +10,8 @@ from .backends.generic import Backend
 from .domain import Initial, Steps, TimeGrid
 from .errors import InputError, LibraryError, mismatch
 from .inverses import rule_of
-from .problems import BoundaryValueProblem, Evolution1D, InitialValueProblem, Problem, Recurrence
+from .planar import on_a_plane
+from .problems import BoundaryValueProblem, Elliptic2D, Evolution1D, InitialValueProblem, Problem, Recurrence
 from .record import tree_leaves
 from .space import on_a_line
 from .spacetime import on_a_sheet
@@ -37,6 +38,8 @@ def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, 
     check_problem(problem)
     if isinstance(problem, BoundaryValueProblem):
         return on_a_line(problem, y_guess)
+    if isinstance(problem, Elliptic2D):
+        return on_a_plane(problem, y_guess)
     if isinstance(problem, Evolution1D):
         return on_a_sheet(problem, y_guess, rule_of(problem.inverse if rule is None else rule, problem.family))
     given = problem.boundary.y0 if isinstance(problem.boundary, Initial) else y_guess

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from .record import record, static, tree_map
 from .typing import Array, array_namespace
 
@@ -45,6 +47,14 @@ class Stencil:
         before = xp.concat([first, y[..., :-1, :]], axis=-2)
         behind = xp.concat([y[..., 1:, :], last], axis=-2)
         return self.lower * before + self.middle * y + self.upper * behind
+
+    def adjoint(self, v: Array, is_ring: bool) -> Array:
+        """Return ``S^T v``."""
+        xp, zero = array_namespace(v), v[..., :1, :] * 0
+        down, up = self.lower * v, self.upper * v
+        before = xp.concat([down[..., 1:, :], down[..., :1, :] if is_ring else zero], axis=-2)
+        behind = xp.concat([up[..., -1:, :] if is_ring else zero, up[..., :-1, :]], axis=-2)
+        return before + self.middle * v + behind
 
     def given(self, ends: Ends) -> Array:
         """Return what the right-hand sides of the conditions add."""
@@ -93,6 +103,23 @@ class Line:
     def n_points(self) -> int:
         """The number of grid points N."""
         return int(self.s.shape[-1])
+
+    @property
+    def space(self) -> dict[str, Array]:
+        """The points of space by the names of their axes."""
+        return {"s": self.s}
+
+    def named(self, boundary: Ends) -> dict[str, Array]:
+        """Return the data of the equation by the names that a problem gives them."""
+        a, b, c = self.weights
+        return {"left": boundary.left, "right": boundary.right, "D": a, "a": a, "b": b, "c": c}
+
+    def renamed(self, boundary: Ends, new: dict[str, Array]) -> tuple[Line, Ends]:
+        """Return the line and the boundary data with some of those in the place of the old ones."""
+        old = self.named(boundary)
+        weights = tuple(new.get("D", new.get(k, old[k])) if k == "a" else new.get(k, old[k]) for k in "abc")
+        ends = Ends(new.get("left", boundary.left), new.get("right", boundary.right))
+        return dataclasses.replace(self, weights=weights), ends
 
     def proper(self, values: Array) -> Array:
         """Return the points without the image of the first one, of an array (..., N, n)."""

@@ -45,6 +45,8 @@ def _gathered(system: System, name: str, leaf: Array, along: Callable[[Array], A
     if name == "params":
         sums = [xp.sum(along(eye[k : k + 1, ...])) for k in range(size)]
         return xp.reshape(xp.stack(sums), leaf.shape)
+    if system.grid_ndim == 2 and system.rule.is_builtin:
+        return _on_a_plane(system, name, leaf, eye, along)
     outer = leaf.shape[: leaf.ndim - len(inner)]
     seeds = xp.reshape(eye, (size, *(1 for _ in outer), *inner))
     if name == "y0" or outer[n_batch:] == (1,):
@@ -64,6 +66,20 @@ def _gathered(system: System, name: str, leaf: Array, along: Callable[[Array], A
         both = (bar + after) * mask[:, 0]
         total = total + _over_shared(both, leaf.shape[:n_batch])
     return xp.moveaxis(total, 0, -1)
+
+
+def _on_a_plane(system: System, name: str, leaf: Array, eye: Array, along: Callable[[Array], Array]) -> Array:
+    """Return the gradient by what stands at a point, or along a side, of which only the rows there know."""
+    xp, size = array_namespace(leaf), leaf.shape[-1]
+    seeds = xp.broadcast_to(xp.reshape(eye, (size, *(1 for _ in leaf.shape[:-1]), size)), (size, *leaf.shape))
+    bar = xp.sum(along(seeds), axis=-1)  # (size, *B, X, Y)
+    if name in ("left", "right", "bottom", "top"):
+        across = -2 if name in ("left", "right") else -1
+        bar = xp.sum(bar, axis=across)[..., None]
+    else:
+        shared = tuple(k for k in (-2, -1) if leaf.shape[k - 1] == 1)
+        bar = xp.sum(bar, axis=shared, keepdims=True) if shared else bar
+    return xp.moveaxis(_over_shared(bar, leaf.shape[: system.n_batch]), 0, -1)
 
 
 def _over_shared(values: Array, sizes: tuple[int, ...]) -> Array:

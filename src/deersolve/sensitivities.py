@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,8 @@ from .errors import InputError, UnknownKeyError, mismatch
 from .implicit import Linear, has_transpose, inverse_at
 from .inputs import closed, prepare
 from .inverses import PaperForm, rule_of
-from .line import Line
 from .newton import backward_error, magnitudes, slope_terms
-from .problems import BoundaryValueProblem, Evolution1D, Problem
+from .problems import Evolution1D, Problem
 from .record import tree_leaves, tree_map
 from .registry import close_matches
 from .seeds import by_seeds
@@ -24,8 +24,8 @@ from .solution import Solution, Status, numbers
 from .system import System
 from .typing import Array, array_namespace
 
-FIELDS = ("params", "y0", "x", "t", "left", "right", "D", "a", "b", "c")
-WEIGHTS = {"D": 0, "a": 0, "b": 1, "c": 2}  # the places of coefficients among those of a line
+SIDES = ("left", "right", "bottom", "top")
+FIELDS = ("params", "y0", "x", "t", *SIDES, "D", "a", "b", "c")
 STALE = 100  # times the residual that the solver saw, or sqrt(eps): y solves another equation
 
 
@@ -43,9 +43,9 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
         Its solution, converged.
     directions : dict or sequence of dict
         ``{"params": dparams, "y0": dy0, "x": dx, "t": dt}`` or some of them, each of the shapes of that field of the
-        problem; between two ends also "left" and "right", the right-hand sides of the conditions, (*B, n), and the
-        coefficients "D", "a", "b", "c". What f closes over is not a field. A sequence gives a stack of derivatives
-        from one linearisation.
+        problem; where there are conditions also "left", "right", "bottom", "top", their right-hand sides, (*B, n) or
+        along a side (*B, N, n), and the coefficients "D", "a", "b", "c". What f closes over is not a field. A
+        sequence gives a stack of derivatives from one linearisation.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
     backend = system.backend
     with backend.quiet():
         changes = backend.pushforward(_residual_of(problem, system, fields), [*tree_leaves(fields)], stacked)
-        dys = [linear.solve(changes[k, ...]) for k in range(len(listed))]
+        dys = [_presented(system, linear.solve(changes[k, ...])) for k in range(len(listed))]
     return xp.stack(dys) if many else dys[0]
 
 
@@ -137,7 +137,8 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     if not has_transpose(system.rule):
         raise InputError(f"adjoint: the rule {system.rule.key!r} has no transposed solve: give it a method transpose.")
     if wrt is None:
-        wrt = ("params", "y0") if not isinstance(problem, BoundaryValueProblem) else ("params", "left", "right")
+        sides = tuple(name for name in SIDES if _is_spatial(problem, name))
+        wrt = ("params", *(sides or ("y0",)))
     names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
     for name in names:
         if name not in FIELDS:
@@ -148,7 +149,8 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     function, primals = _residual_of(problem, system, fields), tree_leaves(fields)
     backend = system.backend
     with backend.quiet():
-        u = linear.transpose(cotangent)
+        folded = getattr(system.data.grid, "folded", lambda c: c)
+        u = linear.transpose(folded(cotangent))
         found = backend.pullback(function, primals, u)
         if found is None:
             found = list(by_seeds(system, function, fields, u))
@@ -166,8 +168,9 @@ def _prepared(problem: Problem, sol: Solution) -> tuple[System, Any, Linear]:
             "the stages between levels. Differentiate solve() itself on JAX or PyTorch."
         )
     backend, data = prepare(problem, sol.y)
-    if tuple(data.guess.shape) != tuple(sol.y.shape):
-        raise mismatch("sol", f"the solution of this problem, {tuple(data.guess.shape)}", tuple(sol.y.shape))
+    shape = tuple(getattr(data.grid, "presented", lambda y: y)(data.guess).shape)
+    if shape != tuple(sol.y.shape):
+        raise mismatch("sol", f"the solution of this problem, {shape}", tuple(sol.y.shape))
     if backend.is_concrete(sol.status) and any(numbers(sol.status)):
         names = sorted({Status(int(c)).name for c in numbers(sol.status)} - {"CONVERGED"})
         raise InputError(f"sol: expected every element CONVERGED; received {', '.join(names)}: it has no derivative.")
@@ -178,7 +181,8 @@ def _prepared(problem: Problem, sol: Solution) -> tuple[System, Any, Linear]:
             f"the rule {rule.key!r}: expected an exact rule with a linear solve, whose solution does not depend on G. "
             "Use ddt.trapezoid or ddt.backward_euler, or differentiate solve() itself on JAX or PyTorch."
         )
-    data = dataclasses.replace(data, guess=sol.y)
+    if not hasattr(data.grid, "presented"):
+        data = dataclasses.replace(data, guess=sol.y)
     grid_ndim = int(getattr(data.grid, "ndim", 1))
     system = System(backend, rule, problem.shift, closed(problem), data, grid_ndim)
     with backend.quiet():
@@ -189,7 +193,7 @@ def _prepared(problem: Problem, sol: Solution) -> tuple[System, Any, Linear]:
 
 def _at_the_solution(system: System, sol: Solution) -> Linear:
     """Return the linear solves at y; raise if y does not solve this equation, but that of another x or params."""
-    y, xp = sol.y, array_namespace(sol.y)
+    y, xp = system.data.guess, array_namespace(sol.y)
     at = system.linearise(y)
     r = system.rule.residual(y, at.fy, grid=system.data.grid, boundary=system.data.boundary)
     found = backward_error(system, magnitudes(system, y, at.fy, slope_terms(at)), r)
@@ -213,16 +217,13 @@ def _is_float(leaf: Any) -> bool:
 def _fields(problem: Problem, system: System, params: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """Return the named data as f and the rule see it; every leaf a floating array."""
     data, found = system.data, {}
-    is_between = isinstance(problem, BoundaryValueProblem)
     for name in names:
         if name == "params":
             found[name] = params
         elif name == "x" and problem.x is not None:
-            found[name] = data.x if not is_between else {k: data.x[k] for k in problem.x}
-        elif name in ("left", "right") and is_between:
-            found[name] = getattr(data.boundary, name)
-        elif isinstance(problem, BoundaryValueProblem) and name in problem.coefficients:
-            found[name] = data.grid.weights[WEIGHTS[name]]
+            found[name] = {k: data.x[k] for k in problem.x} if hasattr(data.grid, "named") else data.x
+        elif _is_spatial(problem, name):
+            found[name] = data.grid.named(data.boundary)[name]
         elif name == "y0" and isinstance(data.boundary, Initial):
             found[name] = data.boundary.y0
         elif name == "t" and isinstance(data.grid, TimeGrid):
@@ -247,15 +248,12 @@ def _residual_of(problem: Problem, system: System, fields: dict[str, Any]) -> Ca
         if "y0" in new:
             data = dataclasses.replace(data, boundary=Initial(new["y0"]))
         if "x" in new:
-            data = dataclasses.replace(data, x=new["x"] if not isinstance(data.grid, Line) else {**data.x, **new["x"]})
-        ends = {name: new[name] for name in ("left", "right") if name in new}
-        if ends:  # the two meet in one array, so that both have to be of one kind
+            data = dataclasses.replace(data, x={**data.x, **new["x"]} if hasattr(data.grid, "named") else new["x"])
+        spatial = {name: part for name, part in new.items() if _is_spatial(problem, name)}
+        if spatial:  # both ends meet in one array, so that they have to be of one kind
             both = tree_map(lambda a: system.backend.beside(a, leaves), data.boundary)
-            data = dataclasses.replace(data, boundary=dataclasses.replace(both, **ends))
-        for name, place in WEIGHTS.items():
-            if name in new:
-                weights = (*data.grid.weights[:place], new[name], *data.grid.weights[place + 1 :])
-                data = dataclasses.replace(data, grid=dataclasses.replace(data.grid, weights=weights))
+            grid, boundary = data.grid.renamed(both, spatial)
+            data = dataclasses.replace(data, grid=grid, boundary=boundary)
         if "t" in new:
             t, kind = new["t"], y.dtype
             xp = array_namespace(t)
@@ -281,23 +279,60 @@ def _directions(problem: Problem, system: System, fields: dict[str, Any], given:
         if received != expected:
             raise mismatch(f"directions[{name!r}]", f"the shapes of {name}, {expected}", str(received))
         xp = array_namespace(system.data.guess)
-        flat += [xp.reshape(xp.astype(d, a.dtype), a.shape) for d, a in zip(changes, leaves, strict=True)]
+        flat += [
+            xp.reshape(_without_images(xp.astype(d, a.dtype), a), a.shape) for d, a in zip(changes, leaves, strict=True)
+        ]
     return flat
+
+
+def _without_images(d: Array, like: Array) -> Array:
+    """Return d without what it says of images of first points, which are not among the data."""
+    count = math.prod(like.shape)
+    if math.prod(d.shape) == count:
+        return d
+    first = d.ndim - like.ndim
+    sizes = [slice(like.shape[k - first]) if k >= first else slice(None) for k in range(d.ndim)]
+    if first < 0:
+        sizes = [slice(size) for size in like.shape[-d.ndim :]]
+    return d[tuple(sizes)]
+
+
+def _with_images(bar: Array, shape: tuple[int, ...]) -> Array:
+    """Return a gradient in the shape given, 0 at images of first points."""
+    xp = array_namespace(bar)
+    if math.prod(bar.shape) == math.prod(shape):
+        return xp.reshape(bar, shape)
+    bar = xp.reshape(bar, bar.shape[bar.ndim - len(shape) :])
+    for axis, size in enumerate(shape):
+        if bar.shape[axis] < size:
+            end = (*(slice(None) for _ in range(axis)), slice(0, 1), ...)
+            bar = xp.concat([bar, 0 * bar[end]], axis=axis)
+    return bar
 
 
 def _as_given(problem: Problem, name: str, part: Any, system: System) -> Any:
     """Give gradients the shapes of the fields of the problem."""
-    return tree_map(lambda bar, a: array_namespace(bar).reshape(bar, _shape(a)), part, _given(problem, name, system))
+    return tree_map(lambda bar, a: _with_images(bar, _shape(a)), part, _given(problem, name, system))
 
 
 def _given(problem: Problem, name: str, system: System) -> Any:
     """Return a field as the user gave it, and conditions with all of their axes."""
-    if isinstance(problem, BoundaryValueProblem):
-        if name in ("left", "right"):
-            return getattr(system.data.boundary, name)[..., 0, :]
-        if name in problem.coefficients:
-            return problem.coefficients[name]
+    if _is_spatial(problem, name):
+        if name in SIDES:
+            return system.data.grid.named(system.data.boundary)[name][..., 0, :]
+        return problem.coefficients[name]  # type: ignore[attr-defined]
     return getattr(problem.boundary, "y0", None) if name == "y0" else getattr(problem, name, None)
+
+
+def _is_spatial(problem: Problem, name: str) -> bool:
+    """Return whether it is a condition or a coefficient of an equation in space."""
+    coefficients = getattr(problem, "coefficients", {})
+    return bool(coefficients) and (name in coefficients or (name in SIDES and hasattr(problem, name)))
+
+
+def _presented(system: System, dy: Array) -> Array:
+    grid = system.data.grid
+    return grid.presented(dy) if hasattr(grid, "presented") else dy
 
 
 def _shape(leaf: Any) -> tuple[int, ...]:

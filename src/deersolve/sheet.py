@@ -62,6 +62,11 @@ class Sheet(TimeGrid):
         """Return (*B, T, m X n) of (*B, T, m, X, n)."""
         return array_namespace(u).reshape(u, (*u.shape[:-3], u.shape[-3] * u.shape[-2] * u.shape[-1]))
 
+    @property
+    def space(self) -> dict[str, Array]:
+        """The points of space by the names of their axes."""
+        return self.line.space
+
     def presented(self, y: Array) -> Array:
         """Return u at the levels, (*B, T, X, n): the last stages."""
         return self.apart(y)[..., -1, :, :]

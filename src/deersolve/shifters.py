@@ -9,6 +9,7 @@ from typing import Any
 
 from .domain import Initial
 from .errors import mismatch
+from .plane import turned
 from .typing import Array, array_namespace
 
 Shifter = Callable[..., Any]
@@ -60,6 +61,20 @@ class LevelSlope:
     def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
         """Return the slope at every point, laid out as y is."""
         return grid.together(Slope()(grid.apart(y), grid=grid.line, boundary=grid.ends))
+
+
+@dataclass(frozen=True)
+class SlopeAlong:
+    """S[y] = dy/ds or dy/dr on a :class:`deersolve.plane.Plane`."""
+
+    axis: str
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the slope at every point."""
+        line, ends = getattr(grid, self.axis), getattr(boundary, self.axis)
+        u = turned(y) if self.axis == "s" else y
+        slope = line.first.of(u, line.is_ring) + line.first.given(ends)
+        return turned(slope) if self.axis == "s" else slope
 
 
 identity = Identity()

@@ -113,8 +113,8 @@ class Solution:
         For a differential equation: y after one deferred correction, of 4th order for the trapezoid.
     t : array or None
         The times of a differential equation, (T,) or (*B, T).
-    s : array or None
-        The points of space, (X,), where there are some.
+    s, r : array or None
+        The points of space along its first axis, (X,), and along its second, (Y,), where there are some.
     """
 
     y: Array
@@ -123,6 +123,7 @@ class Solution:
     y_corrected: Any = None
     t: Any = None
     s: Any = None
+    r: Any = None
 
     @property
     def converged(self) -> Array:

@@ -130,9 +130,9 @@ def solve(  # noqa: PLR0913 - the public signature
             sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
     sol = _described(sol, system, chosen, why, derivative)
     if hasattr(data.grid, "presented"):
-        sol = dataclasses.replace(sol, y=data.grid.presented(sol.y), s=data.grid.line.s)
-    elif hasattr(data.grid, "s"):
-        sol = dataclasses.replace(sol, s=data.grid.s)
+        sol = dataclasses.replace(sol, y=data.grid.presented(sol.y))
+    if hasattr(data.grid, "space"):
+        sol = dataclasses.replace(sol, **data.grid.space)
     return _finish(sol, backend, on_failure)
 
 

@@ -23,11 +23,11 @@ def on_a_line(problem: BoundaryValueProblem, y_guess: Any) -> tuple[Backend, Dat
     like, backend = state(given, name)
     xp = array_namespace(like)
     s = beside(problem.s, like, backend, "s")
-    check_points(s, problem, backend)
+    check_points(s, problem.cells, isinstance(problem.left, Periodic), backend)
     points = 0.5 * (s[1:] + s[:-1]) if problem.cells else s
     N, is_ring = int(points.shape[0]), isinstance(problem.left, Periodic)
     coefficients = {k: coefficient_of(v, like, backend, k, N) for k, v in problem.coefficients.items()}
-    n = _components(problem, coefficients, like if y_guess is not None else None)
+    n = components_of((problem.left, problem.right), coefficients, like if y_guess is not None else None)
     ends = [end_of(side, n, like, backend, k) for side, k in ((problem.left, "left"), (problem.right, "right"))]
     rank = max(2, *(a.ndim for a in coefficients.values()), *(v.ndim + 1 for _, _, v in ends), ranks(problem.x))
     rank = max(rank, like.ndim) if y_guess is not None else rank
@@ -55,16 +55,16 @@ def on_a_line(problem: BoundaryValueProblem, y_guess: Any) -> tuple[Backend, Dat
     return backend, Data(x, line, Ends(*values), guess)
 
 
-def check_points(s: Array, problem: Any, backend: Backend) -> None:
+def check_points(s: Array, cells: bool, is_ring: bool, backend: Backend, name: str = "s") -> None:
     """Raise unless s are the points, or edges, of a line."""
-    fewest = FEWEST + 1 if problem.cells or isinstance(problem.left, Periodic) else FEWEST
-    what = "edges of cells" if problem.cells else "points, both ends included"
+    fewest = FEWEST + 1 if cells or is_ring else FEWEST
+    what = "edges of cells" if cells else "points, both ends included"
     if s.ndim != 1 or s.shape[0] < fewest:
-        raise mismatch("s", f"shape (N,) with N >= {fewest}: the {what}", tuple(s.shape))
+        raise mismatch(name, f"shape (N,) with N >= {fewest}: the {what}", tuple(s.shape))
     if backend.is_concrete(s):
         numbers = backend.to_numpy(s)
         if not bool((numbers[1:] > numbers[:-1]).all()) or not bool((abs(numbers) < float("inf")).all()):
-            raise mismatch("s", "finite, strictly increasing points", "a grid that is not")
+            raise mismatch(name, "finite, strictly increasing points", "a grid that is not")
 
 
 def coefficient_of(value: Any, like: Array, backend: Backend, name: str, N: int) -> Array:
@@ -86,12 +86,12 @@ def _weights(coefficients: dict[str, Array], like: Array, backend: Backend) -> t
     return coefficients["D"], zero, zero
 
 
-def _components(problem: BoundaryValueProblem, coefficients: dict[str, Array], guess: Array | None) -> int:
+def components_of(sides: tuple[Any, ...], coefficients: dict[str, Array], guess: Array | None) -> int:
     """Return n: that of the guess, or the largest last axis of what else is given."""
     if guess is not None:
         return int(guess.shape[-1])
     sizes = [int(a.shape[-1]) for a in coefficients.values()]
-    for side in (problem.left, problem.right):
+    for side in sides:
         parts = side if isinstance(side, tuple) else (side,)
         sizes.append(len(parts))
         for part in parts:

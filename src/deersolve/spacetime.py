@@ -22,7 +22,7 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
     u0, backend = state(problem.boundary.y0, "u0")
     xp, nodes = array_namespace(u0), rule.nodes
     s, t = beside(problem.s, u0, backend, "s"), beside(problem.t, u0, backend, "t")
-    check_points(s, problem, backend)
+    check_points(s, problem.cells, isinstance(problem.left, Periodic), backend)
     _check_times(t, backend)
     points = 0.5 * (s[1:] + s[:-1]) if problem.cells else s
     T, m, X, is_ring = int(t.shape[0]), len(nodes), int(points.shape[0]), isinstance(problem.left, Periodic)

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from ..backends import backend_of
 from ..bands import solve, transposed
 from ..domain import Initial
-from ..line import Stencil
 from ..sheet import Sheet
 from ..structure import BlockDiagonal, Dense, Structure, identity
 from ..typing import Array, array_namespace
@@ -200,23 +199,14 @@ def _turned(linear: tuple[Array, Array], grid: Sheet, q: Array, cut: Any, stage:
     """Return the transpose of :func:`_slope`, of q."""
     line, xp = grid.line, array_namespace(q)
     G0, G1 = (xp.matrix_transpose(_stage(cut(G, -5), stage)) for G in linear)
-    change = _of_transposed(line.second, line.proper(line.weights[0]) * q, line.is_ring)
-    return change - _times(G0, q) - _of_transposed(line.first, _times(G1, q), line.is_ring)
+    change = line.second.adjoint(line.proper(line.weights[0]) * q, line.is_ring)
+    return change - _times(G0, q) - line.first.adjoint(_times(G1, q), line.is_ring)
 
 
 def _stage(G: Array, stage: int) -> Array:
     """Return the matrices of one stage, its axis kept; G is (*B, 1, m, X, n, n)."""
     place = stage % G.shape[-4]
     return G[..., place : place + 1, :, :, :]
-
-
-def _of_transposed(stencil: Stencil, v: Array, is_ring: bool) -> Array:
-    xp = array_namespace(v)
-    down, up = stencil.lower * v, stencil.upper * v
-    zero = v[..., :1, :] * 0
-    before = xp.concat([down[..., 1:, :], down[..., :1, :] if is_ring else zero], axis=-2)
-    behind = xp.concat([up[..., -1:, :] if is_ring else zero, up[..., :-1, :]], axis=-2)
-    return before + stencil.middle * v + behind
 
 
 def _times(G: Array, v: Array) -> Array:

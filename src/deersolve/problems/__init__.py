@@ -1,9 +1,18 @@
 """One file per family of equations: data and shifters only, no numerics."""
 
 from .base import Problem
+from .elliptic import Elliptic2D
 from .evolution import Evolution1D
 from .initial_value import InitialValueProblem
 from .recurrence import Recurrence
 from .second_order import BoundaryValueProblem, Elliptic1D
 
-__all__ = ["BoundaryValueProblem", "Elliptic1D", "Evolution1D", "InitialValueProblem", "Problem", "Recurrence"]
+__all__ = [
+    "BoundaryValueProblem",
+    "Elliptic1D",
+    "Elliptic2D",
+    "Evolution1D",
+    "InitialValueProblem",
+    "Problem",
+    "Recurrence",
+]

@@ -14,9 +14,9 @@ from .base import Problem
 OPEN = (Dirichlet, Neumann, Robin)
 
 
-def check_ends(left: Any, right: Any, x: Any) -> None:
+def check_ends(left: Any, right: Any, x: Any, names: tuple[str, str] = ("left", "right")) -> None:
     """Raise unless both are conditions, both or none periodic, and x is a dict."""
-    for name, side in (("left", left), ("right", right)):
+    for name, side in zip(names, (left, right), strict=True):
         parts = side if isinstance(side, tuple) else (side,)
         kinds = OPEN if isinstance(side, tuple) else (*OPEN, Periodic)
         if not parts or not all(isinstance(p, kinds) for p in parts):
@@ -26,7 +26,7 @@ def check_ends(left: Any, right: Any, x: Any) -> None:
             raise mismatch(name, expected, repr(side))
     rings = [isinstance(side, Periodic) for side in (left, right)]
     if rings[0] is not rings[1]:
-        there, here, given = ("left", "right", right) if rings[0] else ("right", "left", left)
+        there, here, given = (*names, right) if rings[0] else (*reversed(names), left)
         raise InputError(f"{here}: expected Periodic() as at the {there}; received {given!r}.")
     if x is not None and not isinstance(x, dict):
         raise mismatch("x", "a dict of arrays beside the coordinates", type(x).__name__)

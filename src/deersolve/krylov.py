@@ -1,0 +1,103 @@
+"""Linear equations that are given as a function, of all batch elements at once, each until it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .backends import backend_of
+from .record import record
+from .typing import Array, array_namespace
+
+Map = Callable[[Array], Array]
+
+DIRECTIONS = 12  # that a new one is made orthogonal to
+
+
+@record
+class Search:
+    """Where an iteration stands.
+
+    Attributes
+    ----------
+    x, r : array
+        The iterate and its residual.
+    toward, images : tuple of DIRECTIONS arrays
+        The last directions, the newest first, and their products with the matrix, which are orthonormal.
+    active : array, shape (*B, 1, ..., 1)
+        Which elements go on.
+    step : array
+        The number of iterations.
+    """
+
+    x: Array
+    r: Array
+    toward: tuple[Array, ...]
+    images: tuple[Array, ...]
+    active: Array
+    step: Array
+
+
+def solve(apply: Map, precondition: Map, b: Array, grid_ndim: int, tol: Array | float, limit: int) -> Array:
+    """Return x with ``|b - A x| <= tol |b|`` in the 2-norm, by the method of generalised conjugate residuals.
+
+    Parameters
+    ----------
+    apply, precondition : callable
+        A, and an approximation of its inverse; linear maps of arrays like b.
+    b : array, shape (*B, *R, n)
+    grid_ndim : int
+        The number of grid axes R.
+    tol : float or array, shape (*B, 1, ..., 1)
+    limit : int
+        The most iterations, of one product with A and one with the preconditioner each.
+
+    Returns
+    -------
+    array
+        Of an element that runs into the limit, the last iterate.
+
+    Notes
+    -----
+    The residual of the first ``DIRECTIONS`` steps is the smallest in their Krylov space, as that of GMRES; later steps
+    are orthogonal to that many before them. For a symmetric matrix one would do.
+
+    References
+    ----------
+    S. C. Eisenstat, H. C. Elman, M. H. Schultz, "Variational iterative methods for nonsymmetric systems of linear
+    equations", SIAM J. Numer. Anal. 20 (1983): Orthomin(k).
+    """
+    xp, backend = array_namespace(b), backend_of(b)
+    axes = tuple(range(b.ndim - grid_ndim - 1, b.ndim))
+
+    def dot(u: Array, v: Array) -> Array:
+        return xp.sum(u * v, axis=tuple(k - b.ndim for k in axes), keepdims=True)
+
+    enough = tol * tol * dot(b, b)
+
+    def step(now: Search) -> Search:
+        z = precondition(now.r)
+        q = apply(z)
+        count = min(int(now.step), DIRECTIONS) if backend.is_concrete(now.step) else DIRECTIONS
+        for before, image in zip(now.toward[:count], now.images[:count], strict=True):
+            share = dot(image, q)
+            z, q = z - share * before, q - share * image
+        size = xp.sqrt(dot(q, q))
+        works = now.active & (size > 0) & xp.isfinite(size)
+        size = xp.where(works, size, 1.0)
+        z, q = xp.where(works, z / size, 0.0), xp.where(works, q / size, 0.0)
+        share = dot(now.r, q)
+        r = now.r - share * q
+        return Search(
+            now.x + share * z,
+            r,
+            (z, *now.toward[:-1]),
+            (q, *now.images[:-1]),
+            works & (dot(r, r) > enough) & (now.step + 1 < limit),
+            now.step + 1,
+        )
+
+    zero = xp.zeros_like(b)
+    none = (zero,) * DIRECTIONS
+    start = Search(zero, b, none, none, dot(b, b) > 0, xp.sum(0 * zero, dtype=xp.int32))
+    last: Search = backend.while_loop(lambda now: xp.any(now.active), step, start)
+    return last.x

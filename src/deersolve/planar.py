@@ -1,0 +1,172 @@
+"""From points, conditions and coefficients to a plane: everything is checked here."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from .arrays import batch_of, beside, expanded, ranks, state
+from .backends.generic import Backend
+from .domain import Periodic
+from .errors import mismatch
+from .line import Ends, Line, Stencil
+from .plane import Basis, Plane, Sides, turned
+from .problems import Elliptic2D
+from .record import tree_leaves, tree_map
+from .space import check_points, components_of, end_of, stencils_of
+from .system import Data
+from .typing import Array, array_namespace
+
+SIDES = ("left", "right", "bottom", "top")
+
+
+def on_a_plane(problem: Elliptic2D, y_guess: Any) -> tuple[Backend, Data]:
+    """Return backend and data of an equation in two dimensions."""
+    name, given = ("points", problem.s) if y_guess is None else ("y_guess", y_guess)
+    like, backend = state(given, name)
+    xp = array_namespace(like)
+    rings = isinstance(problem.left, Periodic), isinstance(problem.bottom, Periodic)
+    axes = []
+    for axis, is_ring in zip("sr", rings, strict=True):
+        edges = beside(getattr(problem, axis), like, backend, axis)
+        check_points(edges, problem.cells, is_ring, backend, axis)
+        axes.append(edges)
+    images = rings[0] and not problem.cells, rings[1] and not problem.cells
+    points = [_points(edges, problem.cells, image) for edges, image in zip(axes, images, strict=True)]
+    X, Y = (int(p.shape[0]) for p in points)
+    full = tuple(size + image for size, image in zip((X, Y), images, strict=True))
+    D = _coefficient(problem.coefficients["D"], like, backend, full, images)
+    sides = {k: getattr(problem, k) for k in SIDES}
+    n = components_of(tuple(sides.values()), {"D": D}, like if y_guess is not None else None)
+    ends = {k: end_of(side, n, like, backend, k) for k, side in sides.items()}
+    values = {k: _along(ends[k][2], k, *(full, images), xp) for k in SIDES}
+    rank = max(3, D.ndim, ranks(problem.x), *(v.ndim + 1 for v in values.values()))
+    rank = max(rank, like.ndim) if y_guess is not None else rank
+    x = {k: _cut(a, k, full, images, xp) for k, a in expanded(problem.x or {}, like, backend, rank).items()}
+    own = expanded({"s": points[0][:, None, None], "r": points[1][None, :, None]}, like, backend, rank)
+    x = {**own, **x}
+    guess = 0 * points[0][:, None, None] if y_guess is None else _cut(like, "y_guess", full, images, xp)
+    parts = [("D", tuple(D.shape[:-3])), *((k, tuple(v.shape[:-2])) for k, v in values.items())]
+    parts += [("x", tuple(a.shape[:-3])) for a in tree_leaves(x)] + [("y_guess", tuple(guess.shape[:-3]))]
+    batch = batch_of(parts)
+    if guess.shape[-1] not in (1, n):
+        raise mismatch("y_guess", f"{n} components", tuple(like.shape))
+    guess = xp.broadcast_to(guess, (*batch, X, Y, n))
+
+    def ranked(a: Array) -> Array:
+        return xp.reshape(a, (*(1 for _ in range(len(batch) + 3 - a.ndim)), *a.shape))
+
+    lines, bases, given_at = [], [], []
+    for k, (first, last) in enumerate((SIDES[:2], SIDES[2:])):
+        made = stencils_of(axes[k], [ends[first], ends[last]], rings[k], problem.cells, n, backend)
+        second, slope, free = tree_map(ranked, made)
+        unfixed = tuple(p == 0 == q for p, q in zip(ends[first][0], ends[last][0], strict=True))
+        lines.append(Line(points[k], second, slope, free, (), is_ring=rings[k], unfixed=unfixed))
+        basis = _basis(made[0], made[2], rings[k], like, backend, "sr"[k])
+        bases.append(tree_map(lambda a: xp.reshape(a, (*(1 for _ in batch), *a.shape)), basis))
+        given_at.append(
+            Ends(*(xp.broadcast_to(_at_end(values[m]), (*batch, *_shape(values[m]))) for m in (first, last)))
+        )
+    space = {name: _points(edges, problem.cells, False) for name, edges in zip("sr", axes, strict=True)}
+    free = turned(lines[0].free) * lines[1].free
+    own = xp.abs(turned(lines[0].second.middle) + lines[1].second.middle)
+    own = xp.where(free > 0, own, 1.0)
+    plane = Plane(lines[0], lines[1], ranked(D), free, own, (bases[0], bases[1]), space, images=images)
+    _check_corners(ends, problem.cells, backend)
+    return backend, Data(x, plane, Sides(*given_at), guess)
+
+
+def _points(edges: Array, cells: bool, image: bool) -> Array:
+    points = 0.5 * (edges[1:] + edges[:-1]) if cells else edges
+    return points[:-1] if image else points
+
+
+def _coefficient(value: Any, like: Array, backend: Backend, full: Any, images: Any) -> Array:
+    """Return D with at least three axes, positive."""
+    a = beside(value, like, backend, "D")
+    xp = array_namespace(a)
+    a = _cut(xp.reshape(a, (*(1 for _ in range(3 - a.ndim)), *a.shape)), "D", full, images, xp)
+    if backend.is_concrete(a) and not bool((backend.to_numpy(a) > 0).all()):
+        raise mismatch("D", "a positive coefficient at every point", "one that is not", "Signs belong to f.")
+    return a
+
+
+def _cut(a: Array, name: str, full: tuple[int, ...], images: tuple[bool, ...], xp: Any) -> Array:
+    """Return an array (*B, X, Y, k), or with axes of 1, without the images of first points."""
+    if a.ndim < 3 or any(size not in (1, N) for size, N in zip(a.shape[-3:-1], full, strict=True)):
+        raise mismatch(name, f"shape (*B, X, Y, k) with X = {full[0]} and Y = {full[1]}, or 1", tuple(a.shape))
+    rows = slice(-1) if images[0] and a.shape[-3] > 1 else slice(None)
+    columns = slice(-1) if images[1] and a.shape[-2] > 1 else slice(None)
+    return a[..., rows, columns, :]
+
+
+def _along(value: Array, name: str, full: tuple[int, ...], images: tuple[bool, ...], xp: Any) -> Array:
+    """Return the right-hand sides along a side, (*B, N, n)."""
+    axis = 1 if name in SIDES[:2] else 0
+    value = value if value.ndim > 1 else value[None, :]
+    if value.shape[-2] not in (1, full[axis]):
+        raise mismatch(name, f"a value, or one for each of {full[axis]} points along the side on axis -2", value.shape)
+    value = value[..., :-1, :] if images[axis] and value.shape[-2] > 1 else value
+    return xp.broadcast_to(value, (*value.shape[:-2], full[axis] - images[axis], value.shape[-1]))
+
+
+def _at_end(value: Array) -> Array:
+    return value[..., None, :]
+
+
+def _shape(value: Array) -> tuple[int, ...]:
+    return (value.shape[-2], 1, value.shape[-1])
+
+
+def _check_corners(ends: dict[str, Any], cells: bool, backend: Backend) -> None:
+    """Raise where two sides give values point by point, and disagree in the corner that they share."""
+    for k, first in enumerate(SIDES[:2]):
+        for m, second in enumerate(SIDES[2:]):
+            u, v = ends[first][2], ends[second][2]
+            both = [q == 0 == t for q, t in zip(ends[first][1], ends[second][1], strict=True)]
+            if (
+                cells
+                or not any(both)
+                or 1 in (u.ndim, v.ndim)
+                or 1 in (u.shape[-2], v.shape[-2])
+                or not backend.is_concrete((u, v))
+            ):
+                continue
+            u, v = (backend.to_numpy(a[..., -j, :]) for a, j in ((u, m), (v, k)))
+            off = abs(u - v)[..., both]
+            if (off > 1e-6 * (1 + abs(u) + abs(v))[..., both]).any():
+                raise mismatch(
+                    f"{first} and {second}", "the same value in the corner that they share", f"{off.max():.3g} apart"
+                )
+
+
+def _basis(second: Stencil, free: Array, is_ring: bool, like: Array, backend: Backend, name: str) -> Basis:
+    """Return the eigenvectors of d2/ds2 between points where no value is given."""
+    import numpy as np
+
+    parts = (second.lower, second.middle, second.upper, free)
+    if not backend.is_concrete(parts):
+        raise mismatch(name, "points whose numbers are known when the program is traced", "traced ones")
+    numbers = [backend.to_numpy(a).astype(float) for a in parts]
+    columns = [tuple(a[:, k].tobytes() for a in numbers) for k in range(free.shape[-1])]
+    made = [eigenvectors(*column, is_ring) for column in (columns[:1] if len(set(columns)) == 1 else columns)]
+    return Basis(*(backend.convert(np.stack(group), like, like.dtype) for group in zip(*made, strict=True)))
+
+
+@functools.lru_cache(maxsize=8)
+def eigenvectors(lower: bytes, middle: bytes, upper: bytes, free: bytes, is_ring: bool) -> tuple[Any, Any, Any]:
+    """Return to, back and values of a :class:`Basis` for one component; the arguments hold float64."""
+    import numpy as np
+
+    low, own, up = (np.frombuffer(a) for a in (lower, middle, upper))
+    is_free = np.frombuffer(free) > 0
+    T = np.diag(own) + np.diag(up[:-1], 1) + np.diag(low[1:], -1)
+    if is_ring:
+        T[0, -1], T[-1, 0] = low[0], up[-1]
+    coupled = is_free[1:] & is_free[:-1]
+    ratio = np.where(coupled, up[:-1], 1.0) / np.where(coupled, low[1:], 1.0)
+    root = np.sqrt(np.concatenate([[1.0], np.cumprod(ratio)]))  # root T / root is symmetric
+    T = np.where(is_free[:, None] & is_free, T, np.diag(np.full(len(T), 2 * T.min())))
+    S = T * root[:, None] / root
+    values, Q = np.linalg.eigh(0.5 * (S + S.T))
+    return Q.T * root, Q / root[:, None], values

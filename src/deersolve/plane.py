@@ -1,0 +1,142 @@
+"""Two axes of space: a line along each, and what is given at their ends."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from .line import Ends, Line
+from .record import record, static
+from .typing import Array, array_namespace
+
+
+@record
+class Basis:
+    """The eigenvectors of d2/ds2 on a line, of every component or of all of them.
+
+    Attributes
+    ----------
+    to, back : array, shape (*B, n or 1, N, N), all axes of B of length 1
+        ``back diag(values) to`` is d2/ds2 on the points where no value is given.
+    values : array, shape (*B, n or 1, N)
+        The eigenvalues; large and negative where a value is given.
+    """
+
+    to: Array
+    back: Array
+    values: Array
+
+
+@record
+class Sides:
+    """What is given at the ends of both lines.
+
+    Attributes
+    ----------
+    s : Ends
+        Left and right, (*B, Y or 1, 1, n).
+    r : Ends
+        Bottom and top, (*B, X or 1, 1, n).
+    """
+
+    s: Ends
+    r: Ends
+
+
+@record
+class Plane:
+    """The grid of an equation in two dimensions: u has the shape (*B, X, Y, n), X points of s and Y of r.
+
+    Attributes
+    ----------
+    s, r : Line
+        Arrays of the rank of u, the points of the line on axis -2.
+    D : array
+        The coefficient of the Laplacian; broadcasts to (*B, X, Y, n).
+    free : array, shape (X, Y, n)
+        1 where the equation holds, 0 where a value is given.
+    own : array, shape (X, Y, n)
+        The size of the weight of u in its own Laplacian.
+    bases : tuple of Basis
+        Those of s and of r.
+    space : dict of array
+        The points of s and r as they were given, or the midpoints of cells.
+    images : tuple of bool
+        Whether the last point of s, and of r, is the image of the first, and left out.
+    """
+
+    s: Line
+    r: Line
+    D: Array
+    free: Array
+    own: Array
+    bases: tuple[Basis, Basis]
+    space: dict[str, Array]
+    images: tuple[bool, bool] = static(default=(False, False))
+
+    @property
+    def ndim(self) -> int:
+        """The number of grid axes."""
+        return 2
+
+    def laplacian(self, u: Array) -> Array:
+        """Return ``u_ss + u_rr`` for right-hand sides of zero."""
+        s, r = self.s, self.r
+        return turned(s.second.of(turned(u), s.is_ring)) + r.second.of(u, r.is_ring)
+
+    def laplacian_given(self, sides: Sides) -> Array:
+        """Return what the right-hand sides of the conditions add to it."""
+        return turned(self.s.second.given(sides.s)) + self.r.second.given(sides.r)
+
+    def values(self, sides: Sides) -> Array:
+        """Return the values that conditions give, 0 where the equation holds; in a corner left and right go first."""
+        across, along = 1 - turned(self.s.free), turned(self.s.free) * (1 - self.r.free)
+        return across * turned(_spread(self.s, sides.s)) + along * _spread(self.r, sides.r)
+
+    def named(self, boundary: Sides) -> dict[str, Array]:
+        """Return the data of the equation by the names that a problem gives them."""
+        s, r = boundary.s, boundary.r
+        return {"left": s.left, "right": s.right, "bottom": r.left, "top": r.right, "D": self.D}
+
+    def renamed(self, boundary: Sides, new: dict[str, Array]) -> tuple[Plane, Sides]:
+        """Return the plane and the boundary data with some of those in the place of the old ones."""
+        now = {**self.named(boundary), **new}
+        sides = Sides(Ends(now["left"], now["right"]), Ends(now["bottom"], now["top"]))
+        return dataclasses.replace(self, D=now["D"]), sides
+
+    def folded(self, c: Array) -> Array:
+        """Return the transpose of :meth:`presented`, of c: what an image is given belongs to its first point."""
+        xp = array_namespace(c)
+        if self.images[0]:
+            c = xp.concat([c[..., :1, :, :] + c[..., -1:, :, :], c[..., 1:-1, :, :]], axis=-3)
+        return xp.concat([c[..., :1, :] + c[..., -1:, :], c[..., 1:-1, :]], axis=-2) if self.images[1] else c
+
+    def presented(self, u: Array) -> Array:
+        """Return u with the images of first points."""
+        xp = array_namespace(u)
+        if self.images[0]:
+            u = xp.concat([u, u[..., :1, :, :]], axis=-3)
+        return xp.concat([u, u[..., :1, :]], axis=-2) if self.images[1] else u
+
+
+def turned(u: Array) -> Array:
+    """Return (*B, Y, X, n) of (*B, X, Y, n), and the other way round."""
+    rank = u.ndim
+    return array_namespace(u).permute_dims(u, (*range(rank - 3), rank - 2, rank - 3, rank - 1))
+
+
+def components_first(u: Array) -> Array:
+    """Return (*B, n, X, Y) of (*B, X, Y, n)."""
+    rank = u.ndim
+    return array_namespace(u).permute_dims(u, (*range(rank - 3), rank - 1, rank - 3, rank - 2))
+
+
+def components_last(u: Array) -> Array:
+    """Return (*B, X, Y, n) of (*B, n, X, Y)."""
+    rank = u.ndim
+    return array_namespace(u).permute_dims(u, (*range(rank - 3), rank - 2, rank - 1, rank - 3))
+
+
+def _spread(line: Line, ends: Ends) -> Array:
+    """Return the right-hand sides at the ends and 0 between them."""
+    inner = line.free[..., 1:-1, :] * 0
+    return array_namespace(ends.left).concat([ends.left, inner + 0 * ends.left, ends.right], axis=-2)

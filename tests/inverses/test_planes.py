@@ -1,0 +1,271 @@
+"""Equations in a rectangle: orders, conditions, the linear solves, gradients, bad input."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import deersolve as ds
+from deersolve.inverses import registry
+from deersolve.inverses.laplace2d_krylov import Linear
+from deersolve.planar import on_a_plane
+from deersolve.structure import Dense, Diagonal
+from deersolve.testing import planes
+
+EPS = np.finfo(np.float64).eps
+MIXED = ("neumann", "robin", "dirichlet", "neumann")
+KINDS = [("dirichlet",) * 4, MIXED, ("periodic", "periodic", "robin", "dirichlet"), ("periodic",) * 4, ("neumann",) * 4]
+ZERO = planes.ZERO
+
+
+def edges(N, kinds):
+    e = np.linspace(0.0, 1.0, N + 1)
+    return tuple(e if k == "periodic" else e + 0.05 * np.sin(2 * np.pi * e) for k in (kinds[0], kinds[2]))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("cells", [False, True], ids=["points", "cells"])
+@pytest.mark.parametrize("kinds", KINDS, ids="-".join)
+def test_second_order_in_the_spacing_with_every_condition(kinds, cells, n):
+    errors = []
+    for N in (24, 48):
+        case = planes.manufactured(np.asarray, edges(N, kinds), kinds, n, cells)
+        errors.append(np.abs(ds.solve(case.problem).y - case.exact).max())
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.1), errors
+
+
+def small(kinds, cells=False, n=2, asarray=np.asarray):
+    return planes.manufactured(asarray, edges(6, kinds), kinds, n, cells)
+
+
+def linear_of(kinds, kind, n=2):
+    """Return a linear system with random G, its rule, and its matrix by columns."""
+    rng = np.random.default_rng(0)
+    data = on_a_plane(small(kinds, n=n).problem, None)[1]
+    shape = data.guess.shape
+    Gs = tuple(kind(rng.normal(size=(*shape, n) if kind is Dense else shape)) for _ in range(3))
+    units = np.eye(int(np.prod(shape))).reshape(-1, *shape)
+    A = np.stack([Linear(data.grid, Gs).apply(e).ravel() for e in units], axis=1)
+    return Gs, data, A, rng.normal(size=shape)
+
+
+@pytest.mark.parametrize("kind", [Dense, Diagonal])
+@pytest.mark.parametrize("kinds", KINDS, ids="-".join)
+def test_both_solves_are_those_of_the_matrix(kinds, kind):
+    Gs, data, A, r = linear_of(kinds, kind)
+    rule, where = registry["laplace2d.krylov"], {"grid": data.grid, "boundary": data.boundary}
+    bound = 256 * EPS * np.linalg.cond(A)
+    for matrix, found in ((A, rule.solve), (A.T, rule.transpose)):
+        expected = np.linalg.solve(matrix, r.ravel())
+        assert np.abs(found(Gs, r, **where).ravel() - expected).max() <= bound * np.abs(expected).max()
+
+
+def test_the_matrix_is_the_slope_of_the_residual():
+    """By complex steps: the residual is analytic in y."""
+    problem = small(MIXED).problem
+    data = on_a_plane(problem, None)[1]
+    rng = np.random.default_rng(1)
+    y, v = rng.normal(size=(2, *data.guess.shape))
+    rule, where = registry["laplace2d.krylov"], {"grid": data.grid, "boundary": data.boundary}
+
+    def residual(y):
+        ys = [s(y, **where) for s in problem.shift]
+        return rule.residual(y, problem.f(*ys, data.x, None), **where)
+
+    ys = [s(y, **where) for s in problem.shift]
+    n, h = y.shape[-1], 1e-30
+    Js = []
+    for p in range(3):
+        columns = []
+        for k in range(n):
+            moved = [a + (1j * h * (np.arange(n) == k) if q == p else 0) for q, a in enumerate(ys)]
+            columns.append(problem.f(*moved, data.x, None).imag / h)
+        Js.append(Dense(-np.stack(columns, axis=-1)))
+    found = Linear(data.grid, tuple(Js)).apply(v)
+    expected = -residual(y + 1j * h * v).imag / h
+    np.testing.assert_allclose(found, expected, rtol=0, atol=64 * EPS * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("N", [64, 128])
+def test_bratu_reaches_the_reference(lib, N):
+    if N == 128 and lib.name not in ("numpy", "torch", "cupy", "torch:gpu"):
+        pytest.skip("the larger size on two libraries")
+    case = planes.bratu(lib.asarray, N)
+    sol = ds.solve(case.problem)
+    middle = lib.to_numpy(sol.y)[(N - 1) // 2 + 1, (N - 1) // 2 + 1, 0]
+    assert middle == pytest.approx(case.exact, rel=0, abs=case.accuracy)
+    assert int(sol.stats.steps) <= 6
+
+
+@pytest.mark.parametrize("cells", [False, True], ids=["points", "cells"])
+@pytest.mark.parametrize("kinds", [MIXED, ("periodic",) * 4], ids="-".join)
+def test_every_library_finds_the_same(lib, kinds, cells):
+    ours, expected = (ds.solve(small(kinds, cells, asarray=a).problem) for a in (lib.asarray, np.asarray))
+    np.testing.assert_allclose(lib.to_numpy(ours.y), expected.y, rtol=0, atol=1e-11 * np.abs(expected.y).max())
+    assert ours.y.shape == (7 - cells, 7 - cells, 2)
+    np.testing.assert_array_equal(lib.to_numpy(ours.s), expected.s)
+
+
+def test_every_element_of_a_batch_by_itself(lib):
+    """Parameters, conditions along a side and D; the last element has no solution."""
+    lams = np.array([1.0, 5.0, 6.5, 20.0])
+    s = lib.asarray(np.linspace(0.0, 1.0, 18))
+    top = np.sin(np.pi * np.linspace(0.0, 1.0, 18))[None, :, None] * np.array([0.0, 0.1, 0.2, 0.0])[:, None, None]
+
+    def problem(k):
+        x = {"lam": lib.asarray(lams[k].reshape(-1, 1, 1, 1))}
+        f = lambda u, u_s, u_r, x, p: -x["lam"] * ds.array_namespace(u).exp(u)  # noqa: E731
+        return ds.Elliptic2D(f, (s, s), x=x, **{**ZERO, "top": ds.Dirichlet(lib.asarray(top[k].reshape(-1, 18, 1)))})
+
+    many = ds.solve(problem(slice(None)), on_failure="return")
+    assert [int(c) == 0 for c in lib.to_numpy(many.status)] == [True, True, True, False]
+    for k in range(3):
+        one = ds.solve(problem(slice(k, k + 1)))
+        np.testing.assert_allclose(lib.to_numpy(many.y)[k], lib.to_numpy(one.y)[0], rtol=0, atol=1e-12)
+
+
+def loss_of(theta, kinds, asarray, xp):
+    """Return a number that depends on everything an equation is given."""
+    p, rest, D, left = theta
+    s = asarray(np.linspace(0.0, 1.0, 7))
+
+    def f(u, u_s, u_r, x, p):
+        return p * u * u * u + 0.3 * u * u_s - u_r + x["rest"] + u
+
+    sides = {
+        "left": ds.Dirichlet(left),
+        "right": ds.Robin(1.0, 0.5, 0.2),
+        "bottom": ds.Neumann(0.3),
+        "top": ds.Dirichlet(),
+    }
+    if kinds == "ring":
+        sides |= {"bottom": ds.Periodic(), "top": ds.Periodic()}
+    return ds.Elliptic2D(f, (s, s), D, params=p, x={"rest": rest}, **sides)
+
+
+def data_of(seed=0):
+    rng = np.random.default_rng(seed)
+    return [np.array(0.7), rng.normal(size=(7, 7, 1)), 1.0 + rng.uniform(size=(7, 7, 1)), rng.normal(size=(7, 1)) * 0.3]
+
+
+def difference(function, theta, direction, h=1e-2):
+    """Return the slope by a difference of 6th order."""
+    at = [function([a + k * h * d for a, d in zip(theta, direction, strict=True)]) for k in (1, -1, 2, -2, 3, -3)]
+    return (45 * (at[0] - at[1]) - 9 * (at[2] - at[3]) + (at[4] - at[5])) / (60 * h)
+
+
+@pytest.mark.parametrize("kinds", ["open", "ring"])
+def test_gradients_are_those_of_differences(lib, kinds):
+    rng = np.random.default_rng(5)
+    theta, weights = data_of(), rng.normal(size=(7, 7, 1))
+    direction = [rng.normal(size=a.shape) * 0.3 for a in theta]
+
+    def value(theta):
+        return float((ds.solve(loss_of(theta, kinds, np.asarray, np)).y * weights).sum())
+
+    expected = difference(value, theta, direction)
+    if lib.is_jax:
+        import jax
+
+        def loss(theta):
+            return (ds.solve(loss_of(theta, kinds, lib.asarray, lib.xp)).y * lib.asarray(weights)).sum()
+
+        found = jax.grad(loss)([lib.asarray(a) for a in theta])
+    elif lib.is_torch:
+        found = [lib.asarray(a).requires_grad_() for a in theta]
+        (ds.solve(loss_of(found, kinds, lib.asarray, lib.xp)).y * lib.asarray(weights)).sum().backward()
+        found = [a.grad for a in found]
+    else:
+        problem = loss_of([lib.asarray(a) for a in theta], kinds, lib.asarray, lib.xp)
+        made = ds.adjoint(problem, ds.solve(problem), lib.asarray(weights), wrt=("params", "x", "D", "left"))
+        found = [made["params"], made["x"]["rest"], made["D"], made["left"]]
+        if kinds == "ring":
+            found[3] = np.append(lib.to_numpy(found[3]), [[0.0]], axis=0)  # of the image, which is not solved for
+        if kinds == "ring":  # the difference moves both images by themselves, and only the first counts
+            assert np.all(lib.to_numpy(found[1])[:, -1] == 0)
+    found = [g if isinstance(g, np.ndarray) else lib.to_numpy(g) for g in found]
+    slope = sum(float((g * d).sum()) for g, d in zip(found, direction, strict=True))
+    assert slope == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("kinds", ["open", "ring"])
+def test_the_adjoint_identity(kinds):
+    rng = np.random.default_rng(2)
+    theta = data_of(3)
+    problem = loss_of(theta, kinds, np.asarray, np)
+    sol, c = ds.solve(problem), rng.normal(size=(7, 7, 1))
+    direction = dict(zip(("params", "x", "D", "left"), (rng.normal(size=a.shape) for a in theta), strict=True))
+    if kinds == "ring":
+        direction["left"] = direction["left"][:-1]  # there is no value at the image
+    dy = ds.sensitivity(problem, sol, {**direction, "x": {"rest": direction["x"]}})
+    bars = ds.adjoint(problem, sol, c, wrt=tuple(direction))
+    bars = {**bars, "x": bars["x"]["rest"]}
+    there, back = float((c * dy).sum()), float(sum((bars[k] * d).sum() for k, d in direction.items()))
+    assert there == pytest.approx(back, rel=1e-12)
+    assert set(ds.adjoint(problem, sol, c)) == {"params", "left", "right", "bottom", "top"}
+
+
+BAD = {
+    "one array of points": ({"points": np.linspace(0, 1, 9)}, "points: expected two arrays"),
+    "points that go back": (
+        {"points": (np.linspace(1, 0, 9), np.linspace(0, 1, 9))},
+        "s: expected finite, strictly incr",
+    ),
+    "too few points": ({"points": (np.linspace(0, 1, 9), np.linspace(0, 1, 2))}, "r: expected shape"),
+    "half a ring": ({"top": ds.Periodic()}, r"bottom: expected Periodic\(\) as at the top"),
+    "negative diffusion": ({"D": -1.0}, "D: expected a positive"),
+    "a side of another length": (
+        {"left": ds.Dirichlet(np.ones((5, 1)))},
+        "left: expected a value, or one for each of 9",
+    ),
+    "a field of another grid": ({"x": {"q": np.ones((9, 5, 1))}}, "q: expected shape .* X = 9 and Y = 9"),
+    "corners apart": (
+        {"left": ds.Dirichlet(np.ones((9, 1))), "bottom": ds.Dirichlet(np.zeros((9, 1)))},
+        "left and bottom: expected the same value in the corner",
+    ),
+    "slopes only": ({k: ds.Neumann() for k in ZERO}, "expected a condition on u_0 itself"),
+    "rings only": ({k: ds.Periodic() for k in ZERO}, "expected a condition on u_0 itself"),
+    "a guess of another shape": ({"y_guess": np.ones((9, 8, 1))}, "y_guess: expected shape"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_a_clear_error(name):
+    changes, message = BAD[name]
+    given = {"points": (np.linspace(0, 1, 9), np.linspace(0, 1, 9)), **ZERO, **changes}
+    guess = given.pop("y_guess", None)
+    f = (lambda u, u_s, u_r, x, p: 0.0 * u + 1.0) if "only" in name else (lambda u, u_s, u_r, x, p: u)
+    with pytest.raises(ds.InputError, match=message):
+        ds.solve(ds.Elliptic2D(f, **given), guess)
+
+
+def test_a_missing_side_is_an_error():
+    with pytest.raises(TypeError, match="top"):
+        ds.Elliptic2D(lambda u, u_s, u_r, x, p: u, (np.arange(4.0),) * 2, left=1, right=1, bottom=1)
+
+
+def test_steps_and_iterations_do_not_grow_with_the_grid(monkeypatch):
+    """Newton steps and preconditioned products: at most 20 % more from 32 to 128 points an axis."""
+    calls, inner = [0], Linear._precondition
+
+    def counted(self, r):
+        calls[0] += 1
+        return inner(self, r)
+
+    monkeypatch.setattr(Linear, "_precondition", counted)
+    seen = []
+    for N in (32, 128):
+        calls[0] = 0
+        steps = int(ds.solve(planes.bratu(np.asarray, N).problem).stats.steps)
+        seen.append((steps, calls[0]))
+    assert seen[1][0] <= seen[0][0] + 2
+    assert seen[1][1] <= 1.2 * seen[0][1]
+
+
+def test_a_solution_of_other_data_is_refused():
+    problem = loss_of(data_of(), "open", np.asarray, np)
+    sol = ds.solve(problem)
+    with pytest.raises(ds.InputError, match=r"sol|y_guess"):
+        ds.adjoint(problem, dataclasses.replace(sol, y=sol.y[:-1]), sol.y[:-1])
