@@ -20,12 +20,12 @@ ROOMS = [
     {"typing", "errors", "progress", "memory", "watch"},
     {"record", "registry"},
     {"domain", "line"},
-    {"sheet"},
+    {"sheet", "plane"},
     {"backends", "dual", "shifters", "bar"},
     {"structure"},
-    {"scans", "bands"},
+    {"scans", "bands", "krylov"},
     {"inverses"},
-    {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime"},
+    {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar"},
     {"cost"},
     {"globalise", "newton", "quasi"},
     {"blockwise", "prefix"},
@@ -43,7 +43,7 @@ ROOMS = [
 SEES_ONLY = {"problems": {"domain", "shifters", "typing", "errors", "record"}}
 """Rooms beside the tower, which see these and nothing else."""
 
-BUILDERS = {"inputs", "space", "spacetime"}
+BUILDERS = {"inputs", "space", "spacetime", "planar"}
 SEES_PROBLEMS = BUILDERS | {"adapters", "solver", "sensitivities", "__init__", "testing", "cli", "run_file", "__main__"}
 """The rooms that may look into ``problems``."""
 

@@ -50,7 +50,8 @@ class View:
     steps: Any  # (B,)
     history: Any  # (B, K), NaN after the last iterate
     eps: float
-    s: Any  # points of space of a y of shape (N, X, k), or None
+    s: Any  # points along the second axis of a y of shape (N, X, k), or None
+    across: str  # what that axis is called
     windows: Any  # where each begins and ends on the axis, its length, and its Newton steps, -1 of the loop, (W, 4)
 
     @property
@@ -108,11 +109,11 @@ def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View
     picked = first_failed if element is None else _chosen("element", batch, element, ndim=0)
     at = np.unravel_index(picked, batch)
     y = backend.to_numpy(sol.y[(*map(int, at), ...)])
-    is_sheet = sol.s is not None and sol.t is not None
-    y = y if is_sheet else y.reshape(-1, n)
+    is_image = sol.s is not None and (sol.t is not None or sol.r is not None)
+    y = y if is_image else y.reshape(-1, n)
     x = np.arange(len(y))
-    if is_sheet:
-        x = backend.to_numpy(sol.t)
+    if is_image:
+        x = backend.to_numpy(sol.s if sol.t is None else sol.t)
     elif sol.t is not None:
         x = np.broadcast_to(backend.to_numpy(sol.t), sol.y.shape[:-1])[at].reshape(-1)
     elif sol.s is not None:
@@ -133,7 +134,8 @@ def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View
         steps=steps.reshape(-1),
         history=history.reshape(-1, history.shape[-1]),
         eps=float(np.finfo(y.dtype).eps),
-        s=backend.to_numpy(sol.s) if is_sheet else None,
+        s=backend.to_numpy(sol.s if sol.r is None else sol.r) if is_image else None,
+        across="s" if sol.r is None else "r",
         windows=np.reshape(np.array(spans, dtype=float), (-1, 4)),
     )
 
@@ -188,13 +190,15 @@ def trajectory(axes: Axes, view: View) -> None:
 
 
 def space_and_time(axes: Axes, view: View, k: int) -> None:
-    """Draw one component as an image over time and space; grey where it is not finite."""
+    """Draw one component as an image over time and space, or over a plane with its contours; grey where not finite."""
     finite = np.isfinite(view.y[..., k])
     values = np.ma.masked_where(~finite, view.y[..., k])
     axes.set_facecolor("lightgrey")
     image = axes.pcolormesh(view.x, view.s, values.T, shading="nearest", cmap="viridis", rasterized=True)
     axes.figure.colorbar(image, ax=axes, pad=0.01)
-    axes.set(xlabel="t", ylabel="s")
+    if view.axis == "s" and finite.all() and np.ptp(values) > 0:
+        axes.contour(view.x, view.s, values.T, levels=8, colors="white", linewidths=0.6, alpha=0.7)
+    axes.set(xlabel=view.axis, ylabel=view.across)
     name = f"Component {view.components[k]}" if view.n > 1 else "u"
     of = f" of {view.name(view.element)}" if view.batch else ""
     failed = f", {Status(view.status[view.element]).name}" if view.failed[view.element] else ""
