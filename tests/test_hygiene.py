@@ -35,6 +35,7 @@ ROOMS = [
     {"derivative", "plan"},
     {"choose", "stretches"},
     {"solver", "sensitivities"},
+    {"continuation"},
     {"__init__", "testing"},
     {"cli", "demo", "run_file", "__main__"},
 ]
@@ -44,7 +45,17 @@ SEES_ONLY = {"problems": {"domain", "shifters", "typing", "errors", "record"}}
 """Rooms beside the tower, which see these and nothing else."""
 
 BUILDERS = {"inputs", "space", "spacetime", "planar"}
-SEES_PROBLEMS = BUILDERS | {"adapters", "solver", "sensitivities", "__init__", "testing", "cli", "run_file", "__main__"}
+SEES_PROBLEMS = BUILDERS | {
+    "adapters",
+    "continuation",
+    "solver",
+    "sensitivities",
+    "__init__",
+    "testing",
+    "cli",
+    "run_file",
+    "__main__",
+}
 """The rooms that may look into ``problems``."""
 
 ALLOWED: dict[tuple[str, str], str] = {}

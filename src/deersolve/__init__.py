@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .adapters import from_scipy, pointwise, ravel, rowwise, unravel
     from .bar import Progress
     from .checkpoint import Checkpoint
+    from .continuation import Branch, follow
     from .domain import Dirichlet, Initial, Neumann, Periodic, Robin, Steps, TimeGrid
     from .errors import (
         CheckpointWarning,
@@ -45,6 +46,7 @@ _places = {
     "adapters": "from_scipy pointwise ravel rowwise unravel",
     "bar": "Progress",
     "checkpoint": "Checkpoint",
+    "continuation": "Branch follow",
     "domain": "Dirichlet Initial Neumann Periodic Robin Steps TimeGrid",
     "errors": (
         "CheckpointWarning ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError "
@@ -68,6 +70,7 @@ __all__ = [
     "Auto",
     "BlockDiagonal",
     "BoundaryValueProblem",
+    "Branch",
     "Checkpoint",
     "CheckpointWarning",
     "ConvergenceError",
@@ -109,6 +112,7 @@ __all__ = [
     "Zero",
     "adjoint",
     "array_namespace",
+    "follow",
     "from_scipy",
     "identity",
     "inverses",

@@ -328,3 +328,22 @@ def _joined(rows: Any) -> tuple[Any, Any]:
     """Return all rows as one line, with NaN between them."""
     padded = np.pad(rows, ((0, 0), (0, 1)), constant_values=np.nan)
     return np.broadcast_to(np.arange(padded.shape[1]), padded.shape).reshape(-1), padded.reshape(-1)
+
+
+def branch(found: Any, component: int) -> Figure:
+    """Draw the largest ``|y|`` of a component over the parameter of a :class:`~deersolve.Branch`, folds marked."""
+    from matplotlib.figure import Figure
+
+    backend = backend_of(found.y)
+    params, y = backend.to_numpy(found.params), backend.to_numpy(found.y)[..., component]
+    height = np.abs(y).reshape(len(params), -1).max(axis=1)
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(params, height, marker="o", markersize=3, color=COLOURS[0])
+    for param, at in found.folds:
+        top = np.abs(backend.to_numpy(at)[..., component]).max()
+        axes.plot(param, top, "s", color="tab:red")
+        axes.annotate(f"fold at {param:.5g}", (param, top), xytext=(-8, 0), textcoords="offset points", ha="right")
+    axes.set(xlabel="parameter", ylabel="largest |y|")
+    axes.set_title(f"{len(params)} points; {found.stopped}", loc="left", fontsize="medium")
+    return figure

@@ -90,7 +90,7 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
     stacked = [xp.stack(parts) for parts in zip(*rows, strict=True)]
     backend = system.backend
     with backend.quiet():
-        changes = backend.pushforward(_residual_of(problem, system, fields), [*tree_leaves(fields)], stacked)
+        changes = backend.pushforward(residual_of(problem, system, fields), [*tree_leaves(fields)], stacked)
         dys = [_presented(system, linear.solve(changes[k, ...])) for k in range(len(listed))]
     return xp.stack(dys) if many else dys[0]
 
@@ -146,7 +146,7 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     if tuple(cotangent.shape) != tuple(sol.y.shape):
         raise mismatch("cotangent", f"the shape of y, {tuple(sol.y.shape)}", tuple(cotangent.shape))
     fields = _fields(problem, system, params, names)
-    function, primals = _residual_of(problem, system, fields), tree_leaves(fields)
+    function, primals = residual_of(problem, system, fields), tree_leaves(fields)
     backend = system.backend
     with backend.quiet():
         folded = getattr(system.data.grid, "folded", lambda c: c)
@@ -236,7 +236,7 @@ def _fields(problem: Problem, system: System, params: Any, names: tuple[str, ...
     return found
 
 
-def _residual_of(problem: Problem, system: System, fields: dict[str, Any]) -> Callable[..., Array]:
+def residual_of(problem: Problem, system: System, fields: dict[str, Any]) -> Callable[..., Array]:
     """Return the residual at fixed y as a function of the leaves of the fields."""
 
     def at(y: Array, *leaves: Array) -> Array:
