@@ -106,3 +106,35 @@ def test_products_are_not_rounded_unless_that_was_chosen(kind, chosen):
     highest = (jax.lax.Precision.HIGHEST, jax.lax.Precision.HIGHEST)
     assert found
     assert all(p == highest for p in found) == (chosen is None)
+
+
+@pytest.mark.parametrize("lags", [(1,), (1, 3)])
+def test_a_long_compiled_loop_is_checked_at_every_kth_step(monkeypatch, lags):
+    """A step that is wrong there is found: f of all points differs from f of one."""
+    monkeypatch.setattr("deersolve.march.ENOUGH", 64)
+    x, y0 = jnp.ones((4, 101, 1)), jnp.ones((4, 3, 1) if len(lags) > 1 else (4, 1))
+
+    def f(*args):
+        *ys, x, params = args
+        return 0.5 * sum(ys) / len(ys) + x + params * (ys[0].shape[-2] > 1)
+
+    def run(params):
+        return ds.solve(ds.Recurrence(f, y0, x, params, lags=lags), method=ds.Sequential(), check_inputs=False)
+
+    sol = jax.jit(run)(0.0)
+    assert np.all(np.asarray(sol.converged))
+    np.testing.assert_allclose(np.asarray(sol.y)[:, -1], 2.0, rtol=1e-3)
+    assert not np.any(
+        np.asarray(
+            jax.jit(
+                lambda p: (
+                    ds.solve(
+                        ds.Recurrence(f, y0, x, p, lags=lags),
+                        method=ds.Sequential(),
+                        check_inputs=False,
+                        on_failure="return",
+                    ).converged
+                )
+            )(1.0)
+        )
+    )

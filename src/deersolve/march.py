@@ -140,9 +140,9 @@ def loop(system: System, options: Options) -> Iterate:
     return loop_checked(system, options, joined(system.backend.scan(body, _carry(system), n_points)[1]))
 
 
-def _misses(part: System) -> Array:
-    """Return by how much y, the guess, misses each step of its own, relative to its terms, (*B, T, 1)."""
-    y, ys, stride = part.data.guess, part.shifted(part.data.guess), _stride(part)
+def _misses(part: System, stride: int = 1) -> Array:
+    """Return by how much y, the guess, misses every k-th of its steps, relative to its terms, (*B, T / k, 1)."""
+    y, ys = part.data.guess, part.shifted(part.data.guess)
     if stride > 1:
         y, ys = y[..., ::stride, :], tuple(a[..., ::stride, :] for a in ys)
         x = tree_map(lambda a: a[..., ::stride, :] if a.shape[-2] > 1 else a, part.data.x)
@@ -155,10 +155,10 @@ def _misses(part: System) -> Array:
     return xp.max(ratio, axis=-1, keepdims=True)
 
 
-def _stride(part: System) -> int:
+def stride_of(system: System) -> int:
     """Return 1, or k where every k-th step is looked at: a compiled loop takes no longer than f of all points."""
-    size = math.prod(part.data.guess.shape)
-    return -(-size // ENOUGH) if part.backend.compiles and size > 2 * ENOUGH else 1
+    size = math.prod(system.data.guess.shape)
+    return -(-size // ENOUGH) if system.backend.compiles and system.block is None and size > 2 * ENOUGH else 1
 
 
 def loop_checked(system: System, options: Options, y: Array) -> Iterate:
@@ -166,7 +166,8 @@ def loop_checked(system: System, options: Options, y: Array) -> Iterate:
     xp = array_namespace(y)
     fresh = start_at(system, y, options)
     if system.block is None:
-        residual = _misses(dataclasses.replace(system, data=dataclasses.replace(system.data, guess=y)))
+        here = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=y))
+        residual = _misses(here, stride_of(system))
     else:
         residual = Blockwise(system, y).rows(_misses)
     residual = system.over_grid(xp.max, residual)

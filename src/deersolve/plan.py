@@ -10,6 +10,7 @@ from .certificate import rule_holds, slopes_hold
 from .estimate import discretisation
 from .implicit import attach, tangent, through
 from .inverses import Rule
+from .march import stride_of
 from .memory import bytes_of, steps_within
 from .record import tree_map
 from .shifters import Identity, Lag, Shifter
@@ -114,6 +115,8 @@ def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
         sizes = {system.block, system.stretch}
         rests = {(T - overlap) % size + overlap for size in sizes} | {c % system.stretch for c in (*counts, T)}
         counts = sorted({*counts, *sizes, *(size + overlap for size in sizes), *rests} - {0})
+    elif hasattr(grid, "lags"):
+        counts = sorted({*counts, -(-T // stride_of(system))})
 
     def calls() -> list[tuple[Any, ...]]:
         made = [_example(plan, functions, data, points) for points in counts]
