@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ..backends import backend_of
 from ..typing import Array, array_namespace
 from . import lapack, staircase
@@ -22,6 +25,21 @@ def solve(blocks: Blocks, r: Array, is_ring: bool) -> Array:
     blocks = _joined(blocks) if is_ring and r.shape[-2] == 2 else blocks
     way = lapack if all(map(lapack.takes, (*blocks, r))) else staircase
     return way.solve(blocks, r, is_ring and r.shape[-2] > 2)
+
+
+def series(blocks: Blocks, like: Array, is_ring: bool) -> Callable[[Any, Array], Array]:
+    """Return a function ``(k, r)`` that solves the k-th of many systems, whose blocks are (*B, K, N, n, n).
+
+    What can be done for all of them at once is done here; each is solved at most once.
+    """
+    backend, N = backend_of(like), like.shape[-2]
+
+    def one(k: Any, r: Array) -> Array:
+        lower, middle, upper = (backend.slice(b, k, 1, -4)[..., 0, :, :, :] for b in blocks)
+        return solve((lower, middle, upper), r, is_ring)
+
+    fits = N > 2 and all(map(lapack.takes, (*blocks, like)))
+    return lapack.series(blocks, like, is_ring, one) if fits else one
 
 
 def transposed(blocks: Blocks, c: Array, is_ring: bool) -> Array:

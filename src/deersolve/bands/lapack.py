@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ..scans._host import device_name, family, from_numpy, is_recorded, to_numpy
@@ -29,6 +30,43 @@ def solve(blocks: tuple[Array, Array, Array], r: Array, is_ring: bool) -> Array:
     place = _fold(N) if is_ring else np.arange(N)
     y = _band(_entries(lower, middle, upper, place, is_ring), count, N, n, rows[:, np.argsort(place), :])
     return from_numpy(y[:, place, :].reshape(shape), r)
+
+
+def series(
+    blocks: tuple[Array, Array, Array], like: Array, is_ring: bool, one: Callable[[Any, Array], Array]
+) -> Callable[[Any, Array], Array]:
+    """Return a function ``(k, r)`` for blocks (*B, K, N, n, n): all bands are laid out at once.
+
+    ``one`` solves a single system, for the case that it is singular.
+    """
+    import numpy as np
+    from scipy.linalg import get_lapack_funcs
+
+    xp, (N, n) = array_namespace(like), like.shape[-2:]
+    full = (*like.shape[:-2], blocks[0].shape[-4], N, n, n)
+    order = (-4, *range(len(full) - 4), -3, -2, -1)
+    lower, middle, upper = (to_numpy(xp.broadcast_to(b, full)).transpose(order) for b in blocks)
+    K, count = full[-4], math.prod(full[:-4])
+    place = _fold(N) if is_ring else np.arange(N)
+    inverse = np.argsort(place)
+    parts = [b.reshape(K * count, N, n, n) for b in (lower, middle, upper)]
+    entries = _entries(parts[0], parts[1], parts[2], place, is_ring)
+    wide = max(int(np.max(np.abs(i - j))) for i, j, _ in entries)
+    half = (wide + 1) * n - 1
+    band = np.zeros((K, count * N * n, 3 * half + 1), dtype=middle.dtype)
+    inner, start = np.arange(n), (np.arange(count) * N)[:, None]
+    for i, j, values in entries:
+        row = ((start + i)[..., None, None] * n + inner[:, None]) + 0 * inner
+        column = ((start + j)[..., None, None] * n + inner) + 0 * inner[:, None]
+        band[:, column, 2 * half + row - column] = values.reshape(K, *row.shape)
+    (solver,) = get_lapack_funcs(("gbsv",), (band,))
+
+    def solve_one(k: Any, r: Array) -> Array:
+        rows = to_numpy(r).reshape(count, N, n)[:, inverse, :]
+        *_, y, info = solver(half, half, band[k].T, rows.reshape(-1, 1), overwrite_ab=True, overwrite_b=True)
+        return one(k, r) if info else from_numpy(y.reshape(count, N, n)[:, place, :].reshape(r.shape), r)
+
+    return solve_one
 
 
 def _fold(N: int) -> Any:

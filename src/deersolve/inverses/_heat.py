@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ..backends import backend_of
-from ..bands import solve, transposed
+from ..bands import series, transposed
 from ..domain import Initial
 from ..sheet import Sheet
 from ..structure import BlockDiagonal, Dense, Structure, identity
@@ -62,29 +62,35 @@ class Heat(Rule):
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Sheet, boundary: Initial) -> Array:
         """Return delta by one block tridiagonal system a stage, level after level."""
         backend, xp, line = backend_of(r), array_namespace(r), grid.line
-        rows, linear = line.proper(grid.apart(r)), self._linear(Gs, grid)
-        units, blocks = self._units(grid), self._blocks(linear, grid)
+        rows, linear, stages = line.proper(grid.apart(r)), self._linear(Gs, grid), len(self.tableau)
+        units, h = self._units(grid), _intervals(grid)
+        rows = xp.broadcast_to(rows, (*r.shape[:-2], *rows.shape[-4:]))
+        solve = series(_in_a_row(self._blocks(linear, grid), grid.length), rows[..., 0, 0, :, :], line.is_ring)
+        per_unit = [1 / xp.where(unit > 0, unit, 1.0) for unit in units]
+        length = xp.where(h == 0, 1.0, h)
 
         def at(a: Array, i: Any, axis: int = -4) -> Array:
             return a if a.shape[axis] == 1 else backend.slice(a, i, 1, axis)
 
-        def body(before: Array, i: Any) -> tuple[Array, Array]:
-            h, moved = at(_intervals(grid), i), _slope(linear, grid, before, lambda a, axis: at(a, i, axis), -1)
-            stages: list[Array] = []
-            slopes: list[Array] = []
+        def body(carry: tuple[Array, Array], i: Any) -> tuple[tuple[Array, Array], Array]:
+            before, slope = carry
+            step, given = at(h, i), at(rows, i + 1)
+            known, made = step * slope, []  # h times D d2/ds2 - G of the level before, and of each stage
+            changes: list[Array] = []
             for k, (first, *rest) in enumerate(self.tableau):
-                change = before + h * first * moved
-                for a, slope in zip(rest[:k], slopes, strict=True):
-                    change = change + h * a * slope
-                right = at(rows, i + 1)[..., k : k + 1, :, :] + at(units[k], i) * change
-                three = tuple(at(b, i, -5)[..., 0, k, :, :, :] for b in blocks)
-                made = solve(three, right[..., 0, 0, :, :], line.is_ring)[..., None, None, :, :]
-                stages.append(made)
-                slopes.append(_slope(linear, grid, made, lambda a, axis: at(a, i + 1, axis), k))
-            return made, xp.concat(stages, axis=-3)
+                change = before + first * known
+                for a, other in zip(rest[:k], changes, strict=True):
+                    change = change + a * other
+                right = given[..., k : k + 1, :, :] + at(units[k], i) * change
+                stage = solve(i * stages + k, right[..., 0, 0, :, :])[..., None, None, :, :]
+                made.append(stage)
+                changes.append((stage - right * at(per_unit[k], i)) / rest[k])
+            return (stage, changes[-1] / at(length, i)), xp.concat(made, axis=-3)
 
         first = xp.broadcast_to(rows[..., :1, :, :, :], (*r.shape[:-2], 1, *rows.shape[-3:]))
-        _, levels = backend.scan(body, first[..., -1:, :, :] + 0, grid.length)
+        start = first[..., -1:, :, :] + 0
+        slope = _slope(linear, grid, start, lambda a, axis: at(a, 0, axis), -1)
+        _, levels = backend.scan(body, (start, slope), grid.length)
         delta = xp.concat([first, _in_place(levels)], axis=-4)
         if line.has_image:  # a row of the first level says what u is there, one of the others that it is the first's
             given = grid.apart(r)[..., -1:, :] + 0 * delta[..., :1, :]
@@ -174,6 +180,19 @@ class Heat(Rule):
         upper = row(line.second.upper, line.first.upper, 0 * units)
         middle = row(line.second.middle, line.first.middle, units + (1 - line.free)) + weights[..., None] * G0
         return lower, middle, upper
+
+
+def _in_a_row(blocks: tuple[Array, ...], length: int) -> tuple[Array, Array, Array]:
+    """Return the systems of all stages of all intervals on one axis, (*B, (T - 1) m, X, n, n)."""
+    xp, rank = array_namespace(blocks[0]), max(b.ndim for b in blocks)
+
+    def flat(b: Array) -> Array:
+        b = xp.reshape(b, (*(1 for _ in range(rank - b.ndim)), *b.shape))
+        full = xp.broadcast_to(b, (*b.shape[:-5], length, *b.shape[-4:]))
+        return xp.reshape(full, (*full.shape[:-5], length * full.shape[-4], *full.shape[-3:]))
+
+    lower, middle, upper = map(flat, blocks)
+    return lower, middle, upper
 
 
 def _intervals(grid: Sheet) -> Array:

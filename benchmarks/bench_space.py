@@ -1,0 +1,224 @@
+"""Equations in space against what a user would pick instead, at equal error: interleaved medians, one table each.
+
+``python benchmarks/bench_space.py [bratu] [growth] [burgers] [batch]``; without names, all.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.fft import dstn, idstn
+from scipy.integrate import odeint, solve_ivp
+from scipy.optimize import newton_krylov
+from scipy.sparse.linalg import LinearOperator, splu
+
+import deersolve as ds
+from deersolve.testing import planes
+from timing import compare, header
+
+LAM = 6.0
+
+
+def laplacian(N):
+    """Return the five-point matrix of N x N points inside the unit square."""
+    h = 1.0 / (N + 1)
+    one = sp.diags([1.0, -2.0, 1.0], [-1, 0, 1], shape=(N, N)) / h**2
+    return (sp.kron(one, sp.eye(N)) + sp.kron(sp.eye(N), one)).tocsc()
+
+
+def by_splu(N, order):
+    """Return Newton's method with a sparse LU, to the residual that ours leaves."""
+    A = laplacian(N)
+
+    def run():
+        u = np.zeros(N * N)
+        for _ in range(20):
+            e = LAM * np.exp(u)
+            r = A @ u + e
+            if np.abs(r).max() < 1e-12 * np.abs(A.diagonal()).max():
+                break
+            u = u - splu((A + sp.diags(e)).tocsc(), permc_spec=order).solve(r)
+        return u.reshape(N, N)
+
+    return run
+
+
+def by_newton_krylov(N):
+    """Return SciPy's Newton-Krylov with the inverse of the Laplacian, by sine transforms, as preconditioner."""
+    h = 1.0 / (N + 1)
+    k = 2.0 * (np.cos(np.pi * np.arange(1, N + 1) * h) - 1.0) / h**2
+    eigenvalues = k[:, None] + k[None, :]
+
+    def residual(u):
+        v = np.zeros((N + 2, N + 2))
+        v[1:-1, 1:-1] = u
+        return (v[2:, 1:-1] + v[:-2, 1:-1] + v[1:-1, 2:] + v[1:-1, :-2] - 4.0 * u) / h**2 + LAM * np.exp(u)
+
+    def inverse(r):
+        return idstn(dstn(r.reshape(N, N), type=1) / eigenvalues, type=1).ravel()
+
+    M = LinearOperator((N * N, N * N), matvec=inverse)
+    return lambda: newton_krylov(residual, np.zeros((N, N)), inner_M=M, method="lgmres", f_tol=1e-8)
+
+
+def bratu():
+    """Bratu's equation in the unit square from u = 0."""
+    print(
+        "\n| Bratu 2D, N x N | ours ms | first ms | splu ms | over splu | newton_krylov ms | over it | apart | steps |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    for N in (64, 128, 256):
+        problem = planes.bratu(np.asarray, N, LAM).problem
+        start = time.perf_counter()
+        sol = ds.solve(problem)
+        first = time.perf_counter() - start
+        others = {"splu": by_splu(N, "MMD_AT_PLUS_A"), "newton_krylov": by_newton_krylov(N)}
+        apart = max(np.abs(run() - sol.y[1:-1, 1:-1, 0]).max() for run in others.values())
+        t = {k: v.median for k, v in compare({"ours": lambda: ds.solve(problem).y, **others}, 5).items()}  # noqa: B023
+        ours, lu, nk = (1e3 * t[k] for k in ("ours", "splu", "newton_krylov"))
+        cells = f"{ours:.1f} | {1e3 * first:.1f} | {lu:.1f} | {lu / ours:.1f}x | {nk:.1f} | {nk / ours:.1f}x"
+        print(f"| {N} | {cells} | {apart:.1e} | {int(sol.stats.steps)} |", flush=True)
+
+
+def growth():
+    """The same from 64 to 1,024 points an axis."""
+    print("\n| Bratu 2D, N x N | ms | microseconds a point | steps |\n|---|---|---|---|", flush=True)
+    for N in (64, 128, 256, 512, 1024):
+        problem = planes.bratu(np.asarray, N, LAM).problem
+        steps = int(ds.solve(problem).stats.steps)
+        ours = compare({"ours": lambda: ds.solve(problem).y}, 1)["ours"].median  # noqa: B023
+        print(f"| {N} | {1e3 * ours:.0f} | {1e6 * ours / N**2:.2f} | {steps} |", flush=True)
+
+
+def burgers_right(u, h, D):
+    before, behind = np.roll(u, 1), np.roll(u, -1)
+    return -u * (behind - before) / (2 * h) + D * (before - 2 * u + behind) / h**2
+
+
+def burgers_problem(N, T, D=0.01, u0=None):
+    edges = np.linspace(0.0, 1.0, N + 1)
+    s = 0.5 * (edges[1:] + edges[:-1])
+    ring = {"left": ds.Periodic(), "right": ds.Periodic(), "cells": True}
+    u0 = np.sin(2 * np.pi * s)[:, None] if u0 is None else u0
+    f = lambda u, u_s, x, p: -u * u_s  # noqa: E731
+    return ds.Evolution1D(f, np.linspace(0.0, 1.0, T), edges, u0, D, **ring), s
+
+
+def burgers():
+    """Periodic Burgers on 256 cells to t = 1; errors against odeint to 1e-12."""
+    N, D = 256, 0.01
+    s = burgers_problem(N, 3)[1]
+    h, u0 = 1.0 / N, np.sin(2 * np.pi * s)
+    right = lambda u, t: burgers_right(u, h, D)  # noqa: E731
+    reference = odeint(right, u0, [0.0, 1.0], rtol=1e-12, atol=1e-12, mxstep=100_000)[-1]
+    runs = {}
+    for rule, levels in (("trapezoid", 101), ("trapezoid", 301), ("trbdf2", 101), ("trbdf2", 301)):
+        problem = burgers_problem(N, levels)[0]
+        runs[f"deersolve {rule}, {levels} levels"] = functools.partial(
+            lambda p, rule: ds.solve(p, inverse=rule).y[-1, :, 0], problem, rule
+        )
+    for tol in (1e-4, 1e-6, 1e-8):
+        runs[f"odeint banded, {tol:g}"] = functools.partial(
+            lambda tol: odeint(folded(right, N), u0[fold(N)], [0.0, 1.0], rtol=tol, atol=tol, ml=2, mu=2)[-1][
+                unfold(N)
+            ],
+            tol,
+        )
+        runs[f"solve_ivp BDF, {tol:g}"] = functools.partial(
+            lambda tol: solve_ivp(
+                lambda t, u: right(u, t), (0.0, 1.0), u0, method="BDF", rtol=tol, atol=tol, jac_sparsity=ring_of(N)
+            ).y[:, -1],
+            tol,
+        )
+    print("\n| Burgers, 256 cells | ms | error at t = 1 |\n|---|---|---|", flush=True)
+    times = compare(runs, 3)
+    for name, run in runs.items():
+        print(f"| {name} | {1e3 * times[name].median:.1f} | {np.abs(run() - reference).max():.1e} |", flush=True)
+
+
+def fold(N):
+    """Return the order 0, N - 1, 1, N - 2, ...: in it a ring has a band of two."""
+    order = np.empty(N, dtype=int)
+    order[0::2], order[1::2] = np.arange((N + 1) // 2), N - 1 - np.arange(N // 2)
+    return order
+
+
+def unfold(N):
+    return np.argsort(fold(N))
+
+
+def folded(right, N):
+    there, back = fold(N), unfold(N)
+    return lambda u, t: right(u[back], t)[there]
+
+
+def ring_of(N):
+    pattern = sp.lil_matrix(sp.diags([1, 1, 1], [-1, 0, 1], shape=(N, N)))
+    pattern[0, -1] = pattern[-1, 0] = 1
+    return pattern.tocsr()
+
+
+def batch():
+    """64 values of c in u_t + c u u_s = 0.02 u_ss at once, on 128 cells, against one after the other."""
+    N, levels = 128, 101
+    speeds = np.linspace(0.4, 2.0, 64)
+    s = burgers_problem(N, 3)[1]
+    h, u0 = 1.0 / N, np.sin(2 * np.pi * s)
+    edges = np.linspace(0.0, 1.0, N + 1)
+    ring = {"left": ds.Periodic(), "right": ds.Periodic(), "cells": True}
+    many = ds.Evolution1D(
+        lambda u, u_s, x, p: -x["speed"] * u * u_s,
+        np.linspace(0.0, 1.0, levels),
+        edges,
+        np.broadcast_to(u0[:, None], (64, N, 1)),
+        0.02,
+        x={"speed": speeds[:, None, None, None]},
+        **ring,
+    )
+
+    def one_by_one(solver):
+        found = []
+        for c in speeds:
+            right = lambda u, c=c: (
+                -c * u * (np.roll(u, -1) - np.roll(u, 1)) / (2 * h)
+                + 0.02 * (np.roll(u, 1) - 2 * u + np.roll(u, -1)) / h**2
+            )
+            found.append(solver(right))
+        return np.stack(found)
+
+    def bdf(right):
+        where = {"method": "BDF", "rtol": 1e-5, "atol": 1e-5, "jac_sparsity": ring_of(N)}
+        return solve_ivp(lambda t, u: right(u), (0.0, 1.0), u0, **where).y[:, -1]
+
+    def lsoda(right):
+        return odeint(lambda u, t: right(u), u0, [0.0, 1.0], rtol=1e-5, atol=1e-5)[-1]
+
+    def exact(right):
+        return odeint(lambda u, t: right(u), u0, [0.0, 1.0], rtol=1e-11, atol=1e-11, mxstep=100_000)[-1]
+
+    reference = one_by_one(exact)
+    runs = {
+        "deersolve, trapezoid": lambda: ds.solve(many, inverse="trapezoid").y[:, -1, :, 0],
+        "deersolve, TR-BDF2": lambda: ds.solve(many).y[:, -1, :, 0],
+        "64 times solve_ivp BDF": lambda: one_by_one(bdf),
+        "64 times odeint": lambda: one_by_one(lsoda),
+    }
+    times = compare(runs, 3)
+    print("\n| 64 equations of 128 cells | ms | error at t = 1 |\n|---|---|---|", flush=True)
+    for name, run in runs.items():
+        print(f"| {name} | {1e3 * times[name].median:.0f} | {np.abs(run() - reference).max():.1e} |", flush=True)
+
+
+def main():
+    print(header("deersolve", "numpy", "scipy"))
+    parts = {"bratu": bratu, "growth": growth, "burgers": burgers, "batch": batch}
+    for name in [word for word in sys.argv[1:] if word in parts] or list(parts):
+        parts[name]()
+
+
+if __name__ == "__main__":
+    main()
