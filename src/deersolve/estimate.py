@@ -35,7 +35,7 @@ def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | Non
         fy, extra = at.fy, {} if system.rule.exact else {"Gs": Gs}
         stiffness, solve = _stiffness(system, at), partial(system.rule.solve, Gs, **where)
     defects = [system.rule.defect(y, fy, points=points, **extra, **where) for points in (4, 3)]
-    if defects[0] is None:
+    if defects[0] is None or defects[1] is None:
         return None
     delta, third = map(solve, defects)
     error, other = _relative(delta, y), _relative(third, y)
@@ -46,7 +46,7 @@ def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | Non
 def _stiffness(system: System, at: Linearised) -> Array:
     """Return D |d f / d y| in the row-sum norm at every point, (*B, T, 1); zero at the first."""
     xp = array_namespace(at.fy)
-    rows = xp.max(xp.sum(xp.abs(at.Js[0].to_dense()), axis=-1), axis=-1, keepdims=True)
+    rows = xp.max(abs(at.Js[0]) @ xp.ones_like(at.fy), axis=-1, keepdims=True)
     D = xp.abs(system.data.grid.D)
     return rows * xp.concat([xp.zeros_like(D[..., :1, :]), D], axis=-2)
 

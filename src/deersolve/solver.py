@@ -130,7 +130,8 @@ def solve(  # noqa: PLR0913 - the public signature
             sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
     sol = _described(sol, system, chosen, why, derivative)
     if hasattr(data.grid, "presented"):
-        sol = dataclasses.replace(sol, y=data.grid.presented(sol.y))
+        corrected = None if sol.y_corrected is None else data.grid.presented(sol.y_corrected)
+        sol = dataclasses.replace(sol, y=data.grid.presented(sol.y), y_corrected=corrected)
     if hasattr(data.grid, "space"):
         sol = dataclasses.replace(sol, **data.grid.space)
     return _finish(sol, backend, on_failure)

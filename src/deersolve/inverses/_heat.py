@@ -16,6 +16,7 @@ from ..sheet import Sheet
 from ..structure import BlockDiagonal, Dense, Structure, identity
 from ..typing import Array, array_namespace
 from ._base import Rule
+from ._quadrature import quadrature_defect
 
 
 class Heat(Rule):
@@ -30,10 +31,8 @@ class Heat(Rule):
 
     def residual(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial, **kw: Any) -> Array:
         """Return what each stage misses, divided by the weight of U_k in its own row."""
-        u, line, free = grid.line.proper(grid.apart(y)), grid.line, grid.line.free
-        D = line.proper(line.weights[0])
-        F = D * (line.second.of(u, line.is_ring) + line.second.given(grid.ends)) + line.proper(grid.apart(fy))
-        made = self._rows(grid, u, F, -1.0) + (1 - free) * (_values(grid) - u)[..., 1:, :, :, :]
+        u, free = grid.line.proper(grid.apart(y)), grid.line.free
+        made = self._rows(grid, u, self._slopes(grid, u, fy), -1.0) + (1 - free) * (_values(grid) - u)[..., 1:, :, :, :]
         return _stacked(grid, boundary, y, made)
 
     def magnitude(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial) -> Array:
@@ -46,6 +45,25 @@ class Heat(Rule):
         if grid.line.has_image:
             made = xp.concat([made, made[..., :1, :]], axis=-2)
         return grid.together(xp.concat([grid.apart(y)[..., :1, :, :, :], made], axis=-4))
+
+    def defect(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial, points: int, **kw: Any) -> Array | None:
+        """Return the residual of the levels in a quadrature in time, in the units of the rows; None with stages."""
+        if len(self.tableau) > 1:
+            return None
+        xp, line = array_namespace(y), grid.line
+        u = line.proper(grid.apart(y))
+        made = quadrature_defect(_flat(u), _flat(self._slopes(grid, u, fy)), grid, points)
+        if made is None:
+            return None
+        rows = self._units(grid)[0] * xp.reshape(made, u.shape)[..., 1:, :, :, :]
+        rows = xp.concat([0 * rows[..., :1, :, :, :], rows], axis=-4)
+        return grid.together(xp.concat([rows, 0 * rows[..., :1, :]], axis=-2) if line.has_image else rows)
+
+    def _slopes(self, grid: Sheet, u: Array, fy: Array) -> Array:
+        """Return F at every level and stage."""
+        line = grid.line
+        second = line.second.of(u, line.is_ring) + line.second.given(grid.ends)
+        return line.proper(line.weights[0]) * second + line.proper(grid.apart(fy))
 
     def _rows(self, grid: Sheet, u: Array, F: Array, sign: float) -> Array:
         """Return ``u_{j-1} + h sum_l a_kl F_l - U_k`` in its units, or for sign = 1 the sum of the absolute terms."""
@@ -180,6 +198,11 @@ class Heat(Rule):
         upper = row(line.second.upper, line.first.upper, 0 * units)
         middle = row(line.second.middle, line.first.middle, units + (1 - line.free)) + weights[..., None] * G0
         return lower, middle, upper
+
+
+def _flat(u: Array) -> Array:
+    """Return (*B, T, m X n) of (*B, T, m, X, n)."""
+    return array_namespace(u).reshape(u, (*u.shape[:-3], u.shape[-3] * u.shape[-2] * u.shape[-1]))
 
 
 def _in_a_row(blocks: tuple[Array, ...], length: int) -> tuple[Array, Array, Array]:

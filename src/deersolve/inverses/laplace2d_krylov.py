@@ -125,7 +125,7 @@ class Linear:
         first = largest(xp.abs(guess))
         size = largest(xp.abs(y)) + first
         ahead = xp.where(size > 0, first / xp.where(size > 0, size, 1.0), 1.0)
-        return self.solve(r, xp.clip(xp.maximum(ahead, eps / ahead), max=FORCING))
+        return self.solve(r, FORCING * xp.clip(xp.maximum(ahead, eps / ahead), max=1.0))
 
     def solve(self, r: Array, tol: Array | float) -> Array:
         """Return delta: the given values as they are, the rest by the iteration."""

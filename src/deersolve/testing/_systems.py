@@ -12,12 +12,12 @@ from ..errors import mismatch
 from ..inputs import closed, prepare
 from ..inverses import Rule
 from ..newton import newton_step
-from ..problems import BoundaryValueProblem, Evolution1D, InitialValueProblem, Problem, Recurrence
+from ..problems import BoundaryValueProblem, Elliptic2D, Evolution1D, InitialValueProblem, Problem, Recurrence
 from ..structure import BlockDiagonal, Choice, Dense, Diagonal, Structure, Zero
 from ..system import System
 from ..typing import Array, array_namespace
 
-FAMILIES = ("d2dx2", "ddt", "heat", "shift")
+FAMILIES = ("d2dx2", "ddt", "heat", "laplace2d", "shift")
 BLOCK = 2
 
 
@@ -63,6 +63,8 @@ def linear_systems(
         return [_on_line(case, rng.normal(size=(_points(case), n))) for case in second_order(rng, n, T)]
     if family == "heat":
         return [_on_sheet(case, rule, rng) for case in evolutions(rng, 0.0)]
+    if family == "laplace2d":
+        return [_on_plane(case, rng) for case in elliptic(rng)]
     if family == "ddt":
         t = np.cumsum(rng.uniform(0.05, 0.4, T))
         return [Linear(time_grid(s), *draw(1), 1) for s in (t, -t)]
@@ -106,6 +108,30 @@ def evolutions(rng: np.random.Generator, value: float, n: int = BLOCK) -> list[E
         for a, b in sides
         for cells in (False, True)
     ]
+
+
+def elliptic(rng: np.random.Generator, n: int = BLOCK) -> list[Elliptic2D]:
+    """Return equations in a rectangle with conditions of every kind, on points and in cells."""
+    W = rng.normal(size=(n, n), scale=0.5 / np.sqrt(n))
+
+    def f(u: Array, u_s: Array, u_r: Array, x: Any, params: Any) -> Array:
+        xp = array_namespace(u)
+        return xp.sin(u @ W) + 3.0 * u + 0.3 * u * u_s - 0.2 * u_r + xp.cos(3.0 * x["s"] + x["r"])
+
+    s, r = np.cumsum(rng.uniform(0.1, 0.2, 6)), np.cumsum(rng.uniform(0.1, 0.2, 5))
+    mixed = (Dirichlet(0.3), *(Robin(1.0, 0.5, 0.2) for _ in range(n - 1)))
+    sides: list[dict[str, Any]] = [
+        {"left": Dirichlet(0.1), "right": Neumann(0.2), "bottom": mixed, "top": Robin(2.0, 0.3, 0.1)},
+        {"left": Periodic(), "right": Periodic(), "bottom": Dirichlet(0.4), "top": Neumann(-0.1)},
+        {"left": Periodic(), "right": Periodic(), "bottom": Periodic(), "top": Periodic()},
+    ]
+    D = 0.5 + rng.uniform(size=n)
+    return [Elliptic2D(f, (s, r), D, cells=cells, **around) for around in sides for cells in (False, True)]
+
+
+def _on_plane(problem: Elliptic2D, rng: np.random.Generator) -> Linear:
+    data = prepare(problem, None)[1]
+    return Linear(data.grid, data.boundary, rng.normal(size=data.guess.shape), 3, problem.shift)
 
 
 def _on_sheet(problem: Evolution1D, rule: Any, rng: np.random.Generator) -> Linear:
@@ -156,6 +182,8 @@ def nonlinear_problems(family: str, rng: np.random.Generator) -> list[Problem]:
         return list(second_order(rng, n, 13))
     if family == "heat":
         return list(evolutions(rng, 0.2))
+    if family == "laplace2d":
+        return list(elliptic(rng))
     if family == "ddt":
         t = 2.0 * np.linspace(0.0, 1.0, 13) ** 1.5
         return [InitialValueProblem(rate, t, rng.normal(size=n))]
@@ -167,7 +195,7 @@ def nonlinear_problems(family: str, rng: np.random.Generator) -> list[Problem]:
 def system_of(problem: Problem, rule: Rule, y_guess: Array | None = None) -> System:
     """Return the discrete equation that ``solve`` would solve."""
     backend, data = prepare(problem, y_guess, rule)
-    return System(backend, rule, problem.shift, closed(problem, data.grid), data)
+    return System(backend, rule, problem.shift, closed(problem, data.grid), data, int(getattr(data.grid, "ndim", 1)))
 
 
 class DiagonalOfDense(Choice):
