@@ -43,6 +43,11 @@ class Sheet(TimeGrid):
         """The number of components that f couples at a point."""
         return self.shape[-1]
 
+    @property
+    def has_image(self) -> bool:
+        """Whether the last point is the image of the first."""
+        return self.line.has_image
+
     def window(self, cut: Slice, start: Any, length: int) -> Sheet:
         """Return the grid of ``length`` intervals from level ``start``."""
         ends = tree_map(lambda a: cut(a, start, length + 1, -4), self.ends)

@@ -7,6 +7,7 @@ The stages of the interval that ends at a level are stored with it; the last one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends import backend_of
@@ -31,39 +32,63 @@ class Heat(Rule):
 
     def residual(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial, **kw: Any) -> Array:
         """Return what each stage misses, divided by the weight of U_k in its own row."""
-        u, free = grid.line.proper(grid.apart(y)), grid.line.free
-        made = self._rows(grid, u, self._slopes(grid, u, fy), -1.0) + (1 - free) * (_values(grid) - u)[..., 1:, :, :, :]
-        return _stacked(grid, boundary, y, made)
+        u, off = self._field(grid, y), 1 - self._free(grid)
+        made = self._rows(grid, u, self._slopes(grid, u, fy), -1.0) + off * (self._values(grid) - u)[..., 1:, :, :, :]
+        return self._stacked(grid, boundary, y, made)
 
     def magnitude(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial) -> Array:
         """Return the size of the terms of each row."""
-        u, line, free = grid.line.proper(grid.apart(y)), grid.line, grid.line.free
-        xp, D = array_namespace(y), abs(line.proper(line.weights[0]))
-        second = line.second.sizes()
-        F = D * (second.of(u, line.is_ring) + abs(line.second.given(grid.ends))) + line.proper(grid.apart(fy))
-        made = self._rows(grid, u, F, 1.0) + (1 - free) * (abs(_values(grid)) + u)[..., 1:, :, :, :]
-        if grid.line.has_image:
+        xp, u = array_namespace(y), self._field(grid, y)
+        made = self._rows(grid, u, self._sizes(grid, u, fy), 1.0)
+        made = made + (1 - self._free(grid)) * (abs(self._values(grid)) + u)[..., 1:, :, :, :]
+        if grid.has_image:
             made = xp.concat([made, made[..., :1, :]], axis=-2)
-        return grid.together(xp.concat([grid.apart(y)[..., :1, :, :, :], made], axis=-4))
+        return xp.concat([y[..., :1, :], _flat(made)], axis=-2)
 
     def defect(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial, points: int, **kw: Any) -> Array | None:
         """Return the residual of the levels in a quadrature in time, in the units of the rows; None with stages."""
         if len(self.tableau) > 1:
             return None
-        xp, line = array_namespace(y), grid.line
-        u = line.proper(grid.apart(y))
+        xp, u = array_namespace(y), self._field(grid, y)
         made = quadrature_defect(_flat(u), _flat(self._slopes(grid, u, fy)), grid, points)
         if made is None:
             return None
         rows = self._units(grid)[0] * xp.reshape(made, u.shape)[..., 1:, :, :, :]
         rows = xp.concat([0 * rows[..., :1, :, :, :], rows], axis=-4)
-        return grid.together(xp.concat([rows, 0 * rows[..., :1, :]], axis=-2) if line.has_image else rows)
+        return _flat(xp.concat([rows, 0 * rows[..., :1, :]], axis=-2) if grid.has_image else rows)
 
-    def _slopes(self, grid: Sheet, u: Array, fy: Array) -> Array:
+    def _field(self, grid: Any, y: Array) -> Array:
+        """Return u without the image, (*B, T, m, X, n)."""
+        u: Array = grid.line.proper(grid.apart(y))
+        return u
+
+    def _free(self, grid: Any) -> Array:
+        """Return 1 where the equation holds, 0 where a value is given."""
+        free: Array = grid.line.free
+        return free
+
+    def _values(self, grid: Any) -> Array:
+        """Return the values that conditions give at the ends, zero between them, (*B, T, m, X, n)."""
+        left, right = grid.ends.left, grid.ends.right
+        inner = grid.line.free[..., 1:-1, :] * 0
+        return array_namespace(left).concat([left, inner + 0 * left, right], axis=-2)
+
+    def _own(self, grid: Any) -> Array:
+        """Return the size of the weight of u in its own D u_ss."""
+        line = grid.line
+        return abs(line.proper(line.weights[0]) * line.second.middle)
+
+    def _slopes(self, grid: Any, u: Array, fy: Array) -> Array:
         """Return F at every level and stage."""
         line = grid.line
         second = line.second.of(u, line.is_ring) + line.second.given(grid.ends)
-        return line.proper(line.weights[0]) * second + line.proper(grid.apart(fy))
+        return line.proper(line.weights[0]) * second + self._field(grid, fy)
+
+    def _sizes(self, grid: Any, u: Array, fy: Array) -> Array:
+        """Return the size of the terms of F."""
+        line, second = grid.line, grid.line.second.sizes()
+        terms = second.of(u, line.is_ring) + abs(line.second.given(grid.ends))
+        return abs(line.proper(line.weights[0])) * terms + self._field(grid, fy)
 
     def _rows(self, grid: Sheet, u: Array, F: Array, sign: float) -> Array:
         """Return ``u_{j-1} + h sum_l a_kl F_l - U_k`` in its units, or for sign = 1 the sum of the absolute terms."""
@@ -79,11 +104,11 @@ class Heat(Rule):
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Sheet, boundary: Initial) -> Array:
         """Return delta by one block tridiagonal system a stage, level after level."""
-        backend, xp, line = backend_of(r), array_namespace(r), grid.line
-        rows, linear, stages = line.proper(grid.apart(r)), self._linear(Gs, grid), len(self.tableau)
+        backend, xp = backend_of(r), array_namespace(r)
+        rows, linear = self._field(grid, r), self._linear(Gs, grid)
         units, h = self._units(grid), _intervals(grid)
         rows = xp.broadcast_to(rows, (*r.shape[:-2], *rows.shape[-4:]))
-        solve = series(_in_a_row(self._blocks(linear, grid), grid.length), rows[..., 0, 0, :, :], line.is_ring)
+        solve = self._solver(linear, grid, rows[..., 0, 0, :, :])
         per_unit = [1 / xp.where(unit > 0, unit, 1.0) for unit in units]
         length = xp.where(h == 0, 1.0, h)
 
@@ -100,32 +125,32 @@ class Heat(Rule):
                 for a, other in zip(rest[:k], changes, strict=True):
                     change = change + a * other
                 right = given[..., k : k + 1, :, :] + at(units[k], i) * change
-                stage = solve(i * stages + k, right[..., 0, 0, :, :])[..., None, None, :, :]
+                stage = solve(i, k, right[..., 0, 0, :, :])[..., None, None, :, :]
                 made.append(stage)
                 changes.append((stage - right * at(per_unit[k], i)) / rest[k])
             return (stage, changes[-1] / at(length, i)), xp.concat(made, axis=-3)
 
         first = xp.broadcast_to(rows[..., :1, :, :, :], (*r.shape[:-2], 1, *rows.shape[-3:]))
         start = first[..., -1:, :, :] + 0
-        slope = _slope(linear, grid, start, lambda a, axis: at(a, 0, axis), -1)
+        slope = self._change(linear, grid, start, 0, -1)
         _, levels = backend.scan(body, (start, slope), grid.length)
         delta = xp.concat([first, _in_place(levels)], axis=-4)
-        if line.has_image:  # a row of the first level says what u is there, one of the others that it is the first's
+        if grid.has_image:  # a row of the first level says what u is there, one of the others that it is the first's
             given = grid.apart(r)[..., -1:, :] + 0 * delta[..., :1, :]
             behind = delta[..., 1:, :, :1, :] + given[..., 1:, :, :, :]
             delta = xp.concat([delta, xp.concat([given[..., :1, :, :, :], behind], axis=-4)], axis=-2)
-        return grid.together(delta)
+        return _flat(delta)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Sheet, boundary: Initial) -> Array:
         """Return u by the transposed systems, from the last level to the first."""
-        backend, xp, line = backend_of(c), array_namespace(c), grid.line
-        given = grid.apart(c)
-        if line.has_image:
+        backend, xp = backend_of(c), array_namespace(c)
+        given = grid.apart(c) if grid.has_image else self._field(grid, c)
+        if grid.has_image:
             image = given[..., -1:, :]
             later = xp.concat([0 * image[..., :1, :, :, :], image[..., 1:, :, :, :]], axis=-4)
             given = xp.concat([given[..., :1, :] + later, given[..., 1:-1, :]], axis=-2)
-        linear = self._linear(Gs, grid)
-        units, blocks, count = self._units(grid), self._blocks(linear, grid), grid.length
+        linear, units, count = self._linear(Gs, grid), self._units(grid), grid.length
+        solve = self._turned_solver(linear, grid)
 
         def at(a: Array, i: Any, axis: int = -4) -> Array:
             return a if a.shape[axis] == 1 else backend.slice(a, i, 1, axis)
@@ -140,13 +165,12 @@ class Heat(Rule):
             passed = xp.zeros_like(borne)
             for k in range(len(self.tableau) - 1, -1, -1):
                 first, *rest = self.tableau[k]
-                three = tuple(at(b, i, -5)[..., 0, k, :, :, :] for b in blocks)
-                w = transposed(three, sums[k][..., 0, 0, :, :], line.is_ring)[..., None, None, :, :]
+                w = solve(i, k, sums[k][..., 0, 0, :, :])[..., None, None, :, :]
                 out.insert(0, w)
                 q = at(units[k], i) * w
-                passed = passed + q + _turned(linear, grid, h * first * q, lambda a, axis: at(a, i, axis), -1)
+                passed = passed + q + self._turned(linear, grid, h * first * q, i, -1)
                 for place, a in enumerate(rest[:k]):
-                    change = _turned(linear, grid, h * a * q, lambda b, axis: at(b, i + 1, axis), place)
+                    change = self._turned(linear, grid, h * a * q, i + 1, place)
                     sums[place] = sums[place] + change
             return passed, xp.concat(out, axis=-3)
 
@@ -155,18 +179,54 @@ class Heat(Rule):
         first = xp.broadcast_to(given[..., :1, :, :, :], (*c.shape[:-2], 1, *given.shape[-3:]))
         first = xp.concat([first[..., :-1, :, :], first[..., -1:, :, :] + borne], axis=-3)
         u = xp.concat([first, xp.flip(_in_place(levels), axis=-4)], axis=-4)
-        if line.has_image:
+        if grid.has_image:
             u = xp.concat([u, xp.broadcast_to(image, (*u.shape[:-2], 1, u.shape[-1]))], axis=-2)
-        return grid.together(u)
+        return _flat(u)
+
+    def _solver(self, linear: Any, grid: Any, like: Array) -> Callable[..., Array]:
+        """Return a function (i, k, r) that solves for stage k of interval i, r (*B, X, n)."""
+        blocks, stages = _in_a_row(self._blocks(linear, grid), grid.length), len(self.tableau)
+        solve = series(blocks, like, grid.line.is_ring)
+        return lambda i, k, r: solve(i * stages + k, r)
+
+    def _turned_solver(self, linear: Any, grid: Any) -> Callable[..., Array]:
+        """Return a function (i, k, c) that solves the transposed equations."""
+        blocks = self._blocks(linear, grid)
+
+        def solve(i: Any, k: int, c: Array) -> Array:
+            three = tuple(_cut(b, i, -5)[..., 0, k, :, :, :] for b in blocks)
+            return transposed(three, c, grid.line.is_ring)
+
+        return solve
+
+    def _change(self, linear: Any, grid: Any, d: Array, level: Any, stage: int) -> Array:
+        """Return ``D d_ss - G_0 d - G_1 d_s`` with the G of one stage of a level."""
+        line, (G0, G1) = grid.line, (_stage(_cut(G, level, -5), stage) for G in linear)
+        change = line.proper(line.weights[0]) * line.second.of(d, line.is_ring)
+        return change - _times(G0, d) - _times(G1, line.first.of(d, line.is_ring))
+
+    def _turned(self, linear: Any, grid: Any, q: Array, level: Any, stage: int) -> Array:
+        """Return the transpose of :meth:`_change`, of q."""
+        line, xp = grid.line, array_namespace(q)
+        G0, G1 = (xp.matrix_transpose(_stage(_cut(G, level, -5), stage)) for G in linear)
+        change = line.second.adjoint(line.proper(line.weights[0]) * q, line.is_ring)
+        return change - _times(G0, q) - line.first.adjoint(_times(G1, q), line.is_ring)
 
     def _units(self, grid: Sheet) -> list[Array]:
         """Return, for each stage, one divided by the weight of U_k in its row; 0 where a value is given."""
-        own = abs(grid.line.proper(grid.line.weights[0]) * grid.line.second.middle)
-        h = abs(_intervals(grid))
-        return [grid.line.free / (1 + h * abs(row[k + 1]) * own) for k, row in enumerate(self.tableau)]
+        own, h = self._own(grid), abs(_intervals(grid))
+        return [self._free(grid) / (1 + h * abs(row[k + 1]) * own) for k, row in enumerate(self.tableau)]
 
-    @staticmethod
-    def _linear(Gs: tuple[Structure, ...], grid: Sheet) -> tuple[Array, Array]:
+    def _stacked(self, grid: Any, boundary: Initial, y: Array, rows: Array) -> Array:
+        """Return all rows: the first level, the image of the first point, what is behind."""
+        xp = array_namespace(y)
+        if grid.has_image:
+            u = grid.apart(y)
+            rows = xp.concat([rows, (u[..., :1, :] - u[..., -1:, :])[..., 1:, :, :, :]], axis=-2)
+        behind = _flat(rows)
+        return xp.concat([boundary.y0 - y[..., :1, :] + 0 * behind[..., :1, :], behind], axis=-2)
+
+    def _linear(self, Gs: tuple[Structure, ...], grid: Any) -> Any:
         """Return G_0 and G_1 at every point, (*B, T, m, X, n, n), without the image."""
         xp, (m, X, n) = array_namespace(grid.D), grid.shape
         parts = []
@@ -174,7 +234,7 @@ class Heat(Rule):
             blocks = G if isinstance(G, BlockDiagonal) else BlockDiagonal.of_size(n).simplify(Dense(G.to_dense()))
             values = blocks.values
             parts.append(xp.reshape(values, (*values.shape[:-3], m, X, n, n)))
-        cut = (slice(-1) if grid.line.has_image else slice(None), slice(None), slice(None))
+        cut = (slice(-1) if grid.has_image else slice(None), slice(None), slice(None))
         return parts[0][(..., *cut)], parts[1][(..., *cut)]
 
     def _blocks(self, linear: tuple[Array, Array], grid: Sheet) -> tuple[Array, Array, Array]:
@@ -223,26 +283,9 @@ def _intervals(grid: Sheet) -> Array:
     return grid.D[..., None, None]
 
 
-def _values(grid: Sheet) -> Array:
-    """Return the values that conditions give at the ends, zero between them, (*B, T, m, X, n)."""
-    left, right = grid.ends.left, grid.ends.right
-    inner = grid.line.free[..., 1:-1, :] * 0
-    return array_namespace(left).concat([left, inner + 0 * left, right], axis=-2)
-
-
-def _slope(linear: tuple[Array, Array], grid: Sheet, d: Array, cut: Any, stage: int) -> Array:
-    """Return ``D d_ss - G_0 d - G_1 d_s`` of one stage."""
-    line, (G0, G1) = grid.line, (_stage(cut(G, -5), stage) for G in linear)
-    change = line.proper(line.weights[0]) * line.second.of(d, line.is_ring)
-    return change - _times(G0, d) - _times(G1, line.first.of(d, line.is_ring))
-
-
-def _turned(linear: tuple[Array, Array], grid: Sheet, q: Array, cut: Any, stage: int) -> Array:
-    """Return the transpose of :func:`_slope`, of q."""
-    line, xp = grid.line, array_namespace(q)
-    G0, G1 = (xp.matrix_transpose(_stage(cut(G, -5), stage)) for G in linear)
-    change = line.second.adjoint(line.proper(line.weights[0]) * q, line.is_ring)
-    return change - _times(G0, q) - line.first.adjoint(_times(G1, q), line.is_ring)
+def _cut(a: Array, i: Any, axis: int) -> Array:
+    """Return level i of an array, its axis kept; of one that does not vary, itself."""
+    return a if a.shape[axis] == 1 else backend_of(a).slice(a, i, 1, axis)
 
 
 def _stage(G: Array, stage: int) -> Array:
@@ -261,12 +304,3 @@ def _in_place(levels: Array) -> Array:
     order = (*range(1, rank - 4), 0, rank - 4, rank - 3, rank - 2, rank - 1)
     turned = xp.permute_dims(levels, order)
     return xp.reshape(turned, (*turned.shape[:-5], turned.shape[-5], *turned.shape[-3:]))
-
-
-def _stacked(grid: Sheet, boundary: Initial, y: Array, rows: Array) -> Array:
-    """Return all rows: the first level, the image of the first point, what is behind."""
-    xp, u = array_namespace(y), grid.apart(y)
-    if grid.line.has_image:
-        rows = xp.concat([rows, (u[..., :1, :] - u[..., -1:, :])[..., 1:, :, :, :]], axis=-2)
-    first = grid.apart(boundary.y0) - u[..., :1, :, :, :]
-    return grid.together(xp.concat([first + 0 * rows[..., :1, :, :, :], rows], axis=-4))
