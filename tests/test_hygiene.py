@@ -21,11 +21,12 @@ ROOMS = [
     {"record", "registry"},
     {"domain", "line"},
     {"sheet", "plane"},
+    {"volume"},
     {"backends", "dual", "shifters", "bar"},
     {"structure"},
     {"scans", "bands", "krylov"},
     {"inverses"},
-    {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar"},
+    {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"},
     {"cost"},
     {"globalise", "newton", "quasi"},
     {"blockwise", "prefix"},
@@ -44,7 +45,7 @@ ROOMS = [
 SEES_ONLY = {"problems": {"domain", "shifters", "typing", "errors", "record"}}
 """Rooms beside the tower, which see these and nothing else."""
 
-BUILDERS = {"inputs", "space", "spacetime", "planar"}
+BUILDERS = {"inputs", "space", "spacetime", "planar", "planetime"}
 SEES_PROBLEMS = BUILDERS | {
     "adapters",
     "continuation",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Elliptic1D,
         Elliptic2D,
         Evolution1D,
+        Evolution2D,
         InitialValueProblem,
         Problem,
         Recurrence,
@@ -54,7 +55,9 @@ _places = {
     ),
     "globalise": "Damped Full LevenbergMarquardt LineSearch",
     "methods": "Auto Newton Sequential",
-    "problems": "BoundaryValueProblem Elliptic1D Elliptic2D Evolution1D InitialValueProblem Problem Recurrence",
+    "problems": (
+        "BoundaryValueProblem Elliptic1D Elliptic2D Evolution1D Evolution2D InitialValueProblem Problem Recurrence"
+    ),
     "quasi": "Hutchinson Picard",
     "sensitivities": "adjoint sensitivity",
     "shifters": "identity lag slope",
@@ -83,6 +86,7 @@ __all__ = [
     "Elliptic1D",
     "Elliptic2D",
     "Evolution1D",
+    "Evolution2D",
     "Full",
     "FunctionError",
     "Hutchinson",

@@ -14,7 +14,7 @@ from .inputs import closed, prepare
 from .inverses import PaperForm, rule_of
 from .methods import Newton
 from .newton import backward_error, magnitudes, slope_terms
-from .problems import Evolution1D, Problem
+from .problems import Evolution1D, Evolution2D, Problem
 from .sensitivities import residual_of
 from .solution import Solution, Status
 from .solver import solve
@@ -170,8 +170,8 @@ def follow(
 
 def _first(problem: Problem, y_guess: Any, step: float) -> Point:
     """Return the solution at the given parameter, and the tangent in the direction asked for."""
-    if isinstance(problem, Evolution1D):
-        raise mismatch("problem", "one whose y holds all that is solved for", "an Evolution1D")
+    if isinstance(problem, Evolution1D | Evolution2D):
+        raise mismatch("problem", "one whose y holds all that is solved for", f"an {type(problem).__name__}")
     param = problem.params
     if isinstance(param, bool) or not (isinstance(param, int | float) or getattr(param, "shape", None) == ()):
         raise mismatch("params", "a single number, where the branch starts", repr(param))

@@ -11,7 +11,16 @@ from .domain import Initial, Steps, TimeGrid
 from .errors import InputError, LibraryError, mismatch
 from .inverses import rule_of
 from .planar import on_a_plane
-from .problems import BoundaryValueProblem, Elliptic2D, Evolution1D, InitialValueProblem, Problem, Recurrence
+from .planetime import in_a_volume
+from .problems import (
+    BoundaryValueProblem,
+    Elliptic2D,
+    Evolution1D,
+    Evolution2D,
+    InitialValueProblem,
+    Problem,
+    Recurrence,
+)
 from .record import tree_leaves
 from .space import on_a_line
 from .spacetime import on_a_sheet
@@ -40,8 +49,11 @@ def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, 
         return on_a_line(problem, y_guess)
     if isinstance(problem, Elliptic2D):
         return on_a_plane(problem, y_guess)
-    if isinstance(problem, Evolution1D):
-        return on_a_sheet(problem, y_guess, rule_of(problem.inverse if rule is None else rule, problem.family))
+    if isinstance(problem, Evolution1D | Evolution2D):
+        stages = rule_of(problem.inverse if rule is None else rule, problem.family)
+        if isinstance(problem, Evolution1D):
+            return on_a_sheet(problem, y_guess, stages)
+        return in_a_volume(problem, y_guess, stages)
     given = problem.boundary.y0 if isinstance(problem.boundary, Initial) else y_guess
     name = "y0" if isinstance(problem.boundary, Initial) else "y_guess"
     if given is None:

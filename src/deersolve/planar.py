@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -11,7 +12,7 @@ from .domain import Periodic
 from .errors import mismatch
 from .line import Ends, Line, Stencil
 from .plane import Basis, Plane, Sides, turned
-from .problems import Elliptic2D
+from .problems import Elliptic2D, Evolution2D
 from .record import tree_leaves, tree_map
 from .space import check_points, components_of, end_of, stencils_of
 from .system import Data
@@ -20,60 +21,88 @@ from .typing import Array, array_namespace
 SIDES = ("left", "right", "bottom", "top")
 
 
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """The axes of a rectangle: their edges, whether they are rings, their points without images, and all of them."""
+
+    edges: tuple[Array, ...]
+    rings: tuple[bool, bool]
+    images: tuple[bool, bool]
+    points: tuple[Array, ...]
+    full: tuple[int, ...]
+    cells: bool
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """X and Y, the numbers of points that are solved for."""
+        return int(self.points[0].shape[0]), int(self.points[1].shape[0])
+
+    def coordinates(self) -> dict[str, Array]:
+        """Return s and r as leaves (X, 1, 1) and (1, Y, 1)."""
+        return {"s": self.points[0][:, None, None], "r": self.points[1][None, :, None]}
+
+
+def frame_of(problem: Elliptic2D | Evolution2D, like: Array, backend: Backend) -> Frame:
+    """Check the points of both axes."""
+    rings = isinstance(problem.left, Periodic), isinstance(problem.bottom, Periodic)
+    edges = []
+    for axis, is_ring in zip("sr", rings, strict=True):
+        edges.append(beside(getattr(problem, axis), like, backend, axis))
+        check_points(edges[-1], problem.cells, is_ring, backend, axis)
+    images = rings[0] and not problem.cells, rings[1] and not problem.cells
+    points = tuple(_points(e, problem.cells, image) for e, image in zip(edges, images, strict=True))
+    full = tuple(int(p.shape[0]) + image for p, image in zip(points, images, strict=True))
+    return Frame(tuple(edges), rings, images, points, full, problem.cells)
+
+
+def plane_of(frame: Frame, ends: dict[str, Any], D: Array, n: int, rank: int, backend: Backend) -> Plane:
+    """Return the rectangle with arrays of so many axes."""
+    xp = array_namespace(D)
+
+    def ranked(a: Array) -> Array:
+        return xp.reshape(a, (*(1 for _ in range(rank - a.ndim)), *a.shape))
+
+    lines, bases = [], []
+    for k, (first, last) in enumerate((SIDES[:2], SIDES[2:])):
+        made = stencils_of(frame.edges[k], [ends[first], ends[last]], frame.rings[k], frame.cells, n, backend)
+        second, slope, free = tree_map(ranked, made)
+        unfixed = tuple(p == 0 == q for p, q in zip(ends[first][0], ends[last][0], strict=True))
+        lines.append(Line(frame.points[k], second, slope, free, (), is_ring=frame.rings[k], unfixed=unfixed))
+        basis = _basis(made[0], made[2], frame.rings[k], D, backend, "sr"[k])
+        bases.append(tree_map(lambda a: xp.reshape(a, (*(1 for _ in range(rank - 3)), *a.shape)), basis))
+    space = {name: _points(edges, frame.cells, False) for name, edges in zip("sr", frame.edges, strict=True)}
+    free = turned(lines[0].free) * lines[1].free
+    own = xp.abs(turned(lines[0].second.middle) + lines[1].second.middle)
+    own = xp.where(free > 0, own, 1.0)
+    return Plane(lines[0], lines[1], ranked(D), free, own, (bases[0], bases[1]), space, images=frame.images)
+
+
 def on_a_plane(problem: Elliptic2D, y_guess: Any) -> tuple[Backend, Data]:
     """Return backend and data of an equation in two dimensions."""
     name, given = ("points", problem.s) if y_guess is None else ("y_guess", y_guess)
     like, backend = state(given, name)
-    xp = array_namespace(like)
-    rings = isinstance(problem.left, Periodic), isinstance(problem.bottom, Periodic)
-    axes = []
-    for axis, is_ring in zip("sr", rings, strict=True):
-        edges = beside(getattr(problem, axis), like, backend, axis)
-        check_points(edges, problem.cells, is_ring, backend, axis)
-        axes.append(edges)
-    images = rings[0] and not problem.cells, rings[1] and not problem.cells
-    points = [_points(edges, problem.cells, image) for edges, image in zip(axes, images, strict=True)]
-    X, Y = (int(p.shape[0]) for p in points)
-    full = tuple(size + image for size, image in zip((X, Y), images, strict=True))
-    D = _coefficient(problem.coefficients["D"], like, backend, full, images)
+    xp, frame = array_namespace(like), frame_of(problem, like, backend)
+    (X, Y), full, images = frame.sizes, frame.full, frame.images
+    D = diffusion_of(problem.coefficients["D"], like, backend, frame)
     sides = {k: getattr(problem, k) for k in SIDES}
     n = components_of(tuple(sides.values()), {"D": D}, like if y_guess is not None else None)
     ends = {k: end_of(side, n, like, backend, k) for k, side in sides.items()}
     values = {k: _along(ends[k][2], k, *(full, images), xp) for k in SIDES}
     rank = max(3, D.ndim, ranks(problem.x), *(v.ndim + 1 for v in values.values()))
     rank = max(rank, like.ndim) if y_guess is not None else rank
-    x = {k: _cut(a, k, full, images, xp) for k, a in expanded(problem.x or {}, like, backend, rank).items()}
-    own = expanded({"s": points[0][:, None, None], "r": points[1][None, :, None]}, like, backend, rank)
-    x = {**own, **x}
-    guess = 0 * points[0][:, None, None] if y_guess is None else _cut(like, "y_guess", full, images, xp)
+    x = {k: cut_to(frame, a, k) for k, a in expanded(problem.x or {}, like, backend, rank).items()}
+    x = {**expanded(frame.coordinates(), like, backend, rank), **x}
+    guess = 0 * frame.points[0][:, None, None] if y_guess is None else cut_to(frame, like, "y_guess")
     parts = [("D", tuple(D.shape[:-3])), *((k, tuple(v.shape[:-2])) for k, v in values.items())]
     parts += [("x", tuple(a.shape[:-3])) for a in tree_leaves(x)] + [("y_guess", tuple(guess.shape[:-3]))]
     batch = batch_of(parts)
     if guess.shape[-1] not in (1, n):
         raise mismatch("y_guess", f"{n} components", tuple(like.shape))
     guess = xp.broadcast_to(guess, (*batch, X, Y, n))
-
-    def ranked(a: Array) -> Array:
-        return xp.reshape(a, (*(1 for _ in range(len(batch) + 3 - a.ndim)), *a.shape))
-
-    lines, bases, given_at = [], [], []
-    for k, (first, last) in enumerate((SIDES[:2], SIDES[2:])):
-        made = stencils_of(axes[k], [ends[first], ends[last]], rings[k], problem.cells, n, backend)
-        second, slope, free = tree_map(ranked, made)
-        unfixed = tuple(p == 0 == q for p, q in zip(ends[first][0], ends[last][0], strict=True))
-        lines.append(Line(points[k], second, slope, free, (), is_ring=rings[k], unfixed=unfixed))
-        basis = _basis(made[0], made[2], rings[k], like, backend, "sr"[k])
-        bases.append(tree_map(lambda a: xp.reshape(a, (*(1 for _ in batch), *a.shape)), basis))
-        given_at.append(
-            Ends(*(xp.broadcast_to(_at_end(values[m]), (*batch, *_shape(values[m]))) for m in (first, last)))
-        )
-    space = {name: _points(edges, problem.cells, False) for name, edges in zip("sr", axes, strict=True)}
-    free = turned(lines[0].free) * lines[1].free
-    own = xp.abs(turned(lines[0].second.middle) + lines[1].second.middle)
-    own = xp.where(free > 0, own, 1.0)
-    plane = Plane(lines[0], lines[1], ranked(D), free, own, (bases[0], bases[1]), space, images=images)
-    _check_corners(ends, problem.cells, backend)
-    return backend, Data(x, plane, Sides(*given_at), guess)
+    at = {k: xp.broadcast_to(v[..., None, :], (*batch, v.shape[-2], 1, n)) for k, v in values.items()}
+    check_corners(ends, problem.cells, backend)
+    plane = plane_of(frame, ends, D, n, len(batch) + 3, backend)
+    return backend, Data(x, plane, Sides(*(Ends(at[k], at[m]) for k, m in (SIDES[:2], SIDES[2:]))), guess)
 
 
 def _points(edges: Array, cells: bool, image: bool) -> Array:
@@ -81,18 +110,19 @@ def _points(edges: Array, cells: bool, image: bool) -> Array:
     return points[:-1] if image else points
 
 
-def _coefficient(value: Any, like: Array, backend: Backend, full: Any, images: Any) -> Array:
+def diffusion_of(value: Any, like: Array, backend: Backend, frame: Frame) -> Array:
     """Return D with at least three axes, positive."""
     a = beside(value, like, backend, "D")
     xp = array_namespace(a)
-    a = _cut(xp.reshape(a, (*(1 for _ in range(3 - a.ndim)), *a.shape)), "D", full, images, xp)
+    a = cut_to(frame, xp.reshape(a, (*(1 for _ in range(3 - a.ndim)), *a.shape)), "D")
     if backend.is_concrete(a) and not bool((backend.to_numpy(a) > 0).all()):
         raise mismatch("D", "a positive coefficient at every point", "one that is not", "Signs belong to f.")
     return a
 
 
-def _cut(a: Array, name: str, full: tuple[int, ...], images: tuple[bool, ...], xp: Any) -> Array:
+def cut_to(frame: Frame, a: Array, name: str) -> Array:
     """Return an array (*B, X, Y, k), or with axes of 1, without the images of first points."""
+    full, images = frame.full, frame.images
     if a.ndim < 3 or any(size not in (1, N) for size, N in zip(a.shape[-3:-1], full, strict=True)):
         raise mismatch(name, f"shape (*B, X, Y, k) with X = {full[0]} and Y = {full[1]}, or 1", tuple(a.shape))
     rows = slice(-1) if images[0] and a.shape[-3] > 1 else slice(None)
@@ -110,15 +140,7 @@ def _along(value: Array, name: str, full: tuple[int, ...], images: tuple[bool, .
     return xp.broadcast_to(value, (*value.shape[:-2], full[axis] - images[axis], value.shape[-1]))
 
 
-def _at_end(value: Array) -> Array:
-    return value[..., None, :]
-
-
-def _shape(value: Array) -> tuple[int, ...]:
-    return (value.shape[-2], 1, value.shape[-1])
-
-
-def _check_corners(ends: dict[str, Any], cells: bool, backend: Backend) -> None:
+def check_corners(ends: dict[str, Any], cells: bool, backend: Backend) -> None:
     """Raise where two sides give values point by point, and disagree in the corner that they share."""
     for k, first in enumerate(SIDES[:2]):
         for m, second in enumerate(SIDES[2:]):

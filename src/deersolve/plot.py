@@ -52,6 +52,7 @@ class View:
     eps: float
     s: Any  # points along the second axis of a y of shape (N, X, k), or None
     across: str  # what that axis is called
+    time: float | None  # of the level that is drawn, where there are two axes of space
     windows: Any  # where each begins and ends on the axis, its length, and its Newton steps, -1 of the loop, (W, 4)
 
     @property
@@ -110,20 +111,23 @@ def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View
     at = np.unravel_index(picked, batch)
     y = backend.to_numpy(sol.y[(*map(int, at), ...)])
     is_image = sol.s is not None and (sol.t is not None or sol.r is not None)
+    is_film = sol.r is not None and sol.t is not None
+    times: Any = None if sol.t is None else backend.to_numpy(sol.t)
+    y = y[-1] if is_film else y  # the last level
     y = y if is_image else y.reshape(-1, n)
-    x = np.arange(len(y))
+    x: Any = np.arange(len(y))
     if is_image:
-        x = backend.to_numpy(sol.s if sol.t is None else sol.t)
+        x = times if sol.r is None else backend.to_numpy(sol.s)
     elif sol.t is not None:
         x = np.broadcast_to(backend.to_numpy(sol.t), sol.y.shape[:-1])[at].reshape(-1)
     elif sol.s is not None:
         x = backend.to_numpy(sol.s)
-    edges = np.arange(len(y) + 1) if sol.t is None else x
+    edges = np.arange(len(y) + 1) if sol.t is None else (times if is_film else x)
     spans = [(edges[w.start], edges[w.end], w.length, -1 if w.by == "loop" else w.steps) for w in stats.windows]
     rows = _chosen("points", (len(y),), points)
     columns = _chosen("components", (n,), components)[: len(COLOURS)]
     return View(
-        axis="t" if sol.t is not None else ("step" if sol.s is None else "s"),
+        axis="t" if sol.t is not None and not is_film else ("step" if sol.s is None else "s"),
         x=x[rows],
         y=y[rows][..., columns],
         components=columns,
@@ -136,6 +140,7 @@ def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View
         eps=float(np.finfo(y.dtype).eps),
         s=backend.to_numpy(sol.s if sol.r is None else sol.r) if is_image else None,
         across="s" if sol.r is None else "r",
+        time=float(times[-1]) if is_film and times is not None else None,
         windows=np.reshape(np.array(spans, dtype=float), (-1, 4)),
     )
 
@@ -201,6 +206,7 @@ def space_and_time(axes: Axes, view: View, k: int) -> None:
     axes.set(xlabel=view.axis, ylabel=view.across)
     name = f"Component {view.components[k]}" if view.n > 1 else "u"
     of = f" of {view.name(view.element)}" if view.batch else ""
+    of += f" at t = {view.time:.4g}" if view.time is not None else ""
     failed = f", {Status(view.status[view.element]).name}" if view.failed[view.element] else ""
     axes.set_title(f"{name}{of}{failed}", loc="left", fontsize="medium")
 

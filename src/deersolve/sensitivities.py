@@ -16,7 +16,7 @@ from .implicit import Linear, has_transpose, inverse_at
 from .inputs import closed, prepare
 from .inverses import PaperForm, rule_of
 from .newton import backward_error, magnitudes, slope_terms
-from .problems import Evolution1D, Problem
+from .problems import Evolution1D, Evolution2D, Problem
 from .record import tree_leaves, tree_map
 from .registry import close_matches
 from .seeds import by_seeds
@@ -162,10 +162,10 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
 
 def _prepared(problem: Problem, sol: Solution) -> tuple[System, Any, Linear]:
     """Return the system at the solution, params with numbers as arrays, and the linear solves at y."""
-    if isinstance(problem, Evolution1D):
+    if isinstance(problem, Evolution1D | Evolution2D):
         raise InputError(
-            "problem: expected one whose y holds all that was solved for; received an Evolution1D, whose y leaves out "
-            "the stages between levels. Differentiate solve() itself on JAX or PyTorch."
+            f"problem: expected one whose y holds all that was solved for; received an {type(problem).__name__}, whose "
+            "y leaves out the stages between levels. Differentiate solve() itself on JAX or PyTorch."
         )
     backend, data = prepare(problem, sol.y)
     shape = tuple(getattr(data.grid, "presented", lambda y: y)(data.guess).shape)

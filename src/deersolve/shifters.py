@@ -77,6 +77,17 @@ class SlopeAlong:
         return turned(slope) if self.axis == "s" else slope
 
 
+@dataclass(frozen=True)
+class LevelSlopeAlong:
+    """S[y] = dy/ds or dy/dr of every level and stage of a :class:`deersolve.volume.Volume`."""
+
+    axis: str
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the slope at every point, laid out as y is."""
+        return grid.together(SlopeAlong(self.axis)(grid.apart(y), grid=grid.whole, boundary=grid.sides))
+
+
 identity = Identity()
 slope = Slope()
 level_slope = LevelSlope()

@@ -23,7 +23,7 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
     xp, nodes = array_namespace(u0), rule.nodes
     s, t = beside(problem.s, u0, backend, "s"), beside(problem.t, u0, backend, "t")
     check_points(s, problem.cells, isinstance(problem.left, Periodic), backend)
-    _check_times(t, backend)
+    check_times(t, backend)
     points = 0.5 * (s[1:] + s[:-1]) if problem.cells else s
     T, m, X, is_ring = int(t.shape[0]), len(nodes), int(points.shape[0]), isinstance(problem.left, Periodic)
     if u0.ndim < 2 or u0.shape[-2] != X:
@@ -90,7 +90,8 @@ def _laid(y_guess: Any, sheet: Sheet, batch: tuple[int, ...], like: Array, backe
     return sheet.together(xp.broadcast_to(full[..., None, :, :], (*shape[:-2], m, X, n)))
 
 
-def _check_times(t: Array, backend: Backend) -> None:
+def check_times(t: Array, backend: Backend) -> None:
+    """Raise unless t are times."""
     if t.ndim != 1 or t.shape[0] < 2:
         raise mismatch("t", "shape (T,) with T >= 2", tuple(t.shape))
     if backend.is_concrete(t):

@@ -93,7 +93,7 @@ class Heat(Rule):
     def _rows(self, grid: Sheet, u: Array, F: Array, sign: float) -> Array:
         """Return ``u_{j-1} + h sum_l a_kl F_l - U_k`` in its units, or for sign = 1 the sum of the absolute terms."""
         size = abs if sign > 0 else lambda a: a
-        h, behind, units = size(_intervals(grid)), u[..., :-1, -1:, :, :], self._units(grid)
+        h, behind, units = size(intervals(grid)), u[..., :-1, -1:, :, :], self._units(grid)
         rows = []
         for k, (first, *rest) in enumerate(self.tableau):
             slope = size(first) * F[..., :-1, -1:, :, :]
@@ -106,7 +106,7 @@ class Heat(Rule):
         """Return delta by one block tridiagonal system a stage, level after level."""
         backend, xp = backend_of(r), array_namespace(r)
         rows, linear = self._field(grid, r), self._linear(Gs, grid)
-        units, h = self._units(grid), _intervals(grid)
+        units, h = self._units(grid), intervals(grid)
         rows = xp.broadcast_to(rows, (*r.shape[:-2], *rows.shape[-4:]))
         solve = self._solver(linear, grid, rows[..., 0, 0, :, :])
         per_unit = [1 / xp.where(unit > 0, unit, 1.0) for unit in units]
@@ -157,7 +157,7 @@ class Heat(Rule):
 
         def body(borne: Array, j: Any) -> tuple[Array, Array]:
             i = count - 1 - j
-            h, here = _intervals(grid), at(given, i + 1)
+            h, here = intervals(grid), at(given, i + 1)
             h = at(h, i)
             sums = [here[..., k : k + 1, :, :] for k in range(len(self.tableau))]
             sums[-1] = sums[-1] + borne
@@ -194,27 +194,27 @@ class Heat(Rule):
         blocks = self._blocks(linear, grid)
 
         def solve(i: Any, k: int, c: Array) -> Array:
-            three = tuple(_cut(b, i, -5)[..., 0, k, :, :, :] for b in blocks)
+            three = tuple(level_of(b, i, -5)[..., 0, k, :, :, :] for b in blocks)
             return transposed(three, c, grid.line.is_ring)
 
         return solve
 
     def _change(self, linear: Any, grid: Any, d: Array, level: Any, stage: int) -> Array:
         """Return ``D d_ss - G_0 d - G_1 d_s`` with the G of one stage of a level."""
-        line, (G0, G1) = grid.line, (_stage(_cut(G, level, -5), stage) for G in linear)
+        line, (G0, G1) = grid.line, (_stage(level_of(G, level, -5), stage) for G in linear)
         change = line.proper(line.weights[0]) * line.second.of(d, line.is_ring)
         return change - _times(G0, d) - _times(G1, line.first.of(d, line.is_ring))
 
     def _turned(self, linear: Any, grid: Any, q: Array, level: Any, stage: int) -> Array:
         """Return the transpose of :meth:`_change`, of q."""
         line, xp = grid.line, array_namespace(q)
-        G0, G1 = (xp.matrix_transpose(_stage(_cut(G, level, -5), stage)) for G in linear)
+        G0, G1 = (xp.matrix_transpose(_stage(level_of(G, level, -5), stage)) for G in linear)
         change = line.second.adjoint(line.proper(line.weights[0]) * q, line.is_ring)
         return change - _times(G0, q) - line.first.adjoint(_times(G1, q), line.is_ring)
 
     def _units(self, grid: Sheet) -> list[Array]:
         """Return, for each stage, one divided by the weight of U_k in its row; 0 where a value is given."""
-        own, h = self._own(grid), abs(_intervals(grid))
+        own, h = self._own(grid), abs(intervals(grid))
         return [self._free(grid) / (1 + h * abs(row[k + 1]) * own) for k, row in enumerate(self.tableau)]
 
     def _stacked(self, grid: Any, boundary: Initial, y: Array, rows: Array) -> Array:
@@ -241,10 +241,10 @@ class Heat(Rule):
         """Return the blocks of ``I - h a_kk (D d2/ds2 - G_0 - G_1 d/ds)`` in the units of its rows."""
         xp, line = array_namespace(grid.D), grid.line
         G0, G1 = (G[..., 1:, :, :, :, :] for G in linear)
-        units = xp.concat([u + 0 * _intervals(grid) for u in self._units(grid)], axis=-3)
+        units = xp.concat([u + 0 * intervals(grid) for u in self._units(grid)], axis=-3)
         weights = xp.concat(
             [
-                u * _intervals(grid) * row[k + 1]
+                u * intervals(grid) * row[k + 1]
                 for k, (u, row) in enumerate(zip(self._units(grid), self.tableau, strict=True))
             ],
             axis=-3,
@@ -278,12 +278,12 @@ def _in_a_row(blocks: tuple[Array, ...], length: int) -> tuple[Array, Array, Arr
     return lower, middle, upper
 
 
-def _intervals(grid: Sheet) -> Array:
+def intervals(grid: Sheet) -> Array:
     """Return h, (*B, T - 1, 1, 1, 1)."""
     return grid.D[..., None, None]
 
 
-def _cut(a: Array, i: Any, axis: int) -> Array:
+def level_of(a: Array, i: Any, axis: int) -> Array:
     """Return level i of an array, its axis kept; of one that does not vary, itself."""
     return a if a.shape[axis] == 1 else backend_of(a).slice(a, i, 1, axis)
 

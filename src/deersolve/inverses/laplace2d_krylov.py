@@ -70,13 +70,13 @@ class Krylov(Rule):
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Plane, boundary: Sides) -> Array:
         """Return delta to roundoff, by one more solve for what is left."""
-        linear, tol = Linear(grid, Gs), _half(r)
+        linear, tol = Linear(grid, Gs), half_the_digits(r)
         delta = linear.solve(r, tol)
         return delta + linear.solve(r - linear.apply(delta), tol)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Plane, boundary: Sides) -> Array:
         """Return u by the transposed equations, to roundoff."""
-        linear, tol = Linear(grid, Gs), _half(c)
+        linear, tol = Linear(grid, Gs), half_the_digits(c)
         u = linear.transposed_solve(c, tol)
         return u + linear.transposed_solve(c - linear.transposed(u), tol)
 
@@ -125,7 +125,7 @@ class Linear:
         first = largest(xp.abs(guess))
         size = largest(xp.abs(y)) + first
         ahead = xp.where(size > 0, first / xp.where(size > 0, size, 1.0), 1.0)
-        return self.solve(r, FORCING * xp.clip(xp.maximum(ahead, eps / ahead), max=1.0))
+        return self.solve(r, FORCING * xp.clip(xp.maximum(ahead, eps / xp.where(ahead > 0, ahead, 1.0)), max=1.0))
 
     def solve(self, r: Array, tol: Array | float) -> Array:
         """Return delta: the given values as they are, the rest by the iteration."""
@@ -164,6 +164,6 @@ def _unit(grid: Plane) -> Array:
     return grid.free / (grid.D * grid.own)
 
 
-def _half(like: Array) -> float:
+def half_the_digits(like: Array) -> float:
     """Return the square root of roundoff: two such solves, one behind the other, reach it."""
     return math.sqrt(array_namespace(like).finfo(like.dtype).eps)

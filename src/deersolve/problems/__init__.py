@@ -3,6 +3,7 @@
 from .base import Problem
 from .elliptic import Elliptic2D
 from .evolution import Evolution1D
+from .evolution2d import Evolution2D
 from .initial_value import InitialValueProblem
 from .recurrence import Recurrence
 from .second_order import BoundaryValueProblem, Elliptic1D
@@ -12,6 +13,7 @@ __all__ = [
     "Elliptic1D",
     "Elliptic2D",
     "Evolution1D",
+    "Evolution2D",
     "InitialValueProblem",
     "Problem",
     "Recurrence",

@@ -12,12 +12,20 @@ from ..errors import mismatch
 from ..inputs import closed, prepare
 from ..inverses import Rule
 from ..newton import newton_step
-from ..problems import BoundaryValueProblem, Elliptic2D, Evolution1D, InitialValueProblem, Problem, Recurrence
+from ..problems import (
+    BoundaryValueProblem,
+    Elliptic2D,
+    Evolution1D,
+    Evolution2D,
+    InitialValueProblem,
+    Problem,
+    Recurrence,
+)
 from ..structure import BlockDiagonal, Choice, Dense, Diagonal, Structure, Zero
 from ..system import System
 from ..typing import Array, array_namespace
 
-FAMILIES = ("d2dx2", "ddt", "heat", "laplace2d", "shift")
+FAMILIES = ("d2dx2", "ddt", "heat", "heat2d", "laplace2d", "shift")
 BLOCK = 2
 
 
@@ -63,6 +71,8 @@ def linear_systems(
         return [_on_line(case, rng.normal(size=(_points(case), n))) for case in second_order(rng, n, T)]
     if family == "heat":
         return [_on_sheet(case, rule, rng) for case in evolutions(rng, 0.0)]
+    if family == "heat2d":
+        return [_on_sheet(case, rule, rng, 3) for case in evolutions_in_a_plane(rng, 0.0)]
     if family == "laplace2d":
         return [_on_plane(case, rng) for case in elliptic(rng)]
     if family == "ddt":
@@ -134,9 +144,32 @@ def _on_plane(problem: Elliptic2D, rng: np.random.Generator) -> Linear:
     return Linear(data.grid, data.boundary, rng.normal(size=data.guess.shape), 3, problem.shift)
 
 
-def _on_sheet(problem: Evolution1D, rule: Any, rng: np.random.Generator) -> Linear:
+def evolutions_in_a_plane(rng: np.random.Generator, value: float, n: int = BLOCK) -> list[Evolution2D]:
+    """Return evolution equations in a rectangle with conditions of every kind, on points and in cells."""
+    W = rng.normal(size=(n, n), scale=0.5 / np.sqrt(n))
+
+    def f(u: Array, u_s: Array, u_r: Array, x: Any, params: Any) -> Array:
+        xp = array_namespace(u)
+        return xp.sin(u @ W) - 0.5 * u * u_s + 0.3 * u_r + xp.cos(3.0 * x["s"] + x["r"] + x["t"])
+
+    s, r = np.cumsum(rng.uniform(0.1, 0.2, 5)), np.cumsum(rng.uniform(0.1, 0.2, 4))
+    t = np.cumsum(rng.uniform(0.02, 0.1, 3))
+    mixed = (Dirichlet(value), *(Robin(1.0, 0.5, value) for _ in range(n - 1)))
+    sides: list[dict[str, Any]] = [
+        {"left": Dirichlet(value), "right": Neumann(value), "bottom": mixed, "top": Robin(2.0, 0.3, value)},
+        {"left": Periodic(), "right": Periodic(), "bottom": Dirichlet(value), "top": Neumann(value)},
+    ]
+    D = 0.1 + rng.uniform(size=n)
+    return [
+        Evolution2D(f, t, (s, r), rng.normal(size=(5 - cells, 4 - cells, n)), D, cells=cells, **around)
+        for around in sides
+        for cells in (False, True)
+    ]
+
+
+def _on_sheet(problem: Evolution1D | Evolution2D, rule: Any, rng: np.random.Generator, count: int = 2) -> Linear:
     data = prepare(problem, None, rule)[1]
-    return Linear(data.grid, data.boundary, rng.normal(size=data.guess.shape), 2, problem.shift)
+    return Linear(data.grid, data.boundary, rng.normal(size=data.guess.shape), count, problem.shift)
 
 
 def _on_line(problem: BoundaryValueProblem, r: Array) -> Linear:
@@ -182,6 +215,8 @@ def nonlinear_problems(family: str, rng: np.random.Generator) -> list[Problem]:
         return list(second_order(rng, n, 13))
     if family == "heat":
         return list(evolutions(rng, 0.2))
+    if family == "heat2d":
+        return list(evolutions_in_a_plane(rng, 0.2))
     if family == "laplace2d":
         return list(elliptic(rng))
     if family == "ddt":

@@ -40,7 +40,8 @@ def check_inverse(rule: Any, *, family: str | None = None, order: float | None =
     ----------
     rule : str, Rule or callable
         A key of the registry ("ddt.mine"), a rule, or the paper's callable ``(Gs, rhs) -> y``.
-    family : {"d2dx2", "ddt", "heat", "laplace2d", "shift"}, optional
+    family : {"d2dx2", "ddt", "heat", "heat2d", "laplace2d", "shift"},
+        optional
         The kind of equation; by default the first part of the rule's key.
     order : float, optional
         The order of accuracy to expect; by default the rule's ``order``, and any if that is None.
@@ -217,6 +218,22 @@ def errors_in_time(rule: Rule, sizes: tuple[int, ...] = SIZES) -> Array:
     return np.array(errors)
 
 
+def errors_in_plane_and_time(rule: Rule, sizes: tuple[int, ...] = SIZES) -> Array:
+    """Return the same in a rectangle, where the differences in space are exact, on half as many levels."""
+    errors = []
+    for N in sizes:
+        s = np.linspace(0.0, 1.0, N // 2 + 1)
+        case = planes.swinging(np.asarray, s + s * s)
+        system = system_of(case.problem, rule)
+        it = Newton().run(system)
+        if not bool(np.all(it.certified)):
+            raise ArithmeticError(f"Newton did not converge at N = {N}")
+        shown, estimate = system.data.grid.presented, discretisation(system, it.y)
+        corrected = np.nan if estimate is None else np.abs(shown(estimate[0]) - case.exact).max()
+        errors.append((np.abs(shown(it.y) - case.exact).max(), corrected))
+    return np.array(errors)
+
+
 def errors_in_a_plane(rule: Rule, sizes: tuple[int, ...] = SIZES) -> Array:
     """Return the largest errors of u, shape (len(sizes), 1), on half as many points an axis, with four conditions."""
     errors = []
@@ -234,6 +251,7 @@ OBSERVED = {
     "ddt": observed_errors,
     "d2dx2": errors_on_a_line,
     "heat": errors_in_time,
+    "heat2d": errors_in_plane_and_time,
     "laplace2d": errors_in_a_plane,
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..domain import Dirichlet, Neumann, Periodic, Robin
-from ..problems import Elliptic2D
+from ..problems import Elliptic2D, Evolution2D
 from ..typing import Array, array_namespace
 from .problems import Case
 
@@ -32,6 +32,27 @@ def bratu(asarray: Callable[..., Any], N: int, lam: float = 6.0) -> Case:
 
     known = {64: 0.7966763500026962, 128: 0.7969991749879985}
     return Case(Elliptic2D(f, (s, s), params=asarray(np.float64(lam)), **ZERO), known.get(N, np.nan), 1e-13)
+
+
+def swinging(asarray: Callable[..., Any], t: Any) -> Case:
+    """Return u_t - u_ss - u_rr = -u^2 + force, u = (s^2 + r^2 + 1) cos t, which differences in space follow exactly."""
+    t = np.asarray(t, dtype=np.float64)[:, None, None, None]
+    s, r = np.linspace(0.0, 1.0, 5)[:, None, None], np.linspace(0.0, 1.0, 4)[:, None]
+    u = (s * s + r * r + 1.0) * np.cos(t)
+
+    def f(u: Array, u_s: Array, u_r: Array, x: Any, params: Any) -> Array:
+        xp = array_namespace(u)
+        cos, sin, form = xp.cos(x["t"]), xp.sin(x["t"]), x["s"] * x["s"] + x["r"] * x["r"] + 1.0
+        return form * form * cos * cos - u * u - form * sin - 4.0 * cos
+
+    sides: dict[str, Any] = {
+        "left": Neumann(),
+        "right": Dirichlet(asarray(u[:, -1])),
+        "bottom": Neumann(),
+        "top": Dirichlet(asarray(u[:, :, -1])),
+    }
+    points = asarray(s[:, 0, 0]), asarray(r[:, 0])
+    return Case(Evolution2D(f, asarray(t[:, 0, 0, 0]), points, asarray(u[0]), **sides), u, 1e-14)
 
 
 def manufactured(

@@ -1,0 +1,13 @@
+"""``heat2d.backward_euler``: order 1, L-stable."""
+
+from ..structure import BlockDiagonal
+from ._base import register
+from ._heat2d import Heat2D
+from .heat_backward_euler import BackwardEuler as OnALine
+
+
+@register("heat2d.backward_euler", structures=(BlockDiagonal,), exact=True)
+class BackwardEuler(Heat2D):
+    """u_j = u_{j-1} + h F_j."""
+
+    order, nodes, tableau = OnALine.order, OnALine.nodes, OnALine.tableau

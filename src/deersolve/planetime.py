@@ -1,0 +1,87 @@
+"""From a rectangle, times and conditions to a volume of space and time: everything is checked here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .arrays import batch_of, beside, expanded, ranks, state
+from .backends.generic import Backend
+from .domain import Initial
+from .errors import mismatch
+from .line import Ends
+from .planar import SIDES, check_corners, cut_to, diffusion_of, frame_of, plane_of
+from .plane import Sides
+from .problems import Evolution2D
+from .record import tree_leaves, tree_map
+from .space import end_of
+from .spacetime import check_times
+from .system import Data
+from .typing import Array, array_namespace
+from .volume import Volume, laid_in_volume
+
+
+def in_a_volume(problem: Evolution2D, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+    """Return backend and data of an evolution equation in a rectangle, laid out for the stages of a rule."""
+    u0, backend = state(problem.boundary.y0, "u0")
+    xp, nodes, frame = array_namespace(u0), rule.nodes, frame_of(problem, u0, backend)
+    t = beside(problem.t, u0, backend, "t")
+    check_times(t, backend)
+    T, m, n, (X, Y) = int(t.shape[0]), len(nodes), int(u0.shape[-1]), frame.sizes
+    if u0.ndim < 3 or tuple(u0.shape[-3:-1]) != frame.full:
+        raise mismatch("u0", f"shape (*B, X, Y, n) with X = {frame.full[0]}, Y = {frame.full[1]}", tuple(u0.shape))
+    u0 = cut_to(frame, u0, "u0")
+    D = diffusion_of(problem.coefficients["D"], u0, backend, frame)
+    if D.ndim > 3:
+        raise mismatch("D", "a diffusion that a batch shares, up to (X, Y, n)", tuple(D.shape))
+    ends = {k: end_of(getattr(problem, k), n, u0, backend, k) for k in SIDES}
+    values = {k: _over_time(ends[k][2], k, T, frame) for k in SIDES}
+    given = {k: a[None, ...] if getattr(a, "ndim", 4) == 3 else a for k, a in (problem.x or {}).items()}
+    rank = max(u0.ndim + 1, ranks(given), *(v.ndim + 1 for v in values.values()), getattr(y_guess, "ndim", 0))
+    x = {k: cut_to(frame, a, k) for k, a in expanded(given, u0, backend, rank).items()}
+    own = {"t": t[:, None, None, None], **{k: a[None, ...] for k, a in frame.coordinates().items()}}
+    x = {**expanded(own, u0, backend, rank), **x}
+    for leaf in tree_leaves(x):
+        if leaf.shape[-4] not in (1, T):
+            raise mismatch("x", f"leaves (*B, 1 or T = {T}, X, Y, k)", tuple(leaf.shape))
+    parts = [("u0", tuple(u0.shape[:-3])), *((k, tuple(v.shape[:-3])) for k, v in values.items())]
+    parts += [("x", tuple(a.shape[:-4])) for a in tree_leaves(x)]
+    parts += [("y_guess", tuple(y_guess.shape[:-4]))] if getattr(y_guess, "ndim", 0) > 4 else []
+    batch = batch_of(parts)
+
+    def staged(a: Array, axis: int) -> Array:
+        """Return an axis for the stages behind that of time: between levels their mean."""
+        if a.shape[axis] == 1:
+            return xp.expand_dims(a, axis=axis)
+        cut = (slice(None),) * (-axis - 1)
+        before = xp.concat([a[(..., slice(0, 1), *cut)], a[(..., slice(None, -1), *cut)]], axis=axis)
+        return xp.stack([a if c == 1.0 else (1 - c) * before + c * a for c in nodes], axis=axis)
+
+    at = {k: staged(v, -3)[..., None, :] for k, v in values.items()}
+    at = {k: xp.broadcast_to(v, (*batch, T, m, *v.shape[-3:])) for k, v in at.items()}
+    check_corners(ends, problem.cells, backend)
+    level, whole = (plane_of(frame, ends, D, n, len(batch) + more, backend) for more in (3, 5))
+    steps = xp.reshape(t[1:] - t[:-1], (*(1 for _ in batch), T - 1, 1))
+    sides = Sides(*(Ends(at[k], at[j]) for k, j in (SIDES[:2], SIDES[2:])))
+    volume = Volume(t, steps, level, whole, sides, shape=(m, X, Y, n))
+    start = xp.reshape(u0, (*(1 for _ in range(len(batch) + 3 - u0.ndim)), *u0.shape))
+    first = volume.together(xp.broadcast_to(start[..., None, None, :, :, :], (*start.shape[:-3], 1, m, X, Y, n)))
+    if y_guess is None:
+        guess = xp.broadcast_to(first, (*batch, T, m * X * Y * n))
+    else:
+        full = cut_to(frame, beside(y_guess, u0, backend, "y_guess"), "y_guess")
+        full = xp.broadcast_to(full, (*batch, T, X, Y, n))[..., None, :, :, :]
+        guess = volume.together(xp.broadcast_to(full, (*batch, T, m, X, Y, n)))
+    x = laid_in_volume(tree_map(lambda a: staged(a, -4), x), volume.shape)
+    return backend, Data(x, volume, Initial(first), guess)
+
+
+def _over_time(value: Array, name: str, T: int, frame: Any) -> Array:
+    """Return the right-hand sides of a condition, (*B, T or 1, N, n)."""
+    axis = 1 if name in SIDES[:2] else 0
+    value = value if value.ndim > 2 else value[(*(None for _ in range(3 - value.ndim)), ...)]
+    if value.shape[-2] not in (1, frame.full[axis]) or value.shape[-3] not in (1, T):
+        shape = f"a value, or (N, n) or (T, N, n) of them, N = {frame.full[axis]} along the side and T = {T}"
+        raise mismatch(name, shape, tuple(value.shape))
+    value = value[..., :-1, :] if frame.images[axis] and value.shape[-2] > 1 else value
+    N = frame.full[axis] - frame.images[axis]
+    return array_namespace(value).broadcast_to(value, (*value.shape[:-2], N, value.shape[-1]))

@@ -1,0 +1,87 @@
+"""Evolution equations in a rectangle: u_t - D (u_ss + u_rr) = f(u, u_s, u_r, x, params)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from ..domain import Initial
+from ..errors import mismatch
+from ..shifters import LevelSlopeAlong, identity
+from ..typing import Array, Tree
+from .base import Problem
+from .second_order import check_ends
+
+
+class Evolution2D(Problem):
+    """u_t - D (u_ss + u_rr) = f(u, u_s, u_r, x, params) from u0 on, in the rectangle of the points (s, r).
+
+    Parameters
+    ----------
+    f : callable
+        ``f(u, u_s, u_r, x, params)``, of arrays (*B, T, m, X, Y, n), m the stages of the rule, and at every point by
+        itself.
+    t : array, shape (T,)
+        The times, strictly increasing.
+    points : tuple of two arrays
+        s and r, as for :class:`Elliptic2D`.
+    u0 : array, shape (X, Y, n) or (*B, X, Y, n)
+        u at t[0].
+    D : number or array
+        The diffusion, positive: a number, (n,) or (X, Y, n).
+    left, right, bottom, top : Dirichlet, Neumann, Robin or Periodic
+        As for :class:`Elliptic2D`; their values may vary along the side, (N, n), and with time, (T, N, n) or
+        (*B, T, N, n).
+    x : dict of array, optional
+        What f is given beside ``x["t"]``, ``x["s"]`` and ``x["r"]``: leaves (X, Y, k), (T, X, Y, k) or
+        (*B, T, X, Y, k). Between two levels a stage sees their mean by its place.
+    params
+        As for every problem.
+    cells : bool
+        Whether u is in the midpoints of cells.
+
+    Notes
+    -----
+    Second order in space; in time by the rule, "heat2d.trbdf2" (order 2, L-stable), ``inverse="backward_euler"`` or
+    ``inverse="trapezoid"``. ``sol.y`` has the shape (*B, T, X, Y, n).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> s, t = np.linspace(0.0, 1.0, 17), np.linspace(0.0, 0.02, 9)
+    >>> u0 = np.sin(np.pi * s)[:, None, None] * np.sin(np.pi * s)[:, None]
+    >>> zero = {side: ds.Dirichlet() for side in ("left", "right", "bottom", "top")}
+    >>> heat = ds.Evolution2D(lambda u, u_s, u_r, x, p: 0.0 * u, t, (s, s), u0, 1.0, **zero)
+    >>> bool(abs(ds.solve(heat).y[-1, 8, 8, 0] - np.exp(-0.04 * np.pi**2)) < 2e-3)
+    True
+    """
+
+    family: ClassVar[str] = "heat2d"
+    is_causal: ClassVar[bool] = True
+
+    def __init__(  # noqa: PLR0913 - an equation, its start and its four sides
+        self,
+        f: Callable[..., Array],
+        t: Array,
+        points: tuple[Array, Array],
+        u0: Array,
+        D: Any = 1.0,
+        *,
+        left: Any,
+        right: Any,
+        bottom: Any,
+        top: Any,
+        x: Tree = None,
+        params: Any = None,
+        cells: bool = False,
+    ) -> None:
+        shift = (identity, LevelSlopeAlong("s"), LevelSlopeAlong("r"))
+        super().__init__(f, shift=shift, inverse="heat2d.trbdf2", x=x, params=params)
+        if not isinstance(points, tuple | list) or len(points) != 2:
+            raise mismatch("points", "two arrays, (s, r)", type(points).__name__)
+        check_ends(left, right, x)
+        check_ends(bottom, top, x, ("bottom", "top"))
+        self.t, (self.s, self.r) = t, points
+        self.left, self.right, self.bottom, self.top, self.cells = left, right, bottom, top, cells
+        self.boundary, self.coefficients = Initial(u0), {"D": D}
