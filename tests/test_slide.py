@@ -36,6 +36,8 @@ def test_the_logistic_map(lib, method, r):
 
 @pytest.mark.parametrize("scale", [1.0, 2.0, 4.0, 8.0])
 def test_a_gru_with_large_weights(lib, scale):
+    if lib.is_jax and scale in (2.0, 4.0):
+        pytest.skip("1 and 8 are enough to compile")
     rng = np.random.default_rng(0)
     weights = gru_weights(4, scale=scale * 2)
     x, y0 = rng.normal(size=(2, 1500, 4)), np.zeros((2, 4))

@@ -64,7 +64,7 @@ def solve(apply: Map, precondition: Map, b: Array, grid_ndim: int, tol: Array | 
     References
     ----------
     S. C. Eisenstat, H. C. Elman, M. H. Schultz, "Variational iterative methods for nonsymmetric systems of linear
-    equations", SIAM J. Numer. Anal. 20 (1983): Orthomin(k).
+    equations", SIAM Journal on Numerical Analysis 20 (1983): Orthomin(k).
     """
     xp, backend = array_namespace(b), backend_of(b)
     axes = tuple(range(b.ndim - grid_ndim - 1, b.ndim))

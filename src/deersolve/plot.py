@@ -203,6 +203,8 @@ def space_and_time(axes: Axes, view: View, k: int) -> None:
     axes.figure.colorbar(image, ax=axes, pad=0.01)
     if view.axis == "s" and finite.all() and np.ptp(values) > 0:
         axes.contour(view.x, view.s, values.T, levels=8, colors="white", linewidths=0.6, alpha=0.7)
+    if view.across == "r":
+        axes.set_aspect("equal")
     axes.set(xlabel=view.axis, ylabel=view.across)
     name = f"Component {view.components[k]}" if view.n > 1 else "u"
     of = f" of {view.name(view.element)}" if view.batch else ""
@@ -291,9 +293,11 @@ def windows(axes: Axes, view: View) -> None:
         axes.vlines(left[1:], bottom, np.minimum(lengths[:-1], lengths[1:]), color="white", linewidth=0.6)
     axes.set_yscale("log")
     axes.set_ylim(bottom, 1.5 * np.max(lengths))
+    ends = view.x if view.time is None else view.windows[:, :2]
     if len(view.x) > 1:
-        axes.set_xlim(np.min(view.x), np.max(view.x))
-    axes.set(xlabel=view.axis, ylabel="steps" if view.axis == "step" else "intervals")
+        axes.set_xlim(np.min(ends), np.max(ends))
+    along = view.axis if view.time is None else "t"
+    axes.set(xlabel=along, ylabel="steps" if along == "step" else "intervals")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if np.max(lengths) > 50 * bottom else (1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.yaxis.set_minor_formatter(NullFormatter())

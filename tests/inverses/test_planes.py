@@ -102,6 +102,8 @@ def test_bratu_reaches_the_reference(lib, N):
 @pytest.mark.parametrize("cells", [False, True], ids=["points", "cells"])
 @pytest.mark.parametrize("kinds", [MIXED, ("periodic",) * 4], ids="-".join)
 def test_every_library_finds_the_same(lib, kinds, cells):
+    if lib.is_jax and cells is (kinds is MIXED):
+        pytest.skip("two of the four are enough to compile")
     ours, expected = (ds.solve(small(kinds, cells, asarray=a).problem) for a in (lib.asarray, np.asarray))
     np.testing.assert_allclose(lib.to_numpy(ours.y), expected.y, rtol=0, atol=1e-11 * np.abs(expected.y).max())
     assert ours.y.shape == (7 - cells, 7 - cells, 2)
@@ -158,6 +160,8 @@ def difference(function, theta, direction, h=1e-2):
 
 @pytest.mark.parametrize("kinds", ["open", "ring"])
 def test_gradients_are_those_of_differences(lib, kinds):
+    if lib.is_jax and kinds == "ring":
+        pytest.skip("one of the two is enough to compile")
     rng = np.random.default_rng(5)
     theta, weights = data_of(), rng.normal(size=(7, 7, 1))
     direction = [rng.normal(size=a.shape) * 0.3 for a in theta]

@@ -50,6 +50,10 @@ def test_these_rules_are_built_in():
         "heat.backward_euler",
         "heat.trapezoid",
         "heat.trbdf2",
+        "heat2d.backward_euler",
+        "heat2d.trapezoid",
+        "heat2d.trbdf2",
+        "laplace2d.krylov",
         "shift.scan",
     ]
 

@@ -32,7 +32,7 @@ def gray_scott(u, u_s, u_r, x, p):
 
 
 CASES = {
-    "allen_cahn": (allen_cahn, WAVE, 0.01, 0.4),
+    "allen_cahn": (allen_cahn, 0.4 * WAVE, 0.01, 0.4),
     "burgers": (burgers, WAVE, 0.05, 0.4),
     "gray_scott": (
         gray_scott,

@@ -31,7 +31,7 @@ class Krylov(Rule):
     References
     ----------
     R. E. Lynch, J. R. Rice, D. H. Thomas, "Direct solution of partial difference equations by tensor product
-    methods", Numer. Math. 6 (1964); S. C. Eisenstat, H. F. Walker, SIAM J. Sci. Comput. 17 (1996).
+    methods", Numerische Mathematik 6 (1964); S. C. Eisenstat, H. F. Walker, SIAM J. Sci. Comput. 17 (1996).
     """
 
     order: ClassVar[int | None] = 2
