@@ -42,11 +42,12 @@ class Krylov(Rule):
         return _unit(grid) * (fy - applied) + grid.values(boundary) - (1 - grid.free) * y
 
     def magnitude(self, y: Array, fy: Array, *, grid: Plane, boundary: Sides) -> Array:
-        """Return the size of the terms of each row."""
+        """Return the largest size of the terms of a component's rows: an iteration knows no other scale."""
         xp, s, r = array_namespace(y), grid.s, grid.r
         size = turned(s.second.sizes().of(turned(y), s.is_ring)) + r.second.sizes().of(y, r.is_ring)
         rows = _unit(grid) * (fy + xp.abs(grid.D) * (size + xp.abs(grid.laplacian_given(boundary))))
-        return rows + xp.abs(grid.values(boundary)) + (1 - grid.free) * y
+        rows = rows + xp.abs(grid.values(boundary)) + (1 - grid.free) * y
+        return xp.max(rows, axis=(-3, -2), keepdims=True) + 0 * rows
 
     def refuses(self, Js: tuple[Structure, ...], *, grid: Plane) -> str | None:
         """Name a component that no condition and no term fixes."""
