@@ -11,6 +11,9 @@ from .typing import Array, array_namespace
 Map = Callable[[Array], Array]
 
 DIRECTIONS = 12  # that a new one is made orthogonal to
+PASSES = 5  # solves for what is left
+ENOUGH = 16  # in units of eps: what is left at roundoff
+FAR = 1000  # the same, above which nothing has been solved
 
 
 @record
@@ -68,6 +71,9 @@ def solve(apply: Map, precondition: Map, b: Array, grid_ndim: int, tol: Array | 
     """
     xp, backend = array_namespace(b), backend_of(b)
     axes = tuple(range(b.ndim - grid_ndim - 1, b.ndim))
+    largest = _largest(b, grid_ndim)  # squares of numbers near 1 neither overflow nor vanish
+    scale = xp.where(largest > 0, largest, 1.0)
+    b = b / scale
 
     def dot(u: Array, v: Array) -> Array:
         return xp.sum(u * v, axis=tuple(k - b.ndim for k in axes), keepdims=True)
@@ -100,4 +106,54 @@ def solve(apply: Map, precondition: Map, b: Array, grid_ndim: int, tol: Array | 
     none = (zero,) * DIRECTIONS
     start = Search(zero, b, none, none, dot(b, b) > 0, xp.sum(0 * zero, dtype=xp.int32))
     last: Search = backend.while_loop(lambda now: xp.any(now.active), step, start)
-    return last.x
+    return last.x * scale
+
+
+@record
+class Refinement:
+    """An iterate, what is left of the right-hand side, and how often it was solved for."""
+
+    x: Array
+    rest: Array
+    passes: Array
+
+
+def to_roundoff(solve: Map, apply: Map, b: Array, grid_ndim: int) -> Array:
+    """Return x with ``|b - A x|`` at roundoff of ``|A| |x| + |b|``, by solving for what is left.
+
+    Parameters
+    ----------
+    solve : callable
+        An approximate inverse, to half of the digits where all is well.
+    apply : callable
+        A, its rows in the units of x.
+    b : array, shape (*B, *R, n)
+    grid_ndim : int
+
+    Returns
+    -------
+    array
+        NaN for an element that a few passes leave far from it.
+    """
+    xp, backend, eps = array_namespace(b), backend_of(b), float(array_namespace(b).finfo(b.dtype).eps)
+
+    def off(now: Refinement) -> Array:
+        terms = 2 * _largest(now.x, grid_ndim) + _largest(b, grid_ndim)
+        return _largest(now.rest, grid_ndim) / xp.where(terms > 0, terms, 1.0)
+
+    def again(now: Refinement) -> Refinement:
+        x = now.x + solve(now.rest)
+        return Refinement(x, b - apply(x), now.passes + 1)
+
+    def unfinished(now: Refinement) -> Array:
+        return xp.any(off(now) > ENOUGH * eps) & (now.passes < PASSES)
+
+    start = Refinement(xp.zeros_like(b), b, xp.sum(xp.zeros_like(b), dtype=xp.int32))
+    last: Refinement = backend.while_loop(unfinished, again, start)
+    return xp.where(off(last) <= FAR * eps, last.x, xp.nan)
+
+
+def _largest(u: Array, grid_ndim: int) -> Array:
+    """Return the largest absolute value of each batch element, (*B, 1, ..., 1)."""
+    xp = array_namespace(u)
+    return xp.max(xp.abs(u), axis=tuple(range(-grid_ndim - 1, 0)), keepdims=True)

@@ -137,6 +137,7 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     is_last = it.steps >= options.limit
     stands = xp.where(it.steps > 0, error > it.error / 2, is_last)  # where y is only judged there is no step to compare
     at_rest = is_within(stop) | (is_within(tol) & stands)
+    at_rest = at_roundoff if system.rule.is_inexact and options.rtol is None else at_rest
     is_small = at_rest & finite if options.is_plain else at_roundoff
     done = ((judged.residual <= ROUNDOFF * judged.eps) | at_rest) & finite
     moves = it.active & ~done & finite & ~is_last

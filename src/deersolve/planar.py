@@ -114,6 +114,8 @@ def diffusion_of(value: Any, like: Array, backend: Backend, frame: Frame) -> Arr
     """Return D with at least three axes, positive."""
     a = beside(value, like, backend, "D")
     xp = array_namespace(a)
+    if a.ndim == 2:
+        raise mismatch("D", "a number, (n,) or (X, Y, n)", tuple(a.shape), "Write D[..., None] for a field.")
     a = cut_to(frame, xp.reshape(a, (*(1 for _ in range(3 - a.ndim)), *a.shape)), "D")
     if backend.is_concrete(a) and not bool((backend.to_numpy(a) > 0).all()):
         raise mismatch("D", "a positive coefficient at every point", "one that is not", "Signs belong to f.")
@@ -133,6 +135,9 @@ def cut_to(frame: Frame, a: Array, name: str) -> Array:
 def _along(value: Array, name: str, full: tuple[int, ...], images: tuple[bool, ...], xp: Any) -> Array:
     """Return the right-hand sides along a side, (*B, N, n)."""
     axis = 1 if name in SIDES[:2] else 0
+    if value.ndim == 1 and value.shape[0] == full[axis] > 1:
+        shape = "a number, (n,) or (N, n) with N points along the side"
+        raise mismatch(name, shape, tuple(value.shape), "Write value[:, None] for one component.")
     value = value if value.ndim > 1 else value[None, :]
     if value.shape[-2] not in (1, full[axis]):
         raise mismatch(name, f"a value, or one for each of {full[axis]} points along the side on axis -2", value.shape)

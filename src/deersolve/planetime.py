@@ -69,7 +69,11 @@ def in_a_volume(problem: Evolution2D, y_guess: Any, rule: Any) -> tuple[Backend,
         guess = xp.broadcast_to(first, (*batch, T, m * X * Y * n))
     else:
         full = cut_to(frame, beside(y_guess, u0, backend, "y_guess"), "y_guess")
-        full = xp.broadcast_to(full, (*batch, T, X, Y, n))[..., None, :, :, :]
+        try:
+            full = xp.broadcast_to(full, (*batch, T, X, Y, n))[..., None, :, :, :]
+        except Exception as error:
+            shape = (*batch, T, *frame.full, n)
+            raise mismatch("y_guess", f"an array that broadcasts to {shape}", tuple(y_guess.shape)) from error
         guess = volume.together(xp.broadcast_to(full, (*batch, T, m, X, Y, n)))
     x = laid_in_volume(tree_map(lambda a: staged(a, -4), x), volume.shape)
     return backend, Data(x, volume, Initial(first), guess)

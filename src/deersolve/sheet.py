@@ -52,7 +52,7 @@ class Sheet(TimeGrid):
         """Return the grid of ``length`` intervals from level ``start``."""
         ends = tree_map(lambda a: cut(a, start, length + 1, -4), self.ends)
         t, D = cut(self.t, start, length + 1, -1), cut(self.D, start, length, -2)
-        return dataclasses.replace(self, t=t, D=D, ends=ends)
+        return dataclasses.replace(self, t=t, D=D, ends=ends, live=None)
 
     def longer(self, repeated: Callable[..., Array], still: Array) -> Self:
         """Return the grid with so many intervals of no length behind its end."""

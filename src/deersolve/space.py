@@ -112,6 +112,8 @@ def end_of(side: Any, n: int, like: Array, backend: Backend, name: str) -> tuple
     a, b = (_numbers([t[k] for t in triples], n, name) for k in (0, 1))
     if any(p == 0 == q for p, q in zip(a, b, strict=True)):
         raise mismatch(name, "a or b of a u + b du/dn = value not 0", "both 0")
+    if any(q == 0 and p != 1 for p, q in zip(a, b, strict=True)):
+        raise mismatch(name, "a = 1 where b = 0, in Robin(a, b, value)", f"a = {a}, b = {b}", "Divide the value by a.")
     values = [beside(t[2], like, backend, name) for t in triples]
     values = [xp.reshape(v, (1,)) if v.ndim == 0 else v for v in values]
     if len(values) > 1:
@@ -125,10 +127,7 @@ def end_of(side: Any, n: int, like: Array, backend: Backend, name: str) -> tuple
         value = values[0]
     if value.shape[-1] not in (1, n):
         raise mismatch(name, f"a value for each of n = {n} components", tuple(value.shape))
-    scale = backend.convert([p if q == 0 else 1.0 for p, q in zip(a, b, strict=True)], like, like.dtype)
-    a = tuple(1.0 if q == 0 else p for p, q in zip(a, b, strict=True))
-    value = xp.broadcast_to(value, (*value.shape[:-1], n))
-    return a, b, value / xp.reshape(scale, (*(1 for _ in value.shape[:-1]), n))
+    return a, b, xp.broadcast_to(value, (*value.shape[:-1], n))
 
 
 def _robin(condition: Any) -> tuple[Any, Any, Any]:

@@ -54,7 +54,7 @@ class Volume(TimeGrid):
         """Return the grid of ``length`` intervals from level ``start``."""
         sides = tree_map(lambda a: cut(a, start, length + 1, -5), self.sides)
         t, D = cut(self.t, start, length + 1, -1), cut(self.D, start, length, -2)
-        return dataclasses.replace(self, t=t, D=D, sides=sides)
+        return dataclasses.replace(self, t=t, D=D, sides=sides, live=None)
 
     def longer(self, repeated: Callable[..., Array], still: Array) -> Self:
         """Return the grid with so many intervals of no length behind its end."""

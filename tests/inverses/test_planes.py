@@ -231,6 +231,9 @@ BAD = {
     ),
     "slopes only": ({k: ds.Neumann() for k in ZERO}, "expected a condition on u_0 itself"),
     "rings only": ({k: ds.Periodic() for k in ZERO}, "expected a condition on u_0 itself"),
+    "a field without components": ({"D": np.ones((9, 9))}, r"D: expected a number, \(n,\) or \(X, Y, n\)"),
+    "a side without components": ({"left": ds.Dirichlet(np.ones(9))}, r"left: expected a number, \(n,\) or \(N, n\)"),
+    "a value under another name": ({"left": ds.Robin(2.0, 0.0, 1.0)}, "left: expected a = 1 where b = 0"),
     "a guess of another shape": ({"y_guess": np.ones((9, 8, 1))}, "y_guess: expected shape"),
 }
 
@@ -273,3 +276,49 @@ def test_a_solution_of_other_data_is_refused():
     sol = ds.solve(problem)
     with pytest.raises(ds.InputError, match=r"sol|y_guess"):
         ds.adjoint(problem, dataclasses.replace(sol, y=sol.y[:-1]), sol.y[:-1])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"), [("float32", 1e-24), ("float32", 1e24), ("float64", 1e170), ("float64", 1e-170)]
+)
+def test_no_square_overflows_or_vanishes(dtype, size):
+    """A linear equation: u is as large as its source, whose square is out of range."""
+    s, f = np.linspace(0.0, 1.0, 17, dtype=dtype), (lambda u, u_s, u_r, x, p: 0.0 * u + x["q"])
+
+    def problem(q):
+        return ds.Elliptic2D(f, (s, s), x={"q": np.full((17, 17, 1), q, dtype)}, **ZERO)
+
+    sol, one = (ds.solve(problem(q), np.zeros((17, 17, 1), dtype)) for q in (size, 1.0))
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(sol.y / dtype_of(size, dtype), one.y, rtol=0, atol=512 * eps * np.abs(one.y).max())
+    bar = ds.adjoint(problem(size), sol, np.full((17, 17, 1), size, dtype), wrt="x")["x"]["q"]
+    expected = ds.adjoint(problem(1.0), one, np.ones((17, 17, 1), dtype), wrt="x")["x"]["q"]
+    np.testing.assert_allclose(bar / dtype_of(size, dtype), expected, rtol=0, atol=512 * eps * np.abs(expected).max())
+
+
+def dtype_of(size, dtype):
+    return np.asarray(size, dtype)
+
+
+@pytest.mark.parametrize("k", [10.0, 60.0, 150.0, 400.0])
+def test_what_the_iteration_cannot_solve_is_never_an_answer(k):
+    """Waves of many lengths, for which the preconditioner is none: right, or a failure, or NaN in a derivative."""
+    s = np.linspace(0.0, 1.0, 25)
+    K = k * (1 + 0.5 * np.sin(5 * s[:, None, None] + 3 * s[:, None]))
+    rng = np.random.default_rng(0)
+    q, dq = rng.normal(size=(2, 25, 25, 1))
+    f = lambda u, u_s, u_r, x, p: x["q"] - x["K"] * u  # noqa: E731
+    problem = ds.Elliptic2D(f, (s, s), x={"K": K, "q": q}, **ZERO)
+    data = on_a_plane(problem, None)[1]
+    G = Dense(K[..., None]), Dense(0 * K[..., None]), Dense(0 * K[..., None])
+    units = np.eye(625).reshape(625, 25, 25, 1)
+    A = np.stack([Linear(data.grid, G).apply(e).ravel() for e in units], axis=1)
+    unit = Linear(data.grid, G).unit
+    sol = ds.solve(problem, on_failure="return")
+    expected, slope = (np.linalg.solve(A, (unit * a).ravel()).reshape(25, 25, 1) for a in (q, dq))
+    bound = 1e3 * EPS * np.linalg.cond(A)
+    if int(sol.status) == 0:
+        assert np.abs(sol.y - expected).max() <= bound * np.abs(expected).max()
+        found = ds.sensitivity(problem, sol, {"x": {"K": 0 * K, "q": dq}})
+        assert np.isnan(found).all() or np.abs(found - slope).max() <= bound * np.abs(slope).max()
+    assert int(sol.status) == 0 or k > 100

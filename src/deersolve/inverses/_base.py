@@ -34,12 +34,15 @@ class Rule:
         Whether the solution of the discrete equation does not depend on G.
     order : int or None
         The order of accuracy in the step of the grid.
+    is_inexact : bool
+        Whether a correction solves the linear equation only in part: then the residual alone certifies.
     """
 
     key: str = ""
     structures: tuple[type, ...] = (Dense,)
     exact: bool = True
     order: ClassVar[int | None] = None
+    is_inexact: ClassVar[bool] = False
     is_builtin: bool = False
 
     def residual(self, y: Array, fy: Array, *, grid: Any, boundary: Any, **kw: Any) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from ..domain import Initial, kept
 from ..plane import turned
@@ -13,7 +13,7 @@ from ..structure import BlockDiagonal, Dense, Structure, identity
 from ..typing import Array, array_namespace
 from ..volume import Volume
 from ._heat import Heat, intervals, level_of
-from .laplace2d_krylov import FORCING, Linear, half_the_digits
+from .laplace2d_krylov import FORCING, Linear
 
 
 class Heat2D(Heat):
@@ -23,6 +23,7 @@ class Heat2D(Heat):
     "laplace2d.krylov" with -(G_0 + 1 / (h a)) in the place of G_0.
     """
 
+    is_inexact: ClassVar[bool] = True
     tol: Array | None = None
     """What the solve of a stage leaves of its residual; None: roundoff."""
 
@@ -43,7 +44,7 @@ class Heat2D(Heat):
         loose.tol = tol[..., None, None, None]
         return r, loose.solve(Gs, r, grid=grid, boundary=data.boundary)
 
-    def magnitude(self, y: Array, fy: Array, *, grid: Volume, boundary: Initial) -> Array:
+    def magnitude(self, y: Array, fy: Array, *, grid: Any, boundary: Initial) -> Array:
         """Return the largest size of the terms of a component's rows at each stage, as "laplace2d.krylov" does."""
         rows = self._field(grid, super().magnitude(y, fy, grid=grid, boundary=boundary))
         largest = array_namespace(y).max(rows, axis=-2, keepdims=True) + 0 * rows
@@ -101,12 +102,7 @@ class Heat2D(Heat):
             at, factor, still = self._equation(linear, grid, i, k)
             rows = self._in_space(grid, r)
             right = factor * rows
-            if self.tol is not None:
-                delta = at.solve(right, self.tol)
-            else:
-                tol = half_the_digits(r)
-                delta = at.solve(right, tol)
-                delta = delta + at.solve(right - at.apply(delta), tol)
+            delta = at.exactly(right) if self.tol is None else at.solve(right, self.tol)
             return self._laid(array_namespace(r).where(still, rows, delta))
 
         return solve
@@ -114,10 +110,8 @@ class Heat2D(Heat):
     def _turned_solver(self, linear: tuple[Array, ...], grid: Volume) -> Callable[..., Array]:
         def solve(i: Any, k: int, c: Array) -> Array:
             at, factor, still = self._equation(linear, grid, i, k)
-            given, tol = self._in_space(grid, c), half_the_digits(c)
-            z = at.transposed_solve(given, tol)
-            z = z + at.transposed_solve(given - at.transposed(z), tol)
-            return self._laid(array_namespace(c).where(still, given, factor * z))
+            given = self._in_space(grid, c)
+            return self._laid(array_namespace(c).where(still, given, factor * at.transposed_exactly(given)))
 
         return solve
 

@@ -35,6 +35,7 @@ class Krylov(Rule):
     """
 
     order: ClassVar[int | None] = 2
+    is_inexact: ClassVar[bool] = True
 
     def residual(self, y: Array, fy: Array, *, grid: Plane, boundary: Sides, **kw: object) -> Array:
         """Return ``m (f - D Laplacian(y))``."""
@@ -70,16 +71,12 @@ class Krylov(Rule):
         return r, Linear(grid, Gs).newton(y, r)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Plane, boundary: Sides) -> Array:
-        """Return delta to roundoff, by one more solve for what is left."""
-        linear, tol = Linear(grid, Gs), half_the_digits(r)
-        delta = linear.solve(r, tol)
-        return delta + linear.solve(r - linear.apply(delta), tol)
+        """Return delta to roundoff; NaN for an element whose iteration does not get there."""
+        return Linear(grid, Gs).exactly(r)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Plane, boundary: Sides) -> Array:
-        """Return u by the transposed equations, to roundoff."""
-        linear, tol = Linear(grid, Gs), half_the_digits(c)
-        u = linear.transposed_solve(c, tol)
-        return u + linear.transposed_solve(c - linear.transposed(u), tol)
+        """Return u by the transposed equations, likewise."""
+        return Linear(grid, Gs).transposed_exactly(c)
 
 
 class Linear:
@@ -127,6 +124,14 @@ class Linear:
         size = largest(xp.abs(y)) + first
         ahead = xp.where(size > 0, first / xp.where(size > 0, size, 1.0), 1.0)
         return self.solve(r, FORCING * xp.clip(xp.maximum(ahead, eps / xp.where(ahead > 0, ahead, 1.0)), max=1.0))
+
+    def exactly(self, r: Array) -> Array:
+        """Return delta to roundoff, or NaN."""
+        return krylov.to_roundoff(lambda rest: self.solve(rest, half_the_digits(r)), self.apply, r, 2)
+
+    def transposed_exactly(self, c: Array) -> Array:
+        """Return u to roundoff, or NaN."""
+        return krylov.to_roundoff(lambda rest: self.transposed_solve(rest, half_the_digits(c)), self.transposed, c, 2)
 
     def solve(self, r: Array, tol: Array | float) -> Array:
         """Return delta: the given values as they are, the rest by the iteration."""

@@ -29,7 +29,7 @@ class ShiftScan(Rule):
 
     def damped(self, Gs: tuple[Structure, ...], r: Array, damping: Array, *, grid: Steps, boundary: Initial) -> Array:
         """Return delta in damped least squares, for one lag."""
-        return damped_scan(tuple(-G for G in Gs), grid.lags, r, damping)
+        return damped_scan(tuple(_where_live(-G, grid) for G in Gs), grid.lags, r, damping)
 
 
 def _where_live(A: Structure, grid: Steps) -> Structure:

@@ -117,7 +117,8 @@ def _by_cupy(dtype: str, size: int) -> tuple[Kernel, Kernel]:
 
         def launch(count: int, arguments: tuple[Any, ...]) -> None:
             typed = tuple(np.int32(a) if isinstance(a, int) else a for a in arguments)
-            compiled((-(-count // THREADS),), (THREADS,), typed)
+            with arguments[0].device:
+                compiled((-(-count // THREADS),), (THREADS,), typed)
 
         return launch
 
