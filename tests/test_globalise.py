@@ -285,3 +285,15 @@ def test_steps_are_values():
     assert hash(ds.Newton(step=ds.Damped(0.5))) == hash(ds.Newton(step=ds.Damped(0.5)))
     with pytest.raises(dataclasses.FrozenInstanceError):
         ds.Damped(0.5).fraction = 1.0
+
+
+@pytest.mark.parametrize("step", STEPS, ids=str)
+def test_what_is_solved_stays_as_it_is(step):
+    """With three steps a stretch: what damped least squares would move, to lessen what comes behind, is held."""
+    rng = np.random.default_rng(76)
+    x, y0, params = rng.normal(size=(2, 14, 1)), rng.normal(size=(2, 1)), (0.0, 0.0, 0.3)
+    method = ds.Newton(step=step, window=40, max_steps=3)
+    sol = ds.solve(ds.Recurrence(steep, y0, x, params), method=method, on_failure="return")
+    before = np.concatenate([y0[:, None], sol.y[:, :-1]], axis=1)
+    off = np.abs(steep(before, x, params) - sol.y) / (np.abs(sol.y) + np.abs(x) + 0.6 * np.abs(before) ** 2)
+    assert np.all(off[sol.status == 0] <= 16 * EPS)

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
+from .domain import kept
 from .errors import mismatch
 from .structure import Structure
 from .system import Linearised, System
@@ -212,11 +213,11 @@ class LevenbergMarquardt(Step):
     def __call__(self, here: Here) -> tuple[Array, Array, Array]:
         system, rule, Gs = here.system, here.system.rule, here.Gs
         where = {"grid": system.data.grid, "boundary": system.data.boundary}
-        r = rule.residual(here.y, here.at.fy, **where)
+        r = kept(system.data.grid, rule.residual(here.y, here.at.fy, **where))
         before = norm(system, r)
 
         def propose(damping: Array) -> Array:
-            return rule.damped(Gs, r, damping, **where)
+            return kept(system.data.grid, rule.damped(Gs, r, damping, **where))
 
         found = search(here, before, propose, here.damping, self)
         xp = array_namespace(r)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .backends.generic import Backend, spans_of
-from .domain import Initial
+from .domain import Initial, kept
 from .inverses import Rule
 from .record import record, tree_map
 from .shifters import Shifter, apply_shifters
@@ -75,9 +75,9 @@ class System:
         return self.backend.over_spans(lambda _, *span: (_, part(*span)), ys[0][..., :1, :] * 0, spans)
 
     def residual(self, y: Array) -> Array:
-        """Return ``M f(y) - L y``."""
+        """Return ``M f(y) - L y`` where the equation is looked at."""
         fy = self.f(*self.shifted(y))
-        return self.rule.residual(y, fy, grid=self.data.grid, boundary=self.data.boundary)
+        return kept(self.data.grid, self.rule.residual(y, fy, grid=self.data.grid, boundary=self.data.boundary))
 
     def linearise(self, y: Array, structure: Any = Dense) -> Linearised:
         """Return f and what the structure keeps of its Jacobians, at every grid point."""
