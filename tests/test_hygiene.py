@@ -36,7 +36,7 @@ ROOMS = [
     {"derivative", "plan"},
     {"choose", "stretches"},
     {"solver", "sensitivities"},
-    {"continuation"},
+    {"continuation", "lyapunov"},
     {"__init__", "testing"},
     {"cli", "demo", "run_file", "__main__"},
 ]
@@ -49,6 +49,7 @@ BUILDERS = {"inputs", "space", "spacetime", "planar", "planetime"}
 SEES_PROBLEMS = BUILDERS | {
     "adapters",
     "continuation",
+    "lyapunov",
     "solver",
     "sensitivities",
     "__init__",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UnknownKeyError,
     )
     from .globalise import Damped, Full, LevenbergMarquardt, LineSearch
+    from .lyapunov import lyapunov
     from .methods import Auto, Newton, Sequential
     from .problems import (
         BoundaryValueProblem,
@@ -54,6 +55,7 @@ _places = {
         "UnknownKeyError"
     ),
     "globalise": "Damped Full LevenbergMarquardt LineSearch",
+    "lyapunov": "lyapunov",
     "methods": "Auto Newton Sequential",
     "problems": (
         "BoundaryValueProblem Elliptic1D Elliptic2D Evolution1D Evolution2D InitialValueProblem Problem Recurrence"
@@ -121,6 +123,7 @@ __all__ = [
     "identity",
     "inverses",
     "lag",
+    "lyapunov",
     "pointwise",
     "ravel",
     "rowwise",

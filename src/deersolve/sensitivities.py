@@ -162,6 +162,14 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
 
 def _prepared(problem: Problem, sol: Solution) -> tuple[System, Any, Linear]:
     """Return the system at the solution, params with numbers as arrays, and the linear solves at y."""
+    system = at_the_solution(problem, sol)
+    with system.backend.quiet():
+        linear = _linear_solves(system, sol)
+    return system, tree_map(lambda a: _number(system.backend, a, sol.y), problem.params), linear
+
+
+def at_the_solution(problem: Problem, sol: Solution) -> System:
+    """Return the discrete equation with its solution as guess; raise unless that is converged."""
     if isinstance(problem, Evolution1D | Evolution2D):
         raise InputError(
             f"problem: expected one whose y holds all that was solved for; received an {type(problem).__name__}, whose "
@@ -186,12 +194,10 @@ def _prepared(problem: Problem, sol: Solution) -> tuple[System, Any, Linear]:
     grid_ndim = int(getattr(data.grid, "ndim", 1))
     system = System(backend, rule, problem.shift, closed(problem), data, grid_ndim)
     with backend.quiet():
-        system = dataclasses.replace(system, functions=derivative_of(system, False)[0])
-        linear = _at_the_solution(system, sol)
-    return system, tree_map(lambda a: _number(backend, a, sol.y), problem.params), linear
+        return dataclasses.replace(system, functions=derivative_of(system, False)[0])
 
 
-def _at_the_solution(system: System, sol: Solution) -> Linear:
+def _linear_solves(system: System, sol: Solution) -> Linear:
     """Return the linear solves at y; raise if y does not solve this equation, but that of another x or params."""
     y, xp = system.data.guess, array_namespace(sol.y)
     at = system.linearise(y)

@@ -36,8 +36,8 @@ def sliding(system: System, options: Options, window: int) -> Iterate:
     solved, the loop takes over for a stretch. An element that fails in the loop, or in a window of one interval, has
     failed: the others go on.
 
-    Where windows certified by their corrections do not make a whole that is certified, all is done once more and long
-    windows must be certified by their residuals.
+    Where windows certified by their corrections do not make a whole that is certified, all is done once more, and
+    windows must be certified by their residuals, but for those of a recurrence that are no longer than a loop's.
     """
     patient = dataclasses.replace(options, patience=min(options.max_steps, PATIENCE))
     begun = Walk(system, options)
@@ -67,7 +67,7 @@ def _slide(walk: Walk, options: Options, pace: Pace, is_strict: bool) -> bool:
         if not part.backend.is_concrete(it.certified):
             return False
         if not by_loop:
-            it = _by_residual(it) if is_strict and SHORT < steps < length else it
+            it = _by_residual(it) if is_strict and (1 if overlap else SHORT) < steps < length else it
             it = _kept(part, it, walk.alive, pace)
         walk.add(it, by, pace.numbers)
     return True

@@ -75,6 +75,10 @@ class Rule:
         """Return at which points y is the root that continues from the one before, (*B, *R), or None if all are."""
         return None
 
+    def steps(self, Gs: tuple[Structure, ...], r: Array, *, grid: Any) -> Structure | None:
+        """Return A with ``delta_i = A_i delta_{i-1}`` where r is 0, shape (*B, T, n, n), or None if there is none."""
+        return None
+
     def defect(self, y: Array, fy: Array, *, grid: Any, boundary: Any, points: int, **kw: Any) -> Array | None:
         """Return the residual of y in a quadrature through ``points`` points, or None if there is none."""
         return None

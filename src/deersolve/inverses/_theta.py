@@ -50,6 +50,10 @@ class Theta(Rule):
         v = affine_scan_transposed((A,), (1,), c)
         return _stacked(v[..., :1, :], _small_solve(implicit.mT, v[..., 1:, :]))
 
+    def steps(self, Gs: tuple[Structure, ...], r: Array, *, grid: TimeGrid) -> Structure | None:
+        """Return ``(I + theta D G_{i+1})^{-1} (I - (1 - theta) D G_i)``."""
+        return self._recurrence(Gs[0], r, grid)[0]
+
     def continues(self, Gs: tuple[Structure, ...], *, grid: TimeGrid, boundary: Initial) -> Array:
         """Return where ``det(I + theta D G_{i+1}) > 0``, shape (*B, T).
 

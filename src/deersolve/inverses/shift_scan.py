@@ -27,6 +27,10 @@ class ShiftScan(Rule):
         """Return u by the reversed scan."""
         return affine_scan_transposed(tuple(-G for G in Gs), grid.lags, c)
 
+    def steps(self, Gs: tuple[Structure, ...], r: Array, *, grid: Steps) -> Structure | None:
+        """Return the Jacobians, for a lag of 1."""
+        return -Gs[0] if grid.lags == (1,) else None
+
     def damped(self, Gs: tuple[Structure, ...], r: Array, damping: Array, *, grid: Steps, boundary: Initial) -> Array:
         """Return delta in damped least squares, for one lag."""
         return damped_scan(tuple(_where_live(-G, grid) for G in Gs), grid.lags, r, damping)
