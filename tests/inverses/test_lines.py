@@ -116,6 +116,8 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_library_finds_the_same(lib, name):
+    if lib.is_jax and name not in ("mixed", "ring of cells"):
+        pytest.skip("two of the five are enough to compile")
     sol = lib.solve(CASES[name](lib.asarray).problem)
     expected = ds.solve(CASES[name](np.asarray).problem)
     np.testing.assert_allclose(lib.to_numpy(sol.y), expected.y, rtol=0, atol=1e-11 * np.abs(expected.y).max())
@@ -125,6 +127,8 @@ def test_every_library_finds_the_same(lib, name):
 @pytest.mark.parametrize("upper", [False, True])
 def test_both_branches_of_bratu(lib, upper):
     """At 401 points the distance to u(1/2) is the discretisation's: 8.9e-8 and 2.2e-6, seen with every solver."""
+    if lib.is_jax and not upper:
+        pytest.skip("one of the two is enough to compile")
     s = np.linspace(0.0, 1.0, 401)
     case = lines.bratu(lib.asarray, s, upper)
     sol = ds.solve(case.problem, lib.asarray(4.0 * np.sin(np.pi * s)[:, None]) if upper else None)
