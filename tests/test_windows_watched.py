@@ -146,7 +146,7 @@ def test_jax_compiles_stretches_once():
     told = []
     sol = ds.solve(problem, on_window=told.append)
     assert len(told) == 5
-    assert len(set(registry["jax"]._compiled) - before) == 2  # a stretch, and the whole
+    assert len(set(registry["jax"]._compiled) - before) == 3  # a stretch, what is left, and the whole
     np.testing.assert_array_equal(sol.y, ds.solve(problem).y)
 
 
@@ -415,6 +415,18 @@ def test_elements_that_had_failed(lib, method, tmp_path):
     assert not all(w.resumed for w in told)
     good = plain == 0
     np.testing.assert_array_equal(lib.to_numpy(sol.y)[good], lib.to_numpy(whole.y)[good])
+
+
+def test_stretches_of_a_chaotic_orbit_join(lib):
+    """A last stretch that began earlier would find another orbit of the same equation."""
+    r, y0 = np.array([3.9, 4.0])[:, None, None], np.full((2, 1), 0.3)
+    problem = ds.Recurrence(by_element, lib.asarray(y0), lib.asarray(r), n_points=2500)
+    for method in ("sequential", ds.Newton(window=600)):
+        sol = lib.solve(problem, method=method, on_window=lambda w: None)
+        y = lib.to_numpy(sol.y)
+        before = np.concatenate([y0[:, None], y[:, :-1]], axis=1)
+        off = np.abs(r * before * (1 - before) - y) / (y + r * before)
+        assert np.all(off <= 16 * 4 * np.finfo(np.float64).eps)
 
 
 def test_an_element_that_no_longer_fails_is_solved_again(tmp_path):

@@ -193,7 +193,8 @@ def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, opti
     error = xp.max(xp.abs(delta) / scale, axis=-1)
     beyond = xp.max(xp.clip(xp.abs(delta) - options.atol, min=0.0) / scale, axis=-1)
     tol = (options.rtol or 0.0) if is_known else options.tolerances(eps)[1]
-    holds = ((residual <= BACKWARD * eps) | ((beyond <= tol) & options.is_plain)) & xp.isfinite(error)
+    # Where neighbours part, the correction overflows in the end; a residual speaks for itself.
+    holds = (residual <= BACKWARD * eps) | ((beyond <= tol) & options.is_plain & xp.isfinite(error))
     found = points_on_branch(system, at)
     holds = holds if found is None else holds & found & (options.structure is Dense)
     number = system.numbers(y.shape[-2])[..., 0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from .inverses import Rule
-from .newton import Iterate, Options, newton, start_at
+from .newton import BACKWARD, Iterate, Options, newton, start_at
 from .record import record
 from .system import System
 from .typing import Array, array_namespace
@@ -39,6 +39,7 @@ def persistent(system: System, start: Iterate, options: Options) -> Iterate:
     """
     xp, length = array_namespace(start.y), system.data.grid.length
     zero, numbers = start.steps * 0, system.numbers(length)
+    eps = float(xp.finfo(start.y.dtype).eps)
     patience = min(PATIENCE if is_quadratic(system.rule, options) else LINEAR, options.max_steps)
 
     def unfinished(course: Course) -> Array:
@@ -52,7 +53,10 @@ def persistent(system: System, start: Iterate, options: Options) -> Iterate:
         limit = xp.where(course.size == 1, options.max_steps, zero + patience)
         fresh = start_at(part, course.it.y, options, active=tries)
         it = newton(part, fresh, dataclasses.replace(options, patience=limit))
-        place, it = kept(part, it)
+        # A small error of a part may grow in what follows: the residual has to certify it, if it is not one step.
+        is_whole = (course.place == 0) & (course.size >= length)
+        is_sure = (it.residual <= BACKWARD * eps) | (course.size == 1) | is_whole
+        place, it = kept(part, dataclasses.replace(it, certified=it.certified & is_sure))
         place = xp.where(tries, xp.clip(place, course.place, end), course.place)
         gained = place - course.place
         stuck = tries & (gained == 0) & (course.size == 1)

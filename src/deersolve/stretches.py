@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from .domain import Initial
 from .errors import InputError
 from .globalise import FULL
 from .march import judged
@@ -18,7 +17,7 @@ from .slide import can_slide
 from .solution import Solution, Stats, Status
 from .structure import Dense
 from .system import Data, System
-from .typing import Array, array_namespace
+from .typing import Array
 from .walk import Walk
 from .watch import Watch, watching
 
@@ -107,7 +106,7 @@ class Joined:
 
 
 def _by_stretches(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
-    """Solve stretches of one length, so that each library compiles once; then certify the whole."""
+    """Solve stretches of one length, so that each library compiles once, and what is left; then certify the whole."""
     backend, method = plan.backend, plan.method
     system = plan.system(functions, backend.without_gradient(data))
     length, options = system.data.grid.length, _options(method)
@@ -123,12 +122,10 @@ def _by_stretches(plan: Plan, functions: dict[str, Any], data: Data) -> Solution
     with backend.frozen():
         resume(walk, options, solved)
         while walk.goes_on():
-            start = min(walk.place, length - size)  # the last one begins earlier, to be as long
-            it = solved(system.window(start, size, _before(walk, start)))
+            it = solved(system.window(walk.place, min(size, walk.left), walk.boundary))
             if not backend.is_concrete(it.certified):
                 raise InputError(OUTSIDE)
-            known = walk.place - start
-            walk.add(dataclasses.replace(it, y=it.y[..., known:, :]), by)
+            walk.add(it, by)
     it = walk.joined()
     is_checked = by == "loop" and not system.data.grid.overlap
     joined = Joined(dataclasses.replace(options, structure=Dense, step=FULL), is_checked, method.memory)
@@ -147,17 +144,6 @@ def _size(method: Any, length: int) -> int:
     window = (isinstance(method, Newton) and method.window) or 1
     least = min(max(-(-length // STRETCHES), LEAST), length)
     return min(-(-least // window) * window, length)
-
-
-def _before(walk: Walk, start: int) -> Initial:
-    """Return the history of a stretch that begins at or before the place of the walk."""
-    if start == walk.place:
-        return walk.boundary
-    xp, overlap = array_namespace(walk.boundary.y0), walk.system.data.grid.overlap
-    if not start:
-        return walk.system.start()
-    y = xp.concat(walk.pieces, axis=-2)[..., : start + overlap, :]
-    return walk.system.start().after(y)
 
 
 def _iterate(system: System, sol: Solution, options: Options) -> Iterate:
