@@ -70,7 +70,14 @@ def test_a_branch_ends_where_it_is_told():
     few = ds.follow(problem, max_points=3)
     assert (len(few.params), few.stopped) == (3, "max_points = 3")
     assert np.all(np.diff(few.arclength) > 0)
-    assert few.plot().axes[0].get_xlabel() == "parameter"
+
+
+def test_a_picture_of_a_branch():
+    pytest.importorskip("matplotlib")
+    figure = ds.follow(line(np.asarray, 20), until=(0.5, 5.0), step=0.5).plot()
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "parameter"
+    assert any("fold at 3.5" in text.get_text() for text in axes.texts)
 
 
 def test_a_rule_without_a_linear_solve_is_refused():
