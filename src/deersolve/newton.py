@@ -187,7 +187,7 @@ def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, opti
     xp, eps = array_namespace(y), float(array_namespace(y).finfo(y.dtype).eps)
     is_known = not is_paper_form(system.rule)
     size = magnitudes(system, y, at.fy, slope_terms(at, options.structure) if is_known else None)
-    ratio = r * xp.nan if size is None else xp.where(r == 0, 0.0, xp.abs(r) / size)
+    ratio = r * xp.nan if size is None else relative(r, size)
     residual = xp.max(ratio, axis=-1)
     scale = scale_of(y, size)
     error = xp.max(xp.abs(delta) / scale, axis=-1)
@@ -335,12 +335,18 @@ def magnitudes(system: System, y: Array, fy: Array, slopes: Array | None) -> Arr
     return system.rule.magnitude(xp.abs(y), xp.abs(fy) + slopes, grid=system.data.grid, boundary=system.data.boundary)
 
 
+def relative(r: Array, size: Array) -> Array:
+    """Return |r| in units of the size of its terms; NaN where those overflow, and r says nothing."""
+    xp = array_namespace(r)
+    return xp.where(xp.isfinite(size), xp.where(r == 0, 0.0, xp.abs(r) / size), xp.nan)
+
+
 def backward_error(system: System, size: Array | None, r: Array) -> Array:
     """Return the largest componentwise residual of each batch element, relative to its own terms."""
     xp = array_namespace(r)
     if size is None:
         return system.over_grid(xp.max, xp.abs(r)) * xp.nan
-    worst = system.over_grid(xp.max, xp.where(r == 0, 0.0, xp.abs(r) / size))
+    worst = system.over_grid(xp.max, relative(r, size))
     return xp.where(system.over_grid(xp.max, size) < xp.inf, worst, xp.inf)  # terms that overflow certify nothing
 
 
