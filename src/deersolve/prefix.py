@@ -40,9 +40,7 @@ def persistent(system: System, start: Iterate, options: Options) -> Iterate:
     xp, length = array_namespace(start.y), system.data.grid.length
     zero, numbers = start.steps * 0, system.numbers(length)
     eps = float(xp.finfo(start.y.dtype).eps)
-    speaks = options.rtol is not None or is_paper_form(
-        system.rule
-    )  # a correction: as asked, or for want of more
+    speaks = options.rtol is not None or is_paper_form(system.rule)  # a correction: as asked, or for want of more
     patience = min(PATIENCE if is_quadratic(system.rule, options) else LINEAR, options.max_steps)
 
     def unfinished(course: Course) -> Array:
