@@ -1,8 +1,8 @@
 """On a GPU: whole solves and gradients against the loop, the scans alone, and where a step's time goes.
 
-``python benchmarks/bench_gpu.py [solve] [gradient] [scans] [torch] [jax] [cupy]`` prints Markdown tables with hardware
-and versions; without names, everything. It does nothing where no library has a GPU. GRU in float32 throughout,
-weights and input drawn as in bench_solve.py.
+``python benchmarks/bench_gpu.py [solve] [gradient] [scans] [plane] [torch] [jax] [cupy]`` prints Markdown tables with
+hardware and versions; without names, everything. It does nothing where no library has a GPU. GRU in float32 throughout,
+weights and input drawn as in bench_solve.py; Bratu's equation in a square in float64.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import deersolve as ds
 from bench_solve import draw, gru
 from deersolve.scans import affine_scan, which_scan
 from deersolve.structure import Dense
+from deersolve.testing import planes
 from timing import compare, header, synchronise
 
 SIZES = ((1, 10_000, 16), (1, 100_000, 16), (1, 1_000_000, 16), (4, 10_000, 16), (4, 100_000, 16), (16, 10_000, 16))
@@ -186,6 +187,20 @@ def random(n, T, B=16):
     return rng.uniform(-0.5 / n, 0.5 / n, size=(B, T, n, n)), rng.normal(size=(B, T, n))
 
 
+def plane(name, put):
+    """Print Bratu's equation on N x N points from 0, on the GPU and by NumPy on its host."""
+    print(f"\n| {name}: Bratu 2D | N | ms | NumPy ms | ratio | steps | first call s |\n|---|---|---|---|---|---|---|")
+    for N in (64, 256, 1024):
+        ours, host = planes.bratu(put, N, 6.0).problem, planes.bratu(np.asarray, N, 6.0).problem
+        start = time.perf_counter()
+        steps = int(synchronise(ds.solve(ours)).stats.steps)
+        first = time.perf_counter() - start
+        runs = {"ours": lambda: ds.solve(ours).y, "host": lambda: ds.solve(host).y}  # noqa: B023
+        t = {k: 1e3 * v.median for k, v in compare(runs, 3 if N < 1024 else 1).items()}
+        ratio = t["host"] / t["ours"]
+        print(f"| | {N} | {t['ours']:.1f} | {t['host']:.1f} | {ratio:.1f}x | {steps} | {first:.1f} |", flush=True)
+
+
 def main():
     found = dict(devices())
     if not found:
@@ -198,13 +213,16 @@ def main():
         text=True,
     )
     print(card.stdout.strip(), header("torch", "jax", "cupy-cuda12x", "cupy-cuda13x", "numpy"), sep="\n")
-    parts = [word for word in sys.argv[1:] if word in ("solve", "gradient", "scans")] or ["solve", "gradient", "scans"]
+    every = ("solve", "gradient", "scans", "plane")
+    parts = [word for word in sys.argv[1:] if word in every] or every
     names = [word for word in sys.argv[1:] if word in found] or list(found)
     for name in names:
         if "scans" in parts:
             scans(name, found[name])
         if "solve" in parts:
             solves(name, found[name], SIZES)
+        if "plane" in parts:
+            plane(name, found[name])
         if "gradient" in parts and name != "cupy":
             print(f"\nForward and gradient, {name}:")
             solves(name, found[name], SHORTER, gradient)
