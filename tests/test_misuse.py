@@ -98,7 +98,8 @@ def test_equations_in_space_compile_once():
     s = jnp.linspace(0.0, 1.0, 9)
     for k in (1.0, 2.0):
         ends = {"left": ds.Dirichlet(jnp.asarray([k])), "right": ds.Dirichlet(jnp.asarray([0.0]))}
-        rod = ds.BoundaryValueProblem(lambda u, u_s, x, p, k=jnp.asarray(k): 2.0 * k + 0.0 * u, s, **ends)
+        slope = jnp.asarray(2.0 * k)
+        rod = ds.BoundaryValueProblem(lambda u, u_s, x, p, slope=slope: slope + 0.0 * u, s, **ends)
         found.append(np.asarray(ds.solve(rod).y[:, 0]))
         counts.append(len(backend._compiled))
     assert counts[0] == counts[1]

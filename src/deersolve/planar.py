@@ -65,9 +65,9 @@ def plane_of(frame: Frame, ends: dict[str, Any], D: Array, n: int, rank: int, ba
     lines, bases = [], []
     for k, (first, last) in enumerate((SIDES[:2], SIDES[2:])):
         made = stencils_of(frame.edges[k], [ends[first], ends[last]], frame.rings[k], frame.cells, n, backend)
-        second, slope, free = tree_map(ranked, made)
+        second, slope, free, held = tree_map(ranked, made)
         unfixed = tuple(p == 0 == q for p, q in zip(ends[first][0], ends[last][0], strict=True))
-        lines.append(Line(frame.points[k], second, slope, free, (), is_ring=frame.rings[k], unfixed=unfixed))
+        lines.append(Line(frame.points[k], second, slope, free, held, (), is_ring=frame.rings[k], unfixed=unfixed))
         basis = _basis(made[0], made[2], frame.rings[k], D, backend, "sr"[k])
         bases.append(tree_map(lambda a: xp.reshape(a, (*(1 for _ in range(rank - 3)), *a.shape)), basis))
     space = {name: _points(edges, frame.cells, False) for name, edges in zip("sr", frame.edges, strict=True)}

@@ -89,8 +89,7 @@ class Plane:
 
     def values(self, sides: Sides) -> Array:
         """Return the values that conditions give, 0 where the equation holds; in a corner left and right go first."""
-        across, along = 1 - turned(self.s.free), turned(self.s.free) * (1 - self.r.free)
-        return across * turned(_spread(self.s, sides.s)) + along * _spread(self.r, sides.r)
+        return turned(self.s.values(sides.s)) + turned(self.s.free) * self.r.values(sides.r)
 
     def named(self, boundary: Sides) -> dict[str, Array]:
         """Return the data of the equation by the names that a problem gives them."""
@@ -134,9 +133,3 @@ def components_last(u: Array) -> Array:
     """Return (*B, X, Y, n) of (*B, n, X, Y)."""
     rank = u.ndim
     return array_namespace(u).permute_dims(u, (*range(rank - 3), rank - 2, rank - 1, rank - 3))
-
-
-def _spread(line: Line, ends: Ends) -> Array:
-    """Return the right-hand sides at the ends and 0 between them."""
-    inner = line.free[..., 1:-1, :] * 0
-    return array_namespace(ends.left).concat([ends.left, inner + 0 * ends.left, ends.right], axis=-2)
