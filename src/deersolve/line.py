@@ -31,7 +31,7 @@ class Stencil:
     lower, middle, upper : array, shape (N, n)
         With what the conditions say of points beyond the ends.
     left, right : array, shape (N, n)
-        The weight of the right-hand sides of the conditions: 0 but in the first and in the last row.
+        The weight of the right-hand sides of the conditions: 0 but in the first and in the last row; (1, n) in a ring.
     """
 
     lower: Array
@@ -79,7 +79,7 @@ class Line:
     free : array, shape (N, n)
         1 where the equation holds, 0 where a value is given.
     held : Ends
-        Where a value is given, 1 at that end, (N, n); else 0.
+        Where a value is given, 1 at that end, (N, n), else 0; (1, n) in a ring.
     weights : tuple of array
         Those of d2/ds2, of d/ds and of u itself in L, each of a shape that broadcasts to (*B, N, n).
     is_ring : bool

@@ -74,7 +74,9 @@ def plane_of(frame: Frame, ends: dict[str, Any], D: Array, n: int, rank: int, ba
     free = turned(lines[0].free) * lines[1].free
     own = xp.abs(turned(lines[0].second.middle) + lines[1].second.middle)
     own = xp.where(free > 0, own, 1.0)
-    return Plane(lines[0], lines[1], ranked(D), free, own, (bases[0], bases[1]), space, images=frame.images)
+    holds = not frame.cells and any(q == 0 for k in SIDES for q in ends[k][1])
+    both = lines[0], lines[1], ranked(D), free, own, (bases[0], bases[1]), space
+    return Plane(*both, images=frame.images, holds=holds)
 
 
 def on_a_plane(problem: Elliptic2D, y_guess: Any) -> tuple[Backend, Data]:

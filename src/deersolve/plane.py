@@ -62,6 +62,8 @@ class Plane:
         The points of s and r as they were given, or the midpoints of cells.
     images : tuple of bool
         Whether the last point of s, and of r, is the image of the first, and left out.
+    holds : bool
+        Whether a value is given anywhere.
     """
 
     s: Line
@@ -72,6 +74,7 @@ class Plane:
     bases: tuple[Basis, Basis]
     space: dict[str, Array]
     images: tuple[bool, bool] = static(default=(False, False))
+    holds: bool = static(default=True)
 
     @property
     def ndim(self) -> int:

@@ -172,7 +172,7 @@ def stencils_of(
     }
     free = xp.ones_like(before) + backend.convert([[0.0] * n], s, s.dtype)
     if is_ring:
-        none = 0 * free
+        none = 0 * free[:1, :]
         second, first = (
             Stencil(lower=a + 0 * free, middle=b + 0 * free, upper=c + 0 * free, left=none, right=none)
             for a, b, c in (rows["second"], rows["first"])

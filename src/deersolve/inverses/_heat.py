@@ -110,13 +110,7 @@ class Heat(Rule):
         first = xp.broadcast_to(rows[..., :1, :, :, :], (*r.shape[:-2], 1, *rows.shape[-3:]))
         start = first[..., -1:, :, :] + 0
         slope = self._change(linear, grid, start, 0, -1)
-        if march.takes(rows, start, slope, grid.D, *linear):
-            levels, trusted = self._compiled(linear, grid, rows[..., 1:, :, :, :], start, slope)
-            if not bool(xp.all(trusted)):
-                pivoted = self._levels(linear, grid, rows, start, slope)
-                levels = xp.where(trusted[..., None, None, None, None], levels, pivoted)
-        else:
-            levels = self._levels(linear, grid, rows, start, slope)
+        levels = self._levels(linear, grid, rows, start, slope)
         delta = xp.concat([first, levels], axis=-4)
         if grid.has_image:  # a row of the first level says what u is there, one of the others that it is the first's
             given = grid.apart(r)[..., -1:, :] + 0 * delta[..., :1, :]
@@ -124,15 +118,22 @@ class Heat(Rule):
             delta = xp.concat([delta, xp.concat([given[..., :1, :, :, :], behind], axis=-4)], axis=-2)
         return _flat(delta)
 
-    def _compiled(self, linear: Any, grid: Sheet, rows: Array, start: Array, slope: Array) -> tuple[Array, Array]:
-        """Return all levels by a compiled loop, (*B, T - 1, m, X, n), and of which elements they are to be trusted."""
+    def _levels(self, linear: Any, grid: Any, rows: Array, start: Array, slope: Array) -> Array:
+        """Return all levels, (*B, T - 1, m, X, n): by a compiled loop where there is one, with pivots where needed."""
+        if not march.takes(rows, start, slope, grid.D, *linear):
+            return self._one_by_one(linear, grid, rows, start, slope)
         blocks, xp = self._blocks(linear, grid), array_namespace(rows)
         units = xp.concat([u + 0 * intervals(grid) for u in self._units(grid)], axis=-3)
-        first = (start[..., 0, 0, :, :], slope[..., 0, 0, :, :])
-        return march.march(blocks, rows, units, grid.D[..., 0], self.tableau, *first, grid.line.is_ring)
+        known = start[..., 0, 0, :, :], slope[..., 0, 0, :, :]
+        behind = rows[..., 1:, :, :, :]
+        levels, trusted = march.march(blocks, behind, units, grid.D[..., 0], self.tableau, *known, grid.line.is_ring)
+        if bool(xp.all(trusted)):
+            return levels
+        pivoted = self._one_by_one(linear, grid, rows, start, slope)
+        return xp.where(trusted[..., None, None, None, None], levels, pivoted)
 
-    def _levels(self, linear: Any, grid: Any, rows: Array, start: Array, slope: Array) -> Array:
-        """Return all levels, one after the other."""
+    def _one_by_one(self, linear: Any, grid: Any, rows: Array, start: Array, slope: Array) -> Array:
+        """Return the same, one stage after the other."""
         backend, xp, units, h = backend_of(rows), array_namespace(rows), self._units(grid), intervals(grid)
         solve = self._solver(linear, grid, rows[..., 0, 0, :, :])
         per_unit = [1 / xp.where(unit > 0, unit, 1.0) for unit in units]

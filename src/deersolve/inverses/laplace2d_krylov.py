@@ -11,6 +11,7 @@ from .. import krylov
 from ..backends import backend_of
 from ..line import Line
 from ..plane import Plane, Sides, components_first, components_last, turned
+from ..record import record
 from ..structure import Dense, Diagonal, Structure
 from ..typing import Array, array_namespace
 from ._base import Rule, register
@@ -84,6 +85,37 @@ class Krylov(Rule):
         return Linear(grid, Gs).transposed_exactly(c)
 
 
+@record
+class Shift:
+    """The number g of each component, the mean of G_0 / D.
+
+    Attributes
+    ----------
+    scale : array, shape (*B, n, X, Y)
+        One divided by the eigenvalues of Laplacian + g.
+    level : array
+        g D.
+    """
+
+    scale: Array
+    level: Array
+
+
+def shift_of(grid: Plane, G0: Structure) -> Shift:
+    """Return g of one or of many G_0, of the rank of the plane."""
+    xp = array_namespace(grid.free)
+    level = G0.diagonal() / grid.D * grid.free
+    inside = xp.mean(grid.free + 0 * level, axis=(-3, -2), keepdims=True)
+    mean = xp.mean(level, axis=(-3, -2), keepdims=True) / xp.where(inside > 0, inside, 1.0)
+    eigenvalues = grid.bases[0].values[..., :, None] + grid.bases[1].values[..., None, :]
+    nearest = -xp.max(eigenvalues, axis=(-2, -1), keepdims=True)
+    floor = 1e-8 * xp.max(xp.abs(eigenvalues), axis=(-2, -1), keepdims=True)
+    g = components_first(mean)
+    # Shifted by more than half way to the next eigenvalue it would be singular itself; that of a constant is 0.
+    g = xp.minimum(g, nearest - xp.maximum(0.5 * xp.maximum(nearest, xp.abs(g)), floor))
+    return Shift(1 / (eigenvalues + g), grid.D * components_last(g))
+
+
 class Linear:
     """The linear equations at one G, ``m (D Laplacian + G_0 + G_1 d/ds + G_2 d/dr)``, and their preconditioner.
 
@@ -94,23 +126,15 @@ class Linear:
     takes no Laplacian.
     """
 
-    def __init__(self, grid: Plane, Gs: tuple[Structure, ...]) -> None:
+    def __init__(self, grid: Plane, Gs: tuple[Structure | None, ...], shift: Shift | None = None) -> None:
+        """Take G_0, and G_1 and G_2 or None for zero; the shift is that of G_0."""
         self.grid, self.unit, self.free = grid, _unit(grid), grid.free
-        self.G0, self.slopes = Gs[0], _along(grid, Gs[1:])
-        xp = array_namespace(grid.free)
-        level = Gs[0].diagonal() / grid.D * self.free
-        inside = xp.mean(self.free + 0 * level, axis=(-3, -2), keepdims=True)
-        mean = xp.mean(level, axis=(-3, -2), keepdims=True) / xp.where(inside > 0, inside, 1.0)
-        eigenvalues = grid.bases[0].values[..., :, None] + grid.bases[1].values[..., None, :]
-        nearest = -xp.max(eigenvalues, axis=(-2, -1), keepdims=True)
-        floor = 1e-8 * xp.max(xp.abs(eigenvalues), axis=(-2, -1), keepdims=True)
-        g = components_first(mean)
-        # Shifted by more than half way to the next eigenvalue it would be singular itself; that of a constant is 0.
-        g = xp.minimum(g, nearest - xp.maximum(0.5 * xp.maximum(nearest, xp.abs(g)), floor))
-        self.scale = 1 / (eigenvalues + g)
-        self.level = grid.D * components_last(g)
+        assert Gs[0] is not None
+        self.G0, self.slopes = Gs[0], along_both(grid, Gs[1:])
+        shift = shift_of(grid, self.G0) if shift is None else shift
+        self.scale, self.level = shift.scale, shift.level
         weight = self.unit * grid.D
-        self.weight = xp.where(weight != 0, weight, 1.0)
+        self.weight = array_namespace(weight).where(weight != 0, weight, 1.0)
 
     def apply(self, v: Array) -> Array:
         """Return the product with the matrix."""
@@ -154,6 +178,8 @@ class Linear:
 
     def solve(self, r: Array, tol: Any) -> Array:
         """Return delta: the given values as they are, the rest by the iteration."""
+        if not self.grid.holds:
+            return krylov.solve(self._propose, r, 2, tol, LIMIT)
         free, given = self.free, (1 - self.free) * r
         rest = free * (r - self.apply(given))
         return given + free * krylov.solve(self._propose, rest, 2, tol, LIMIT)
@@ -205,10 +231,10 @@ class Along:
         return turned(made) if self.is_turned else made
 
 
-def _along(grid: Plane, Gs: tuple[Structure, ...]) -> list[tuple[Along, Structure]]:
+def along_both(grid: Plane, Gs: tuple[Structure | None, ...]) -> list[tuple[Along, Structure]]:
     """Return d/ds and d/dr with their matrices; without those that are seen to be zero."""
     both = zip((Along(grid.s, True), Along(grid.r, False)), Gs, strict=True)
-    return [(along, G) for along, G in both if not is_seen_zero(G)]
+    return [(along, G) for along, G in both if G is not None and not is_seen_zero(G)]
 
 
 def is_seen_zero(G: Structure) -> bool:
