@@ -11,6 +11,7 @@ import deersolve as ds
 from deersolve.bands import numba as bands
 
 pytest.importorskip("numba")
+COARSE = pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of a coarse grid, and rightly
 TABLEAUS = {"one stage": ((0.5, 0.5),), "two stages": ((0.3, 0.3), (0.35, 0.35, 0.3))}
 
 
@@ -110,6 +111,7 @@ def test_a_small_pivot_is_not_trusted_and_touches_no_other(size):
     np.testing.assert_array_equal(found[1], rows[1])
 
 
+@COARSE
 @pytest.mark.parametrize("f", ["jump", "grows"])
 def test_a_solve_falls_back_on_pivots(f, monkeypatch):
     """The elimination is refused: the answer is that of LAPACK's, to roundoff."""

@@ -15,6 +15,7 @@ X, Y = 12, 10
 EDGES = np.linspace(0.0, 1.0, X + 1), np.linspace(0.0, 1.0, Y + 1)
 S, R = (0.5 * (e[1:] + e[:-1]) for e in EDGES)
 WAVE = np.sin(2 * np.pi * S)[:, None, None] * (1.5 + np.cos(2 * np.pi * R))[None, :, None]
+COARSE = pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of a coarse grid, and rightly
 
 
 def allen_cahn(u, u_s, u_r, x, p):
@@ -95,6 +96,7 @@ def test_second_order_in_space():
     assert np.log2(errors[1] / errors[2]) == pytest.approx(2.0, abs=0.1), errors
 
 
+@COARSE
 @pytest.mark.parametrize("name", ["burgers", "gray_scott"])
 def test_every_library_finds_the_same(lib, name):
     if lib.is_jax and name == "burgers":
@@ -163,6 +165,7 @@ def test_gradients_are_those_of_differences(lib):
     assert slope == pytest.approx(expected, rel=1e-8)
 
 
+@COARSE
 def test_windows_and_batches_change_nothing():
     starts = np.stack([WAVE, 0.5 * WAVE])
     many = ds.solve(problem_of("burgers", 9, start=starts))

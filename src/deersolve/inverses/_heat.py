@@ -47,14 +47,15 @@ class Heat(Rule):
         return xp.concat([y[..., :1, :], _flat(made)], axis=-2)
 
     def defect(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial, points: int, **kw: Any) -> Array | None:
-        """Return the residual of the levels in a quadrature in time, in the units of the rows; None with stages."""
-        if len(self.tableau) > 1:
-            return None
+        """Return the residual of the levels in a quadrature in time, in the units of the rows; a stage has its part."""
         xp, u = array_namespace(y), self._field(grid, y)
-        made = quadrature_defect(_flat(u), _flat(self._slopes(grid, u, fy)), grid, points)
+        levels = u[..., -1, :, :], self._slopes(grid, u, fy)[..., -1, :, :]
+        laid = [xp.reshape(a, (*a.shape[:-2], a.shape[-2] * a.shape[-1])) for a in levels]
+        made = quadrature_defect(laid[0], laid[1], grid, points)
         if made is None:
             return None
-        rows = self._units(grid)[0] * xp.reshape(made, u.shape)[..., 1:, :, :, :]
+        whole = xp.reshape(made, levels[0].shape)[..., 1:, None, :, :]
+        rows = xp.concat([unit * (c * whole) for unit, c in zip(self._units(grid), self.nodes, strict=True)], axis=-3)
         rows = xp.concat([0 * rows[..., :1, :, :, :], rows], axis=-4)
         return _flat(xp.concat([rows, 0 * rows[..., :1, :]], axis=-2) if grid.has_image else rows)
 
