@@ -10,11 +10,13 @@ from .backends import backend_of
 from .typing import Array
 
 PIVOT = 0.1  # of the largest entry of a column: the least that the diagonal must be to stay the pivot
+PANEL = 8  # columns that SuperLU works on at once; more than its own 20 overruns its work space
 LEAF = 8  # points that are not cut further
 SWEEPS = 5  # over the components, in search of their units
 PASSES = 5  # solves for what is left
 ENOUGH = 4  # in units of eps: what is left at roundoff
 FAR = 1000  # the same, above which nothing has been solved
+REGULAR = 1e-3  # a condition, in units of 1 / eps, that a bound is enough for
 KEPT = 2**30  # bytes of factors that are kept, where there is more than one matrix
 
 Kept = dict[int, "Factors"]
@@ -81,10 +83,11 @@ class Factors:
         data = values if self.scale is None else values / self.scale[:, None] * self.scale
         data, count = data.reshape(-1)[pattern.take], len(pattern.order)
         self.A = csc_array((data, pattern.indices, pattern.starts), shape=(count, count))
+        self.sizes = abs(self.A)
         self.eps = float(np.finfo(values.dtype).eps)
         self.lu = _lu(self.A) if is_finite else None
         self.size = 0 if self.lu is None else int(self.lu.nnz) * (values.dtype.itemsize + 4)
-        if self.lu is not None and not self.eps * _condition(self.A, self.lu) < 1:
+        if self.lu is not None and _is_singular(self.lu, self.eps * self.sizes.sum(axis=0).max()):
             self.lu = None
 
     def solve(self, b: Any, transposed: bool) -> Any:
@@ -93,14 +96,15 @@ class Factors:
 
         if self.lu is None:
             return np.full_like(b, np.nan)
-        A, way, order = (self.A.T, "T", self.pattern.order) if transposed else (self.A, "N", self.pattern.order)
+        order = self.pattern.order
+        A, sizes, way = (self.A.T, self.sizes.T, "T") if transposed else (self.A, self.sizes, "N")
         scale = 1.0 if self.scale is None else np.resize(self.scale if not transposed else 1 / self.scale, len(b))
         rest = b = (b / scale)[order]
         x, off = np.zeros_like(b), np.inf
         for _ in range(PASSES):
             x = x + self.lu.solve(rest, way)
             rest = b - A @ x
-            size = np.max(abs(A) @ np.abs(x) + np.abs(b))
+            size = np.max(sizes @ np.abs(x) + np.abs(b))
             off = np.max(np.abs(rest)) / size if size > 0 else 0.0
             if not off > ENOUGH * self.eps:
                 break
@@ -114,15 +118,15 @@ def _lu(A: Any) -> Any:
     from scipy.sparse.linalg import splu
 
     try:
-        return splu(A, permc_spec="NATURAL", diag_pivot_thresh=PIVOT, options={"SymmetricMode": True})
+        return splu(A, permc_spec="NATURAL", diag_pivot_thresh=PIVOT, panel_size=PANEL)
     except RuntimeError as error:
         if "singular" not in str(error):
             raise
         return None
 
 
-def _condition(A: Any, lu: Any) -> float:
-    """Return a lower bound of the condition number in the 1-norm: one step of Hager's method.
+def _is_singular(lu: Any, size: Any) -> bool:
+    """Return whether the condition number is above 1 / eps: one step of Hager's method in the 1-norm, ``size`` eps |A|.
 
     References
     ----------
@@ -130,10 +134,12 @@ def _condition(A: Any, lu: Any) -> float:
     """
     import numpy as np
 
-    signs = np.where(np.random.default_rng(0).integers(2, size=A.shape[0]) > 0, 1.0, -1.0).astype(A.dtype)
-    toward = np.where(lu.solve(signs) < 0, -1.0, 1.0).astype(A.dtype)
-    inverse = np.max(np.abs(lu.solve(toward, "T")))
-    return float(abs(A).sum(axis=0).max() * inverse)
+    signs = np.where(np.random.default_rng(0).integers(2, size=lu.shape[0]) > 0, 1.0, -1.0).astype(size.dtype)
+    x = lu.solve(signs)
+    if size * len(x) * np.max(np.abs(x)) < REGULAR:
+        return False
+    toward = np.where(x < 0, -1.0, 1.0).astype(x.dtype)
+    return not size * np.max(np.abs(lu.solve(toward, "T"))) < 1
 
 
 def _scales(values: Any) -> Any:

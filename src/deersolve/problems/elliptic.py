@@ -41,7 +41,8 @@ class Elliptic2D(Problem):
     Notes
     -----
     Central differences of second order. Newton's method starts from 0 unless ``solve`` is given a ``y_guess``. The
-    rule is "laplace2d.krylov". In a corner that two sides give a value for, it is that of left or right.
+    rule is "laplace2d.krylov"; ``inverse="direct"`` takes a sparse LU, for large first derivatives. In a corner that
+    two sides give a value for, it is that of left or right.
 
     Examples
     --------
