@@ -71,24 +71,27 @@ def _factors(pattern: Pattern, values: Any, kept: Kept | None, k: int) -> Factor
 
 
 class Factors:
-    """A matrix and its LU, rows and columns in the order of a pattern, components in units of like size."""
+    """The LU of a matrix in the order of a pattern, its components in units of like size, its rows as large as 1."""
 
     def __init__(self, pattern: Pattern, values: Any) -> None:
         import numpy as np
         from scipy.sparse import csc_array
 
-        self.pattern, self.values = pattern, values
-        is_finite = bool(np.isfinite(values).all())
-        self.scale = _scales(values) if is_finite else None
+        self.pattern, self.values, self.lu, self.size = pattern, values, None, 0
+        if not np.isfinite(values).all():
+            return
+        self.scale = _scales(values)
         data = values if self.scale is None else values / self.scale[:, None] * self.scale
         data, count = data.reshape(-1)[pattern.take], len(pattern.order)
-        self.A = csc_array((data, pattern.indices, pattern.starts), shape=(count, count))
+        largest = np.zeros(count, data.dtype)
+        np.maximum.at(largest, pattern.indices, np.abs(data))
+        self.rows = np.where(largest > 0, largest, 1.0)
+        self.A = csc_array((data / self.rows[pattern.indices], pattern.indices, pattern.starts), shape=(count, count))
         self.sizes = abs(self.A)
         self.eps = float(np.finfo(values.dtype).eps)
-        self.lu = _lu(self.A) if is_finite else None
-        self.size = 0 if self.lu is None else int(self.lu.nnz) * (values.dtype.itemsize + 4)
-        if self.lu is not None and _is_singular(self.lu, self.eps * self.sizes.sum(axis=0).max()):
-            self.lu = None
+        lu = _lu(self.A)
+        if lu is not None and not _is_singular(lu, self.eps * self.sizes.sum(axis=0).max()):
+            self.lu, self.size = lu, int(lu.nnz) * (values.dtype.itemsize + 4)
 
     def solve(self, b: Any, transposed: bool) -> Any:
         """Return x, by solving for what is left."""
@@ -99,7 +102,8 @@ class Factors:
         order = self.pattern.order
         A, sizes, way = (self.A.T, self.sizes.T, "T") if transposed else (self.A, self.sizes, "N")
         scale = 1.0 if self.scale is None else np.resize(self.scale if not transposed else 1 / self.scale, len(b))
-        rest = b = (b / scale)[order]
+        b = (b / scale)[order]
+        rest = b = b if transposed else b / self.rows
         x, off = np.zeros_like(b), np.inf
         for _ in range(PASSES):
             x = x + self.lu.solve(rest, way)
@@ -109,7 +113,7 @@ class Factors:
             if not off > ENOUGH * self.eps:
                 break
         whole = np.empty_like(b)
-        whole[order] = x if off <= FAR * self.eps else np.nan
+        whole[order] = (x / self.rows if transposed else x) if off <= FAR * self.eps else np.nan
         return whole * scale
 
 
