@@ -118,7 +118,13 @@ class Factors:
 
 
 def _lu(A: Any) -> Any:
-    """Return SuperLU's factors in the order as it is, or None where a pivot is exactly zero."""
+    """Return SuperLU's factors in the order as it is, or None where a pivot is exactly zero.
+
+    Raises
+    ------
+    MemoryError
+        If there is no room for them, which SuperLU says without a word.
+    """
     from scipy.sparse.linalg import splu
 
     try:
@@ -127,6 +133,9 @@ def _lu(A: Any) -> Any:
         if "singular" not in str(error):
             raise
         return None
+    except MemoryError as error:
+        text = f"no room for the sparse LU of {A.shape[0]} unknowns; 'laplace2d.krylov' needs none."
+        raise MemoryError(text) from error
 
 
 def _is_singular(lu: Any, size: Any) -> bool:

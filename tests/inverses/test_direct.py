@@ -191,6 +191,15 @@ def test_a_matrix_is_factorised_once(monkeypatch):
     assert count[0] == 2
 
 
+def test_no_room_is_told_in_words(monkeypatch):
+    def full(*args, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("scipy.sparse.linalg.splu", full)
+    with pytest.raises(MemoryError, match="of 324 unknowns"):
+        ds.solve(planes.bratu(np.asarray, 16).problem, inverse="direct")
+
+
 def test_factors_go_with_the_grid():
     Gs, where, _, (r, _) = linear_of(MIXED, Dense, False)
     RULE.solve(Gs, r, **where)

@@ -22,7 +22,8 @@ Spans = list[tuple[int, int]]
 SMALL = 32  # rows of a matrix that a GPU's matmul is slow for
 ON_HOST = (
     "a solve on the host: expected arrays of numbers; received some that a transformation follows. On PyTorch use "
-    "backward() instead of torch.func or forward mode, or a rule that has no solve on the host (laplace2d.krylov)."
+    "backward() instead of torch.func or forward mode, a batch axis instead of vmap, or a rule that does not leave the "
+    "library (laplace2d.krylov)."
 )
 HELD = 100_000  # numbers in small arrays that wait to be written into a large one
 Jacobians = tuple[Array, tuple[Array, ...]]
