@@ -35,10 +35,7 @@ class Direct(Laplace2D):
     J. W. H. Liu, "A supernodal approach to sparse partial pivoting", SIAM Journal on Matrix Analysis 20 (1999).
     """
 
-    advice: ClassVar[str] = (
-        "Where full steps go too far, Newton(step=LineSearch()) may not; a matrix that is singular to working "
-        "precision gives NaN"
-    )
+    advice: ClassVar[str] = "A matrix that is singular to working precision gives NaN"
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Plane, boundary: Sides) -> Array:
         """Return delta to roundoff; NaN for an element whose matrix is singular."""

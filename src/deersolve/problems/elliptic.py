@@ -9,7 +9,7 @@ from ..errors import mismatch
 from ..shifters import SlopeAlong, identity
 from ..typing import Array, Tree
 from .base import Problem
-from .second_order import check_ends
+from .second_order import check_ends, check_fields
 
 
 class Elliptic2D(Problem):
@@ -76,8 +76,9 @@ class Elliptic2D(Problem):
         super().__init__(f, shift=shift, inverse="laplace2d.krylov", x=x, params=params, jac=jac)
         if not isinstance(points, tuple | list) or len(points) != 2:
             raise mismatch("points", "two arrays, (s, r)", type(points).__name__)
-        check_ends(left, right, x)
-        check_ends(bottom, top, x, ("bottom", "top"))
+        check_ends(left, right)
+        check_ends(bottom, top, ("bottom", "top"))
+        check_fields(x, "sr")
         self.s, self.r = points
         self.left, self.right, self.bottom, self.top, self.cells = left, right, bottom, top, cells
         self.coefficients = {"D": D}
