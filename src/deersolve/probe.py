@@ -60,7 +60,8 @@ def _check_space(system: System, ys: tuple[Array, ...], x: Any, whole: Array) ->
     """Move y in three points of space; raise if f changes in another."""
     xp, shape = array_namespace(whole), (*whole.shape[-3:-1], 1) if system.grid_ndim > 1 else whole.shape[-1:]
     count, block = math.prod(shape), getattr(system.data.grid, "block", 1)
-    place = xp.reshape(xp.arange(count, device=system.backend.placement(whole)), shape) // block
+    full = (*(1 for _ in range(whole.ndim - len(shape))), *shape)
+    place = xp.reshape(xp.arange(count, device=system.backend.placement(whole)), full) // block
     last = (count - 1) // block
     is_moved = (place == 0) | (place == last // 2) | (place == last)
     moved = [y + xp.where(is_moved, 1e-2 * (xp.max(xp.abs(y)) + 1e-1), 0.0) for y in ys]
