@@ -70,19 +70,22 @@ def by_newton_krylov(N):
 def bratu():
     """Bratu's equation in the unit square from u = 0."""
     print(
-        "\n| Bratu 2D, N x N | ours ms | first ms | splu ms | over splu | newton_krylov ms | over it | apart | steps |"
+        "\n| Bratu 2D, N x N | ours ms | first ms | splu ms | over splu | newton_krylov ms | over it | direct ms | "
+        "splu over it | apart | steps |"
     )
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for N in (64, 128, 256):
         problem = planes.bratu(np.asarray, N, LAM).problem
         start = time.perf_counter()
         sol = ds.solve(problem)
         first = time.perf_counter() - start
         others = {"splu": by_splu(N, "MMD_AT_PLUS_A"), "newton_krylov": by_newton_krylov(N)}
+        others["direct"] = lambda: ds.solve(problem, inverse="direct").y[1:-1, 1:-1, 0]  # noqa: B023
         apart = max(np.abs(run() - sol.y[1:-1, 1:-1, 0]).max() for run in others.values())
         t = {k: v.median for k, v in compare({"ours": lambda: ds.solve(problem).y, **others}, 5).items()}  # noqa: B023
-        ours, lu, nk = (1e3 * t[k] for k in ("ours", "splu", "newton_krylov"))
+        ours, lu, nk, direct = (1e3 * t[k] for k in ("ours", "splu", "newton_krylov", "direct"))
         cells = f"{ours:.1f} | {1e3 * first:.1f} | {lu:.1f} | {lu / ours:.1f}x | {nk:.1f} | {nk / ours:.1f}x"
+        cells += f" | {direct:.1f} | {lu / direct:.1f}x"
         print(f"| {N} | {cells} | {apart:.1e} | {int(sol.stats.steps)} |", flush=True)
 
 

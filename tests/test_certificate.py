@@ -181,3 +181,34 @@ def test_a_derivative_that_f_does_not_follow_certifies_no_correction(lib, method
     with np.errstate(invalid="ignore"):
         off = np.abs(y[1:] - y[:-1] - D[:, None] * (slope[1:] + slope[:-1]) / 2) / np.max(np.abs(y))
     assert int(lib.to_numpy(sol.status)) != 0 or np.max(off) <= 64 * np.finfo(np.float64).eps
+
+
+STIFF = [1e8, 1e12, 1e14, 1e30, 1e200]
+
+
+def outweighed(k, family):
+    """Return k (u^3 + u - 1) beside a derivative that it outweighs."""
+    s, ends = np.linspace(0.0, 1.0, 9), {"left": ds.Dirichlet(), "right": ds.Dirichlet()}
+    if family == "ddt":
+        return ds.InitialValueProblem(lambda y, t, p: -k * (y**3 + y - 1.0), s, np.array([0.0]))
+    if family == "d2dx2":
+        return ds.Elliptic1D(lambda u, u_s, x, p: u**3 + u - 1.0, s, 1 / k, **ends)
+    f = lambda u, u_s, u_r, x, p: u**3 + u - 1.0  # noqa: E731
+    return ds.Elliptic2D(f, (s, s), 1 / k, bottom=ds.Dirichlet(), top=ds.Dirichlet(), **ends)
+
+
+LOOSE = {"auto": ds.Auto(), "newton": ds.Newton(), "rtol": ds.Newton(rtol=1e-6), "atol": ds.Newton(atol=1e-9)}
+
+
+@pytest.mark.parametrize("method", LOOSE.values(), ids=LOOSE)
+@pytest.mark.parametrize("k", STIFF)
+@pytest.mark.parametrize(
+    ("family", "rule"),
+    [("ddt", "backward_euler"), ("d2dx2", "blocktridiagonal"), ("laplace2d", "direct"), ("laplace2d", "krylov")],
+)
+def test_a_correction_small_beside_f_is_no_answer_where_it_is_all_of_y(family, rule, k, method):
+    """Inside, u is the root of u^3 + u - 1 but for a part of 1 / k."""
+    sol = ds.solve(outweighed(k, family), inverse=rule, method=method, on_failure="return")
+    root = 0.6823278038280193
+    inside = sol.y[1:] if family == "ddt" else sol.y[(slice(1, -1),) * (sol.y.ndim - 1)]
+    assert int(sol.status) != 0 or np.abs(inside - root).max() <= (1e-6 if method.rtol else 1e-9) + 1e3 / k

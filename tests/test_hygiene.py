@@ -24,7 +24,7 @@ ROOMS = [
     {"volume"},
     {"backends", "dual", "shifters", "bar"},
     {"structure"},
-    {"scans", "bands", "krylov"},
+    {"scans", "bands", "krylov", "sparse"},
     {"inverses"},
     {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"},
     {"cost"},

@@ -291,3 +291,82 @@ def test_weights_reach_f_on_every_backend(lib):
     weights = gru_weights(2)
     sol = ds.solve(ds.Recurrence(gru, lib.asarray(np.zeros(2)), lib.asarray(x), on(lib, weights)))
     np.testing.assert_allclose(lib.to_numpy(sol.y), loop(gru, np.zeros((1, 2)), x, weights), atol=1e-13)
+
+
+SPACE = np.linspace(0.0, 1.0, 12)
+ENDS = {"left": ds.Dirichlet(), "right": ds.Dirichlet()}
+AROUND = {**ENDS, "bottom": ds.Dirichlet(), "top": ds.Dirichlet()}
+TIMES, BUMP = np.linspace(0.0, 1.0, 4), np.sin(np.pi * SPACE)[:, None]
+ACROSS = {
+    "before along s": lambda u: np.roll(u, 1, axis=0),
+    "slope along s": lambda u: np.gradient(u, axis=0),
+    "before along r": lambda u: np.roll(u, 1, axis=-2),
+    "sum along r": lambda u: np.cumsum(u, axis=-2),
+    "the last of s": lambda u: u + u[-1:, :, :],
+    "mean": lambda u: u - u.mean(),
+}
+
+
+@pytest.mark.parametrize("across", ACROSS)
+def test_points_of_a_rectangle_that_f_couples_are_caught(across):
+    f = lambda u, u_s, u_r, x, p: ACROSS[across](u) + 1.0  # noqa: E731
+    with pytest.raises(ds.FunctionError, match="each point by itself"):
+        ds.solve(ds.Elliptic2D(f, (SPACE, SPACE), **AROUND))
+
+
+@pytest.mark.parametrize("axis", [-2, -3])
+def test_points_of_an_evolution_that_f_couples_are_caught(axis):
+    f = lambda u, *rest: np.roll(u, 1, axis=axis)  # noqa: E731
+    problems = [ds.Evolution2D(f, TIMES, (SPACE, SPACE), BUMP[:, None] * BUMP, **AROUND)]
+    problems += [ds.Evolution1D(f, TIMES, SPACE, BUMP, **ENDS)] if axis == -2 else []
+    for problem in problems:
+        with pytest.raises(ds.FunctionError, match="at one point of space"):
+            ds.solve(problem)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_points_of_space_by_themselves_are_let_pass(lib, n):
+    """Components may couple, slopes and fields enter: none of it reaches another point."""
+    if lib.is_jax:
+        pytest.skip("what is called is what is called on the others")
+    W = lib.asarray(np.array([[0.5, 0.2], [-0.3, 0.4]])[:n, :n])
+    s, zero = lib.asarray(SPACE[::2]), lib.asarray(np.zeros(n))
+    ends = {k: ds.Dirichlet(zero) for k in AROUND}
+    f = lambda u, u_s, u_r, x, p: u @ W + 0.1 * u * u_s - u_r + x["q"]  # noqa: E731
+    g = lambda u, u_s, x, p: u @ W + 0.1 * u * u_s + x["q"]  # noqa: E731
+    q = lib.asarray(np.random.default_rng(0).normal(size=(6, 6, n)))
+    assert int(ds.solve(ds.Elliptic2D(f, (s, s), x={"q": q}, **ends)).status) == 0
+    t, ends = lib.asarray(TIMES), {k: ends[k] for k in ENDS}
+    assert int(ds.solve(ds.Evolution1D(g, t, s, q[0, ...], x={"q": q[1, ...]}, **ends)).status) == 0
+
+
+CONFUSED = {
+    "a field without a component": lambda: ds.Elliptic1D(lambda u, u_s, x, p: u, SPACE, np.ones(12), **ENDS),
+    "a coordinate": lambda: ds.Elliptic1D(lambda u, u_s, x, p: u, SPACE, x={"s": BUMP}, **ENDS),
+    "a function": lambda: ds.Elliptic1D(lambda u, u_s, x, p: u, SPACE, lambda s: 1.0, **ENDS),
+    "the time": lambda: ds.Evolution1D(lambda u, u_s, x, p: u, TIMES, SPACE, BUMP, x={"t": BUMP}, **ENDS),
+}
+SAID = [r"Write D\[:, None\]", "names beside s, which are", "Give its values at the points", "names beside t, s"]
+
+
+@pytest.mark.parametrize(("name", "said"), list(zip(CONFUSED, SAID, strict=True)))
+def test_fields_of_space_are_told_apart(name, said):
+    with pytest.raises(ds.InputError, match=said):
+        ds.solve(CONFUSED[name]())
+
+
+def test_a_guess_without_components_is_told_of():
+    line = ds.Elliptic1D(lambda u, u_s, x, p: u, SPACE, **ENDS)
+    plane = ds.Elliptic2D(lambda u, u_s, u_r, x, p: u, (SPACE, SPACE), **AROUND)
+    for problem, guess in ((line, np.zeros(12)), (plane, np.zeros((12, 12)))):
+        with pytest.raises(ds.InputError, match=r"y_guess: .* Write y_guess"):
+            ds.solve(problem, guess)
+    assert ds.solve(line, np.zeros(3)).y.shape == (12, 3)  # three components
+
+
+def test_advice_in_space_is_of_use_there():
+    problem = ds.Elliptic1D(lambda u, u_s, x, p: -20.0 * np.exp(u), SPACE, **ENDS)
+    with pytest.raises(ds.ConvergenceError, match=r"follow\(\)") as caught:
+        ds.solve(problem)
+    assert "window" not in str(caught.value)
+    assert "sequential" not in str(caught.value)

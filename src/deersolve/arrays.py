@@ -38,7 +38,8 @@ def beside(value: Any, like: Array, backend: Backend, name: str, cast: bool = Tr
     if isinstance(value, int | float | list | tuple) or backend.accepts(value):
         return backend.convert(value, like, like.dtype if cast else None)
     if not hasattr(value, "shape"):
-        raise mismatch(name, f"an array of {backend.name}", type(value).__name__)
+        advice = "Give its values at the points." if callable(value) else ""
+        raise mismatch(name, f"an array of {backend.name}", type(value).__name__, advice)
     if backend_of(value) is not backend:
         raise LibraryError(
             f"{name}: expected an array of {backend.name}, like y0; received one of {backend_of(value).name}. "

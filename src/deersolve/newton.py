@@ -257,7 +257,7 @@ class Judged:
 def judge(system: System, it: Iterate, size: Array | None, r: Array, delta: Array, atol: float) -> Judged:
     """Measure the residual and the correction against the size of the terms of the equation."""
     xp = array_namespace(it.y)
-    error, is_within = sizes(system, it.y, size, delta, atol)
+    error, is_within = sizes(system, it.y, size, r, delta, atol)
     return Judged(
         eps=float(xp.finfo(it.y.dtype).eps),
         finite=xp.isfinite(system.over_grid(xp.max, xp.abs(it.y + delta))),
@@ -350,17 +350,22 @@ def backward_error(system: System, size: Array | None, r: Array) -> Array:
     return xp.where(system.over_grid(xp.max, size) < xp.inf, worst, xp.inf)  # terms that overflow certify nothing
 
 
-def sizes(system: System, y: Array, size: Array | None, delta: Array, atol: float) -> tuple[Array, Any]:
-    """Return the largest correction relative to the terms at its point, and the test against a tolerance."""
+def sizes(system: System, y: Array, size: Array | None, r: Array, delta: Array, atol: float) -> tuple[Array, Any]:
+    """Return the largest correction relative to the terms at its point, and the test against a tolerance.
+
+    Where f outweighs L by far, those terms are large beside y: a correction of all of y is a small part of them. So the
+    residual has to be one too, wherever the correction is above ``atol``.
+    """
     xp = array_namespace(y)
-    scale = scale_of(y, size)
+    scale, least = scale_of(y, size), float(xp.finfo(y.dtype).eps) ** (2 / 3)
 
     def largest(change: Array) -> Array:
         return system.over_grid(xp.max, xp.max(change, axis=-1, keepdims=True) / scale)
 
     error = largest(xp.abs(delta))
     beyond = largest(xp.maximum(xp.abs(delta) - atol, xp.zeros_like(delta))) if atol else error
-    return error, lambda rtol: beyond <= rtol
+    left = largest(xp.where(xp.abs(delta) >= atol, xp.abs(r), 0.0))
+    return error, lambda rtol: (beyond <= rtol) & (left <= max(rtol, least))
 
 
 def scale_of(y: Array, size: Array | None) -> Array:

@@ -85,6 +85,9 @@ def on_a_plane(problem: Elliptic2D, y_guess: Any) -> tuple[Backend, Data]:
     like, backend = state(given, name)
     xp, frame = array_namespace(like), frame_of(problem, like, backend)
     (X, Y), full, images = frame.sizes, frame.full, frame.images
+    if y_guess is not None and like.ndim < 3:
+        text = f"shape (*B, X, Y, n) with X = {full[0]} and Y = {full[1]}"
+        raise mismatch("y_guess", text, tuple(like.shape), "Write y_guess[..., None] for one component.")
     D = diffusion_of(problem.coefficients["D"], like, backend, frame)
     sides = {k: getattr(problem, k) for k in SIDES}
     n = components_of(tuple(sides.values()), {"D": D}, like if y_guess is not None else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .errors import FunctionError
@@ -16,6 +17,11 @@ COUPLED = (
     "wrap it: ds.pointwise(f); for rows (N, n), as torch.nn cells are: ds.rowwise(f); for SciPy's "
     "fun(t, y): ds.from_scipy(fun). Batch norm, means over time and inputs that f closes over couple "
     "points: pass inputs through x."
+)
+REACHED = (
+    "f at one point of space changes with y at another: expected an f that acts on each point by itself. The slopes "
+    "of u are handed to f, so that np.gradient, np.roll and differences have no place in it; neither have means over "
+    "space. Pass what varies from point to point through x."
 )
 AGREEMENT = 1e3  # in units of eps: a matrix product of one row may round differently from that of many
 
@@ -46,6 +52,22 @@ def probe(system: System) -> None:
             raise FunctionError(COUPLED) from error
         if tuple(one.shape) != tuple(expected.shape) or not _equal(one, expected, AGREEMENT):
             raise FunctionError(COUPLED)
+    if system.grid_ndim > 1 or hasattr(system.data.grid, "block"):
+        _check_space(system, ys, x, whole)
+
+
+def _check_space(system: System, ys: tuple[Array, ...], x: Any, whole: Array) -> None:
+    """Move y in three points of space; raise if f changes in another."""
+    xp, shape = array_namespace(whole), (*whole.shape[-3:-1], 1) if system.grid_ndim > 1 else whole.shape[-1:]
+    count, block = math.prod(shape), getattr(system.data.grid, "block", 1)
+    full = (*(1 for _ in range(whole.ndim - len(shape))), *shape)
+    place = xp.reshape(xp.arange(count, device=system.backend.placement(whole)), full) // block
+    last = (count - 1) // block
+    is_moved = (place == 0) | (place == last // 2) | (place == last)
+    moved = [y + xp.where(is_moved, 1e-2 * (xp.max(xp.abs(y)) + 1e-1), 0.0) for y in ys]
+    before, after = (xp.where(is_moved, 0.0, fy) for fy in (whole, system.functions["f"](*moved, x)))
+    if not _equal(before, after, AGREEMENT):
+        raise FunctionError(REACHED)
 
 
 def _on_stretch(f: Any, ys: tuple[Array, ...], x: Any, system: System) -> Any:

@@ -51,6 +51,22 @@ _ADVICE = {
     ),
 }
 
+_ADVICE_IN_SPACE = {
+    Status.MAX_STEPS: (
+        "Newton's method was still moving after max_steps; try a better y_guess, Newton(step=LineSearch()), more "
+        "steps, or follow() the solution along a parameter from where it is known: past a fold there is none"
+    ),
+    Status.NONFINITE: (
+        "f, its Jacobian or the iterate overflowed or was NaN; try a better y_guess, Newton(step=LineSearch()) or a "
+        "finer grid, and check that the solution itself stays finite"
+    ),
+}
+
+
+def advice_on(status: Status, is_causal: bool) -> str:
+    """Return what to do about a status; only a causal problem has windows, and a loop over its steps."""
+    return status.advice if is_causal else _ADVICE_IN_SPACE.get(status, status.advice)
+
 
 @record
 class Stats:

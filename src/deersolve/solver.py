@@ -7,7 +7,6 @@ import warnings
 from typing import Any
 
 from .backends._compilers import untraced
-from .backends.generic import Backend
 from .choose import choose
 from .derivative import derivative_of
 from .errors import ConvergenceError, DiscretisationWarning, InputError, UnknownKeyError, level_of_caller
@@ -22,7 +21,7 @@ from .problems import Problem
 from .quasi import Picard
 from .registry import close_matches
 from .scans import which_scan
-from .solution import Solution, Status, numbers
+from .solution import Solution, Status, advice_on, numbers
 from .stretches import run_watched, watched
 from .structure import Dense
 from .system import System
@@ -134,7 +133,7 @@ def solve(  # noqa: PLR0913 - the public signature
         sol = dataclasses.replace(sol, y=data.grid.presented(sol.y), y_corrected=corrected)
     if hasattr(data.grid, "space"):
         sol = dataclasses.replace(sol, **data.grid.space)
-    return _finish(sol, backend, on_failure)
+    return _finish(sol, system, problem.is_causal, on_failure)
 
 
 def _name(method: Any, length: int) -> str:
@@ -170,9 +169,9 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     return dataclasses.replace(sol, stats=stats)
 
 
-def _finish(sol: Solution, backend: Backend, on_failure: str | None) -> Solution:
+def _finish(sol: Solution, system: System, is_causal: bool, on_failure: str | None) -> Solution:
     """Warn of a coarse grid; raise, fill with NaN or return what failed."""
-    concrete = backend.is_concrete((sol.status, sol.stats.discretisation_error))
+    concrete = system.backend.is_concrete((sol.status, sol.stats.discretisation_error))
     mode = on_failure or ("raise" if concrete else "nan")
     xp = array_namespace(sol.y)
     converged = sol.converged
@@ -181,7 +180,7 @@ def _finish(sol: Solution, backend: Backend, on_failure: str | None) -> Solution
         if bool(xp.all(converged)):
             return sol
         if mode == "raise":
-            raise ConvergenceError(_complaint(sol), sol)
+            raise ConvergenceError(_complaint(sol, system.rule, is_causal), sol)
     elif mode == "raise":
         raise InputError(
             "on_failure: expected 'nan' or 'return' inside jit or vmap, where no status can be read; received 'raise'."
@@ -209,12 +208,13 @@ def _warn_if_coarse(sol: Solution) -> None:
         )
 
 
-def _complaint(sol: Solution) -> str:
+def _complaint(sol: Solution, rule: Rule, is_causal: bool) -> str:
     codes = [int(c) for c in numbers(sol.status)]
-    counts = [f"{codes.count(c)} {Status(c).name} ({Status(c).advice})" for c in sorted(set(codes)) if c]
+    counts = [f"{codes.count(c)} {Status(c).name} ({advice_on(Status(c), is_causal)})" for c in sorted(set(codes)) if c]
+    advice = f"{rule.advice}. " if rule.advice else ""
     return (
         f"{sum(c != 0 for c in codes)} of {len(codes)} batch elements did not converge: {'; '.join(counts)}. "
-        f"Method {sol.stats.method}, rule {sol.stats.rule}. The partial result is in this error's .solution; "
+        f"Method {sol.stats.method}, rule {sol.stats.rule}. {advice}The partial result is in this error's .solution; "
         "on_failure='return' or 'nan' returns it instead."
     )
 

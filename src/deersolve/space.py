@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .arrays import batch_of, beside, expanded, ranks, spanning, state
@@ -27,6 +28,8 @@ def on_a_line(problem: BoundaryValueProblem, y_guess: Any) -> tuple[Backend, Dat
     points = 0.5 * (s[1:] + s[:-1]) if problem.cells else s
     N, is_ring = int(points.shape[0]), isinstance(problem.left, Periodic)
     coefficients = {k: coefficient_of(v, like, backend, k, N) for k, v in problem.coefficients.items()}
+    for name, a in {**coefficients, **({} if y_guess is None else {"y_guess": like})}.items():
+        _check_components(a, name, N, (problem.left, problem.right))
     n = components_of((problem.left, problem.right), coefficients, like if y_guess is not None else None)
     ends = [end_of(side, n, like, backend, k) for side, k in ((problem.left, "left"), (problem.right, "right"))]
     rank = max(2, *(a.ndim for a in coefficients.values()), *(v.ndim + 1 for _, _, v in ends), ranks(problem.x))
@@ -76,6 +79,13 @@ def coefficient_of(value: Any, like: Array, backend: Backend, name: str, N: int)
     if name == "D" and backend.is_concrete(a) and not bool((backend.to_numpy(a) > 0).all()):
         raise mismatch("D", "a positive diffusion at every point", "one that is not", "Signs belong to f.")
     return a
+
+
+def _check_components(a: Array, name: str, N: int, sides: tuple[Any, ...]) -> None:
+    """Raise where there is a number for each component, as many as there are points, and no condition says so."""
+    if a.ndim <= 2 and math.prod(a.shape) == a.shape[-1] == N > 1 and components_of(sides, {}, None) != N:
+        shape = f"a number, (n,), (N, 1) or (N, n) with N = {N} points"
+        raise mismatch(name, shape, (N,), f"Write {name}[:, None] for one component.")
 
 
 def _weights(coefficients: dict[str, Array], like: Array, backend: Backend) -> tuple[Array, Array, Array]:

@@ -53,6 +53,7 @@ def test_these_rules_are_built_in():
         "heat2d.backward_euler",
         "heat2d.trapezoid",
         "heat2d.trbdf2",
+        "laplace2d.direct",
         "laplace2d.krylov",
         "shift.scan",
     ]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from ..errors import InputError
 from ..record import tree_leaves, tree_map
 from ..typing import Array, Tree, array_namespace
 from . import registry
@@ -19,6 +20,11 @@ Spans = list[tuple[int, int]]
 """Starts and lengths."""
 
 SMALL = 32  # rows of a matrix that a GPU's matmul is slow for
+ON_HOST = (
+    "a solve on the host: expected arrays of numbers; received some that a transformation follows. On PyTorch use "
+    "backward() instead of torch.func or forward mode, a batch axis instead of vmap, or a rule that does not leave the "
+    "library (laplace2d.krylov)."
+)
 HELD = 100_000  # numbers in small arrays that wait to be written into a large one
 Jacobians = tuple[Array, tuple[Array, ...]]
 
@@ -180,6 +186,12 @@ class Backend:
         if matrices.shape[-1] <= SMALL and self.device_kind(matrices) == "gpu":
             return xp.sum(matrices * v[..., None, :], axis=-1)
         return xp.matmul(matrices, v[..., None])[..., 0]
+
+    def on_host(self, function: Callable[..., Any], like: Array, *arrays: Array) -> Array:
+        """Return what a function of NumPy arrays makes of these, an array like ``like``; no derivative passes it."""
+        if not self.is_concrete(arrays):
+            raise InputError(ON_HOST)
+        return self.convert(function(*(self.to_numpy(a) for a in arrays)), like, like.dtype)
 
     def linear_solve(self, matrices: Array, rhs: Array) -> Array:
         """Solve ``matrices @ z = rhs`` for ``(*S, n, n)`` and ``(*S, n, k)``; a singular one gives NaN."""

@@ -12,11 +12,12 @@ from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
+from ..errors import InputError
 from ..record import tree_map
 from ..typing import Array, Tree
 from . import registry
 from ._torch_nodes import Gate, Guard, Order, Refused, Solution, Weightless, full_precision
-from .generic import Backend, Jacobians
+from .generic import ON_HOST, Backend, Jacobians
 
 
 class Torch(Backend):
@@ -140,6 +141,13 @@ class Torch(Backend):
         """Record no graph: ``torch.no_grad()``."""
         context: contextlib.AbstractContextManager[Any] = torch.no_grad()
         return context
+
+    def on_host(self, function: Callable[..., Any], like: Array, *arrays: Array) -> Array:
+        """Return what a function of NumPy arrays makes of these; refuse where a graph or a transform follows them."""
+        follows = torch.is_grad_enabled() or _in_forward_mode()
+        if follows and any(map(_is_followed, (layer for a in arrays for layer in _layers(a)))):
+            raise InputError(ON_HOST)
+        return super().on_host(function, like, *arrays)
 
     def linear_solve(self, matrices: Array, rhs: Array) -> Array:
         """Solve ``(*S, n, n)`` systems; a singular one gives NaN."""

@@ -36,6 +36,8 @@ class Rule:
         The order of accuracy in the step of the grid.
     is_inexact : bool
         Whether a correction solves the linear equation only in part: then the residual alone certifies.
+    advice : str
+        What a user may try where it fails, a sentence; part of the message of :class:`ConvergenceError`.
     """
 
     key: str = ""
@@ -43,6 +45,7 @@ class Rule:
     exact: bool = True
     order: ClassVar[int | None] = None
     is_inexact: ClassVar[bool] = False
+    advice: ClassVar[str] = ""
     is_builtin: bool = False
 
     def residual(self, y: Array, fy: Array, *, grid: Any, boundary: Any, **kw: Any) -> Array:

@@ -14,17 +14,18 @@ from ..plane import Plane, Sides, components_first, components_last, turned
 from ..record import record
 from ..structure import Dense, Diagonal, Structure
 from ..typing import Array, array_namespace
-from ._base import Rule, register
+from ._base import register
+from ._laplace2d import Laplace2D, unit_of
 
 FORCING = 0.1  # of the residual: the most that a step of Newton's method leaves
 LIMIT = 300  # iterations
 
 
 @register("laplace2d.krylov", structures=(Dense, Diagonal), exact=True)
-class Krylov(Rule):
-    """Row (i, j) is ``m (f - D (u_ss + u_rr))`` by central differences; where a value is given, ``value - u``.
+class Krylov(Laplace2D):
+    """The rows of :class:`Laplace2D`, without a matrix.
 
-    1 / m is the weight of u itself, so that rows are in the units of u. The linear system
+    The linear system
 
         D Laplacian(delta) + G_0 delta + G_1 delta_s + G_2 delta_r = r / m
 
@@ -38,13 +39,11 @@ class Krylov(Rule):
     methods", Numerische Mathematik 6 (1964); S. C. Eisenstat, H. F. Walker, SIAM J. Sci. Comput. 17 (1996).
     """
 
-    order: ClassVar[int | None] = 2
     is_inexact: ClassVar[bool] = True
-
-    def residual(self, y: Array, fy: Array, *, grid: Plane, boundary: Sides, **kw: object) -> Array:
-        """Return ``m (f - D Laplacian(y))``."""
-        applied = grid.D * (grid.laplacian(y) + grid.laplacian_given(boundary))
-        return _unit(grid) * (fy - applied) + grid.values(boundary) - (1 - grid.free) * y
+    advice: ClassVar[str] = (
+        f"Its linear solves stop at {LIMIT} iterations, as where first derivatives are large: try inverse='direct', "
+        "which has none"
+    )
 
     def magnitude(self, y: Array, fy: Array, *, grid: Plane, boundary: Sides) -> Array:
         """Return the largest size of the terms of a component's rows: an iteration knows no other scale.
@@ -52,21 +51,9 @@ class Krylov(Rule):
         The weights of the neighbours of u add up to its own.
         """
         xp = array_namespace(y)
-        rows = _unit(grid) * (fy + xp.abs(grid.D) * (2 * grid.own * y + xp.abs(grid.laplacian_given(boundary))))
+        rows = unit_of(grid) * (fy + xp.abs(grid.D) * (2 * grid.own * y + xp.abs(grid.laplacian_given(boundary))))
         rows = rows + xp.abs(grid.values(boundary)) + (1 - grid.free) * y
         return xp.max(rows, axis=(-3, -2), keepdims=True) + 0 * rows
-
-    def refuses(self, Js: tuple[Structure, ...], *, grid: Plane) -> str | None:
-        """Name a component that no condition and no term fixes."""
-        xp, J = array_namespace(grid.free), Js[0].to_dense()
-        for k, is_unfixed in enumerate(zip(grid.s.unfixed, grid.r.unfixed, strict=True)):
-            if all(is_unfixed) and not bool(xp.any(J[..., k] != 0)):
-                return (
-                    f"left, right, bottom and top: expected a condition on u_{k} itself, or an f that depends on it; "
-                    "received slopes only (or rings), which fix it up to a constant, and have no solution at all "
-                    "unless f adds up to what flows in."
-                )
-        return None
 
     def correction(
         self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array, data: object
@@ -128,7 +115,7 @@ class Linear:
 
     def __init__(self, grid: Plane, Gs: tuple[Structure | None, ...], shift: Shift | None = None) -> None:
         """Take G_0, and G_1 and G_2 or None for zero; the shift is that of G_0."""
-        self.grid, self.unit, self.free = grid, _unit(grid), grid.free
+        self.grid, self.unit, self.free = grid, unit_of(grid), grid.free
         assert Gs[0] is not None
         self.G0, self.slopes = Gs[0], along_both(grid, Gs[1:])
         shift = shift_of(grid, self.G0) if shift is None else shift
@@ -240,11 +227,6 @@ def along_both(grid: Plane, Gs: tuple[Structure | None, ...]) -> list[tuple[Alon
 def is_seen_zero(G: Structure) -> bool:
     """Return whether all matrices are zero, and the library lets Python see that."""
     return backend_of(G.values).is_concrete(G.values) and not bool(array_namespace(G.values).any(G.values != 0))
-
-
-def _unit(grid: Plane) -> Array:
-    """Return m, 0 where a value is given."""
-    return grid.free / (grid.D * grid.own)
 
 
 def half_the_digits(like: Array) -> float:

@@ -9,7 +9,7 @@ from ..errors import mismatch
 from ..shifters import SlopeAlong, identity
 from ..typing import Array, Tree
 from .base import Problem
-from .second_order import check_ends
+from .second_order import check_ends, check_fields
 
 
 class Elliptic2D(Problem):
@@ -41,7 +41,8 @@ class Elliptic2D(Problem):
     Notes
     -----
     Central differences of second order. Newton's method starts from 0 unless ``solve`` is given a ``y_guess``. The
-    rule is "laplace2d.krylov". In a corner that two sides give a value for, it is that of left or right.
+    rule is "laplace2d.krylov"; ``inverse="direct"`` takes a sparse LU, for large first derivatives. In a corner that
+    two sides give a value for, it is that of left or right.
 
     Examples
     --------
@@ -75,8 +76,9 @@ class Elliptic2D(Problem):
         super().__init__(f, shift=shift, inverse="laplace2d.krylov", x=x, params=params, jac=jac)
         if not isinstance(points, tuple | list) or len(points) != 2:
             raise mismatch("points", "two arrays, (s, r)", type(points).__name__)
-        check_ends(left, right, x)
-        check_ends(bottom, top, x, ("bottom", "top"))
+        check_ends(left, right)
+        check_ends(bottom, top, ("bottom", "top"))
+        check_fields(x, "sr")
         self.s, self.r = points
         self.left, self.right, self.bottom, self.top, self.cells = left, right, bottom, top, cells
         self.coefficients = {"D": D}

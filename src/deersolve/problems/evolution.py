@@ -9,7 +9,7 @@ from ..domain import Initial
 from ..shifters import identity, level_slope
 from ..typing import Array, Tree
 from .base import Problem
-from .second_order import check_ends
+from .second_order import check_ends, check_fields
 
 
 class Evolution1D(Problem):
@@ -73,6 +73,7 @@ class Evolution1D(Problem):
         cells: bool = False,
     ) -> None:
         super().__init__(f, shift=(identity, level_slope), inverse="heat.trbdf2", x=x, params=params)
-        check_ends(left, right, x)
+        check_ends(left, right)
+        check_fields(x, "ts")
         self.t, self.s, self.left, self.right, self.cells = t, s, left, right, cells
         self.boundary, self.coefficients = Initial(u0), {"D": D}

@@ -10,7 +10,7 @@ from ..errors import mismatch
 from ..shifters import LevelSlopeAlong, identity
 from ..typing import Array, Tree
 from .base import Problem
-from .second_order import check_ends
+from .second_order import check_ends, check_fields
 
 
 class Evolution2D(Problem):
@@ -80,8 +80,9 @@ class Evolution2D(Problem):
         super().__init__(f, shift=shift, inverse="heat2d.trbdf2", x=x, params=params)
         if not isinstance(points, tuple | list) or len(points) != 2:
             raise mismatch("points", "two arrays, (s, r)", type(points).__name__)
-        check_ends(left, right, x)
-        check_ends(bottom, top, x, ("bottom", "top"))
+        check_ends(left, right)
+        check_ends(bottom, top, ("bottom", "top"))
+        check_fields(x, "tsr")
         self.t, (self.s, self.r) = t, points
         self.left, self.right, self.bottom, self.top, self.cells = left, right, bottom, top, cells
         self.boundary, self.coefficients = Initial(u0), {"D": D}

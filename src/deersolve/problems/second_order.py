@@ -14,8 +14,8 @@ from .base import Problem
 OPEN = (Dirichlet, Neumann, Robin)
 
 
-def check_ends(left: Any, right: Any, x: Any, names: tuple[str, str] = ("left", "right")) -> None:
-    """Raise unless both are conditions, both or none periodic, and x is a dict."""
+def check_ends(left: Any, right: Any, names: tuple[str, str] = ("left", "right")) -> None:
+    """Raise unless both are conditions, both or none periodic."""
     for name, side in zip(names, (left, right), strict=True):
         parts = side if isinstance(side, tuple) else (side,)
         kinds = OPEN if isinstance(side, tuple) else (*OPEN, Periodic)
@@ -28,8 +28,14 @@ def check_ends(left: Any, right: Any, x: Any, names: tuple[str, str] = ("left", 
     if rings[0] is not rings[1]:
         there, here, given = (*names, right) if rings[0] else (*reversed(names), left)
         raise InputError(f"{here}: expected Periodic() as at the {there}; received {given!r}.")
+
+
+def check_fields(x: Any, coordinates: str) -> None:
+    """Raise unless x is None, or a dict without the names of coordinates."""
     if x is not None and not isinstance(x, dict):
         raise mismatch("x", "a dict of arrays beside the coordinates", type(x).__name__)
+    for name in set(x or ()) & set(coordinates):
+        raise mismatch("x", f"names beside {', '.join(coordinates)}, which are the coordinates", repr(name))
 
 
 class BoundaryValueProblem(Problem):
@@ -89,7 +95,8 @@ class BoundaryValueProblem(Problem):
         jac: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__(f, shift=(identity, slope), inverse="d2dx2.blocktridiagonal", x=x, params=params, jac=jac)
-        check_ends(left, right, x)
+        check_ends(left, right)
+        check_fields(x, "s")
         self.s, self.left, self.right, self.cells = s, left, right, cells
         self.coefficients = {"a": a, "b": b, "c": c}
 

@@ -68,7 +68,7 @@ def check_backend(name: str, *, asarray: Convert | None = None, to_numpy: Conver
         report.below("singular", check.singular, 1e2)
         for primitive in (check.jacobians, check.scan, check.vmap):
             report.below(primitive.__name__, primitive, 16)
-        for primitive in (check.while_loop, check.slice, check.without_gradient, check.call):
+        for primitive in (check.while_loop, check.slice, check.on_host, check.without_gradient, check.call):
             report.below(primitive.__name__, primitive, 0)
         report.below("any_true", check.any_true, 0)
         report.below("placement", check.placement, 0)
@@ -178,6 +178,11 @@ class _Checks:
             (cut(array, 0, 2, 0), a[:2]),
         ]
         return max(self.off(found, expected) for found, expected in pairs)
+
+    def on_host(self) -> float:
+        a, b = self.rng.normal(size=(2, 4, 3)).astype(np.float32).astype(np.float64)
+        found = self.backend.on_host(np.copysign, self.asarray(a), self.asarray(a), self.asarray(b))
+        return self.off(found, np.copysign(a, b))
 
     def any_true(self) -> float:
         judge = self.backend.any_true
