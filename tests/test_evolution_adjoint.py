@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,6 +99,9 @@ def draw(rng, kinds, cells, shapes):
         parts = 2 if kind == "both" else 1
         size = (*size[:-1], 1) if parts == 2 and size else size
         values = tuple(0.3 * rng.normal(size=size) for _ in range(parts))
+        if along and side in ("times", "batch"):  # two sides have to agree in the corner that they share
+            for value in values:
+                value[..., [0, -1], :] = 0.0
         if kind != "periodic":
             theta[name] = values if parts == 2 else values[0]
     own = {
@@ -155,3 +156,128 @@ def test_the_adjoint_identity_on_a_line(kinds, cells, rule, shapes, seed):
 )
 def test_the_adjoint_identity_in_a_rectangle(s, r, cells, rule, shapes, seed):
     check_the_identity(rectangle, (*s, *r), cells, rule, shapes, seed)
+
+
+CASES = {
+    "line": (line, ("dirichlet", "robin"), False, ((2,), "shared", "times", "all")),
+    "cells": (line, ("both", "neumann"), True, ((2,), "each", "number", "place")),
+    "ring": (line, ("periodic",) * 2, False, ((), "field", "number", "one")),
+    "rectangle": (rectangle, ("robin", "dirichlet", "neumann", "both"), False, ((2,), "number", "batch", "times")),
+    "tube": (rectangle, ("dirichlet", "neumann", "periodic", "periodic"), False, ((), "field", "times", "all")),
+}
+
+
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("case", CASES)
+def test_sensitivities_are_those_of_differences(case, rule):
+    """Of 6th order, in steps whose error and roundoff are below 1e-9 of the largest change, by every field alone."""
+    (make, kinds, cells, shapes), rng = CASES[case], np.random.default_rng(1)
+    if make is rectangle and rule == "backward_euler":
+        pytest.skip("two rules are enough there")
+    (theta, direction), h = (draw(rng, kinds, cells, shapes) for _ in range(2)), 1e-2
+    problem, sol = solved(make, theta, kinds, cells, rule)
+    for name in theta:
+        v = {k: turn(a, lambda a, k=k, name=name: a * (k == name)) for k, a in direction.items()}
+        y = [solved(make, moved(theta, v, k * h), kinds, cells, rule)[1].y for k in (1, -1, 2, -2, 3, -3)]
+        expected = (45 * (y[0] - y[1]) - 9 * (y[2] - y[3]) + (y[4] - y[5])) / (60 * h)
+        found = ds.sensitivity(problem, sol, {name: v[name]})
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * max(1.0, np.abs(expected).max()), err_msg=name)
+
+
+def assert_close(lib, found, expected, tol=1e-11):
+    """Compare trees of arrays; JAX sorts the keys."""
+    if isinstance(expected, dict | tuple):
+        for k in expected if isinstance(expected, dict) else range(len(expected)):
+            assert_close(lib, found[k], expected[k], tol)
+        return
+    np.testing.assert_allclose(lib.to_numpy(found), expected, rtol=0, atol=tol * np.abs(expected).max(initial=1.0))
+
+
+def by_jax(make, theta, c, v):
+    """Return the adjoint, the sensitivity and the gradient of JAX, in one program: that compiles fastest."""
+    import jax
+
+    def run(theta):
+        sol = ds.solve(make(theta), inverse="backward_euler")
+        return sol.y, sol
+
+    @jax.jit
+    def everything(theta, c, v):
+        _, back, sol = jax.vjp(run, theta, has_aux=True)
+        problem = make(theta)
+        return ds.adjoint(problem, sol, c, wrt=tuple(theta)), ds.sensitivity(problem, sol, v), back(c)[0]
+
+    return everything(theta, c, v)
+
+
+def by_torch(make, theta, c, v):
+    for a in leaves(theta):
+        a.requires_grad_()
+    problem = make(theta)
+    sol = ds.solve(problem)
+    (sol.y * c).sum().backward()
+    return (
+        ds.adjoint(problem, sol, c, wrt=tuple(theta)), ds.sensitivity(problem, sol, v), turn(theta, lambda a: a.grad)
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+@pytest.mark.parametrize("case", CASES)
+def test_every_library_finds_the_same_and_automatic_differentiation_too(lib, case):
+    if lib.is_jax and case != "line":
+        pytest.skip("one is enough to compile")
+    (build, kinds, cells, shapes), rng = CASES[case], np.random.default_rng(2)
+    theta = draw(rng, kinds, cells, shapes)
+    problem, sol = solved(build, theta, kinds, cells, "backward_euler" if lib.is_jax else "trbdf2")
+    c, v = rng.normal(size=sol.y.shape), turn(theta, lambda a: rng.normal(size=a.shape))
+    expected, dy = ds.adjoint(problem, sol, c, wrt=tuple(theta)), ds.sensitivity(problem, sol, v)
+
+    def make(theta):
+        return build(theta, kinds, cells, lambda a: lib.asarray(a) if isinstance(a, np.ndarray) else a)
+
+    theta, c, v = turn(theta, lib.asarray), lib.asarray(c), turn(v, lib.asarray)
+    if lib.is_jax or lib.is_torch:
+        bars, along, gradient = (by_jax if lib.is_jax else by_torch)(make, theta, c, v)
+        assert_close(lib, gradient, expected)
+    else:
+        problem, sol = make(theta), ds.solve(make(theta))
+        bars, along = ds.adjoint(problem, sol, c, wrt=tuple(theta)), ds.sensitivity(problem, sol, v)
+    assert_close(lib, bars, expected)
+    assert_close(lib, along, dy)
+
+
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+def test_an_element_that_failed_touches_no_other(lib):
+    """u_t - u_ss = p u^2 from 1 and from 400, which blows up at once: the loss of the first alone has a gradient."""
+    if lib.is_jax or lib.is_strict:
+        pytest.skip("nothing that depends on the library, and the loop that f blows up in is slow")
+    s, t = np.linspace(0.0, 1.0, 6), np.linspace(0.0, 0.2, 9)
+    shape = np.sin(np.pi * s)[:, None]
+
+    def problem(starts):
+        ends = {"left": ds.Dirichlet(lib.asarray(np.zeros((9, 1)))), "right": ds.Dirichlet(0.0)}
+        u0 = lib.asarray(np.asarray(starts)[:, None, None] * shape)
+        f = lambda u, u_s, x, p: p * u * u  # noqa: E731
+        return ds.Evolution1D(f, lib.asarray(t), lib.asarray(s), u0, 0.1, params=lib.asarray(1.0), **ends)
+
+    both, one = problem([400.0, 1.0]), problem([1.0])
+    c = np.random.default_rng(0).normal(size=(2, 9, 6, 1)) * np.array([0.0, 1.0])[:, None, None, None]
+    single = ds.solve(one)
+    expected = ds.adjoint(one, single, lib.asarray(c[1:]), wrt=("params", "u0", "left", "right", "D"))
+    moves = ds.sensitivity(one, single, {"params": lib.asarray(1.0)})
+    for mode in ("return", "nan"):
+        sol = ds.solve(both, on_failure=mode)
+        assert [int(k) > 0 for k in lib.to_numpy(sol.status)] == [True, False]
+        found = ds.adjoint(both, sol, lib.asarray(c), wrt=tuple(expected))
+        for name, value in expected.items():
+            bar, expected_bar = lib.to_numpy(found[name]), lib.to_numpy(value)
+            if name == "u0":
+                assert (bar[0] == 0).all()
+                bar, expected_bar = bar[1], expected_bar[0]
+            np.testing.assert_allclose(bar, expected_bar, rtol=0, atol=1e-12 * np.abs(expected_bar).max())
+        dy = lib.to_numpy(ds.sensitivity(both, sol, {"params": lib.asarray(1.0)}))
+        assert np.isnan(dy[0]).all()
+        np.testing.assert_allclose(dy[1], lib.to_numpy(moves)[0], rtol=0, atol=1e-12)
+        with pytest.raises(ds.InputError, match="expected every element CONVERGED"):
+            ds.adjoint(both, sol, lib.asarray(np.ones((2, 9, 6, 1))))
