@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -281,3 +283,46 @@ def test_an_element_that_failed_touches_no_other(lib):
         np.testing.assert_allclose(dy[1], lib.to_numpy(moves)[0], rtol=0, atol=1e-12)
         with pytest.raises(ds.InputError, match="expected every element CONVERGED"):
             ds.adjoint(both, sol, lib.asarray(np.ones((2, 9, 6, 1))))
+
+
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+@pytest.mark.parametrize("case", ["line", "tube"])
+def test_sensitivity_by_the_times(case):
+    """f sees them too, as x["t"]."""
+    (make, kinds, cells, shapes), rng = CASES[case], np.random.default_rng(4)
+    theta = draw(rng, kinds, cells, shapes)
+    problem, sol = solved(make, theta, kinds, cells, "trbdf2")
+    dt, t, h, y = 0.01 * rng.normal(size=problem.t.shape), problem.t, 2e-3, {}
+    found = ds.sensitivity(problem, sol, {"t": dt})
+    for k in (1, -1, 2, -2):
+        problem.t = t + k * h * dt
+        y[k] = ds.solve(problem).y
+    expected = (8 * (y[1] - y[-1]) - (y[2] - y[-2])) / (12 * h)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * max(1.0, np.abs(expected).max()))
+
+
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+def test_bad_requests_are_clear_errors():
+    (make, kinds, cells, shapes), rng = CASES["ring"], np.random.default_rng(0)
+    theta = draw(rng, kinds, cells, shapes)
+    problem, sol = solved(make, theta, kinds, cells, "trbdf2")
+    one = np.ones_like(sol.y)
+    assert sol.stages.shape == (T, 1, 6, N)
+    assert solved(make, theta, kinds, cells, "trapezoid")[1].stages is None
+    with pytest.raises(ds.UnknownKeyError, match=r"unknown field 'y0'.*u0"):
+        ds.adjoint(problem, sol, one, wrt="y0")
+    with pytest.raises(ds.InputError, match="left: expected arrays of floating-point numbers to differentiate by"):
+        ds.adjoint(problem, sol, one, wrt="left")
+    assert ds.adjoint(problem, sol, one)["left"] is None
+    with pytest.raises(ds.InputError, match="wrt='t': expected a library with automatic differentiation"):
+        ds.adjoint(problem, sol, one, wrt="t")
+    with pytest.raises(ds.InputError, match=r"sol\.stages: expected those of the rule 'heat.trbdf2'"):
+        ds.adjoint(problem, dataclasses.replace(sol, stages=None), one)
+    with pytest.raises(ds.InputError, match="Solve again"):
+        ds.sensitivity(problem, dataclasses.replace(sol, stages=sol.stages + 1e-3), {"u0": theta["u0"]})
+    with pytest.raises(ds.InputError, match="Solve again"):
+        ds.adjoint(make({**theta, "D": 1.1 * theta["D"]}, kinds, cells), sol, one)
+    with pytest.raises(ds.InputError, match=r"directions\['D'\]: expected the shapes of D, \[\(6, 2\)\]"):
+        ds.sensitivity(problem, sol, {"D": np.ones(2)})
+    with pytest.raises(ds.InputError, match="MAX_STEPS: it has no derivative"):
+        ds.adjoint(problem, ds.solve(problem, method=ds.Newton(max_steps=1), on_failure="return"), one)

@@ -11,7 +11,7 @@ from .implicit import Linear, inverse_at
 from .inputs import closed, prepare
 from .inverses import PaperForm, Rule, rule_of
 from .newton import backward_error, magnitudes, slope_terms
-from .problems import Evolution1D, Evolution2D, Problem
+from .problems import Problem
 from .shelter import sheltered
 from .solution import Solution, Status, numbers
 from .system import System
@@ -34,7 +34,7 @@ def check_converged(system: System, sol: Solution, flags: Array) -> None:
 def at_the_solution(problem: Problem, sol: Solution) -> System:
     """Return the discrete equation with its solution as guess; raise if sol is not of its kind."""
     rule = _rule_of(problem, sol)
-    backend, data = prepare(problem, None if isinstance(problem, Evolution1D | Evolution2D) else sol.y, rule)
+    backend, data = prepare(problem, sol.y, rule)
     grid = data.grid
     shape = tuple(getattr(grid, "presented", lambda y: y)(data.guess).shape)
     if shape != tuple(sol.y.shape):
