@@ -326,3 +326,49 @@ def test_bad_requests_are_clear_errors():
         ds.sensitivity(problem, sol, {"D": np.ones(2)})
     with pytest.raises(ds.InputError, match="MAX_STEPS: it has no derivative"):
         ds.adjoint(problem, ds.solve(problem, method=ds.Newton(max_steps=1), on_failure="return"), one)
+
+
+def nothing_given(kind, asarray):
+    """Return an equation for two elements as a function of p; of the second a side is not finite."""
+    s, t, left = asarray(np.linspace(0.0, 1.0, 6)), asarray(np.linspace(0.0, 0.2, 9)), np.array([0.1, np.nan])
+    others = {side: ds.Neumann() for side in ("bottom", "top")}
+    if kind == "line":
+        ends = {"left": ds.Dirichlet(asarray(left[:, None, None] * np.ones((9, 1)))), "right": ds.Neumann()}
+        f = lambda u, u_s, x, p: p * u * u  # noqa: E731
+        return lambda p: ds.Evolution1D(f, t, s, asarray(np.ones((6, 1))), 0.1, params=p, **ends)
+    if kind == "ends":
+        ends = {"left": ds.Dirichlet(asarray(left[:, None])), "right": ds.Neumann()}
+        return lambda p: ds.BoundaryValueProblem(lambda u, u_s, x, p: p * u * u - 1.0, s, params=p, **ends)
+    if kind == "plane":
+        sides = {"left": ds.Dirichlet(asarray(left[:, None, None] * np.ones((6, 1)))), "right": ds.Neumann(), **others}
+        return lambda p: ds.Elliptic2D(lambda u, u_s, u_r, x, p: p * u * u - 1.0, (s, s), params=p, **sides)
+    sides = {"left": ds.Dirichlet(asarray(left[:, None, None, None] * np.ones((9, 6, 1)))), "right": ds.Neumann()}
+    f = lambda u, u_s, u_r, x, p: p * u * u  # noqa: E731
+    start = asarray(np.ones((6, 6, 1)))
+    return lambda p: ds.Evolution2D(f, t, (s, s), start, 0.1, params=p, **sides, **others)
+
+
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+@pytest.mark.parametrize("kind", ["line", "ends", "plane", "volume"])
+def test_an_element_without_numbers_touches_no_other(lib, kind):
+    """Its data stay out of the gradient by what it shares: zero times NaN is not zero."""
+    if not (lib.is_numpy or lib.is_torch):
+        pytest.skip("nothing else that depends on the library")
+    make, h, y = nothing_given(kind, np.asarray), 1e-3, {}
+    for k in (1, -1, 2, -2):
+        y[k] = ds.solve(make(np.array(0.5 + k * h)), on_failure="nan").y[0]
+    expected = (8 * (y[1] - y[-1]) - (y[2] - y[-2])).sum() / (12 * h)
+    p = lib.asarray(0.5)
+    p = p.requires_grad_() if lib.is_torch else p
+    problem = nothing_given(kind, lib.asarray)(p)
+    sol = ds.solve(problem, on_failure="return")
+    c = np.zeros(sol.y.shape)
+    c[0] = 1.0
+    bar = lib.to_numpy(ds.adjoint(problem, sol, lib.asarray(c), wrt="params")["params"])
+    assert float(bar) == pytest.approx(expected, rel=1e-8)
+    dy = lib.to_numpy(ds.sensitivity(problem, sol, {"params": lib.asarray(1.0)}))
+    assert dy[0].sum() == pytest.approx(expected, rel=1e-8)
+    assert np.isnan(dy[1]).all()
+    if lib.is_torch:
+        sol.y[0].sum().backward()
+        assert float(p.grad) == pytest.approx(expected, rel=1e-8)
