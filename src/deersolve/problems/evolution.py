@@ -57,6 +57,13 @@ class Evolution1D(Problem):
 
     family: ClassVar[str] = "heat"
     is_causal: ClassVar[bool] = True
+    axes: ClassVar[tuple[str, ...]] = ("t", "s")
+    fields = {  # noqa: RUF012
+        **dict.fromkeys(("u0", "D"), ("s", "k")),
+        **dict.fromkeys(("left", "right"), ("t", "k")),
+        "x": ("t", "s", "k"),
+        "t": ("t",),
+    }
 
     def __init__(  # noqa: PLR0913 - an equation, its start and its two ends
         self,

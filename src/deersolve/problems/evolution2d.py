@@ -59,6 +59,14 @@ class Evolution2D(Problem):
 
     family: ClassVar[str] = "heat2d"
     is_causal: ClassVar[bool] = True
+    axes: ClassVar[tuple[str, ...]] = ("t", "s", "r")
+    fields = {  # noqa: RUF012
+        **dict.fromkeys(("u0", "D"), ("s", "r", "k")),
+        **dict.fromkeys(("left", "right"), ("t", "r", "k")),
+        **dict.fromkeys(("bottom", "top"), ("t", "s", "k")),
+        "x": ("t", "s", "r", "k"),
+        "t": ("t",),
+    }
 
     def __init__(  # noqa: PLR0913 - an equation, its start and its four sides
         self,
