@@ -374,6 +374,7 @@ def test_an_element_without_numbers_touches_no_other(lib, kind):
         assert float(p.grad) == pytest.approx(expected, rel=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of a coarse grid, and rightly
 def test_a_diffusion_field_is_recovered():
     """From all of u, exact, by least squares with the Jacobian of sensitivity(); adjoint() has the same gradient."""
     from scipy.optimize import least_squares
