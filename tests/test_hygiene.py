@@ -26,7 +26,8 @@ ROOMS = [
     {"structure"},
     {"scans", "bands", "krylov"},
     {"inverses"},
-    {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"},
+    {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"}
+    | {"labelled"},
     {"cost"},
     {"globalise", "newton", "quasi"},
     {"blockwise", "prefix"},

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UnknownKeyError,
     )
     from .globalise import Damped, Full, LevenbergMarquardt, LineSearch
+    from .labelled import from_xarray
     from .lyapunov import lyapunov
     from .methods import Auto, Newton, Sequential
     from .problems import (
@@ -55,6 +56,7 @@ _places = {
         "UnknownKeyError"
     ),
     "globalise": "Damped Full LevenbergMarquardt LineSearch",
+    "labelled": "from_xarray",
     "lyapunov": "lyapunov",
     "methods": "Auto Newton Sequential",
     "problems": (
@@ -120,6 +122,7 @@ __all__ = [
     "array_namespace",
     "follow",
     "from_scipy",
+    "from_xarray",
     "identity",
     "inverses",
     "lag",

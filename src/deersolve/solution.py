@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .record import record, static
@@ -12,6 +12,7 @@ from .watch import Window
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from xarray import Dataset
 
 
 class Status(enum.IntEnum):
@@ -172,13 +173,54 @@ class Solution:
 
         return draw(self, element, points, components, figure)
 
+    def to_xarray(self, *, components: Sequence[Any] | None = None, batch: Mapping[str, Any] | None = None) -> Dataset:
+        """Return the solution with named axes, in NumPy arrays, as :mod:`xarray` has them.
+
+        The axes of ``y`` are those of the batch, then "t", "s" and "r", or "step" of a recurrence, and "component".
+        Beside ``y`` and ``y_corrected`` there are, for each batch element, its ``status``, ``steps``, ``error``,
+        ``residual``, ``discretisation_error`` and ``history``; in the attributes what ran, how many elements have which
+        status, and the largest errors. Units are yours, and none are named. Where times differ between batch elements,
+        the axis is "t_index", and "t" a coordinate over it and the batch.
+
+        Needs xarray: ``pip install 'deersolve[xarray]'``. :func:`from_xarray` is the way back, to a guess.
+
+        Parameters
+        ----------
+        components : list of str, optional
+            Names of the n components; by default their numbers.
+        batch : dict, optional
+            A name for each axis of the batch, with its coordinates, as ``{"rate": [0.1, 0.2]}``; by default "batch",
+            or "batch_0", "batch_1", ..., and numbers.
+
+        Returns
+        -------
+        xarray.Dataset
+
+        Raises
+        ------
+        InputError
+            If names do not fit y, the solution is traced, or xarray is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import deersolve as ds
+        >>> y0 = np.array([[1.0], [2.0]])
+        >>> decay = ds.InitialValueProblem(lambda y, t, p: -y, np.linspace(0.0, 1.0, 101), y0)
+        >>> data = ds.solve(decay).to_xarray(components=["mass"], batch={"start": y0[:, 0]})
+        >>> round(float(data.y.sel(start=2.0, t=1.0, component="mass")), 4)
+        0.7358
+        """
+        from .labelled import to_xarray
+
+        return to_xarray(self, components, batch)
+
     def __repr__(self) -> str:
         s = self.stats
         try:
-            codes = [int(c) for c in numbers(self.status)]
+            counts = tally(numbers(self.status))
         except Exception:  # a tracer has no numbers
             return f"Solution(y={tuple(self.y.shape)}, traced)"
-        counts = ", ".join(f"{codes.count(c)} {Status(c).name}" for c in sorted(set(codes)))
         lines = [
             f"Solution(y: {tuple(self.y.shape)} {dtype_name(self.y)}, {counts}",
             f"  method {s.method}, rule {s.rule}, {_largest(s.steps):.0f} steps",
@@ -194,6 +236,12 @@ def numbers(a: Array) -> list[float]:
     """Return the entries of an array as Python numbers."""
     flat = array_namespace(a).reshape(a, (-1,))
     return [float(flat[i]) for i in range(flat.shape[0])]
+
+
+def tally(status: Sequence[Any]) -> str:
+    """Return how many elements have which status, in words."""
+    codes = [int(c) for c in status]
+    return ", ".join(f"{codes.count(c)} {Status(c).name}" for c in sorted(set(codes)))
 
 
 def _largest(a: Array) -> float:
