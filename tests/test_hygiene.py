@@ -29,7 +29,7 @@ ROOMS = [
     {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"}
     | {"labelled"},
     {"cost"},
-    {"globalise", "newton", "quasi"},
+    {"globalise", "newton", "pseudotime", "quasi"},
     {"blockwise", "prefix"},
     {"walk", "pace"},
     {"branch", "certificate", "estimate", "implicit", "march", "seeds", "resume", "shelter", "slide"},

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Problem,
         Recurrence,
     )
+    from .pseudotime import PseudoTransient
     from .quasi import Hutchinson, Picard
     from .sensitivities import adjoint, sensitivity
     from .shifters import identity, lag, slope
@@ -62,6 +63,7 @@ _places = {
     "problems": (
         "BoundaryValueProblem Elliptic1D Elliptic2D Evolution1D Evolution2D InitialValueProblem Problem Recurrence"
     ),
+    "pseudotime": "PseudoTransient",
     "quasi": "Hutchinson Picard",
     "sensitivities": "adjoint sensitivity",
     "shifters": "identity lag slope",
@@ -106,6 +108,7 @@ __all__ = [
     "Picard",
     "Problem",
     "Progress",
+    "PseudoTransient",
     "Recurrence",
     "Robin",
     "Sequential",
