@@ -27,7 +27,7 @@ ROOMS = [
     {"scans", "bands", "krylov"},
     {"inverses"},
     {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"}
-    | {"labelled"},
+    | {"labelled", "view", "film"},
     {"cost"},
     {"globalise", "newton", "pseudotime", "quasi"},
     {"blockwise", "prefix"},

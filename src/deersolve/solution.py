@@ -11,6 +11,9 @@ from .typing import Array, array_namespace, dtype_name
 from .watch import Window
 
 if TYPE_CHECKING:
+    from os import PathLike
+    from pathlib import Path
+
     from matplotlib.figure import Figure
     from xarray import Dataset
 
@@ -172,6 +175,61 @@ class Solution:
         from .plot import draw
 
         return draw(self, element, points, components, figure)
+
+    def animate(
+        self,
+        path: str | PathLike[str],
+        element: int | tuple[int, ...] | None = None,
+        *,
+        components: slice | Sequence[int] = slice(None),
+        frames: int = 100,
+        fps: float = 20.0,
+        units: Mapping[str, str] | None = None,
+    ) -> Path:
+        """Write a film of one batch element of an evolution equation: a line that moves in time, or an image.
+
+        Time runs evenly: each frame is the level nearest to its time. Axes and colours are those of all levels. A line
+        has its start behind it, pale; where u is not finite a line has a gap and an image is grey.
+
+        Needs matplotlib, ``pip install 'deersolve[plot]'``, and for an mp4 also ffmpeg.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, "*.gif" or "*.mp4".
+        element : int or tuple of int, optional
+            The batch element; by default the first that failed, or else the first.
+        components : slice or list of int, optional
+            Which components; of many only six are drawn.
+        frames : int
+            How many, at most as there are levels.
+        fps : float
+            Frames per second.
+        units : dict, optional
+            Units to name, of "t", "s", "r" and "u", as ``{"t": "h", "u": "K"}``.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            If the solution has no time or no space, an option is out of range, or matplotlib or ffmpeg is missing.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import deersolve as ds
+        >>> s, ends = np.linspace(0.0, 1.0, 51), {"left": ds.Dirichlet(), "right": ds.Dirichlet()}
+        >>> u0 = np.sin(np.pi * s)[:, None]
+        >>> heat = ds.Evolution1D(lambda u, u_s, x, p: 0.0 * u, np.linspace(0.0, 0.2, 41), s, u0, **ends)
+        >>> ds.solve(heat).animate("heat.gif", units={"t": "h", "s": "m", "u": "K"})  # doctest: +SKIP
+        """
+        from .film import animate
+
+        return animate(self, path, element, components, frames, fps, units)
 
     def to_xarray(self, *, components: Sequence[Any] | None = None, batch: Mapping[str, Any] | None = None) -> Dataset:
         """Return the solution with named axes, in NumPy arrays, as :mod:`xarray` has them.
