@@ -64,7 +64,7 @@ def same(a):
 
 @pytest.mark.parametrize("names", KINDS)
 def test_axes_coordinates_and_numbers(lib, names):
-    if lib.is_jax and "r" in names:
+    if lib.is_jax and names != "t":
         pytest.skip("compiled in other tests")
     problem = KINDS[names](lib.asarray)
     sol = lib.solve(problem)
@@ -100,14 +100,15 @@ def test_what_is_corrected_and_estimated():
 def test_a_batch_with_a_failure(lib):
     r = lib.asarray(np.array([[2.5, 6.0], [2.2, 2.9], [2.0, 2.1]])[..., None, None])
     problem = ds.Recurrence(lambda y, r, p: r * y * (1 - y), lib.asarray(np.full((3, 2, 1), 0.3)), r, n_points=40)
-    data = lib.solve(problem, on_failure="nan").to_xarray()
+    sol = lib.solve(problem, on_failure="nan")
+    data = sol.to_xarray()
     assert data.y.dims == ("batch_0", "batch_1", "step", "component")
     assert data.attrs["status"] == "5 CONVERGED, 1 NONFINITE"
     flags = dict(zip(data.status.attrs["flag_meanings"].split(), data.status.attrs["flag_values"], strict=True))
     assert flags == {s.name: int(s) for s in ds.Status}
     assert data.status.where(data.status > 0, drop=True).values.tolist() == [[2]]
     assert bool(data.y.isnull().any("step").sel(batch_0=0, batch_1=1, component=0))
-    named = lib.solve(problem, on_failure="nan").to_xarray(batch={"run": list("abc"), "rate": [1, 2]}, components=["y"])
+    named = sol.to_xarray(batch={"run": list("abc"), "rate": [1, 2]}, components=["y"])
     assert float(named.y.sel(run="b", rate=1, component="y")[-1]) == float(data.y[1, 0, -1, 0])
     with pytest.raises(ds.InputError, match="expected finite numbers"):
         ds.from_xarray(data, problem)

@@ -128,6 +128,26 @@ def test_a_ring_and_two_components():
     np.testing.assert_allclose(sol.y, np.broadcast_to([a, b / a], sol.y.shape), rtol=1e-11)
 
 
+RING = {"left": ds.Periodic(), "right": ds.Periodic()}
+OPEN = {"left": ds.Neumann(), "right": ds.Robin(1.0, 0.5, 0.2)}
+
+
+@pytest.mark.parametrize("cells", [False, True], ids=["points", "cells"])
+@pytest.mark.parametrize("ends", [RING, OPEN], ids=["ring", "slopes"])
+def test_every_kind_of_line(ends, cells):
+    """Two coefficients at once; on a ring of points the last row is that of an image."""
+    s, a = np.linspace(0.0, 1.0, 33), np.array([0.01, 0.02])[:, None, None]
+
+    def f(u, u_s, x, p):
+        return uptake(u, u_s, {"source": 0.8 * np.cos(2 * np.pi * x["s"])}, p)
+
+    problem = ds.BoundaryValueProblem(f, s, a=a, cells=cells, **ends)
+    guess = 5 * np.cos(2 * np.pi * np.linspace(0.0, 1.0, 33 - cells))[:, None] + 1
+    sol = ds.solve(problem, guess, method=ds.Newton(step=ds.PseudoTransient()))
+    assert np.all(sol.stats.steps < 30)
+    np.testing.assert_allclose(sol.y, ds.solve(problem, 0 * guess, method="newton").y, rtol=0, atol=1e-12)
+
+
 @pytest.mark.skip_backend("jax", reason="compiles for long, and runs the same operations")
 def test_a_plate(lib):
     s = np.linspace(0.0, 1.0, 9)
