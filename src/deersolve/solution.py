@@ -45,8 +45,9 @@ _ADVICE = {
     ),
     Status.UNCERTIFIED: (
         "the iteration came to rest but the certificate failed: the rule's solution depends on G, its solve "
-        "does not solve the linearised equation, f does not act on each point by itself, or the derivative of f "
-        "is not what f changes by (as of floor or round, or a wrong jac); "
+        "does not solve the linearised equation, f does not act on each point by itself, the derivative of f "
+        "is not what f changes by (as of floor or round, or a wrong jac), or in space f is lost in the roundoff of "
+        "differences of a large y or a fine grid (try another y_guess, fewer points or float64); "
         "see deersolve.testing.check_inverse"
     ),
     Status.NO_DISCRETE_SOLUTION: (
