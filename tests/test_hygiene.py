@@ -26,9 +26,10 @@ ROOMS = [
     {"structure"},
     {"scans", "bands", "krylov", "sparse"},
     {"inverses"},
-    {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"},
+    {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"}
+    | {"labelled", "view", "film"},
     {"cost"},
-    {"globalise", "newton", "quasi"},
+    {"globalise", "newton", "pseudotime", "quasi"},
     {"blockwise", "prefix"},
     {"walk", "pace"},
     {"branch", "certificate", "estimate", "implicit", "march", "seeds", "fields", "resume", "shelter", "slide"},

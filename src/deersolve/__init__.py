@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UnknownKeyError,
     )
     from .globalise import Damped, Full, LevenbergMarquardt, LineSearch
+    from .labelled import from_xarray
     from .lyapunov import lyapunov
     from .methods import Auto, Newton, Sequential
     from .problems import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         Problem,
         Recurrence,
     )
+    from .pseudotime import PseudoTransient
     from .quasi import Hutchinson, Picard
     from .sensitivities import adjoint, sensitivity
     from .shifters import identity, lag, slope
@@ -55,11 +57,13 @@ _places = {
         "UnknownKeyError"
     ),
     "globalise": "Damped Full LevenbergMarquardt LineSearch",
+    "labelled": "from_xarray",
     "lyapunov": "lyapunov",
     "methods": "Auto Newton Sequential",
     "problems": (
         "BoundaryValueProblem Elliptic1D Elliptic2D Evolution1D Evolution2D InitialValueProblem Problem Recurrence"
     ),
+    "pseudotime": "PseudoTransient",
     "quasi": "Hutchinson Picard",
     "sensitivities": "adjoint sensitivity",
     "shifters": "identity lag slope",
@@ -104,6 +108,7 @@ __all__ = [
     "Picard",
     "Problem",
     "Progress",
+    "PseudoTransient",
     "Recurrence",
     "Robin",
     "Sequential",
@@ -120,6 +125,7 @@ __all__ = [
     "array_namespace",
     "follow",
     "from_scipy",
+    "from_xarray",
     "identity",
     "inverses",
     "lag",

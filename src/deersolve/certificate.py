@@ -7,7 +7,7 @@ from operator import add
 
 from .blockwise import Blockwise
 from .inverses import PaperForm
-from .newton import BACKWARD, Iterate, newton_step, tiny
+from .newton import BACKWARD, NEAR, ROUNDOFF, Iterate, newton_step, scale_of, tiny
 from .structure import Dense
 from .system import System
 from .typing import Array, array_namespace
@@ -49,6 +49,32 @@ def _off_slope(system: System, y: Array) -> Array:
     size = largest(xp.abs(fv - fy) + xp.abs(change) + reduce(add, map(xp.abs, vs)))
     allowed = eps**0.25 * size + BACKWARD * eps * largest(xp.abs(fy) + xp.abs(fv))
     return largest(xp.abs(fv - fy - change)) / xp.where(allowed > 0, allowed, tiny(y))
+
+
+def determined(system: System, it: Iterate) -> Array:
+    """Return, for each batch element, whether a residual at roundoff says what y is.
+
+    In space alone it need not. Where f saturates and no value is given at an end, every u that is large enough
+    satisfies the equation to the roundoff of its differences, in which f is lost. Where it may be lost, the linearised
+    equation tells how far a residual at roundoff moves u: not by more than u itself. (A march goes on from a start,
+    which holds it.)
+    """
+    xp, rule, y = array_namespace(it.y), system.rule, it.y
+    if not hasattr(system.data.grid, "flow"):
+        return it.certified | True
+    where = {"grid": system.data.grid, "boundary": system.data.boundary}
+    eps, zero = float(xp.finfo(y.dtype).eps), 0 * y
+    fy = system.f(*system.shifted(y))
+    terms = system.over_grid(xp.max, rule.magnitude(zero, xp.abs(fy), **where) - rule.magnitude(zero, zero, **where))
+    size = rule.magnitude(xp.abs(y), xp.abs(fy), **where)
+    doubtful = it.certified & (NEAR * terms <= BACKWARD * eps * system.over_grid(xp.max, size))
+
+    def look(_: Array) -> Array:
+        open_ = rule.solve(tuple(-J for J in system.linearise(y).Js), ROUNDOFF * eps * size, **where)
+        return system.over_grid(xp.max, xp.abs(open_) / scale_of(y, size)) <= 1
+
+    holds: Array = system.backend.when(doubtful, look, doubtful | True)
+    return holds | ~doubtful
 
 
 def rule_holds(system: System, y: Array) -> Array:

@@ -48,6 +48,8 @@ class Step:
     """The damping of the first step."""
     searches: ClassVar[bool] = False
     """Whether it compares residuals, so that only rules with one will do."""
+    flows: ClassVar[bool] = False
+    """Whether it goes along a flow to a steady state, so that only equations in space will do."""
 
     def __call__(self, here: Here) -> tuple[Array, Array, Array]:
         """Return the residual at y, the change of y and the damping of the next step."""
@@ -141,7 +143,7 @@ class LineSearch(Step):
 
     def __post_init__(self) -> None:
         _check_fraction("LineSearch", "factor", self.factor)
-        _check_count("LineSearch", "tries", self.tries)
+        check_count("LineSearch", "tries", self.tries)
 
     def __call__(self, here: Here) -> tuple[Array, Array, Array]:
         system, (r, delta) = here.system, here.correction()
@@ -208,7 +210,7 @@ class LevenbergMarquardt(Step):
         for name, value, least in (("damping", self.damping, 0), ("factor", self.factor, 1)):
             if not least < value < float("inf"):
                 raise mismatch("LevenbergMarquardt", f"{name} as a finite number > {least}", repr(value))
-        _check_count("LevenbergMarquardt", "tries", self.tries)
+        check_count("LevenbergMarquardt", "tries", self.tries)
 
     def __call__(self, here: Here) -> tuple[Array, Array, Array]:
         system, rule, Gs = here.system, here.system.rule, here.Gs
@@ -238,27 +240,35 @@ class Found(NamedTuple):
     norm: Array
 
 
-def search(here: Here, before: Array, propose: Callable[[Array], Array], first: Array, step: Any) -> Found:
+def search(
+    here: Here,
+    before: Array,
+    propose: Callable[[Array], Array],
+    first: Array,
+    step: Any,
+    left: Callable[[Array, Array], Array] | None = None,
+) -> Found:
     """Return the first proposal of ``first, first factor, ...`` that the step accepts, for each batch element.
 
-    Where it accepts none of so many tries, the change is zero, or NaN where the residual is not finite.
+    It is judged by the norm of the residual after it, or of ``left(number, change)``. Where none of so many tries is
+    accepted, the change is zero, or NaN where the residual is not finite.
     """
     system, xp, seeks = here.system, array_namespace(here.y), here.seeks(before)
+    judged = left or (lambda _, change: system.residual(here.y + change))
 
     def unfinished(state: tuple[Found, Array, Array]) -> Array:
         return xp.any(state[1]) & (state[2] > 0)
 
     def again(state: tuple[Found, Array, Array]) -> tuple[Found, Array, Array]:
-        found, fails, left = state
+        found, fails, tries = state
         number = xp.where(fails, step.factor * found.number, found.number)
         change = propose(number)
-        after = norm(system, system.residual(here.y + change))
-        return Found(number, change, after), seeks & ~step.accepts(number, after, before), left - 1
+        after = norm(system, judged(number, change))
+        return Found(number, change, after), seeks & ~step.accepts(number, after, before), tries - 1
 
     untried = Found(first / step.factor, xp.zeros_like(here.y), before)
-    left = xp.asarray(step.tries, device=system.backend.placement(here.y))
-    start = (untried, xp.ones_like(seeks), left)
-    found, fails, _ = system.backend.while_loop(unfinished, again, start)
+    tries = xp.asarray(step.tries, device=system.backend.placement(here.y))
+    found, fails, _ = system.backend.while_loop(unfinished, again, (untried, xp.ones_like(seeks), tries))
     none = xp.where(xp.isfinite(before), 0.0, before * 0)
     return Found(found.number, xp.where(system.per_element(fails), system.per_element(none), found.change), found.norm)
 
@@ -276,6 +286,7 @@ def _check_fraction(what: str, name: str, value: float) -> None:
         raise mismatch(what, f"{name} in (0, 1)", repr(value))
 
 
-def _check_count(what: str, name: str, value: int) -> None:
+def check_count(what: str, name: str, value: int) -> None:
+    """Raise unless the option is a whole number from 1 on."""
     if not isinstance(value, int) or value < 1:
         raise mismatch(what, f"{name} as an integer >= 1", repr(value))

@@ -110,6 +110,13 @@ class Line:
         """The points of space by the names of their axes."""
         return {"s": self.s}
 
+    @property
+    def flow(self) -> Array:
+        """The sign of a, 0 where a value is given: that with which ``u_tau = sign (L u - f)`` is well-posed."""
+        xp = array_namespace(self.free)
+        sign = self.proper(xp.sign(self.weights[0])) * self.free
+        return xp.concat([sign, 0 * sign[..., :1, :]], axis=-2) if self.has_image else sign
+
     def named(self, boundary: Ends) -> dict[str, Array]:
         """Return the data of the equation by the names that a problem gives them."""
         a, b, c = self.weights

@@ -17,6 +17,7 @@ from .structure import Choice, Dense, Diagonal, Zero
 from .system import System
 
 MEMORY = "2GiB"  # for what is linearised at once
+STEPS = "Full(), Damped(...), LineSearch(...), LevenbergMarquardt(...) or PseudoTransient(...)"
 STRUCTURES = {"dense": Dense, "diagonal": Diagonal, "zero": Zero, "picard": Picard(), "hutchinson": Hutchinson()}
 
 
@@ -41,7 +42,7 @@ class Newton:
         Solve stretches of at most that many steps one after the other: less memory, and convergence where the
         whole horizon is too far from the guess. Those of a recurrence follow the equation, outside JAX: shorter where
         Newton's method fails, with the loop as the last resort.
-    step : Full, Damped, LineSearch or LevenbergMarquardt
+    step : Full, Damped, LineSearch, LevenbergMarquardt or PseudoTransient
         How much of the correction is taken: all of it by default. Anything else is for a guess from which full steps
         fail, and is certified and finished by full steps.
     reuse : int
@@ -83,9 +84,7 @@ class Newton:
         if self.window is not None and (not isinstance(self.window, int) or self.window < 1):
             raise mismatch("Newton", "window as an integer >= 1 or None", repr(self.window))
         if not isinstance(self.step, Step):
-            raise mismatch(
-                "Newton", "step as Full(), Damped(...), LineSearch(...) or LevenbergMarquardt(...)", repr(self.step)
-            )
+            raise mismatch("Newton", f"step as {STEPS}", repr(self.step))
         if not isinstance(self.reuse, int) or self.reuse < 0:
             raise mismatch("Newton", "reuse as an integer >= 0", repr(self.reuse))
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from .backends.generic import Backend
-from .certificate import rule_holds, slopes_hold
+from .certificate import determined, rule_holds, slopes_hold
 from .estimate import discretisation
 from .implicit import attach, tangent, through
 from .inverses import Rule
@@ -87,7 +87,7 @@ class Plan:
         """Return the last iterate, its status and the estimated discretisation error."""
         it = self.method.run(system)
         status = it.status
-        holds = slopes_hold(system, it)
+        holds = slopes_hold(system, it) & determined(system, it)
         if not self.rule.is_builtin:
             holds = holds & rule_holds(system, it.y)
         status = array_namespace(it.y).where(it.certified & ~holds, int(Status.UNCERTIFIED), status)

@@ -83,6 +83,11 @@ class Plane:
         """The number of grid axes."""
         return 2
 
+    @property
+    def flow(self) -> Array:
+        """The sign of D, 0 where a value is given: that with which ``u_tau = D Laplacian(u) - f`` is well-posed."""
+        return self.free
+
     def laplacian(self, u: Array) -> Array:
         """Return ``u_ss + u_rr`` for right-hand sides of zero."""
         s, r = self.s, self.r

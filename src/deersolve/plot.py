@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from .backends import backend_of
-from .errors import InputError, mismatch
+from .errors import InputError
 from .solution import Solution, Status
+from .view import View, view_of
 
 try:
     from matplotlib.axes import Axes
@@ -33,37 +33,6 @@ FAR = 1e8  # corrections this much above 1 or below roundoff have no place in th
 STEEP = 1e6  # the growth of a failed element beyond which only a logarithmic scale shows it
 NAMED = 2  # failed elements in the headline
 BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
-
-
-@dataclass(frozen=True)
-class View:
-    """What is drawn, as NumPy arrays; the B batch elements are flat."""
-
-    axis: str  # of the grid: "t" or "step"
-    x: Any  # grid points, (N,)
-    y: Any  # of one element, (N, k)
-    components: Any  # their numbers, (k,)
-    n: int  # how many there are
-    batch: tuple[int, ...]  # the shape of the batch
-    element: int
-    status: Any  # (B,)
-    steps: Any  # (B,)
-    history: Any  # (B, K), NaN after the last iterate
-    eps: float
-    s: Any  # points along the second axis of a y of shape (N, X, k), or None
-    across: str  # what that axis is called
-    time: float | None  # of the level that is drawn, where there are two axes of space
-    windows: Any  # where each begins and ends on the axis, its length, and its Newton steps, -1 of the loop, (W, 4)
-
-    @property
-    def failed(self) -> Any:
-        """Whether each batch element failed."""
-        return self.status != int(Status.CONVERGED)
-
-    def name(self, k: int) -> str:
-        """Return the name of a batch element; without a batch there is none."""
-        at = [int(i) for i in np.unravel_index(k, self.batch)]
-        return f"element {at[0] if len(at) == 1 else tuple(at)}" if at else ""
 
 
 Panel: TypeAlias = Callable[[Axes, View], None]
@@ -97,64 +66,6 @@ def draw(sol: Solution, element: Any, points: slice, components: Any, figure: Fi
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(_headline(sol, view), fontsize="large")
     return figure
-
-
-def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View:
-    """Copy to the host what is asked for."""
-    backend, stats = backend_of(sol.y), sol.stats
-    if not backend.is_concrete((sol.y, sol.status)):
-        raise mismatch("plot", "a solution that holds numbers", "a traced one", "Plot what jit or vmap returns.")
-    status, steps, history = (backend.to_numpy(a) for a in (sol.status, stats.steps, stats.history))
-    batch, n = status.shape, sol.y.shape[-1]
-    first_failed = np.argmax(status.reshape(-1) != int(Status.CONVERGED))
-    picked = first_failed if element is None else _chosen("element", batch, element, ndim=0)
-    at = np.unravel_index(picked, batch)
-    y = backend.to_numpy(sol.y[(*map(int, at), ...)])
-    is_image = sol.s is not None and (sol.t is not None or sol.r is not None)
-    is_film = sol.r is not None and sol.t is not None
-    times: Any = None if sol.t is None else backend.to_numpy(sol.t)
-    y = y[-1] if is_film else y  # the last level
-    y = y if is_image else y.reshape(-1, n)
-    x: Any = np.arange(len(y))
-    if is_image:
-        x = times if sol.r is None else backend.to_numpy(sol.s)
-    elif sol.t is not None:
-        x = np.broadcast_to(backend.to_numpy(sol.t), sol.y.shape[:-1])[at].reshape(-1)
-    elif sol.s is not None:
-        x = backend.to_numpy(sol.s)
-    edges = np.arange(len(y) + 1) if sol.t is None else (times if is_film else x)
-    spans = [(edges[w.start], edges[w.end], w.length, -1 if w.by == "loop" else w.steps) for w in stats.windows]
-    rows = _chosen("points", (len(y),), points)
-    columns = _chosen("components", (n,), components)[: len(COLOURS)]
-    return View(
-        axis="t" if sol.t is not None and not is_film else ("step" if sol.s is None else "s"),
-        x=x[rows],
-        y=y[rows][..., columns],
-        components=columns,
-        n=n,
-        batch=batch,
-        element=int(picked),
-        status=status.reshape(-1),
-        steps=steps.reshape(-1),
-        history=history.reshape(-1, history.shape[-1]),
-        eps=float(np.finfo(y.dtype).eps),
-        s=backend.to_numpy(sol.s if sol.r is None else sol.r) if is_image else None,
-        across="s" if sol.r is None else "r",
-        time=float(times[-1]) if is_film and times is not None else None,
-        windows=np.reshape(np.array(spans, dtype=float), (-1, 4)),
-    )
-
-
-def _chosen(what: str, shape: tuple[int, ...], index: Any, ndim: int = 1) -> Any:
-    """Return the flat numbers of the entries that an index of an array of that shape picks."""
-    try:
-        found = np.arange(np.prod(shape, dtype=int)).reshape(shape)[index]
-    except IndexError:
-        found = np.empty(0)
-    if found.ndim != ndim or not found.size:
-        kind = "the index of one entry" if ndim == 0 else "a slice or a list of numbers"
-        raise mismatch(f"plot: {what}", f"{kind} of shape {shape}", repr(index))
-    return found
 
 
 def _headline(sol: Solution, view: View) -> str:

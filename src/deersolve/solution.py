@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .record import record, static
@@ -11,7 +11,11 @@ from .typing import Array, array_namespace, dtype_name
 from .watch import Window
 
 if TYPE_CHECKING:
+    from os import PathLike
+    from pathlib import Path
+
     from matplotlib.figure import Figure
+    from xarray import Dataset
 
 
 class Status(enum.IntEnum):
@@ -41,8 +45,9 @@ _ADVICE = {
     ),
     Status.UNCERTIFIED: (
         "the iteration came to rest but the certificate failed: the rule's solution depends on G, its solve "
-        "does not solve the linearised equation, f does not act on each point by itself, or the derivative of f "
-        "is not what f changes by (as of floor or round, or a wrong jac); "
+        "does not solve the linearised equation, f does not act on each point by itself, the derivative of f "
+        "is not what f changes by (as of floor or round, or a wrong jac), or in space f is lost in the roundoff of "
+        "differences of a large y or a fine grid (try another y_guess, fewer points or float64); "
         "see deersolve.testing.check_inverse"
     ),
     Status.NO_DISCRETE_SOLUTION: (
@@ -192,13 +197,109 @@ class Solution:
 
         return draw(self, element, points, components, figure)
 
+    def animate(
+        self,
+        path: str | PathLike[str],
+        element: int | tuple[int, ...] | None = None,
+        *,
+        components: slice | Sequence[int] = slice(None),
+        frames: int = 100,
+        fps: float = 20.0,
+        units: Mapping[str, str] | None = None,
+    ) -> Path:
+        """Write a film of one batch element of an evolution equation: a line that moves in time, or an image.
+
+        Time runs evenly: each frame is the level nearest to its time. Axes and colours are those of all levels. A line
+        has its start behind it, pale; where u is not finite a line has a gap and an image is grey.
+
+        Needs matplotlib, ``pip install 'deersolve[plot]'``, and for an mp4 also ffmpeg.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, "*.gif" or "*.mp4".
+        element : int or tuple of int, optional
+            The batch element; by default the first that failed, or else the first.
+        components : slice or list of int, optional
+            Which components; of many only six are drawn.
+        frames : int
+            How many, at most as there are levels.
+        fps : float
+            Frames per second.
+        units : dict, optional
+            Units to name, of "t", "s", "r" and "u", as ``{"t": "h", "u": "K"}``.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+
+        Raises
+        ------
+        InputError
+            If the solution has no time or no space, an option is out of range, or matplotlib or ffmpeg is missing.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import deersolve as ds
+        >>> s, ends = np.linspace(0.0, 1.0, 51), {"left": ds.Dirichlet(), "right": ds.Dirichlet()}
+        >>> u0 = np.sin(np.pi * s)[:, None]
+        >>> heat = ds.Evolution1D(lambda u, u_s, x, p: 0.0 * u, np.linspace(0.0, 0.2, 41), s, u0, **ends)
+        >>> ds.solve(heat).animate("heat.gif", units={"t": "h", "s": "m", "u": "K"})  # doctest: +SKIP
+        """
+        from .film import animate
+
+        return animate(self, path, element, components, frames, fps, units)
+
+    def to_xarray(self, *, components: Sequence[Any] | None = None, batch: Mapping[str, Any] | None = None) -> Dataset:
+        """Return the solution with named axes, in NumPy arrays, as :mod:`xarray` has them.
+
+        The axes of ``y`` are those of the batch, then "t", "s" and "r", or "step" of a recurrence, and "component".
+        Beside ``y`` and ``y_corrected`` there are, for each batch element, its ``status``, ``steps``, ``error``,
+        ``residual``, ``discretisation_error`` and ``history``; in the attributes what ran, how many elements have which
+        status, and the largest errors. Units are yours, and none are named. Where times differ between batch elements,
+        the axis is "t_index", and "t" a coordinate over it and the batch.
+
+        Needs xarray: ``pip install 'deersolve[xarray]'``. :func:`from_xarray` is the way back, to a guess.
+
+        Parameters
+        ----------
+        components : list of str, optional
+            Names of the n components; by default their numbers.
+        batch : dict, optional
+            A name for each axis of the batch, with its coordinates, as ``{"rate": [0.1, 0.2]}``; by default "batch",
+            or "batch_0", "batch_1", ..., and numbers.
+
+        Returns
+        -------
+        xarray.Dataset
+
+        Raises
+        ------
+        InputError
+            If names do not fit y, the solution is traced, or xarray is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import deersolve as ds
+        >>> y0 = np.array([[1.0], [2.0]])
+        >>> decay = ds.InitialValueProblem(lambda y, t, p: -y, np.linspace(0.0, 1.0, 101), y0)
+        >>> data = ds.solve(decay).to_xarray(components=["mass"], batch={"start": y0[:, 0]})
+        >>> round(float(data.y.sel(start=2.0, t=1.0, component="mass")), 4)
+        0.7358
+        """
+        from .labelled import to_xarray
+
+        return to_xarray(self, components, batch)
+
     def __repr__(self) -> str:
         s = self.stats
         try:
-            codes = [int(c) for c in numbers(self.status)]
+            counts = tally(numbers(self.status))
         except Exception:  # a tracer has no numbers
             return f"Solution(y={tuple(self.y.shape)}, traced)"
-        counts = ", ".join(f"{codes.count(c)} {Status(c).name}" for c in sorted(set(codes)))
         lines = [
             f"Solution(y: {tuple(self.y.shape)} {dtype_name(self.y)}, {counts}",
             f"  method {s.method}, rule {s.rule}, {_largest(s.steps):.0f} steps",
@@ -214,6 +315,12 @@ def numbers(a: Array) -> list[float]:
     """Return the entries of an array as Python numbers."""
     flat = array_namespace(a).reshape(a, (-1,))
     return [float(flat[i]) for i in range(flat.shape[0])]
+
+
+def tally(status: Sequence[Any]) -> str:
+    """Return how many elements have which status, in words."""
+    codes = [int(c) for c in status]
+    return ", ".join(f"{codes.count(c)} {Status(c).name}" for c in sorted(set(codes)))
 
 
 def _largest(a: Array) -> float:

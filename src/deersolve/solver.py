@@ -123,7 +123,7 @@ def solve(  # noqa: PLR0913 - the public signature
         if watch is not None:
             chosen, why = watched(chosen, asked, why, getattr(data.grid, "length", 0))
         _check_structure(rule, chosen, data.grid)
-        _check_step(rule, chosen)
+        _check_step(rule, chosen, data.grid)
         plan = Plan(backend, rule, problem.shift, chosen, grid_ndim)
         with watching(None):  # f may hold a solve of its own
             sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
@@ -255,10 +255,15 @@ def _check_unique(system: System) -> None:
         raise InputError(reason)
 
 
-def _check_step(rule: Rule, method: Any) -> None:
+def _check_step(rule: Rule, method: Any, grid: Any) -> None:
     step = getattr(method, "step", FULL)
     if step.searches and (isinstance(rule, PaperForm) or not rule.exact):
         raise InputError(
             f"step: expected a rule whose residual does not depend on G (exact=True) for {type(step).__name__}; "
             f"received {rule.key!r}. Choose an exact rule, such as ddt.trapezoid, or windows."
+        )
+    if step.flows and not hasattr(grid, "flow"):
+        raise InputError(
+            f"step: expected an equation in space alone, as of BoundaryValueProblem or Elliptic2D, for "
+            f"{type(step).__name__}; received the rule {rule.key!r}. Choose another step, or windows."
         )

@@ -57,6 +57,11 @@ class Structure(abc.ABC):
         """Return the diagonals as an array ``(*S, n)``."""
         return array_namespace(self.values).linalg.diagonal(self.to_dense())
 
+    def shifted(self, shift: Array) -> Structure:
+        """Return the matrices with ``shift``, which broadcasts to ``(*S, n)``, added to their diagonals."""
+        dense = self.to_dense()
+        return Dense(dense + shift[..., None] * identity(dense, self.n, dense.ndim))
+
     def map(self, function: Any) -> Structure:
         """Apply an elementwise or grid-only function to what is stored."""
         return type(self)(function(self.values))  # type: ignore[call-arg]
@@ -124,6 +129,9 @@ class Diagonal(Structure):
     @property
     def mT(self) -> Structure:
         return self
+
+    def shifted(self, shift: Array) -> Structure:
+        return Diagonal(self.values + shift)
 
     def to_dense(self) -> Array:
         return self.values[..., None] * identity(self.values, self.n, self.values.ndim + 1)
@@ -238,6 +246,9 @@ class Zero(Structure):
     @property
     def mT(self) -> Structure:
         return self
+
+    def shifted(self, shift: Array) -> Structure:
+        return Diagonal(self.values + shift)
 
     def to_dense(self) -> Array:
         return Diagonal(self.values).to_dense()

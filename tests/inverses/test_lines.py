@@ -311,3 +311,43 @@ def test_methods_that_march_are_refused():
         ds.solve(ds.Elliptic1D(zero, S, left=ds.Dirichlet(), right=ds.Dirichlet()), method="sequential")
     with pytest.raises(ds.InputError, match="window"):
         ds.solve(ds.Elliptic1D(zero, S, left=ds.Dirichlet(), right=ds.Dirichlet()), method=ds.Newton(window=4))
+
+
+def saturating(u, x, scale=0.8):
+    xp = ds.array_namespace(u)
+    return u / xp.sqrt(1 + u * u) - scale * xp.cos(2 * np.pi * x["s"])
+
+
+@pytest.mark.skip_backend("jax", reason="compiles for long, and runs the same operations")
+@pytest.mark.parametrize("side", [ds.Neumann(), ds.Periodic()], ids=["slopes", "ring"])
+def test_f_that_is_lost_in_roundoff_certifies_nothing(lib, side):
+    """Newton's method sends u to -u^3, until no difference knows of f. |u| < 4/3, where u / sqrt(1 + u^2) is 0.8."""
+    s = np.linspace(0.0, 1.0, 31)
+    options = {"left": side, "right": side}
+    problem = ds.Elliptic1D(lambda u, u_s, x, p: saturating(u, x), lib.asarray(s), 1e-3, **options)
+    sol = lib.solve(
+        problem, lib.asarray(20 * np.cos(2 * np.pi * s)[:, None] + 10), method="newton", on_failure="return"
+    )
+    assert int(sol.status) != 0
+    near = lib.solve(problem, lib.asarray(0 * s[:, None]), method="newton")
+    assert np.abs(lib.to_numpy(near.y)).max() < 4 / 3
+
+
+@given(
+    N=st.integers(5, 200), D=st.sampled_from([1e-4, 1e-2, 1.0]), c=st.floats(-100, 100), side=st.integers(0, 2),
+    step=st.sampled_from([ds.Full(), ds.LineSearch(), ds.Damped(0.5)]),
+)  # fmt: skip
+def test_converged_obeys_the_maximum_principle(N, D, c, side, step):
+    s = np.linspace(0.0, 1.0, N)
+    ends = (ds.Neumann(), ds.Periodic(), ds.Dirichlet())[side]
+    problem = ds.Elliptic1D(lambda u, u_s, x, p: saturating(u, x), s, D, left=ends, right=ends)
+    sol = ds.solve(problem, c * np.cos(np.pi * s)[:, None] + c, method=ds.Newton(step=step), on_failure="return")
+    assert int(sol.status) != 0 or np.abs(sol.y).max() < 4 / 3 + 1e-6
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_equation_without_f_is_certified(dtype):
+    s = np.linspace(0.0, 1.0, 501, dtype=dtype)
+    sol = ds.solve(ds.Elliptic1D(lambda u, u_s, x, p: 0 * u, s, left=ds.Dirichlet(1.0), right=ds.Neumann(1.0)))
+    assert int(sol.status) == 0
+    np.testing.assert_allclose(sol.y[:, 0], 1 + s, rtol=0, atol=500**2 * np.finfo(dtype).eps)

@@ -321,3 +321,17 @@ def test_what_the_iteration_cannot_solve_is_never_an_answer(k):
         found = ds.sensitivity(problem, sol, {"x": {"K": 0 * K, "q": dq}})
         assert np.isnan(found).all() or np.abs(found - slope).max() <= bound * np.abs(slope).max()
     assert int(sol.status) == 0 or k > 100
+
+
+def test_f_that_is_lost_in_roundoff_certifies_nothing():
+    """As on a line: |u| < 4/3, and Newton's method goes where no difference knows of f."""
+    s, slopes = np.linspace(0.0, 1.0, 17), {k: ds.Neumann() for k in ("left", "right", "bottom", "top")}
+
+    def f(u, u_s, u_r, x, p):
+        return u / np.sqrt(1 + u * u) - 0.8 * np.cos(2 * np.pi * x["s"]) * np.cos(np.pi * x["r"])
+
+    plate = ds.Elliptic2D(f, (s, s), 0.01, **slopes)
+    for size in (2.0, 5.0, 20.0):
+        sol = ds.solve(plate, np.full((17, 17, 1), size), method="newton", on_failure="return")
+        assert int(sol.status) != 0
+    assert np.abs(ds.solve(plate, method="newton").y).max() < 4 / 3
