@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .bar import Progress
     from .checkpoint import Checkpoint
     from .continuation import Branch, follow
-    from .domain import Dirichlet, Initial, Neumann, Periodic, Robin, Steps, TimeGrid
+    from .domain import Dirichlet, Initial, Neumann, NoFlux, Periodic, Robin, Steps, TimeGrid
     from .errors import (
         CheckpointWarning,
         ConvergenceError,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         LibraryError,
         UnknownKeyError,
     )
+    from .fluxes import central, upwind
     from .globalise import Damped, Full, LevenbergMarquardt, LineSearch
     from .lyapunov import lyapunov
     from .methods import Auto, Newton, Sequential
@@ -49,11 +50,12 @@ _places = {
     "bar": "Progress",
     "checkpoint": "Checkpoint",
     "continuation": "Branch follow",
-    "domain": "Dirichlet Initial Neumann Periodic Robin Steps TimeGrid",
+    "domain": "Dirichlet Initial Neumann NoFlux Periodic Robin Steps TimeGrid",
     "errors": (
         "CheckpointWarning ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError "
         "UnknownKeyError"
     ),
+    "fluxes": "central upwind",
     "globalise": "Damped Full LevenbergMarquardt LineSearch",
     "lyapunov": "lyapunov",
     "methods": "Auto Newton Sequential",
@@ -100,6 +102,7 @@ __all__ = [
     "LineSearch",
     "Neumann",
     "Newton",
+    "NoFlux",
     "Periodic",
     "Picard",
     "Problem",
@@ -118,6 +121,7 @@ __all__ = [
     "Zero",
     "adjoint",
     "array_namespace",
+    "central",
     "follow",
     "from_scipy",
     "identity",
@@ -132,6 +136,7 @@ __all__ = [
     "solve",
     "testing",
     "unravel",
+    "upwind",
 ]
 
 

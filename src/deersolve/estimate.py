@@ -38,7 +38,8 @@ def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | Non
     if defects[0] is None or defects[1] is None:
         return None
     delta, third = map(solve, defects)
-    error, other = _relative(delta, y), _relative(third, y)
+    block = getattr(system.data.grid, "block", y.shape[-1])
+    error, other = _relative(delta, y, block), _relative(third, y, block)
     agree = (error <= 5 * other) & (other <= 5 * error)
     return y + delta, error, agree & (system.over_grid(array_namespace(y).max, stiffness) <= STIFF)
 
@@ -51,8 +52,12 @@ def _stiffness(system: System, at: Linearised) -> Array:
     return rows * xp.concat([xp.zeros_like(D[..., :1, :]), D], axis=-2)
 
 
-def _relative(delta: Array, y: Array) -> Array:
-    """Return the largest change over t by the largest value over t, of the worst component."""
+def _relative(delta: Array, y: Array, n: int) -> Array:
+    """Return the largest change by the largest value, over t and the points of space, of the worst of n components."""
     xp = array_namespace(y)
-    change, peak = xp.max(xp.abs(delta), axis=-2), xp.max(xp.abs(y), axis=-2)
+
+    def largest(values: Array) -> Array:
+        return xp.max(xp.reshape(xp.abs(values), (*y.shape[:-2], -1, n)), axis=-2)
+
+    change, peak = largest(delta), largest(y)
     return xp.max(xp.where(change == 0, 0.0, change / xp.where(peak > 0, peak, tiny(y))), axis=-1)

@@ -88,6 +88,9 @@ class Line:
         Whether the last point is the image of the first.
     unfixed : tuple of bool
         Of each component, whether both conditions hold for u + constant too.
+    around : tuple of Stencil
+        In cells of an equation with a flux, the states that it is given besides u: that of the cell before and of the
+        cell behind, or what a condition says of u at a wall between.
     """
 
     s: Array
@@ -98,6 +101,12 @@ class Line:
     is_ring: bool = static(default=False)
     has_image: bool = static(default=False)
     unfixed: tuple[bool, ...] = static(default=())
+    around: tuple[Stencil, ...] = ()
+
+    @property
+    def signals(self) -> tuple[Stencil, ...]:
+        """What f is given of the points around besides u itself."""
+        return (self.first, *self.around)
 
     @property
     def n_points(self) -> int:

@@ -88,6 +88,18 @@ class LevelSlopeAlong:
         return grid.together(SlopeAlong(self.axis)(grid.apart(y), grid=grid.whole, boundary=grid.sides))
 
 
+@dataclass(frozen=True)
+class LevelAround:
+    """S[y] = u in a cell beside, of every level and stage of a :class:`deersolve.sheet.Sheet`."""
+
+    place: int
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the states beside every cell, laid out as y is."""
+        line, beside = grid.line, grid.line.around[self.place]
+        return grid.together(beside.of(grid.apart(y), line.is_ring) + beside.given(grid.ends))
+
+
 identity = Identity()
 slope = Slope()
 level_slope = LevelSlope()

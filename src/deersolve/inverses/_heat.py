@@ -200,17 +200,21 @@ class Heat(Rule):
         return solve
 
     def _change(self, linear: Any, grid: Any, d: Array, level: Any, stage: int) -> Array:
-        """Return ``D d_ss - G_0 d - G_1 d_s`` with the G of one stage of a level."""
-        line, (G0, G1) = grid.line, (_stage(level_of(G, level, -5), stage) for G in linear)
-        change = line.proper(line.weights[0]) * line.second.of(d, line.is_ring)
-        return change - _times(G0, d) - _times(G1, line.first.of(d, line.is_ring))
+        """Return ``D d_ss - G_0 d - G_1 d_s - ...`` with the G of one stage of a level."""
+        line, (G0, *Gs) = grid.line, (_stage(level_of(G, level, -5), stage) for G in linear)
+        change = line.proper(line.weights[0]) * line.second.of(d, line.is_ring) - _times(G0, d)
+        for G, signal in zip(Gs, line.signals, strict=True):
+            change = change - _times(G, signal.of(d, line.is_ring))
+        return change
 
     def _turned(self, linear: Any, grid: Any, q: Array, level: Any, stage: int) -> Array:
         """Return the transpose of :meth:`_change`, of q."""
         line, xp = grid.line, array_namespace(q)
-        G0, G1 = (xp.matrix_transpose(_stage(level_of(G, level, -5), stage)) for G in linear)
-        change = line.second.adjoint(line.proper(line.weights[0]) * q, line.is_ring)
-        return change - _times(G0, q) - line.first.adjoint(_times(G1, q), line.is_ring)
+        G0, *Gs = (xp.matrix_transpose(_stage(level_of(G, level, -5), stage)) for G in linear)
+        change = line.second.adjoint(line.proper(line.weights[0]) * q, line.is_ring) - _times(G0, q)
+        for G, signal in zip(Gs, line.signals, strict=True):
+            change = change - signal.adjoint(_times(G, q), line.is_ring)
+        return change
 
     def _units(self, grid: Sheet) -> list[Array]:
         """Return, for each stage, one divided by the weight of U_k in its row; 0 where a value is given."""
@@ -227,7 +231,7 @@ class Heat(Rule):
         return xp.concat([boundary.y0 - y[..., :1, :] + 0 * behind[..., :1, :], behind], axis=-2)
 
     def _linear(self, Gs: tuple[Structure, ...], grid: Any) -> Any:
-        """Return G_0 and G_1 at every point, (*B, T, m, X, n, n), without the image."""
+        """Return the G_p at every point, (*B, T, m, X, n, n), without the image."""
         xp, (m, X, n) = array_namespace(grid.D), grid.shape
         parts = []
         for G in Gs:
@@ -235,12 +239,12 @@ class Heat(Rule):
             values = blocks.values
             parts.append(xp.reshape(values, (*values.shape[:-3], m, X, n, n)))
         cut = (slice(-1) if grid.has_image else slice(None), slice(None), slice(None))
-        return parts[0][(..., *cut)], parts[1][(..., *cut)]
+        return tuple(part[(..., *cut)] for part in parts)
 
-    def _blocks(self, linear: tuple[Array, Array], grid: Sheet) -> tuple[Array, Array, Array]:
-        """Return the blocks of ``I - h a_kk (D d2/ds2 - G_0 - G_1 d/ds)`` in the units of its rows."""
+    def _blocks(self, linear: tuple[Array, ...], grid: Sheet) -> tuple[Array, Array, Array]:
+        """Return the blocks of ``I - h a_kk (D d2/ds2 - G_0 - G_1 d/ds - ...)`` in the units of its rows."""
         xp, line = array_namespace(grid.D), grid.line
-        G0, G1 = (G[..., 1:, :, :, :, :] for G in linear)
+        G0, *Gs = (G[..., 1:, :, :, :, :] for G in linear)
         units = xp.concat([u + 0 * intervals(grid) for u in self._units(grid)], axis=-3)
         weights = xp.concat(
             [
@@ -251,13 +255,14 @@ class Heat(Rule):
         )
         D, eye = line.proper(line.weights[0]), identity(G0, G0.shape[-1], G0.ndim)
 
-        def row(second: Array, first: Array, own: Array) -> Array:
-            return (own - weights * D * second)[..., None] * eye + (weights[..., None] * G1) * first[..., None, :]
+        def neighbour(place: str, own: Array) -> Array:
+            block = (own - weights * D * getattr(line.second, place))[..., None] * eye
+            for G, signal in zip(Gs, line.signals, strict=True):
+                block = block + (weights[..., None] * G) * getattr(signal, place)[..., None, :]
+            return block
 
-        lower = row(line.second.lower, line.first.lower, 0 * units)
-        upper = row(line.second.upper, line.first.upper, 0 * units)
-        middle = row(line.second.middle, line.first.middle, units + (1 - line.free)) + weights[..., None] * G0
-        return lower, middle, upper
+        lower, upper = neighbour("lower", 0 * units), neighbour("upper", 0 * units)
+        return lower, neighbour("middle", units + (1 - line.free)) + weights[..., None] * G0, upper
 
 
 def _flat(u: Array) -> Array:
