@@ -54,7 +54,7 @@ ROOMS = [
 ]
 """From the ground up: a room sees those below it and its neighbours on the same floor."""
 
-SEES_ONLY = {"problems": {"domain", "shifters", "typing", "errors", "record"}}
+SEES_ONLY = {"problems": {"domain", "fluxes", "shifters", "typing", "errors", "record"}}
 """Rooms beside the tower, which see these and nothing else."""
 
 BUILDERS = {"inputs", "space", "spacetime", "planar", "planetime"}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         LibraryError,
         UnknownKeyError,
     )
-    from .fluxes import central, upwind
+    from .fluxes import central, limited, upwind
     from .globalise import Damped, Full, LevenbergMarquardt, LineSearch
     from .lyapunov import lyapunov
     from .methods import Auto, Newton, Sequential
@@ -55,7 +55,7 @@ _places = {
         "CheckpointWarning ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError "
         "UnknownKeyError"
     ),
-    "fluxes": "central upwind",
+    "fluxes": "central limited upwind",
     "globalise": "Damped Full LevenbergMarquardt LineSearch",
     "lyapunov": "lyapunov",
     "methods": "Auto Newton Sequential",
@@ -127,6 +127,7 @@ __all__ = [
     "identity",
     "inverses",
     "lag",
+    "limited",
     "lyapunov",
     "pointwise",
     "ravel",

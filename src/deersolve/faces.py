@@ -6,41 +6,66 @@ from typing import Any
 
 from .backends.generic import Backend
 from .domain import NoFlux
-from .fluxes import mirrors
-from .line import Stencil
+from .fluxes import mirrors, reach_of
+from .line import Composed, Stencil
 from .record import tree_map
 from .space import ghost_of
 from .typing import Array, Tree, array_namespace
 
+STRAIGHT = (2.0, -1.0, 0.0)
+"""The state on a straight line through the first two."""
 
-def around_of(flux: Any, s: Array, ends: list[Any], is_ring: bool, n: int, backend: Backend) -> tuple[Stencil, ...]:
-    """Return u in the cell before and in the cell behind; where that is a wall u there, or mirrored there."""
+
+def around_of(
+    flux: Any, s: Array, ends: list[Any], is_ring: bool, n: int, backend: Backend
+) -> tuple[Stencil | Composed, ...]:
+    """Return u in the cells before and in those behind, and what is in their place where that is a wall.
+
+    For a flux of the two states beside a face, u at the wall, or beyond it if it ``mirrors``; for one of four states
+    u beyond it and, by a straight line, further on.
+    """
     if flux is None:
         return ()
-    xp, h = array_namespace(s), (s[1:] - s[:-1])[:, None]
-    zero = 0 * h + backend.convert([[0.0] * n], s, s.dtype)
-    one, none = zero + 1, zero[:1, :]
+    widths, nothing = (s[1:] - s[:-1])[:, None], backend.convert([[0.0] * n], s, s.dtype)
+    zero = nothing + 0 * widths
     if is_ring:
-        return Stencil(one, zero, zero, none, none), Stencil(zero, zero, one, none, none)
-    # u beyond a wall is p u + q value; at the wall it is half way between that and u
-    (p, _, q), (r, _, t) = (
-        ghost_of(a, b, width, True, s, backend) for (a, b, _), width in zip(ends, (h[:1, :], h[-1:, :]), strict=True)
-    )
-    share = 1.0 if mirrors(flux) else 0.5
-    p, r = (1 - share + share * a for a in (p, r))
+        before, behind = _ring(zero)
+        further, beyond = before, behind
+    else:
+        share = 1.0 if mirrors(flux) or reach_of(flux) == 2 else 0.5  # half way to the state beyond is the wall
+        walls = []
+        for (a, b, _), h in zip(ends, (widths[:1, :], widths[-1:, :]), strict=True):
+            own, _, value = ghost_of(a, b, h, True, s, backend)
+            walls.append((1 - share + share * own, 0.0, share * value))
+        before, behind = _line(zero, *walls)
+        further, beyond = _line(zero, STRAIGHT, STRAIGHT)
+    if reach_of(flux) == 1:
+        return before, behind
+    return Composed(further, before), before, behind, Composed(beyond, behind)
+
+
+def _ring(zero: Array) -> tuple[Stencil, Stencil]:
+    """Return the neighbours on a ring."""
+    one, none = zero + 1, zero[:1, :]
+    return Stencil(one, zero, zero, none, none), Stencil(zero, zero, one, none, none)
+
+
+def _line(zero: Array, first: Any, last: Any) -> tuple[Stencil, Stencil]:
+    """Return the neighbours on an open line; past an end a state of weights (of the last u, the one before, given)."""
+    xp, one, none = array_namespace(zero), zero[1:, :] + 1, zero[:1, :]
     before = Stencil(
-        lower=xp.concat([none, one[1:, :]], axis=0),
-        middle=xp.concat([p + none, zero[1:, :]], axis=0),
-        upper=zero,
-        left=share * q + none,
+        lower=xp.concat([none, one], axis=0),
+        middle=xp.concat([first[0] + none, 0 * one], axis=0),
+        upper=xp.concat([first[1] + none, 0 * one], axis=0),
+        left=first[2] + none,
         right=none,
     )
     behind = Stencil(
-        lower=zero,
-        middle=xp.concat([zero[1:, :], r + none], axis=0),
-        upper=xp.concat([one[1:, :], none], axis=0),
+        lower=xp.concat([0 * one, last[1] + none], axis=0),
+        middle=xp.concat([0 * one, last[0] + none], axis=0),
+        upper=xp.concat([one, none], axis=0),
         left=none,
-        right=share * t + none,
+        right=last[2] + none,
     )
     return before, behind
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import deersolve as ds
+from deersolve.fluxes import reach_of
 from deersolve.inputs import prepare
 from deersolve.inverses import assembled, registry
 from deersolve.structure import BlockDiagonal
@@ -26,6 +27,7 @@ def magnitude(u, x, p):
 
 
 BURGERS = ds.upwind(burgers, magnitude)
+LIMITED = ds.limited(BURGERS)
 
 
 def shallow(u, x, p):
@@ -48,13 +50,13 @@ def cells_of(X, stretched=False):
     return edges, 0.5 * (edges[1:] + edges[:-1])
 
 
-def water(X, T, ends, asarray=np.asarray, last=0.3, params=None):
+def water(X, T, ends, asarray=np.asarray, last=0.3, flux=SHALLOW):
     """Return a hump of water that runs apart, over cells of different sizes, with a current."""
     edges, s = cells_of(X, stretched=True)
     hump = np.exp(-60.0 * (s - 0.4) ** 2)
     u0 = np.stack([1.0 + 0.5 * hump, 0.2 * hump], axis=-1)
     t = asarray(np.linspace(0.0, last, T))
-    return ds.Evolution1D(None, t, asarray(edges), asarray(u0), 0.0, cells=True, flux=SHALLOW, **ends), edges
+    return ds.Evolution1D(None, t, asarray(edges), asarray(u0), 0.0, cells=True, flux=flux, **ends), edges
 
 
 WALLS = {
@@ -63,10 +65,11 @@ WALLS = {
 }
 
 
+@pytest.mark.parametrize("flux", [SHALLOW, ds.limited(SHALLOW)], ids=["upwind", "limited"])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("ends", WALLS)
-def test_what_leaves_a_cell_enters_the_next(ends, rule):
-    problem, edges = water(40, 31, WALLS[ends], last=0.6)
+def test_what_leaves_a_cell_enters_the_next(ends, rule, flux):
+    problem, edges = water(40, 31, WALLS[ends], last=0.6, flux=flux)
     sol = ds.solve(problem, inverse=rule)
     held = (np.diff(edges)[:, None] * sol.y).sum(-2)
     conserved = held if ends == "ring" else held[:, :1]  # walls press on the water: its momentum changes
@@ -129,7 +132,12 @@ def manufactured(X, T, flux, ends, asarray=np.asarray):
     return problem, u[..., None]
 
 
-FLUXES = {"upwind": (BURGERS, 1), "central": (ds.central(burgers), 2)}
+FLUXES = {
+    "upwind": (BURGERS, 1),
+    "central": (ds.central(burgers), 2),
+    "van_leer": (LIMITED, 2),
+    "minmod": (ds.limited(BURGERS, "minmod"), 2),
+}
 
 
 @pytest.mark.parametrize("ends", ["ring", "open"])
@@ -140,16 +148,17 @@ def test_order_in_space(name, ends):
     for X in (40, 80, 160):
         problem, u = manufactured(X, X + 1, flux, ends)
         errors.append(np.abs(ds.solve(problem).y - u).mean(-2).max())
-    assert np.log2(errors[1] / errors[2]) == pytest.approx(order, abs=0.15), errors
+    assert np.log2(errors[1] / errors[2]) == pytest.approx(order, abs=0.25), errors
 
 
 def by_solve_ivp(flux, edges, u0, t):
     """Return u at the last time on a ring, of fluxes on its faces, by SciPy."""
     h = np.diff(edges)[:, None]
+    places = range(2, -2, -1) if reach_of(flux) == 2 else (1, 0)
 
     def right(t, flat):
         u = flat.reshape(u0.shape)
-        passing = flux(np.roll(u, 1, axis=0), u, None, None)
+        passing = flux(*(np.roll(u, k, axis=0) for k in places), None, None)
         return ((passing - np.roll(passing, -1, axis=0)) / h).ravel()
 
     return (
@@ -157,16 +166,17 @@ def by_solve_ivp(flux, edges, u0, t):
     )
 
 
+@pytest.mark.parametrize("flux", [SHALLOW, ds.limited(SHALLOW)], ids=["upwind", "limited"])
 @pytest.mark.parametrize("rule", RULES)
-def test_water_is_that_of_solve_ivp(rule):
+def test_water_is_that_of_solve_ivp(rule, flux):
     errors = []
     for T in (81, 161):
-        problem, edges = water(24, T, RING)
-        expected = by_solve_ivp(SHALLOW, edges, problem.boundary.y0, problem.t)
+        problem, edges = water(24, T, RING, flux=flux)
+        expected = by_solve_ivp(flux, edges, problem.boundary.y0, problem.t)
         errors.append(np.abs(ds.solve(problem, inverse=rule).y[-1] - expected).max())
     order = 1 if rule == "backward_euler" else 2
     assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.2), errors
-    assert errors[1] < (2e-2 if order == 1 else 1e-4)
+    assert errors[1] < (2e-2 if order == 1 else 2e-4)
 
 
 def test_burgers_is_that_of_solve_ivp():
@@ -180,16 +190,17 @@ def test_burgers_is_that_of_solve_ivp():
     assert errors[0] / errors[1] > 3.5, errors
 
 
+@pytest.mark.parametrize("flux", [SHALLOW, ds.limited(SHALLOW)], ids=["upwind", "limited"])
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("ends", [*WALLS, "open"])
-def test_the_linear_solves_equal_the_assembled_matrix(ends, rule):
+@pytest.mark.parametrize(("ends", "X"), [("ring", 6), ("walls", 5), ("open", 6)])
+def test_the_linear_solves_equal_the_assembled_matrix(ends, X, rule, flux):
     sides = {"left": ds.Dirichlet(0.4), "right": (ds.Robin(2.0, 0.3, 0.1), ds.Neumann(0.2))}
-    problem, _ = water(5, 4, WALLS.get(ends, sides))
+    problem, _ = water(X, 4, WALLS.get(ends, sides), flux=flux)
     made, rng = registry[f"heat.{rule}"], np.random.default_rng(0)
     data = prepare(problem, None, made)[1]
     like = data.guess
     blocks = (*like.shape[:-1], like.shape[-1] // 2, 2, 2)
-    Gs = tuple(BlockDiagonal(rng.normal(size=blocks)) for _ in range(4))
+    Gs = tuple(BlockDiagonal(rng.normal(size=blocks)) for _ in problem.shift)
     where = {"grid": data.grid, "boundary": data.boundary}
 
     def given(shift):
@@ -221,6 +232,28 @@ def test_every_library_finds_the_same(lib):
 
     sol, expected = (ds.solve(problem(a), inverse="backward_euler") for a in (lib.asarray, np.asarray))
     np.testing.assert_allclose(lib.to_numpy(sol.y), expected.y, rtol=0, atol=1e-11)
+
+
+def test_a_limited_flux_is_the_same_on_every_library(lib):
+    if lib.is_jax:
+        pytest.skip("compiled above")
+    problem, expected = (water(7, 4, WALLS["walls"], a, flux=ds.limited(SHALLOW))[0] for a in (lib.asarray, np.asarray))
+    found = lib.to_numpy(ds.solve(problem).y)
+    np.testing.assert_allclose(found, ds.solve(expected).y, rtol=0, atol=1e-11)
+
+
+def test_a_limited_flux_keeps_a_shock_sharp_and_makes_no_new_extremes():
+    edges, s = cells_of(50)
+    t, u0 = np.linspace(0.0, 0.3, 151), np.where(s < 0.3, 1.0, 0.1)[:, None]
+    ends = {"left": ds.Dirichlet(1.0), "right": ds.Neumann()}
+    exact = np.where(s < 0.3 + 0.3 * 0.55, 1.0, 0.1)
+    off = {}
+    for name, flux in {"upwind": BURGERS, "limited": LIMITED}.items():
+        y = ds.solve(ds.Evolution1D(None, t, edges, u0, 0.0, cells=True, flux=flux, **ends)).y
+        assert y.min() >= 0.1 - 1e-9
+        assert y.max() <= 1.0 + 1e-9
+        off[name] = np.abs(y[-1, :, 0] - exact).mean()
+    assert off["limited"] < 0.6 * off["upwind"]
 
 
 def test_a_batch_of_starts_is_that_of_each():
@@ -262,10 +295,10 @@ def test_fields_on_faces_are_for_the_flux_and_those_in_cells_for_f():
     np.testing.assert_allclose(sol.y[..., 0].mean(-1), 1.0, rtol=0, atol=100 * EPS)
 
 
-def loss_of(asarray, w, u0, D, params, left):
+def loss_of(asarray, w, u0, D, params, left, wrap=lambda flux: flux):
     edges, _ = cells_of(8, stretched=True)
     t = np.linspace(0.0, 0.2, 6)
-    flux = ds.upwind(lambda u, x, p: p * 0.5 * u * u, lambda u, x, p: abs(p * u))
+    flux = wrap(ds.upwind(lambda u, x, p: p * 0.5 * u * u, lambda u, x, p: abs(p * u)))
     ends = {"left": ds.Dirichlet(left), "right": ds.Neumann(-0.1)}
     problem = ds.Evolution1D(
         lambda u, u_s, x, p: -p * u, asarray(t), asarray(edges), u0, D, params=params, cells=True, flux=flux, **ends
@@ -273,31 +306,40 @@ def loss_of(asarray, w, u0, D, params, left):
     return (w * ds.solve(problem, inverse="backward_euler").y ** 2).sum()
 
 
-def test_gradients_are_those_of_differences():
-    jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("name", ["jax", "torch", "torch, limited"])
+def test_gradients_are_those_of_differences(name):
+    rng, wrap = np.random.default_rng(0), ds.limited if "limited" in name else lambda flux: flux
     w = rng.normal(size=(6, 8, 1))
     data = {
-        "u0": np.linspace(1.4, 0.9, 8)[:, None],  # falling: no face where the larger speed changes sides
+        "u0": np.linspace(1.4, 0.9, 8)[:, None] ** 2,  # falling: no face where the larger speed changes sides
         "D": np.array([0.02]),
         "params": np.array(1.3),
-        "left": np.array([1.5]),
+        "left": np.array([2.2]),
     }
     step = {k: rng.normal(size=v.shape) for k, v in data.items()}
 
     def value(h):
-        return float(loss_of(np.asarray, w, **{k: v + h * step[k] for k, v in data.items()}))
+        return float(loss_of(np.asarray, w, **{k: v + h * step[k] for k, v in data.items()}, wrap=wrap))
 
-    h = 1e-3
+    h = 1e-5  # a limiter has kinks not far from here
     expected = (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)
-    arrays = {k: jax.numpy.asarray(v) for k, v in data.items()}
-    by_jax = jax.jit(jax.grad(lambda data: loss_of(jax.numpy.asarray, w, **data)))(arrays)
-    leaves = {k: torch.tensor(v, requires_grad=True) for k, v in data.items()}
-    loss_of(torch.as_tensor, torch.as_tensor(w), **leaves).backward()
-    assert sum(float((by_jax[k] * step[k]).sum()) for k in data) == pytest.approx(expected, abs=1e-8)
-    assert sum(float((leaves[k].grad.numpy() * step[k]).sum()) for k in data) == pytest.approx(expected, abs=1e-8)
+    if name == "jax":
+        jax = pytest.importorskip("jax")
+        arrays = {k: jax.numpy.asarray(v) for k, v in data.items()}
+        found = jax.jit(jax.grad(lambda data: loss_of(jax.numpy.asarray, w, **data)))(arrays)
+    else:
+        torch = pytest.importorskip("torch")
+        leaves = {k: torch.tensor(v, requires_grad=True) for k, v in data.items()}
+        loss_of(torch.as_tensor, torch.as_tensor(w), **leaves, wrap=wrap).backward()
+        found = {k: leaf.grad.numpy() for k, leaf in leaves.items()}
+    assert sum(float((found[k] * step[k]).sum()) for k in data) == pytest.approx(expected, abs=1e-8)
 
 
+def wide(*states):
+    return states[0]
+
+
+wide.reach = 3
 T, S, U0 = np.linspace(0.0, 1.0, 5), np.linspace(0.0, 1.0, 9), np.ones((8, 1))
 BAD = {
     "points": ({"cells": False}, r"flux: expected cells=True"),
@@ -307,6 +349,8 @@ BAD = {
     "speed": ({"flux": ds.upwind(burgers, lambda u, x, p: abs(u[..., 0]))}, r"speed: expected shape"),
     "negative": ({"D": -0.1}, "D: expected a diffusion of at least 0"),
     "field": ({"x": {"k": np.zeros((3, 10, 1))}}, r"or X \+ 1 = 9 for the flux"),
+    "odd ring": ({"s": np.linspace(0.0, 1.0, 8), "u0": np.ones((7, 1)), "flux": LIMITED}, "s: expected an even number"),
+    "reach": ({"flux": wide}, "flux: expected a reach of 1 or 2"),
     "f": ({"f": 3}, "f: expected a callable"),
 }
 
@@ -323,6 +367,10 @@ def test_makers_name_what_they_take():
         ds.central(1.0)
     with pytest.raises(ds.InputError, match=r"upwind: expected a speed\(u, x, params\)"):
         ds.upwind(burgers, 1.0)
+    with pytest.raises(ds.InputError, match="limited: expected a flux of the two states"):
+        ds.limited(LIMITED)
+    with pytest.raises(ds.UnknownKeyError, match="Did you mean 'minmod'"):
+        ds.limited(BURGERS, "minmodd")
     with pytest.raises(ds.InputError, match="expected a callable f"):
         ds.Evolution1D(None, T, S, np.ones((9, 1)), 1.0, left=ds.NoFlux(), right=ds.NoFlux())
 

@@ -241,8 +241,8 @@ class Heat(Rule):
         cut = (slice(-1) if grid.has_image else slice(None), slice(None), slice(None))
         return tuple(part[(..., *cut)] for part in parts)
 
-    def _blocks(self, linear: tuple[Array, ...], grid: Sheet) -> tuple[Array, Array, Array]:
-        """Return the blocks of ``I - h a_kk (D d2/ds2 - G_0 - G_1 d/ds - ...)`` in the units of its rows."""
+    def _blocks(self, linear: tuple[Array, ...], grid: Sheet) -> tuple[Array, ...]:
+        """Return the blocks of ``I - h a_kk (D d2/ds2 - G_0 - G_1 d/ds ...)`` in the units of its rows, by columns."""
         xp, line = array_namespace(grid.D), grid.line
         G0, *Gs = (G[..., 1:, :, :, :, :] for G in linear)
         units = xp.concat([u + 0 * intervals(grid) for u in self._units(grid)], axis=-3)
@@ -254,15 +254,16 @@ class Heat(Rule):
             axis=-3,
         )
         D, eye = line.proper(line.weights[0]), identity(G0, G0.shape[-1], G0.ndim)
-
-        def neighbour(place: str, own: Array) -> Array:
-            block = (own - weights * D * getattr(line.second, place))[..., None] * eye
-            for G, signal in zip(Gs, line.signals, strict=True):
-                block = block + (weights[..., None] * G) * getattr(signal, place)[..., None, :]
-            return block
-
-        lower, upper = neighbour("lower", 0 * units), neighbour("upper", 0 * units)
-        return lower, neighbour("middle", units + (1 - line.free)) + weights[..., None] * G0, upper
+        second, around = line.second.bands(), [signal.bands() for signal in line.signals]
+        blocks = dict.fromkeys(sorted({k for bands in around for k in bands}), (0 * weights * D)[..., None] * eye)
+        for k, weight in second.items():
+            own = units + (1 - line.free) if k == 0 else 0 * units
+            blocks[k] = (own - weights * D * weight)[..., None] * eye
+        for G, bands in zip(Gs, around, strict=True):
+            for k, weight in bands.items():
+                blocks[k] = blocks[k] + (weights[..., None] * G) * weight[..., None, :]
+        blocks[0] = blocks[0] + weights[..., None] * G0
+        return tuple(blocks.values())
 
 
 def _flat(u: Array) -> Array:
@@ -270,7 +271,7 @@ def _flat(u: Array) -> Array:
     return array_namespace(u).reshape(u, (*u.shape[:-3], u.shape[-3] * u.shape[-2] * u.shape[-1]))
 
 
-def _in_a_row(blocks: tuple[Array, ...], length: int) -> tuple[Array, Array, Array]:
+def _in_a_row(blocks: tuple[Array, ...], length: int) -> tuple[Array, ...]:
     """Return the systems of all stages of all intervals on one axis, (*B, (T - 1) m, X, n, n)."""
     xp, rank = array_namespace(blocks[0]), max(b.ndim for b in blocks)
 
@@ -279,8 +280,7 @@ def _in_a_row(blocks: tuple[Array, ...], length: int) -> tuple[Array, Array, Arr
         full = xp.broadcast_to(b, (*b.shape[:-5], length, *b.shape[-4:]))
         return xp.reshape(full, (*full.shape[:-5], length * full.shape[-4], *full.shape[-3:]))
 
-    lower, middle, upper = map(flat, blocks)
-    return lower, middle, upper
+    return tuple(map(flat, blocks))
 
 
 def intervals(grid: Sheet) -> Array:

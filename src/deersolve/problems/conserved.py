@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import mismatch
+from ..fluxes import reach_of
 from ..typing import Array, Tree
 
 
@@ -35,9 +36,11 @@ class Conserved:
         slopes, around = signals[: len(self.fluxes)], signals[len(self.fluxes) :]
         made = 0 * u if self.f is None else self.f(u, *slopes, x["cells"], params)
         for flux, faces in zip(self.fluxes, x["faces"], strict=True):
-            before, behind, *around = around
-            inflow = _passing(flux, (before, u), faces["before"], params)
-            outflow = _passing(flux, (u, behind), faces["behind"], params)
+            reach = reach_of(flux)
+            states = (*around[:reach], u, *around[reach : 2 * reach])
+            around = around[2 * reach :]
+            inflow = _passing(flux, states[:-1], faces["before"], params)
+            outflow = _passing(flux, states[1:], faces["behind"], params)
             made = made - (faces["out"] * outflow - faces["in"] * inflow)
         return made
 

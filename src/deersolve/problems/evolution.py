@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..domain import Initial
+from ..fluxes import reach_of
 from ..shifters import LevelAround, identity, level_slope
 from ..typing import Array, Tree
 from .base import Problem
@@ -84,7 +85,7 @@ class Evolution1D(Problem):
         flux: Callable[..., Array] | None = None,
     ) -> None:
         check_flux((flux,), cells)
-        beside = () if flux is None else (LevelAround(0), LevelAround(1))
+        beside = () if flux is None else tuple(map(LevelAround, range(2 * reach_of(flux))))
         f = f if flux is None else Conserved(f, (flux,))
         super().__init__(f, shift=(identity, level_slope, *beside), inverse="heat.trbdf2", x=x, params=params)  # type: ignore[arg-type]
         check_ends(left, right, x)
