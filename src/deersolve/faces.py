@@ -83,13 +83,19 @@ def _is_open(side: Any, n: int) -> list[float]:
     return [float(not isinstance(part, NoFlux)) for part in parts]
 
 
-def split(x: dict[str, Any], faces: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the leaves for cells and those for faces; what is the same along the axis is for both."""
-    sizes = {k: a.shape[-2] if getattr(a, "ndim", 0) > 1 else None for k, a in x.items()}
-    return (
-        {k: a for k, a in x.items() if sizes[k] != faces},
-        {k: a for k, a in x.items() if sizes[k] in (1, faces)},
-    )
+def split(x: dict[str, Any], sizes: tuple[int, ...]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the leaves for cells, and those for the faces across each axis; what is the same along it is for both."""
+    shapes = {k: tuple(getattr(a, "shape", ()))[-1 - len(sizes) : -1] for k, a in x.items()}
+
+    def on_faces(shape: tuple[int, ...], axis: int) -> bool:
+        there = [N + (k == axis) for k, N in enumerate(sizes)]
+        return len(shape) == len(sizes) and all(size in (1, N) for size, N in zip(shape, there, strict=True))
+
+    def is_between(shape: tuple[int, ...]) -> bool:
+        return any(size == N + 1 for size, N in zip(shape, sizes, strict=False))
+
+    faces = [{k: a for k, a in x.items() if on_faces(shapes[k], axis)} for axis in range(len(sizes))]
+    return {k: a for k, a in x.items() if not is_between(shapes[k]) or len(shapes[k]) < len(sizes)}, faces
 
 
 def both_sides(x: Tree, is_ring: bool) -> dict[str, Tree]:

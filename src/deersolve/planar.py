@@ -10,6 +10,7 @@ from .arrays import batch_of, beside, expanded, ranks, state
 from .backends.generic import Backend
 from .domain import Periodic
 from .errors import mismatch
+from .faces import around_of
 from .line import Ends, Line, Stencil
 from .plane import Basis, Plane, Sides, turned
 from .problems import Elliptic2D, Evolution2D
@@ -31,6 +32,7 @@ class Frame:
     points: tuple[Array, ...]
     full: tuple[int, ...]
     cells: bool
+    fluxes: tuple[Any, Any] = (None, None)
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -52,7 +54,8 @@ def frame_of(problem: Elliptic2D | Evolution2D, like: Array, backend: Backend) -
     images = rings[0] and not problem.cells, rings[1] and not problem.cells
     points = tuple(_points(e, problem.cells, image) for e, image in zip(edges, images, strict=True))
     full = tuple(int(p.shape[0]) + image for p, image in zip(points, images, strict=True))
-    return Frame(tuple(edges), rings, images, points, full, problem.cells)
+    fluxes = getattr(problem, "flux", (None, None))
+    return Frame(tuple(edges), rings, images, points, full, problem.cells, fluxes)
 
 
 def plane_of(frame: Frame, ends: dict[str, Any], D: Array, n: int, rank: int, backend: Backend) -> Plane:
@@ -67,7 +70,10 @@ def plane_of(frame: Frame, ends: dict[str, Any], D: Array, n: int, rank: int, ba
         made = stencils_of(frame.edges[k], [ends[first], ends[last]], frame.rings[k], frame.cells, n, backend)
         second, slope, free = tree_map(ranked, made)
         unfixed = tuple(p == 0 == q for p, q in zip(ends[first][0], ends[last][0], strict=True))
-        lines.append(Line(frame.points[k], second, slope, free, (), is_ring=frame.rings[k], unfixed=unfixed))
+        at_ends = [ends[first], ends[last]]
+        around = around_of(frame.fluxes[k], frame.edges[k], at_ends, frame.rings[k], n, backend)
+        kind: Any = {"is_ring": frame.rings[k], "unfixed": unfixed, "around": tree_map(ranked, around)}
+        lines.append(Line(frame.points[k], second, slope, free, (), **kind))
         basis = _basis(made[0], made[2], frame.rings[k], D, backend, "sr"[k])
         bases.append(tree_map(lambda a: xp.reshape(a, (*(1 for _ in range(rank - 3)), *a.shape)), basis))
     space = {name: _points(edges, frame.cells, False) for name, edges in zip("sr", frame.edges, strict=True)}
@@ -117,8 +123,11 @@ def diffusion_of(value: Any, like: Array, backend: Backend, frame: Frame) -> Arr
     if a.ndim == 2:
         raise mismatch("D", "a number, (n,) or (X, Y, n)", tuple(a.shape), "Write D[..., None] for a field.")
     a = cut_to(frame, xp.reshape(a, (*(1 for _ in range(3 - a.ndim)), *a.shape)), "D")
-    if backend.is_concrete(a) and not bool((backend.to_numpy(a) > 0).all()):
-        raise mismatch("D", "a positive coefficient at every point", "one that is not", "Signs belong to f.")
+    if backend.is_concrete(a):
+        numbers, may_vanish = backend.to_numpy(a), any(frame.fluxes)
+        if not bool((numbers >= 0 if may_vanish else numbers > 0).all()):
+            expected = "a coefficient of at least 0" if may_vanish else "a positive coefficient"
+            raise mismatch("D", f"{expected} at every point", "one that is not", "Signs belong to f.")
     return a
 
 

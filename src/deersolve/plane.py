@@ -87,6 +87,23 @@ class Plane:
         """Return what the right-hand sides of the conditions add to it."""
         return turned(self.s.second.given(sides.s)) + self.r.second.given(sides.r)
 
+    def shifted(self, u: Array) -> list[Array]:
+        """Return what f is given of the points around besides u itself, for right-hand sides of zero."""
+        s, r, across = self.s, self.r, turned(u)
+        slopes = [turned(s.first.of(across, s.is_ring)), r.first.of(u, r.is_ring)]
+        slopes += [turned(beside.of(across, s.is_ring)) for beside in s.around]
+        return slopes + [beside.of(u, r.is_ring) for beside in r.around]
+
+    def gathered(self, parts: list[Array]) -> Array:
+        """Return the transpose of :meth:`shifted`, of one array for each signal."""
+        (along_s, along_r, *rest), s, r = parts, self.s, self.r
+        made = turned(s.first.adjoint(turned(along_s), s.is_ring)) + r.first.adjoint(along_r, r.is_ring)
+        for beside, part in zip(s.around, rest[: len(s.around)], strict=True):
+            made = made + turned(beside.adjoint(turned(part), s.is_ring))
+        for beside, part in zip(r.around, rest[len(s.around) :], strict=True):
+            made = made + beside.adjoint(part, r.is_ring)
+        return made
+
     def values(self, sides: Sides) -> Array:
         """Return the values that conditions give, 0 where the equation holds; in a corner left and right go first."""
         across, along = 1 - turned(self.s.free), turned(self.s.free) * (1 - self.r.free)

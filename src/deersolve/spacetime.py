@@ -39,7 +39,7 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
             raise mismatch(name, f"a value, or one for each of T = {T} times on axis -2", tuple(v.shape))
     given = {k: a if getattr(a, "ndim", 2) != 2 else a[None, ...] for k, a in (problem.x or {}).items()}
     rank = max(u0.ndim + 1, D.ndim + 1, ranks(given), *(v.ndim + 1 for v in values), getattr(y_guess, "ndim", 0))
-    given, on_faces = split(given, X + 1) if has_flux else (given, {})
+    given, (on_faces,) = split(given, (X,)) if has_flux else (given, [{}])
     x = expanded({"t": t[:, None, None], "s": points[None, :, None], **given}, u0, backend, rank)
     _check_fields(x, X, T, has_flux)
     if has_flux:

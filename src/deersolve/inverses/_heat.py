@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from ..backends import backend_of
 from ..bands import series, transposed
 from ..domain import Initial
+from ..line import Line
 from ..sheet import Sheet
 from ..structure import BlockDiagonal, Dense, Structure, identity
 from ..typing import Array, array_namespace
@@ -253,17 +254,22 @@ class Heat(Rule):
             ],
             axis=-3,
         )
-        D, eye = line.proper(line.weights[0]), identity(G0, G0.shape[-1], G0.ndim)
-        second, around = line.second.bands(), [signal.bands() for signal in line.signals]
-        blocks = dict.fromkeys(sorted({k for bands in around for k in bands}), (0 * weights * D)[..., None] * eye)
-        for k, weight in second.items():
-            own = units + (1 - line.free) if k == 0 else 0 * units
-            blocks[k] = (own - weights * D * weight)[..., None] * eye
-        for G, bands in zip(Gs, around, strict=True):
-            for k, weight in bands.items():
-                blocks[k] = blocks[k] + (weights[..., None] * G) * weight[..., None, :]
-        blocks[0] = blocks[0] + weights[..., None] * G0
-        return tuple(blocks.values())
+        D, own = line.proper(line.weights[0]), units + (1 - line.free)
+        return implicit(line, own, weights, D, (G0, *Gs))
+
+
+def implicit(line: Line, own: Array, weights: Array, D: Array, Gs: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return the blocks of ``own - weights (D d2/ds2 - G_0 - sum_p G_p S_p)`` in every row, from left to right."""
+    G0, *others = Gs
+    eye, around = identity(G0, G0.shape[-1], G0.ndim), [signal.bands() for signal in line.signals]
+    blocks = dict.fromkeys(sorted({k for bands in around for k in bands}), (0 * weights * D)[..., None] * eye)
+    for k, weight in line.second.bands().items():
+        blocks[k] = ((own if k == 0 else 0 * own) - weights * D * weight)[..., None] * eye
+    for G, bands in zip(others, around, strict=True):
+        for k, weight in bands.items():
+            blocks[k] = blocks[k] + (weights[..., None] * G) * weight[..., None, :]
+    blocks[0] = blocks[0] + weights[..., None] * G0
+    return tuple(blocks.values())
 
 
 def _flat(u: Array) -> Array:

@@ -12,6 +12,7 @@ from ..plane import turned
 from ..structure import BlockDiagonal, Dense, Structure, identity
 from ..typing import Array, array_namespace
 from ..volume import Volume
+from ._carried import Carried
 from ._heat import Heat, intervals, level_of
 from .laplace2d_krylov import FORCING, Linear
 
@@ -117,30 +118,32 @@ class Heat2D(Heat):
 
     def _equation(self, linear: tuple[Array, ...], grid: Volume, i: Any, k: int) -> tuple[Linear, Array, Array]:
         """Return the equations of a stage, what its rows are multiplied by, and whether the interval has no length."""
-        level, (G0, G1, G2) = grid.level, self._at(linear, i + 1, k)
+        level, (G0, *Gs) = grid.level, self._at(linear, i + 1, k)
         xp = array_namespace(G0)
         h = level_of(grid.D, i, -2)[..., None]  # (*B, 1, 1, 1)
         still = h == 0
         step = xp.where(still, 1.0, h) * self.tableau[k][k + 1]
         eye = identity(G0, G0.shape[-1], G0.ndim)
-        at = Linear(level, (Dense(-(G0 + eye / step[..., None])), Dense(-G1), Dense(-G2)))
-        own = abs(level.D * level.own)
-        factor = (1 - level.free) - at.unit * (1 + abs(step) * own) / step
-        return at, factor, still
+        is_carried = level.s.around or level.r.around
+        made = (Carried if is_carried else Linear)(
+            level, (Dense(-(G0 + eye / step[..., None])), *(Dense(-G) for G in Gs)), 1 / step
+        )
+        return made, 1 - 2 * level.free, still
 
     def _change(self, linear: tuple[Array, ...], grid: Volume, d: Array, level: Any, stage: int) -> Array:
-        plane, (G0, G1, G2) = grid.level, (Dense(G) for G in self._at(linear, level, stage))
-        v, s, r = self._in_space(grid, d[..., 0, 0, :, :]), grid.level.s, grid.level.r
+        plane, (G0, *Gs) = grid.level, (Dense(G) for G in self._at(linear, level, stage))
+        v = self._in_space(grid, d[..., 0, 0, :, :])
         made = plane.D * plane.laplacian(v) - (G0 @ v)
-        made = made - (G1 @ turned(s.first.of(turned(v), s.is_ring))) - (G2 @ r.first.of(v, r.is_ring))
+        for G, signal in zip(Gs, plane.shifted(v), strict=True):
+            made = made - (G @ signal)
         return self._laid(made)[..., None, None, :, :]
 
     def _turned(self, linear: tuple[Array, ...], grid: Volume, q: Array, level: Any, stage: int) -> Array:
-        plane, (G0, G1, G2) = grid.level, (Dense(G).mT for G in self._at(linear, level, stage))
+        plane, (G0, *Gs) = grid.level, (Dense(G).mT for G in self._at(linear, level, stage))
         w, s, r = self._in_space(grid, q[..., 0, 0, :, :]), grid.level.s, grid.level.r
         Dw = plane.D * w
         made = turned(s.second.adjoint(turned(Dw), s.is_ring)) + r.second.adjoint(Dw, r.is_ring) - (G0 @ w)
-        made = made - turned(s.first.adjoint(turned(G1 @ w), s.is_ring)) - r.first.adjoint(G2 @ w, r.is_ring)
+        made = made - plane.gathered([G @ w for G in Gs])
         return self._laid(made)[..., None, None, :, :]
 
     def _stacked(self, grid: Volume, boundary: Initial, y: Array, rows: Array) -> Array:

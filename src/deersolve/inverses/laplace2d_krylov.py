@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .. import krylov
 from ..plane import Plane, Sides, components_first, components_last, turned
@@ -80,10 +80,16 @@ class Krylov(Rule):
 
 
 class Linear:
-    """The linear equations at one G, and their preconditioner."""
+    """The linear equations at one G, and their preconditioner; 1 / m is the weight of u in D Laplacian(u) + rate u."""
 
-    def __init__(self, grid: Plane, Gs: tuple[Structure, ...]) -> None:
-        self.grid, self.Gs, self.unit, self.free = grid, Gs, _unit(grid), grid.free
+    def __init__(self, grid: Plane, Gs: tuple[Structure, ...], rate: Any = 0.0) -> None:
+        self.grid, self.Gs, self.free, self.rate = grid, Gs, grid.free, rate
+        self.unit = grid.free / (grid.D * grid.own + rate)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make the preconditioner."""
+        grid, Gs = self.grid, self.Gs
         xp = array_namespace(grid.free)
         level = Gs[0].diagonal() / grid.D * self.free
         inside = xp.mean(self.free + 0 * level, axis=(-3, -2), keepdims=True)
@@ -100,19 +106,19 @@ class Linear:
 
     def apply(self, v: Array) -> Array:
         """Return the product with the matrix."""
-        grid, (G0, G1, G2) = self.grid, self.Gs
-        s, r = grid.s, grid.r
+        grid, (G0, *Gs) = self.grid, self.Gs
         terms = grid.D * grid.laplacian(v) + (G0 @ v)
-        terms = terms + (G1 @ turned(s.first.of(turned(v), s.is_ring))) + (G2 @ r.first.of(v, r.is_ring))
+        for G, signal in zip(Gs, grid.shifted(v), strict=True):
+            terms = terms + (G @ signal)
         return self.unit * terms + (1 - self.free) * v
 
     def transposed(self, c: Array) -> Array:
         """Return the product with the transposed matrix."""
-        grid, (G0, G1, G2) = self.grid, (G.mT for G in self.Gs)
+        grid, (G0, *Gs) = self.grid, (G.mT for G in self.Gs)
         s, r, w = grid.s, grid.r, self.unit * c
         Dw = grid.D * w
         terms = turned(s.second.adjoint(turned(Dw), s.is_ring)) + r.second.adjoint(Dw, r.is_ring) + (G0 @ w)
-        terms = terms + turned(s.first.adjoint(turned(G1 @ w), s.is_ring)) + r.first.adjoint(G2 @ w, r.is_ring)
+        terms = terms + grid.gathered([G @ w for G in Gs])
         return terms + (1 - self.free) * c
 
     def newton(self, y: Array, r: Array) -> Array:

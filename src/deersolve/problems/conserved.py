@@ -20,11 +20,11 @@ class Conserved:
     ----------
     f : callable or None
         The source, ``f(u, u_s, [u_r,] x, params)``.
-    fluxes : tuple of callable
+    fluxes : tuple of callable or None
         The numerical flux of each axis.
     """
 
-    def __init__(self, f: Callable[..., Array] | None, fluxes: tuple[Callable[..., Array], ...]) -> None:
+    def __init__(self, f: Callable[..., Array] | None, fluxes: tuple[Callable[..., Array] | None, ...]) -> None:
         if f is not None and not callable(f):
             raise mismatch("f", "a callable f(u, u_s, x, params), or None with a flux", repr(f))
         self.f, self.fluxes = f, fluxes
@@ -36,6 +36,8 @@ class Conserved:
         slopes, around = signals[: len(self.fluxes)], signals[len(self.fluxes) :]
         made = 0 * u if self.f is None else self.f(u, *slopes, x["cells"], params)
         for flux, faces in zip(self.fluxes, x["faces"], strict=True):
+            if flux is None:
+                continue
             reach = reach_of(flux)
             states = (*around[:reach], u, *around[reach : 2 * reach])
             around = around[2 * reach :]

@@ -1,0 +1,51 @@
+"""A stage of an equation with fluxes in a rectangle: what carries u along s and along r, one after the other."""
+
+from __future__ import annotations
+
+from .. import bands
+from ..plane import turned
+from ..structure import identity
+from ..typing import Array, array_namespace
+from ._heat import implicit
+from .laplace2d_krylov import Linear
+
+
+class Carried(Linear):
+    """The stage 1 + h A, A = R + A_s + A_r, preconditioned by (1 + h (R + A_s)) (1 + h A_r), up to its sign and unit.
+
+    Each factor couples u along one axis only, and is solved line by line. They differ from the stage by h^2 A_s A_r.
+    A flux has in A_s the weights of the states around u, and minus their sum for u itself; R is what G_0 has besides.
+
+    References
+    ----------
+    R. M. Beam, R. F. Warming, "An implicit factored scheme for the compressible Navier-Stokes equations", AIAA Journal
+    16 (1978).
+    """
+
+    def _prepare(self) -> None:
+        grid, (G0, *Gs) = self.grid, (-G.to_dense() for G in self.Gs)
+        s, r = grid.s, grid.r
+        around_s, around_r = Gs[2 : 2 + len(s.around)], Gs[2 + len(s.around) :]
+        self.step = 1 / self.rate
+        rest = G0 - identity(G0, G0.shape[-1], G0.ndim) * self.rate[..., None]
+        own_r = -sum(around_r, start=0 * G0)
+        one, D = 0 * self.unit + 1, grid.D + 0 * self.unit
+        along_s = [_with_lines_of_s(G) for G in (rest - own_r, Gs[0], *around_s)]
+        self.along_s = implicit(s, turned(one), turned(one * self.step), turned(D), tuple(along_s))
+        self.along_r = implicit(r, one, one * self.step, D, (own_r, Gs[1], *around_r))
+
+    def _precondition(self, r: Array) -> Array:
+        """Solve along s, then along r."""
+        made = turned(bands.solve(self.along_s, turned(-self.step / self.unit * r), self.grid.s.is_ring))
+        return bands.solve(self.along_r, made, self.grid.r.is_ring)
+
+    def _turned(self, c: Array) -> Array:
+        """Solve the transposed equations along r, then along s."""
+        made = turned(bands.transposed(self.along_r, c, self.grid.r.is_ring))
+        return -self.step / self.unit * turned(bands.transposed(self.along_s, made, self.grid.s.is_ring))
+
+
+def _with_lines_of_s(G: Array) -> Array:
+    """Return (*B, Y, X, n, n) of (*B, X, Y, n, n)."""
+    rank = G.ndim
+    return array_namespace(G).permute_dims(G, (*range(rank - 4), rank - 3, rank - 4, rank - 2, rank - 1))
