@@ -145,8 +145,11 @@ def test_the_linear_solves_equal_the_assembled_matrix(ends, D, flux):
 
 
 def test_every_library_finds_the_same(lib):
-    if lib.is_jax:
-        pytest.skip("one gradient is enough to compile")
+    if lib.is_jax:  # a few cells of one component, as it is compiled
+        starts = np.array([[1.0, 1.3, 0.8], [0.9, 1.1, 1.2], [1.4, 0.7, 1.0]])[..., None]
+        losses = (loss_of(a, a(np.ones((3, 3, 3, 1))), a(starts), a(1.3)) for a in (lib.asarray, np.asarray))
+        assert float(next(losses)) == pytest.approx(float(next(losses)), rel=1e-12)
+        return
     problems = (water(5, 4, 3, WALLS, asarray) for asarray in (lib.asarray, np.asarray))
     found, expected = (ds.solve(problem).y for problem in problems)
     np.testing.assert_allclose(lib.to_numpy(found), expected, rtol=0, atol=1e-11)
@@ -169,7 +172,7 @@ def test_long_steps_of_the_flow_are_solved():
 
 
 def loss_of(asarray, w, u0, params):
-    edges = heights = cells_of(3)[0]  # a few cells: JAX compiles a line of each size
+    edges, heights = (cells_of(N)[0] for N in u0.shape[:2])
     flux = ds.upwind(lambda u, x, p: p * 0.5 * u * u, lambda u, x, p: abs(p * u))
     ends = {"left": ds.Dirichlet(1.6), "right": ds.Neumann(), "bottom": ds.NoFlux(), "top": ds.NoFlux()}
     problem = ds.Evolution2D(
@@ -179,11 +182,10 @@ def loss_of(asarray, w, u0, params):
     return (w * ds.solve(problem, inverse="backward_euler").y ** 2).sum()
 
 
-@pytest.mark.parametrize("name", ["jax", "torch"])
-def test_gradients_are_those_of_differences(name):
-    rng = np.random.default_rng(0)
-    w = rng.normal(size=(3, 3, 3, 1))
-    fall = 1.5 - 0.1 * np.arange(3)[:, None] - 0.07 * np.arange(3)  # the larger speed does not change sides
+def test_gradients_are_those_of_differences():
+    torch, rng = pytest.importorskip("torch"), np.random.default_rng(0)
+    w = rng.normal(size=(3, 4, 3, 1))
+    fall = 1.5 - 0.1 * np.arange(4)[:, None] - 0.07 * np.arange(3)  # the larger speed does not change sides
     data = {"u0": fall[..., None], "params": np.array(1.3)}
     step = {k: rng.normal(size=v.shape) for k, v in data.items()}
 
@@ -192,16 +194,10 @@ def test_gradients_are_those_of_differences(name):
 
     h = 1e-4
     expected = (8 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12 * h)
-    if name == "jax":
-        jax = pytest.importorskip("jax")
-        arrays = {k: jax.numpy.asarray(v) for k, v in data.items()}
-        found = jax.grad(lambda data: loss_of(jax.numpy.asarray, w, **data))(arrays)
-    else:
-        torch = pytest.importorskip("torch")
-        leaves = {k: torch.tensor(v, requires_grad=True) for k, v in data.items()}
-        loss_of(torch.as_tensor, torch.as_tensor(w), **leaves).backward()
-        found = {k: leaf.grad.numpy() for k, leaf in leaves.items()}
-    assert sum(float((found[k] * step[k]).sum()) for k in data) == pytest.approx(expected, abs=1e-8)
+    leaves = {k: torch.tensor(v, requires_grad=True) for k, v in data.items()}
+    loss_of(torch.as_tensor, torch.as_tensor(w), **leaves).backward()
+    found = sum(float((leaf.grad.numpy() * step[k]).sum()) for k, leaf in leaves.items())
+    assert found == pytest.approx(expected, abs=1e-8)
 
 
 def test_fields_on_faces():
