@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import bands
+from ..krylov import Map
 from ..plane import turned
 from ..structure import identity
 from ..typing import Array, array_namespace
@@ -31,18 +32,33 @@ class Carried(Linear):
         own_r = -sum(around_r, start=0 * G0)
         one, D = 0 * self.unit + 1, grid.D + 0 * self.unit
         along_s = [_with_lines_of_s(G) for G in (rest - own_r, Gs[0], *around_s)]
-        self.along_s = implicit(s, turned(one), turned(one * self.step), turned(D), tuple(along_s))
-        self.along_r = implicit(r, one, one * self.step, D, (own_r, Gs[1], *around_r))
+        self.blocks = (
+            implicit(s, turned(one), turned(one * self.step), turned(D), tuple(along_s)),
+            implicit(r, one, one * self.step, D, (own_r, Gs[1], *around_r)),
+        )
+        self.lines = self._solves(self.blocks)
+
+    def _solves(self, blocks: tuple[bands.Blocks, bands.Blocks]) -> tuple[Map, Map]:
+        """Return the solves along s, of lines (*B, Y, X, n), and along r."""
+        like, (along_s, along_r) = self.Gs[0].to_dense()[..., 0], blocks
+        there = bands.repeated(along_s, turned(like), self.grid.s.is_ring)
+        return there, bands.repeated(along_r, like, self.grid.r.is_ring)
+
+    def transposed_exactly(self, c: Array) -> Array:
+        """Return u by the transposed equations, whose factors are made outside of the iteration."""
+        along_s, along_r = self.blocks
+        self.turned_lines = self._solves((bands.turned(along_s), bands.turned(along_r)))
+        return super().transposed_exactly(c)
 
     def _precondition(self, r: Array) -> Array:
         """Solve along s, then along r."""
-        made = turned(bands.solve(self.along_s, turned(-self.step / self.unit * r), self.grid.s.is_ring))
-        return bands.solve(self.along_r, made, self.grid.r.is_ring)
+        along_s, along_r = self.lines
+        return along_r(turned(along_s(turned(-self.step / self.unit * r))))
 
     def _turned(self, c: Array) -> Array:
         """Solve the transposed equations along r, then along s."""
-        made = turned(bands.transposed(self.along_r, c, self.grid.r.is_ring))
-        return -self.step / self.unit * turned(bands.transposed(self.along_s, made, self.grid.s.is_ring))
+        along_s, along_r = self.turned_lines
+        return -self.step / self.unit * turned(along_s(turned(along_r(c))))
 
 
 def _with_lines_of_s(G: Array) -> Array:
