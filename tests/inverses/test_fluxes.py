@@ -101,6 +101,39 @@ def test_a_shock_moves_as_rankine_and_hugoniot_say():
     assert (np.diff(sol.y[-1, :, 0]) <= 1e-12).all()
 
 
+LAYERS = {"central": (-20.405, 24.619, 1.1e1), "upwind": (0.962, 1.0, 2.0e-3), "limited": (0.980, 1.0, 1.0e-3)}
+PULSES = {"central": (-0.254, 1.279, 1.2e-1), "upwind": (0.0, 0.887, 1.0e-1), "limited": (0.0, 1.0, 3.3e-2)}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_last_rows_of_the_tables_in_the_docs(name):
+    upwind = ds.upwind(lambda u, x, p: u, lambda u, x, p: 0.0 * u + 1.0)
+    flux = {"central": ds.central(lambda u, x, p: u), "upwind": upwind, "limited": ds.limited(upwind)}[name]
+
+    def row(y, exact):
+        return y.min(), y.max(), np.abs(y - exact).mean()
+
+    edges, s = cells_of(20)
+    ends = {"left": ds.Dirichlet(1.0), "right": ds.Dirichlet(0.0)}
+    t, u0 = np.linspace(0.0, 2.0, 41), np.ones((20, 1))
+    layer = ds.Evolution1D(None, t, edges, u0, 1e-3, cells=True, flux=flux, **ends)
+    found = row(ds.solve(layer, inverse="backward_euler").y[-1, :, 0], 1 - np.exp((s - 1) / 1e-3))
+    np.testing.assert_allclose(found, LAYERS[name], rtol=0.05, atol=6e-4)
+    edges, s = cells_of(100)
+    pulse = ds.Evolution1D(
+        None,
+        np.linspace(0.0, 0.4, 81),
+        edges,
+        1.0 * ((s > 0.2) & (s < 0.4))[:, None],
+        0.0,
+        cells=True,
+        flux=flux,
+        **RING,
+    )
+    found = row(ds.solve(pulse).y[-1, :, 0], 1.0 * ((s > 0.6) & (s < 0.8)))
+    np.testing.assert_allclose(found, PULSES[name], rtol=0.05, atol=6e-4)
+
+
 def test_upwind_stays_within_bounds_where_central_does_not():
     edges, s = cells_of(50)
     t, u0 = np.linspace(0.0, 0.5, 26), np.where(np.abs(s - 0.3) < 0.1, 1.0, 0.0)[:, None]
