@@ -17,6 +17,10 @@ COUPLED = (
     "fun(t, y): ds.from_scipy(fun). Batch norm, means over time and inputs that f closes over couple "
     "points: pass inputs through x."
 )
+COUPLED_IN_SPACE = (
+    "f, or a flux, at one point of space depends on what it is given at another: expected functions that act on each "
+    "point, or face, by itself. What couples points is handed to them: slopes to f, the states on both sides to a flux."
+)
 AGREEMENT = 1e3  # in units of eps: a matrix product of one row may round differently from that of many
 
 
@@ -46,6 +50,17 @@ def probe(system: System) -> None:
             raise FunctionError(COUPLED) from error
         if tuple(one.shape) != tuple(expected.shape) or not _equal(one, expected, AGREEMENT):
             raise FunctionError(COUPLED)
+    if hasattr(system.data.grid, "block") and _couples(f, ys, x, whole, system):
+        raise FunctionError(COUPLED_IN_SPACE)
+
+
+def _couples(f: Any, ys: tuple[Array, ...], x: Any, whole: Array, system: System) -> bool:
+    """Return whether f at some points of space changes when it is given other values at the rest, in no regular order."""
+    xp, n, size = array_namespace(whole), system.data.grid.block, whole.shape[-1]
+    place = xp.arange(size, device=system.backend.placement(whole)) // n
+    rest = xp.astype(31 * place * place % 8191 % 2 == 1, whole.dtype)
+    found = f(*(y * (1 + 1e-2 * rest) for y in ys), x)
+    return not _equal((1 - rest) * found, (1 - rest) * whole, AGREEMENT)
 
 
 def _on_stretch(f: Any, ys: tuple[Array, ...], x: Any, system: System) -> Any:

@@ -395,6 +395,20 @@ def test_bad_input_is_named(name):
         ds.solve(ds.Evolution1D(**given))
 
 
+ROLLED = {
+    "flux": {"f": None, "flux": lambda a, b, x, p: 0.5 * (a + ds.array_namespace(a).roll(a, 1, axis=-2))},
+    "f": {"f": lambda u, u_s, x, p: ds.array_namespace(u).roll(u, 1, axis=-2), "flux": None, "D": 1.0},
+}
+
+
+@pytest.mark.parametrize("name", ROLLED)
+def test_functions_that_couple_cells_are_refused(name):
+    """Their Jacobians would be taken for those of one point, and derivatives be wrong in silence."""
+    given = {"t": T, "s": S, "u0": np.sin(np.arange(8.0))[:, None], "D": 0.0, "cells": True, **RING, **ROLLED[name]}
+    with pytest.raises(ds.FunctionError, match="at one point of space depends on what it is given at another"):
+        ds.solve(ds.Evolution1D(**given))
+
+
 def test_makers_name_what_they_take():
     with pytest.raises(ds.InputError, match=r"central: expected a flux F\(u, x, params\)"):
         ds.central(1.0)

@@ -233,6 +233,13 @@ def test_fields_on_faces():
     np.testing.assert_allclose(y[-1].ravel(), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("axis", [-3, -2])
+def test_a_flux_that_couples_cells_is_refused(axis):
+    problem = water(6, 4, 3, RING, flux=(lambda a, b, x, p: a + np.roll(b, 1, axis=axis), None))
+    with pytest.raises(ds.FunctionError, match="at one point of space depends on what it is given at another"):
+        ds.solve(problem)
+
+
 BAD = {
     "one flux": ({"flux": SHALLOW[0]}, "flux: expected two numerical fluxes"),
     "none": ({"flux": (None, None)}, "flux: expected two numerical fluxes"),

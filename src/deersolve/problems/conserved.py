@@ -28,7 +28,7 @@ class Conserved:
         if f is not None and not callable(f):
             raise mismatch("f", "a callable f(u, u_s, x, params), or None with a flux", repr(f))
         self.f, self.fluxes = f, fluxes
-        self.__name__ = getattr(f, "__name__", type(f).__name__)
+        self.__name__ = "None" if f is None else getattr(f, "__name__", type(f).__name__)
 
     def __call__(self, u: Array, *given: Any) -> Array:
         """Return the rate at every point, of u, its slopes, the states around it, x and params."""
