@@ -39,6 +39,11 @@ class Frame:
         """X and Y, the numbers of points that are solved for."""
         return int(self.points[0].shape[0]), int(self.points[1].shape[0])
 
+    @property
+    def has_flux(self) -> bool:
+        """Whether something is carried along an axis."""
+        return self.fluxes != (None, None)
+
     def coordinates(self) -> dict[str, Array]:
         """Return s and r as leaves (X, 1, 1) and (1, Y, 1)."""
         return {"s": self.points[0][:, None, None], "r": self.points[1][None, :, None]}
@@ -124,7 +129,7 @@ def diffusion_of(value: Any, like: Array, backend: Backend, frame: Frame) -> Arr
         raise mismatch("D", "a number, (n,) or (X, Y, n)", tuple(a.shape), "Write D[..., None] for a field.")
     a = cut_to(frame, xp.reshape(a, (*(1 for _ in range(3 - a.ndim)), *a.shape)), "D")
     if backend.is_concrete(a):
-        numbers, may_vanish = backend.to_numpy(a), any(frame.fluxes)
+        numbers, may_vanish = backend.to_numpy(a), frame.has_flux
         if not bool((numbers >= 0 if may_vanish else numbers > 0).all()):
             expected = "a coefficient of at least 0" if may_vanish else "a positive coefficient"
             raise mismatch("D", f"{expected} at every point", "one that is not", "Signs belong to f.")

@@ -42,7 +42,7 @@ def in_a_volume(problem: Evolution2D, y_guess: Any, rule: Any) -> tuple[Backend,
     x = {k: cut_to(frame, a, k) for k, a in expanded(given, u0, backend, rank).items()}
     own = {"t": t[:, None, None, None], **{k: a[None, ...] for k, a in frame.coordinates().items()}}
     x = {**expanded(own, u0, backend, rank), **x}
-    if any(frame.fluxes):
+    if frame.has_flux:
         x = {"cells": x, "faces": tuple(_faces(problem, frame, own, on_faces, k, (u0, backend, rank)) for k in (0, 1))}
     for leaf in tree_leaves(x):
         if leaf.shape[-4] not in (1, T):
@@ -85,7 +85,7 @@ def in_a_volume(problem: Evolution2D, y_guess: Any, rule: Any) -> tuple[Backend,
 
 def _split(x: dict[str, Any], frame: Frame) -> tuple[dict[str, Any], ...]:
     """Return the leaves for cells, and those for the faces of each axis."""
-    if not any(frame.fluxes):
+    if not frame.has_flux:
         return x, {}, {}
     cells, faces = split(x, frame.sizes)
     return cells, *faces

@@ -55,7 +55,7 @@ def probe(system: System) -> None:
 
 
 def _couples(f: Any, ys: tuple[Array, ...], x: Any, whole: Array, system: System) -> bool:
-    """Return whether f at some points of space changes when it is given other values at the rest, in no regular order."""
+    """Return whether f at some points of space changes when it is given other values at others, in no regular order."""
     xp, n, size = array_namespace(whole), system.data.grid.block, whole.shape[-1]
     place = xp.arange(size, device=system.backend.placement(whole)) // n
     rest = xp.astype(31 * place * place % 8191 % 2 == 1, whole.dtype)

@@ -82,9 +82,9 @@ class Evolution2D(Problem):
         cells: bool = False,
         flux: tuple[Any, Any] | None = None,
     ) -> None:
-        if flux is not None and not (isinstance(flux, tuple | list) and len(flux) == 2 and any(flux)):
+        self.flux = (None, None) if flux is None else tuple(flux) if isinstance(flux, tuple | list) else (flux,)
+        if len(self.flux) != 2 or (flux is not None and self.flux == (None, None)):
             raise mismatch("flux", "two numerical fluxes, along s and along r, or None for one of them", repr(flux))
-        self.flux = (None, None) if flux is None else tuple(flux)
         check_flux(self.flux, cells)
         shift: tuple[Any, ...] = (identity, LevelSlopeAlong("s"), LevelSlopeAlong("r"))
         for axis, one in zip("sr", self.flux, strict=True):
