@@ -58,7 +58,7 @@ def _couples(f: Any, ys: tuple[Array, ...], x: Any, whole: Array, system: System
     """Return whether f at some points of space changes when it is given other values at others, in no regular order."""
     xp, n, size = array_namespace(whole), system.data.grid.block, whole.shape[-1]
     place = xp.arange(size, device=system.backend.placement(whole)) // n
-    rest = xp.astype(31 * place * place % 8191 % 2 == 1, whole.dtype)
+    rest = xp.astype(31 * place * place % 8191 % 2 == 1, whole.dtype)[(*(None for _ in whole.shape[:-1]), slice(None))]
     found = f(*(y * (1 + 1e-2 * rest) for y in ys), x)
     return not _equal((1 - rest) * found, (1 - rest) * whole, AGREEMENT)
 
