@@ -89,6 +89,24 @@ def test_fresh_lambdas_compile_once():
     assert len(backend._compiled) == before
 
 
+def test_equations_in_space_compile_once():
+    """Their shifters are the library's own; other parameters and other sides are other arguments, not programs."""
+    jax = pytest.importorskip("jax")
+    from deersolve.backends import registry
+
+    jnp, backend, found, counts = jax.numpy, registry["jax"], [], []
+    s = jnp.linspace(0.0, 1.0, 9)
+    for k in (1.0, 2.0):
+        ends = {"left": ds.Dirichlet(jnp.asarray([k])), "right": ds.Dirichlet(jnp.asarray([0.0]))}
+        slope = jnp.asarray(2.0 * k)
+        rod = ds.BoundaryValueProblem(lambda u, u_s, x, p, slope=slope: slope + 0.0 * u, s, **ends)
+        found.append(np.asarray(ds.solve(rod).y[:, 0]))
+        counts.append(len(backend._compiled))
+    assert counts[0] == counts[1]
+    for k, u in zip((1.0, 2.0), found, strict=True):
+        np.testing.assert_allclose(u, k * (1 - np.asarray(s)) ** 2, atol=1e-14)
+
+
 def test_a_jitted_inner_function_with_changed_constants():
     jax = pytest.importorskip("jax")
     answers = []

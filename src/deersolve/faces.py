@@ -57,7 +57,7 @@ def _line(zero: Array, first: Any, last: Any) -> tuple[Stencil, Stencil]:
         lower=xp.concat([none, one], axis=0),
         middle=xp.concat([first[0] + none, 0 * one], axis=0),
         upper=xp.concat([first[1] + none, 0 * one], axis=0),
-        left=first[2] + none,
+        left=xp.concat([first[2] + none, 0 * one], axis=0),
         right=none,
     )
     behind = Stencil(
@@ -65,7 +65,7 @@ def _line(zero: Array, first: Any, last: Any) -> tuple[Stencil, Stencil]:
         middle=xp.concat([0 * one, last[0] + none], axis=0),
         upper=xp.concat([one, none], axis=0),
         left=none,
-        right=last[2] + none,
+        right=xp.concat([0 * one, last[2] + none], axis=0),
     )
     return before, behind
 

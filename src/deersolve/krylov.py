@@ -9,6 +9,8 @@ from .record import record
 from .typing import Array, array_namespace
 
 Map = Callable[[Array], Array]
+Proposal = Callable[[Array], tuple[Array, Array]]
+"""r -> (z, A z), z near the solution of A z = r."""
 
 DIRECTIONS = 12  # that a new one is made orthogonal to
 PASSES = 5  # solves for what is left
@@ -40,19 +42,19 @@ class Search:
     step: Array
 
 
-def solve(apply: Map, precondition: Map, b: Array, grid_ndim: int, tol: Array | float, limit: int) -> Array:
+def solve(propose: Proposal, b: Array, grid_ndim: int, tol: Array | float | Map, limit: int) -> Array:
     """Return x with ``|b - A x| <= tol |b|`` in the 2-norm, by the method of generalised conjugate residuals.
 
     Parameters
     ----------
-    apply, precondition : callable
-        A, and an approximation of its inverse; linear maps of arrays like b.
+    propose : callable
+        ``r -> (z, A z)``, z an approximation of what solves A z = r, by a linear map; all of them arrays like b.
     b : array, shape (*B, *R, n)
     grid_ndim : int
         The number of grid axes R.
-    tol : float or array, shape (*B, 1, ..., 1)
+    tol : float or array, shape (*B, 1, ..., 1), or a function that returns such for the first z
     limit : int
-        The most iterations, of one product with A and one with the preconditioner each.
+        The most iterations, of one proposal each.
 
     Returns
     -------
@@ -78,12 +80,7 @@ def solve(apply: Map, precondition: Map, b: Array, grid_ndim: int, tol: Array | 
     def dot(u: Array, v: Array) -> Array:
         return xp.sum(u * v, axis=tuple(k - b.ndim for k in axes), keepdims=True)
 
-    enough = tol * tol * dot(b, b)
-
-    def step(now: Search) -> Search:
-        z = precondition(now.r)
-        q = apply(z)
-        count = min(int(now.step), DIRECTIONS) if backend.is_concrete(now.step) else DIRECTIONS
+    def along(now: Search, z: Array, q: Array, count: int) -> Search:
         for before, image in zip(now.toward[:count], now.images[:count], strict=True):
             share = dot(image, q)
             z, q = z - share * before, q - share * image
@@ -102,10 +99,17 @@ def solve(apply: Map, precondition: Map, b: Array, grid_ndim: int, tol: Array | 
             now.step + 1,
         )
 
-    zero = xp.zeros_like(b)
+    def step(now: Search) -> Search:
+        count = min(int(now.step), DIRECTIONS) if backend.is_concrete(now.step) else DIRECTIONS
+        return along(now, *propose(now.r), count)
+
+    zero, size = xp.zeros_like(b), dot(b, b)
     none = (zero,) * DIRECTIONS
-    start = Search(zero, b, none, none, dot(b, b) > 0, xp.sum(0 * zero, dtype=xp.int32))
-    last: Search = backend.while_loop(lambda now: xp.any(now.active), step, start)
+    z, q = propose(b)
+    tol = tol(z * scale) if callable(tol) else tol
+    enough = tol * tol * size
+    start = Search(zero, b, none, none, size > 0, xp.sum(0 * zero, dtype=xp.int32))
+    last: Search = backend.while_loop(lambda now: xp.any(now.active), step, along(start, z, q, 0))
     return last.x * scale
 
 

@@ -30,8 +30,8 @@ class Stencil:
     ----------
     lower, middle, upper : array, shape (N, n)
         With what the conditions say of points beyond the ends.
-    left, right : array, shape (1, n)
-        The weight of the right-hand sides of the conditions in the first and in the last row.
+    left, right : array, shape (N, n)
+        The weight of the right-hand sides of the conditions: 0 but in the first and in the last row; (1, n) in a ring.
     """
 
     lower: Array
@@ -58,9 +58,7 @@ class Stencil:
 
     def given(self, ends: Ends) -> Array:
         """Return what the right-hand sides of the conditions add."""
-        inner = self.middle[..., 1:-1, :] * 0
-        left, right = self.left * ends.left, self.right * ends.right
-        return array_namespace(left).concat([left, inner + 0 * left, right], axis=-2)
+        return self.left * ends.left + self.right * ends.right
 
     def sizes(self) -> Stencil:
         """Return the map of the absolute values."""
@@ -119,6 +117,8 @@ class Line:
         d2/ds2 and d/ds, of second order; N - 1 rows where the last point is the image of the first.
     free : array, shape (N, n)
         1 where the equation holds, 0 where a value is given.
+    held : Ends
+        Where a value is given, 1 at that end, (N, n), else 0; (1, n) in a ring.
     weights : tuple of array
         Those of d2/ds2, of d/ds and of u itself in L, each of a shape that broadcasts to (*B, N, n).
     is_ring : bool
@@ -136,6 +136,7 @@ class Line:
     second: Stencil
     first: Stencil
     free: Array
+    held: Ends
     weights: tuple[Array, ...]
     is_ring: bool = static(default=False)
     has_image: bool = static(default=False)
@@ -168,6 +169,10 @@ class Line:
         weights = tuple(new.get("D", new.get(k, old[k])) if k == "a" else new.get(k, old[k]) for k in "abc")
         ends = Ends(new.get("left", boundary.left), new.get("right", boundary.right))
         return dataclasses.replace(self, weights=weights), ends
+
+    def values(self, ends: Ends) -> Array:
+        """Return the values that conditions give, 0 where the equation holds."""
+        return self.held.left * ends.left + self.held.right * ends.right
 
     def proper(self, values: Array) -> Array:
         """Return the points without the image of the first one, of an array (..., N, n)."""

@@ -13,7 +13,7 @@ from .inverses import Rule
 from .march import stride_of
 from .memory import bytes_of, steps_within
 from .record import tree_map
-from .shifters import Identity, Lag, Shifter
+from .shifters import BuiltIn, Shifter
 from .solution import Solution, Stats, Status
 from .system import Data, System
 from .typing import array_namespace
@@ -42,7 +42,7 @@ class Plan:
     @property
     def cacheable(self) -> bool:
         """Whether everything the plan calls is the library's own: a user's rule may hold changing arrays."""
-        return self.rule.is_builtin and all(isinstance(s, Identity | Lag) for s in self.shift)
+        return self.rule.is_builtin and all(isinstance(s, BuiltIn) for s in self.shift)
 
     def system(self, functions: Any, data: Data) -> System:
         """Return the discrete equation."""

@@ -73,19 +73,21 @@ def plane_of(frame: Frame, ends: dict[str, Any], D: Array, n: int, rank: int, ba
     lines, bases = [], []
     for k, (first, last) in enumerate((SIDES[:2], SIDES[2:])):
         made = stencils_of(frame.edges[k], [ends[first], ends[last]], frame.rings[k], frame.cells, n, backend)
-        second, slope, free = tree_map(ranked, made)
+        second, slope, free, held = tree_map(ranked, made)
         unfixed = tuple(p == 0 == q for p, q in zip(ends[first][0], ends[last][0], strict=True))
         at_ends = [ends[first], ends[last]]
         around = around_of(frame.fluxes[k], frame.edges[k], at_ends, frame.rings[k], n, backend)
         kind: Any = {"is_ring": frame.rings[k], "unfixed": unfixed, "around": tree_map(ranked, around)}
-        lines.append(Line(frame.points[k], second, slope, free, (), **kind))
+        lines.append(Line(frame.points[k], second, slope, free, held, (), **kind))
         basis = _basis(made[0], made[2], frame.rings[k], D, backend, "sr"[k])
         bases.append(tree_map(lambda a: xp.reshape(a, (*(1 for _ in range(rank - 3)), *a.shape)), basis))
     space = {name: _points(edges, frame.cells, False) for name, edges in zip("sr", frame.edges, strict=True)}
     free = turned(lines[0].free) * lines[1].free
     own = xp.abs(turned(lines[0].second.middle) + lines[1].second.middle)
     own = xp.where(free > 0, own, 1.0)
-    return Plane(lines[0], lines[1], ranked(D), free, own, (bases[0], bases[1]), space, images=frame.images)
+    holds = not frame.cells and any(q == 0 for k in SIDES for q in ends[k][1])
+    both = lines[0], lines[1], ranked(D), free, own, (bases[0], bases[1]), space
+    return Plane(*both, images=frame.images, holds=holds)
 
 
 def on_a_plane(problem: Elliptic2D, y_guess: Any) -> tuple[Backend, Data]:

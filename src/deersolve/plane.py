@@ -62,6 +62,8 @@ class Plane:
         The points of s and r as they were given, or the midpoints of cells.
     images : tuple of bool
         Whether the last point of s, and of r, is the image of the first, and left out.
+    holds : bool
+        Whether a value is given anywhere.
     """
 
     s: Line
@@ -72,6 +74,7 @@ class Plane:
     bases: tuple[Basis, Basis]
     space: dict[str, Array]
     images: tuple[bool, bool] = static(default=(False, False))
+    holds: bool = static(default=True)
 
     @property
     def ndim(self) -> int:
@@ -87,27 +90,9 @@ class Plane:
         """Return what the right-hand sides of the conditions add to it."""
         return turned(self.s.second.given(sides.s)) + self.r.second.given(sides.r)
 
-    def shifted(self, u: Array) -> list[Array]:
-        """Return what f is given of the points around besides u itself, for right-hand sides of zero."""
-        s, r, across = self.s, self.r, turned(u)
-        slopes = [turned(s.first.of(across, s.is_ring)), r.first.of(u, r.is_ring)]
-        slopes += [turned(beside.of(across, s.is_ring)) for beside in s.around]
-        return slopes + [beside.of(u, r.is_ring) for beside in r.around]
-
-    def gathered(self, parts: list[Array]) -> Array:
-        """Return the transpose of :meth:`shifted`, of one array for each signal."""
-        (along_s, along_r, *rest), s, r = parts, self.s, self.r
-        made = turned(s.first.adjoint(turned(along_s), s.is_ring)) + r.first.adjoint(along_r, r.is_ring)
-        for beside, part in zip(s.around, rest[: len(s.around)], strict=True):
-            made = made + turned(beside.adjoint(turned(part), s.is_ring))
-        for beside, part in zip(r.around, rest[len(s.around) :], strict=True):
-            made = made + beside.adjoint(part, r.is_ring)
-        return made
-
     def values(self, sides: Sides) -> Array:
         """Return the values that conditions give, 0 where the equation holds; in a corner left and right go first."""
-        across, along = 1 - turned(self.s.free), turned(self.s.free) * (1 - self.r.free)
-        return across * turned(_spread(self.s, sides.s)) + along * _spread(self.r, sides.r)
+        return turned(self.s.values(sides.s)) + turned(self.s.free) * self.r.values(sides.r)
 
     def named(self, boundary: Sides) -> dict[str, Array]:
         """Return the data of the equation by the names that a problem gives them."""
@@ -151,9 +136,3 @@ def components_last(u: Array) -> Array:
     """Return (*B, X, Y, n) of (*B, n, X, Y)."""
     rank = u.ndim
     return array_namespace(u).permute_dims(u, (*range(rank - 3), rank - 2, rank - 1, rank - 3))
-
-
-def _spread(line: Line, ends: Ends) -> Array:
-    """Return the right-hand sides at the ends and 0 between them."""
-    inner = line.free[..., 1:-1, :] * 0
-    return array_namespace(ends.left).concat([ends.left, inner + 0 * ends.left, ends.right], axis=-2)

@@ -15,8 +15,12 @@ from .typing import Array, array_namespace
 Shifter = Callable[..., Any]
 
 
+class BuiltIn:
+    """A shifter of the library's own: it holds no arrays, so that equal ones make equal programs."""
+
+
 @dataclass(frozen=True)
-class Identity:
+class Identity(BuiltIn):
     """S[y] = y."""
 
     def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
@@ -25,7 +29,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Lag:
+class Lag(BuiltIn):
     """S[y]_i = y_{i-k}, with the history of the boundary data before the first point."""
 
     k: int
@@ -42,7 +46,7 @@ class Lag:
 
 
 @dataclass(frozen=True)
-class Slope:
+class Slope(BuiltIn):
     """S[y] = dy/ds on a :class:`deersolve.line.Line`, by central differences and the conditions at its ends."""
 
     def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
@@ -55,7 +59,7 @@ class Slope:
 
 
 @dataclass(frozen=True)
-class LevelSlope:
+class LevelSlope(BuiltIn):
     """S[y] = dy/ds of every level and stage of a :class:`deersolve.sheet.Sheet`."""
 
     def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
@@ -64,7 +68,7 @@ class LevelSlope:
 
 
 @dataclass(frozen=True)
-class SlopeAlong:
+class SlopeAlong(BuiltIn):
     """S[y] = dy/ds or dy/dr on a :class:`deersolve.plane.Plane`."""
 
     axis: str
@@ -78,7 +82,7 @@ class SlopeAlong:
 
 
 @dataclass(frozen=True)
-class LevelSlopeAlong:
+class LevelSlopeAlong(BuiltIn):
     """S[y] = dy/ds or dy/dr of every level and stage of a :class:`deersolve.volume.Volume`."""
 
     axis: str

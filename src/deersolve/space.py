@@ -47,10 +47,10 @@ def on_a_line(problem: BoundaryValueProblem, y_guess: Any) -> tuple[Backend, Dat
         return xp.reshape(a, (*(1 for _ in range(len(batch) + 2 - a.ndim)), *a.shape))
 
     weights = tuple(map(ranked, _weights(coefficients, like, backend)))
-    second, first, free = tree_map(ranked, stencils_of(s, ends, is_ring, problem.cells, n, backend))
+    second, first, free, held = tree_map(ranked, stencils_of(s, ends, is_ring, problem.cells, n, backend))
     unfixed = tuple(p == 0 == q for p, q in zip(ends[0][0], ends[1][0], strict=True))
     kind: dict[str, Any] = {"is_ring": is_ring, "has_image": is_ring and not problem.cells, "unfixed": unfixed}
-    line = Line(points, second, first, free, weights, **kind)
+    line = Line(points, second, first, free, held, weights, **kind)
     values = [xp.broadcast_to(ranked(v[..., None, :]), (*batch, 1, n)) for _, _, v in ends]
     return backend, Data(x, line, Ends(*values), guess)
 
@@ -156,8 +156,8 @@ def _numbers(given: list[Any], n: int, name: str) -> tuple[float, ...]:
 
 def stencils_of(
     s: Array, ends: list[Any], is_ring: bool, cells: bool, n: int, backend: Backend
-) -> tuple[Stencil, Stencil, Array]:
-    """Return d2/ds2 and d/ds by central differences, and where the equation holds."""
+) -> tuple[Stencil, Stencil, Array, Ends]:
+    """Return d2/ds2 and d/ds by central differences, where the equation holds, and at which end it does not."""
     xp, h = array_namespace(s), (s[1:] - s[:-1])[:, None]
     if cells:
         beyond = [0.5 * (h[:1, :] + h[-1:, :])] * 2 if is_ring else [h[:1, :], h[-1:, :]]
@@ -182,10 +182,13 @@ def stencils_of(
             Stencil(lower=a + 0 * free, middle=b + 0 * free, upper=c + 0 * free, left=none, right=none)
             for a, b, c in (rows["second"], rows["first"])
         )
-        return second, first, free
+        return second, first, free, Ends(none, none)
     ghosts = [ghost_of(ends[k][0], ends[k][1], beyond[k], cells, s, backend) for k in (0, 1)]
     given = [backend.convert([[float(q == 0 and not cells) for q in ends[k][1]]], s, s.dtype) for k in (0, 1)]
-    free = xp.concat([free[:1, :] - given[0], free[1:-1, :], free[-1:, :] - given[1]], axis=0)
+    top = xp.concat([free[:1, :], 0 * free[1:, :]], axis=0)
+    bottom = xp.flip(top, axis=0)
+    held = Ends(top * given[0], bottom * given[1])
+    free = free - held.left - held.right
     made = []
     for name in ("second", "first"):
         lower, middle, upper = (r + 0 * free for r in rows[name])
@@ -194,8 +197,8 @@ def stencils_of(
         middle = xp.concat([middle[:1, :] + l0 * p0, middle[1:-1, :], middle[-1:, :] + uN * r0], axis=0)
         upper = xp.concat([upper[:1, :] + l0 * p1, upper[1:-1, :], zero], axis=0)
         lower = xp.concat([zero, lower[1:-1, :], lower[-1:, :] + uN * r1], axis=0)
-        made.append(Stencil(lower, middle, upper, l0 * q, uN * t))
-    return made[0], made[1], free
+        made.append(Stencil(lower, middle, upper, top * (l0 * q), bottom * (uN * t)))
+    return made[0], made[1], free, held
 
 
 def ghost_of(a: Any, b: Any, h: Array, cells: bool, like: Array, backend: Backend) -> tuple[Array, Array, Array]:

@@ -63,11 +63,11 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
         before = xp.concat([a[..., :1, :, :], a[..., :-1, :, :]], axis=-3)
         return xp.stack([a if c == 1.0 else (1 - c) * before + c * a for c in nodes], axis=-3)
 
-    second, first, free = tree_map(ranked, stencils_of(s, ends, is_ring, problem.cells, n, backend))
+    second, first, free, held = tree_map(ranked, stencils_of(s, ends, is_ring, problem.cells, n, backend))
     kind: dict[str, Any] = {"is_ring": is_ring, "has_image": is_ring and not problem.cells}
     kind["around"] = tree_map(ranked, around_of(problem.flux, s, ends, is_ring, n, backend))
     zero = ranked(backend.convert([[0.0]], u0, u0.dtype))
-    line = Line(points, second, first, free, (ranked(D), zero, zero), **kind)
+    line = Line(points, second, first, free, held, (ranked(D), zero, zero), **kind)
     at_ends = [xp.broadcast_to(v, (*batch, *(v.shape[-2:]))) for v in values]
     at_ends = [staged(v[..., :, None, :]) for v in at_ends]
     shape = (*batch, T, m, 1, n)

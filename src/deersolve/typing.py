@@ -14,6 +14,10 @@ Tree: TypeAlias = Any
 """Arrays nested in dicts, lists, tuples and records."""
 
 
+_KNOWN: dict[type, Namespace] = {}
+"""The namespace of each type of array that was met: it is asked for at every turn."""
+
+
 def array_namespace(*arrays: Array) -> Namespace:
     """Return ``xp``, the Array API functions of the library that ``arrays`` belong to.
 
@@ -41,9 +45,14 @@ def array_namespace(*arrays: Array) -> Namespace:
     >>> float(xp.cos(np.zeros(3))[0])
     1.0
     """
+    if len(arrays) == 1 and (known := _KNOWN.get(type(arrays[0]))) is not None:
+        return known
     import array_api_compat
 
-    return array_api_compat.array_namespace(*arrays)
+    found = array_api_compat.array_namespace(*arrays)
+    if len(arrays) == 1:
+        _KNOWN[type(arrays[0])] = found
+    return found
 
 
 def dtype_name(array: Array) -> str:

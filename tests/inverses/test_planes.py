@@ -255,13 +255,13 @@ def test_a_missing_side_is_an_error():
 
 def test_steps_and_iterations_do_not_grow_with_the_grid(monkeypatch):
     """Newton steps and preconditioned products: at most 20 % more from 32 to 128 points an axis."""
-    calls, inner = [0], Linear._precondition
+    calls, inner = [0], Linear._propose
 
     def counted(self, r):
         calls[0] += 1
         return inner(self, r)
 
-    monkeypatch.setattr(Linear, "_precondition", counted)
+    monkeypatch.setattr(Linear, "_propose", counted)
     seen = []
     for N in (32, 128):
         calls[0] = 0

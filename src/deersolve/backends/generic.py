@@ -320,6 +320,10 @@ class Backend:
         result = solver.solve(plain, arrays)
         return solver.attach(plain, arrays, result)
 
+    def compiled(self, function: Callable[..., Array], *static: str) -> Callable[..., Array]:
+        """Return a function of arrays, compiled as a whole where the library can; the named arguments are no arrays."""
+        return function
+
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
         """Hold back the warnings of overflow and NaN, of NumPy or of a library built on it: the status reports them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -194,6 +195,10 @@ class Jax(Backend):
         """Map f over the first axis of every array."""
         return jax.vmap(f)(*args)
 
+    def compiled(self, function: Callable[..., Array], *static: str) -> Callable[..., Array]:
+        """Return ``jax.jit(function)``."""
+        return _jitted(function, static)
+
     def call(self, solver: Solver, functions: Functions, arrays: Tree) -> Any:
         """Return what ``solver`` makes of the functions and arrays, compiled; y has the implicit derivative.
 
@@ -226,6 +231,11 @@ class Jax(Backend):
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
         return self._compiled[key][0](constants, arrays)
+
+
+@functools.cache
+def _jitted(function: Callable[..., Array], static: tuple[str, ...]) -> Callable[..., Array]:
+    return cast("Callable[..., Array]", jax.jit(function, static_argnames=static))
 
 
 @contextlib.contextmanager

@@ -26,8 +26,10 @@ def solve(blocks: Blocks, r: Array, is_ring: bool) -> Array:
         matrix = sum(blocks, start=0 * blocks[0]) if is_ring else blocks[1]
         return backend_of(r).linear_solve(matrix, r[..., None])[..., 0]
     blocks = _joined(blocks) if is_ring and r.shape[-2] == 2 else blocks
-    way = lapack if all(map(lapack.takes, (*blocks, r))) else staircase
-    return way.solve(blocks, r, is_ring and r.shape[-2] > 2)
+    is_ring = is_ring and r.shape[-2] > 2
+    if all(map(lapack.takes, (*blocks, r))):
+        return lapack.solve(blocks, r, is_ring)
+    return backend_of(r).compiled(staircase.solve, "is_ring")(blocks, r, is_ring=is_ring)
 
 
 def series(blocks: Blocks, like: Array, is_ring: bool) -> Callable[[Any, Array], Array]:

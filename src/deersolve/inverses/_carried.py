@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from .. import bands
 from ..krylov import Map
-from ..plane import turned
-from ..structure import identity
+from ..plane import Plane, turned
+from ..structure import Dense, Structure, identity
 from ..typing import Array, array_namespace
 from ._heat import implicit
-from .laplace2d_krylov import Linear
+from .laplace2d_krylov import Linear, along_both
 
 
 class Carried(Linear):
@@ -23,24 +23,28 @@ class Carried(Linear):
     16 (1978).
     """
 
-    def _prepare(self) -> None:
-        grid, (G0, *Gs) = self.grid, (-G.to_dense() for G in self.Gs)
-        s, r = grid.s, grid.r
-        around_s, around_r = Gs[2 : 2 + len(s.around)], Gs[2 + len(s.around) :]
-        self.step = 1 / self.rate
-        rest = G0 - identity(G0, G0.shape[-1], G0.ndim) * self.rate[..., None]
-        own_r = -sum(around_r, start=0 * G0)
+    def __init__(self, grid: Plane, G0: Structure, Gs: tuple[Structure | None, ...], step: Array) -> None:
+        """Take the G_p of the stage, None for zero, and h a."""
+        own, s, r = G0.to_dense(), grid.s, grid.r
+        eye = identity(own, own.shape[-1], own.ndim)
+        self.grid, self.free, self.step = grid, grid.free, step
+        self.unit = 1 / (grid.D * grid.own + 1 / step)
+        self.G0 = Dense(-(own + eye / step[..., None]))
+        self.slopes = [(along, -G) for along, G in along_both(grid, Gs)]
+        slope_s, slope_r, *around = (0 * own if G is None else G.to_dense() for G in Gs)
+        around_s, around_r = around[: len(s.around)], around[len(s.around) :]
+        own_r = -sum(around_r, start=0 * own)
         one, D = 0 * self.unit + 1, grid.D + 0 * self.unit
-        along_s = [_with_lines_of_s(G) for G in (rest - own_r, Gs[0], *around_s)]
+        along_s = [_with_lines_of_s(G) for G in (own - own_r, slope_s, *around_s)]
         self.blocks = (
-            implicit(s, turned(one), turned(one * self.step), turned(D), tuple(along_s)),
-            implicit(r, one, one * self.step, D, (own_r, Gs[1], *around_r)),
+            implicit(s, turned(one), turned(one * step), turned(D), tuple(along_s)),
+            implicit(r, one, one * step, D, (own_r, slope_r, *around_r)),
         )
         self.lines = self._solves(self.blocks)
 
     def _solves(self, blocks: tuple[bands.Blocks, bands.Blocks]) -> tuple[Map, Map]:
         """Return the solves along s, of lines (*B, Y, X, n), and along r."""
-        like, (along_s, along_r) = self.Gs[0].to_dense()[..., 0], blocks
+        like, (along_s, along_r) = self.G0.to_dense()[..., 0], blocks
         there = bands.repeated(along_s, turned(like), self.grid.s.is_ring)
         return there, bands.repeated(along_r, like, self.grid.r.is_ring)
 
@@ -50,15 +54,17 @@ class Carried(Linear):
         self.turned_lines = self._solves((bands.turned(along_s), bands.turned(along_r)))
         return super().transposed_exactly(c)
 
-    def _precondition(self, r: Array) -> Array:
+    def _propose(self, r: Array) -> tuple[Array, Array]:
         """Solve along s, then along r."""
         along_s, along_r = self.lines
-        return along_r(turned(along_s(turned(-self.step / self.unit * r))))
+        z = along_r(turned(along_s(turned(-self.step / self.unit * r))))
+        return z, self.apply(z)
 
-    def _turned(self, c: Array) -> Array:
+    def _propose_transposed(self, c: Array) -> tuple[Array, Array]:
         """Solve the transposed equations along r, then along s."""
         along_s, along_r = self.turned_lines
-        return -self.step / self.unit * turned(along_s(turned(along_r(c))))
+        z = -self.step / self.unit * turned(along_s(turned(along_r(c))))
+        return z, self.transposed(z)
 
 
 def _with_lines_of_s(G: Array) -> Array:

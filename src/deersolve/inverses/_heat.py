@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends import backend_of
+from ..bands import numba as march
 from ..bands import series, transposed
 from ..domain import Initial
 from ..line import Line
@@ -70,9 +71,8 @@ class Heat(Rule):
 
     def _values(self, grid: Any) -> Array:
         """Return the values that conditions give at the ends, zero between them, (*B, T, m, X, n)."""
-        left, right = grid.ends.left, grid.ends.right
-        inner = grid.line.free[..., 1:-1, :] * 0
-        return array_namespace(left).concat([left, inner + 0 * left, right], axis=-2)
+        values: Array = grid.line.values(grid.ends)
+        return values
 
     def _own(self, grid: Any) -> Array:
         """Return the size of the weight of u in its own D u_ss."""
@@ -105,10 +105,38 @@ class Heat(Rule):
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Sheet, boundary: Initial) -> Array:
         """Return delta by one block tridiagonal system a stage, level after level."""
-        backend, xp = backend_of(r), array_namespace(r)
+        xp = array_namespace(r)
         rows, linear = self._field(grid, r), self._linear(Gs, grid)
-        units, h = self._units(grid), intervals(grid)
         rows = xp.broadcast_to(rows, (*r.shape[:-2], *rows.shape[-4:]))
+        first = xp.broadcast_to(rows[..., :1, :, :, :], (*r.shape[:-2], 1, *rows.shape[-3:]))
+        start = first[..., -1:, :, :] + 0
+        slope = self._change(linear, grid, start, 0, -1)
+        levels = self._levels(linear, grid, rows, start, slope)
+        delta = xp.concat([first, levels], axis=-4)
+        if grid.has_image:  # a row of the first level says what u is there, one of the others that it is the first's
+            given = grid.apart(r)[..., -1:, :] + 0 * delta[..., :1, :]
+            behind = delta[..., 1:, :, :1, :] + given[..., 1:, :, :, :]
+            delta = xp.concat([delta, xp.concat([given[..., :1, :, :, :], behind], axis=-4)], axis=-2)
+        return _flat(delta)
+
+    def _levels(self, linear: Any, grid: Any, rows: Array, start: Array, slope: Array) -> Array:
+        """Return all levels, (*B, T - 1, m, X, n): by a compiled loop where there is one, with pivots where needed."""
+        is_wide = len(grid.line.around) > 2  # five blocks a row
+        if is_wide or not march.takes(rows, start, slope, grid.D, *linear):
+            return self._one_by_one(linear, grid, rows, start, slope)
+        blocks, xp = self._blocks(linear, grid), array_namespace(rows)
+        units = xp.concat([u + 0 * intervals(grid) for u in self._units(grid)], axis=-3)
+        known = start[..., 0, 0, :, :], slope[..., 0, 0, :, :]
+        behind = rows[..., 1:, :, :, :]
+        levels, trusted = march.march(blocks, behind, units, grid.D[..., 0], self.tableau, *known, grid.line.is_ring)
+        if bool(xp.all(trusted)):
+            return levels
+        pivoted = self._one_by_one(linear, grid, rows, start, slope)
+        return xp.where(trusted[..., None, None, None, None], levels, pivoted)
+
+    def _one_by_one(self, linear: Any, grid: Any, rows: Array, start: Array, slope: Array) -> Array:
+        """Return the same, one stage after the other."""
+        backend, xp, units, h = backend_of(rows), array_namespace(rows), self._units(grid), intervals(grid)
         solve = self._solver(linear, grid, rows[..., 0, 0, :, :])
         per_unit = [1 / xp.where(unit > 0, unit, 1.0) for unit in units]
         length = xp.where(h == 0, 1.0, h)
@@ -131,16 +159,8 @@ class Heat(Rule):
                 changes.append((stage - right * at(per_unit[k], i)) / rest[k])
             return (stage, changes[-1] / at(length, i)), xp.concat(made, axis=-3)
 
-        first = xp.broadcast_to(rows[..., :1, :, :, :], (*r.shape[:-2], 1, *rows.shape[-3:]))
-        start = first[..., -1:, :, :] + 0
-        slope = self._change(linear, grid, start, 0, -1)
         _, levels = backend.scan(body, (start, slope), grid.length)
-        delta = xp.concat([first, _in_place(levels)], axis=-4)
-        if grid.has_image:  # a row of the first level says what u is there, one of the others that it is the first's
-            given = grid.apart(r)[..., -1:, :] + 0 * delta[..., :1, :]
-            behind = delta[..., 1:, :, :1, :] + given[..., 1:, :, :, :]
-            delta = xp.concat([delta, xp.concat([given[..., :1, :, :, :], behind], axis=-4)], axis=-2)
-        return _flat(delta)
+        return _in_place(levels)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Sheet, boundary: Initial) -> Array:
         """Return u by the transposed systems, from the last level to the first."""

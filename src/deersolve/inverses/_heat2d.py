@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
+from ..backends import backend_of
 from ..domain import Initial, kept
 from ..plane import turned
 from ..structure import BlockDiagonal, Dense, Structure, identity
@@ -14,7 +15,9 @@ from ..typing import Array, array_namespace
 from ..volume import Volume
 from ._carried import Carried
 from ._heat import Heat, intervals, level_of
-from .laplace2d_krylov import FORCING, Linear
+from .laplace2d_krylov import FORCING, Linear, Shift, along_both, is_seen_zero, shift_of
+
+Matrices = tuple[Array | None, ...]
 
 
 class Heat2D(Heat):
@@ -84,23 +87,31 @@ class Heat2D(Heat):
         second = turned(s.second.sizes().of(turned(v), s.is_ring)) + r.second.sizes().of(v, r.is_ring)
         return self._laid(abs(whole.D) * (second + abs(whole.laplacian_given(grid.sides)))) + self._field(grid, fy)
 
-    def _linear(self, Gs: tuple[Structure, ...], grid: Volume) -> tuple[Array, ...]:
-        """Return the G_p at every point, (*B, T, m, X, Y, n, n)."""
+    def _linear(self, Gs: tuple[Structure, ...], grid: Volume) -> Matrices:
+        """Return the G_p at every point, (*B, T, m, X, Y, n, n); None for a G_1 or G_2 that is seen to be zero."""
         xp, (m, X, Y, n) = array_namespace(grid.D), grid.shape
-        parts = []
-        for G in Gs:
+        parts: list[Array | None] = []
+        for p, G in enumerate(Gs):
             blocks = G if isinstance(G, BlockDiagonal) else BlockDiagonal.of_size(n).simplify(Dense(G.to_dense()))
             values = blocks.values
-            parts.append(xp.reshape(values, (*values.shape[:-3], m, X, Y, n, n)))
+            is_absent = p > 0 and is_seen_zero(blocks)
+            parts.append(None if is_absent else xp.reshape(values, (*values.shape[:-3], m, X, Y, n, n)))
         return tuple(parts)
 
-    def _at(self, linear: tuple[Array, ...], level: Any, stage: int) -> tuple[Array, ...]:
-        """Return the G_p of one stage of a level, (*B, X, Y, n, n)."""
-        return tuple(level_of(G, level, -6)[..., 0, stage % G.shape[-5], :, :, :, :] for G in linear)
+    def _at(self, linear: Matrices, level: Any, stage: int) -> tuple[Structure, tuple[Structure | None, ...]]:
+        """Return G_0 and the others of one stage of a level, (*B, X, Y, n, n)."""
+        G0, *Gs = (None if G is None else Dense(one_of(G, level, stage, 4)) for G in linear)
+        assert G0 is not None
+        return G0, tuple(Gs)
 
-    def _solver(self, linear: tuple[Array, ...], grid: Volume, like: Array) -> Callable[..., Array]:
+    def _levels(self, linear: Any, grid: Any, rows: Array, start: Array, slope: Array) -> Array:
+        return self._one_by_one(linear, grid, rows, start, slope)
+
+    def _solver(self, linear: Matrices, grid: Volume, like: Array) -> Callable[..., Array]:
+        equations = self._equations(linear, grid)
+
         def solve(i: Any, k: int, r: Array) -> Array:
-            at, factor, still = self._equation(linear, grid, i, k)
+            at, factor, still = equations(i, k)
             rows = self._in_space(grid, r)
             right = factor * rows
             delta = at.exactly(right) if self.tol is None else at.solve(right, self.tol)
@@ -108,46 +119,74 @@ class Heat2D(Heat):
 
         return solve
 
-    def _turned_solver(self, linear: tuple[Array, ...], grid: Volume) -> Callable[..., Array]:
+    def _turned_solver(self, linear: Matrices, grid: Volume) -> Callable[..., Array]:
+        equations = self._equations(linear, grid)
+
         def solve(i: Any, k: int, c: Array) -> Array:
-            at, factor, still = self._equation(linear, grid, i, k)
+            at, factor, still = equations(i, k)
             given = self._in_space(grid, c)
             return self._laid(array_namespace(c).where(still, given, factor * at.transposed_exactly(given)))
 
         return solve
 
-    def _equation(self, linear: tuple[Array, ...], grid: Volume, i: Any, k: int) -> tuple[Linear, Array, Array]:
-        """Return the equations of a stage, what its rows are multiplied by, and whether the interval has no length."""
-        level, (G0, *Gs) = grid.level, self._at(linear, i + 1, k)
-        xp = array_namespace(G0)
-        h = level_of(grid.D, i, -2)[..., None]  # (*B, 1, 1, 1)
-        still = h == 0
-        step = xp.where(still, 1.0, h) * self.tableau[k][k + 1]
+    def _equations(self, linear: Matrices, grid: Volume) -> Callable[[Any, int], tuple[Linear, Array, Array]]:
+        """Return a function of (i, k): the equations of stage k of interval i, the factor of its rows, if h is 0."""
+        if grid.level.s.around or grid.level.r.around:
+            return self._carried(linear, grid)
+        whole, xp = grid.whole, array_namespace(grid.D)
+        G0, *slopes = (G if G is None or G.shape[-6] == 1 else G[..., 1:, :, :, :, :, :] for G in linear)
+        assert G0 is not None
+        h = grid.D[..., None, None, None]  # (*B, T - 1, 1, 1, 1, 1)
+        own = [row[k + 1] for k, row in enumerate(self.tableau)]
+        a = xp.reshape(backend_of(h).convert(own, h, h.dtype), (*(1,) * (h.ndim - 4), -1, 1, 1, 1))
+        step = xp.where(h == 0, 1.0, h) * a
         eye = identity(G0, G0.shape[-1], G0.ndim)
-        is_carried = level.s.around or level.r.around
-        made = (Carried if is_carried else Linear)(
-            level, (Dense(-(G0 + eye / step[..., None])), *(Dense(-G) for G in Gs)), 1 / step
-        )
-        return made, 1 - 2 * level.free, still
+        G0 = -(G0 + eye / step[..., None])
+        shift = shift_of(whole, Dense(G0))
+        unit = whole.free / (whole.D * whole.own)
+        factor = (1 - whole.free) - unit * (1 + abs(step) * abs(whole.D * whole.own)) / step
 
-    def _change(self, linear: tuple[Array, ...], grid: Volume, d: Array, level: Any, stage: int) -> Array:
-        plane, (G0, *Gs) = grid.level, (Dense(G) for G in self._at(linear, level, stage))
+        def equations(i: Any, k: int) -> tuple[Linear, Array, Array]:
+            Gs = [Dense(one_of(G0, i, k, 4)), *(None if G is None else Dense(-one_of(G, i, k, 4)) for G in slopes)]
+            at = Shift(one_of(shift.scale, i, k, 3), one_of(shift.level, i, k, 3))
+            return Linear(grid.level, tuple(Gs), at), one_of(factor, i, k, 3), one_of(h == 0, i, k, 3)
+
+        return equations
+
+    def _carried(self, linear: Matrices, grid: Volume) -> Callable[[Any, int], tuple[Linear, Array, Array]]:
+        """Return the same with fluxes, whose lines are solved as a preconditioner."""
+
+        def equations(i: Any, k: int) -> tuple[Linear, Array, Array]:
+            G0, Gs = self._at(linear, i + 1, k)
+            h = level_of(grid.D, i, -2)[..., None]  # (*B, 1, 1, 1)
+            step = array_namespace(h).where(h == 0, 1.0, h) * self.tableau[k][k + 1]
+            return Carried(grid.level, G0, Gs, step), 1 - 2 * grid.level.free, h == 0
+
+        return equations
+
+    def _change(self, linear: Matrices, grid: Volume, d: Array, level: Any, stage: int) -> Array:
+        plane, (G0, Gs) = grid.level, self._at(linear, level, stage)
         v = self._in_space(grid, d[..., 0, 0, :, :])
-        made = plane.D * plane.laplacian(v) - (G0 @ v)
-        for G, signal in zip(Gs, plane.shifted(v), strict=True):
-            made = made - (G @ signal)
-        return self._laid(made)[..., None, None, :, :]
+        terms = sum((G @ along.of(v) for along, G in along_both(plane, Gs)), start=G0 @ v)
+        return self._laid(plane.D * plane.laplacian(v) - terms)[..., None, None, :, :]
 
-    def _turned(self, linear: tuple[Array, ...], grid: Volume, q: Array, level: Any, stage: int) -> Array:
-        plane, (G0, *Gs) = grid.level, (Dense(G).mT for G in self._at(linear, level, stage))
-        w, s, r = self._in_space(grid, q[..., 0, 0, :, :]), grid.level.s, grid.level.r
+    def _turned(self, linear: Matrices, grid: Volume, q: Array, level: Any, stage: int) -> Array:
+        plane, (G0, Gs) = grid.level, self._at(linear, level, stage)
+        s, r, w = plane.s, plane.r, self._in_space(grid, q[..., 0, 0, :, :])
         Dw = plane.D * w
-        made = turned(s.second.adjoint(turned(Dw), s.is_ring)) + r.second.adjoint(Dw, r.is_ring) - (G0 @ w)
-        made = made - plane.gathered([G @ w for G in Gs])
-        return self._laid(made)[..., None, None, :, :]
+        made = turned(s.second.adjoint(turned(Dw), s.is_ring)) + r.second.adjoint(Dw, r.is_ring)
+        terms = sum((along.adjoint(G.mT @ w) for along, G in along_both(plane, Gs)), start=G0.mT @ w)
+        return self._laid(made - terms)[..., None, None, :, :]
 
     def _stacked(self, grid: Volume, boundary: Initial, y: Array, rows: Array) -> Array:
         xp = array_namespace(y)
         m, X, Y, n = grid.shape
         behind = xp.reshape(rows, (*rows.shape[:-3], m * X * Y * n))
         return xp.concat([boundary.y0 - y[..., :1, :] + 0 * behind[..., :1, :], behind], axis=-2)
+
+
+def one_of(a: Array, i: Any, k: int, ndim: int) -> Array:
+    """Return place (i, k) on the two axes before the last ndim, (*B, ...); on an axis of 1 the only one."""
+    level = level_of(a, i, -ndim - 2)
+    stage = k % a.shape[-ndim - 1]
+    return level[(..., 0, stage, *(slice(None),) * ndim)]

@@ -90,9 +90,7 @@ def _given(grid: Line, ends: Ends) -> Array:
         return grid.free * 0
     a, b, _ = grid.weights
     beyond = a * grid.second.given(ends) + b * grid.first.given(ends)
-    inner = grid.free[..., 1:-1, :] * 0
-    values = array_namespace(ends.left).concat([ends.left, inner + 0 * ends.left, ends.right], axis=-2)
-    return (1 - grid.free) * values - _unit(grid) * beyond
+    return grid.values(ends) - _unit(grid) * beyond
 
 
 def _blocks(grid: Line, Gs: tuple[Structure, ...]) -> Blocks:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from functools import partial
 from typing import Any, ClassVar
 
 from .. import krylov
+from ..backends import backend_of
+from ..line import Composed, Stencil
 from ..plane import Plane, Sides, components_first, components_last, turned
+from ..record import record
 from ..structure import Dense, Diagonal, Structure
 from ..typing import Array, array_namespace
 from ._base import Rule, register
@@ -43,10 +47,12 @@ class Krylov(Rule):
         return _unit(grid) * (fy - applied) + grid.values(boundary) - (1 - grid.free) * y
 
     def magnitude(self, y: Array, fy: Array, *, grid: Plane, boundary: Sides) -> Array:
-        """Return the largest size of the terms of a component's rows: an iteration knows no other scale."""
-        xp, s, r = array_namespace(y), grid.s, grid.r
-        size = turned(s.second.sizes().of(turned(y), s.is_ring)) + r.second.sizes().of(y, r.is_ring)
-        rows = _unit(grid) * (fy + xp.abs(grid.D) * (size + xp.abs(grid.laplacian_given(boundary))))
+        """Return the largest size of the terms of a component's rows: an iteration knows no other scale.
+
+        The weights of the neighbours of u add up to its own.
+        """
+        xp = array_namespace(y)
+        rows = _unit(grid) * (fy + xp.abs(grid.D) * (2 * grid.own * y + xp.abs(grid.laplacian_given(boundary))))
         rows = rows + xp.abs(grid.values(boundary)) + (1 - grid.free) * y
         return xp.max(rows, axis=(-3, -2), keepdims=True) + 0 * rows
 
@@ -79,57 +85,88 @@ class Krylov(Rule):
         return Linear(grid, Gs).transposed_exactly(c)
 
 
+@record
+class Shift:
+    """The number g of each component, the mean of G_0 / D.
+
+    Attributes
+    ----------
+    scale : array, shape (*B, n, X, Y)
+        One divided by the eigenvalues of Laplacian + g.
+    level : array
+        g D.
+    """
+
+    scale: Array
+    level: Array
+
+
+def shift_of(grid: Plane, G0: Structure) -> Shift:
+    """Return g of one or of many G_0, of the rank of the plane."""
+    xp = array_namespace(grid.free)
+    level = G0.diagonal() / grid.D * grid.free
+    inside = xp.mean(grid.free + 0 * level, axis=(-3, -2), keepdims=True)
+    mean = xp.mean(level, axis=(-3, -2), keepdims=True) / xp.where(inside > 0, inside, 1.0)
+    eigenvalues = grid.bases[0].values[..., :, None] + grid.bases[1].values[..., None, :]
+    nearest = -xp.max(eigenvalues, axis=(-2, -1), keepdims=True)
+    floor = 1e-8 * xp.max(xp.abs(eigenvalues), axis=(-2, -1), keepdims=True)
+    g = components_first(mean)
+    # Shifted by more than half way to the next eigenvalue it would be singular itself; that of a constant is 0.
+    g = xp.minimum(g, nearest - xp.maximum(0.5 * xp.maximum(nearest, xp.abs(g)), floor))
+    return Shift(1 / (eigenvalues + g), grid.D * components_last(g))
+
+
 class Linear:
-    """The linear equations at one G, and their preconditioner; 1 / m is the weight of u in D Laplacian(u) + rate u."""
+    """The linear equations at one G, ``m (D Laplacian + G_0 + G_1 d/ds + G_2 d/dr)``, and their preconditioner.
 
-    def __init__(self, grid: Plane, Gs: tuple[Structure, ...], rate: Any = 0.0) -> None:
-        self.grid, self.Gs, self.free, self.rate = grid, Gs, grid.free, rate
-        self.unit = grid.free / (grid.D * grid.own + rate)
-        self._prepare()
+    That is ``P = m D (Laplacian + g)`` with a number g for each component. Its z = P^{-1} r is exact, so that
 
-    def _prepare(self) -> None:
-        """Make the preconditioner."""
-        grid, Gs = self.grid, self.Gs
-        xp = array_namespace(grid.free)
-        level = Gs[0].diagonal() / grid.D * self.free
-        inside = xp.mean(self.free + 0 * level, axis=(-3, -2), keepdims=True)
-        mean = xp.mean(level, axis=(-3, -2), keepdims=True) / xp.where(inside > 0, inside, 1.0)
-        eigenvalues = grid.bases[0].values[..., :, None] + grid.bases[1].values[..., None, :]
-        nearest = -xp.max(eigenvalues, axis=(-2, -1), keepdims=True)
-        shift = components_first(mean)
-        # Shifted by more than half way to the next eigenvalue it would be singular itself; that of a constant is 0.
-        shift = xp.minimum(shift, nearest - 0.5 * xp.maximum(nearest, xp.abs(shift)))
-        floor = 1e-8 * xp.max(xp.abs(eigenvalues), axis=(-2, -1), keepdims=True)
-        self.scale = 1 / xp.minimum(eigenvalues + shift, -floor)
+        A z = r + m (G_0 - g D) z + m (G_1 z_s + G_2 z_r)
+
+    takes no Laplacian.
+    """
+
+    def __init__(self, grid: Plane, Gs: tuple[Structure | None, ...], shift: Shift | None = None) -> None:
+        """Take G_0, and the others or None for zero; the shift is that of G_0."""
+        self.grid, self.unit, self.free = grid, _unit(grid), grid.free
+        assert Gs[0] is not None
+        self.G0, self.slopes = Gs[0], along_both(grid, Gs[1:])
+        shift = shift_of(grid, self.G0) if shift is None else shift
+        self.scale, self.level = shift.scale, shift.level
         weight = self.unit * grid.D
-        self.weight = xp.where(weight != 0, weight, 1.0)
+        self.weight = array_namespace(weight).where(weight != 0, weight, 1.0)
 
     def apply(self, v: Array) -> Array:
         """Return the product with the matrix."""
-        grid, (G0, *Gs) = self.grid, self.Gs
-        terms = grid.D * grid.laplacian(v) + (G0 @ v)
-        for G, signal in zip(Gs, grid.shifted(v), strict=True):
-            terms = terms + (G @ signal)
-        return self.unit * terms + (1 - self.free) * v
+        return self.unit * (self.grid.D * self.grid.laplacian(v) + self._terms(v)) + (1 - self.free) * v
 
     def transposed(self, c: Array) -> Array:
         """Return the product with the transposed matrix."""
-        grid, (G0, *Gs) = self.grid, (G.mT for G in self.Gs)
-        s, r, w = grid.s, grid.r, self.unit * c
-        Dw = grid.D * w
-        terms = turned(s.second.adjoint(turned(Dw), s.is_ring)) + r.second.adjoint(Dw, r.is_ring) + (G0 @ w)
-        terms = terms + grid.gathered([G @ w for G in Gs])
-        return terms + (1 - self.free) * c
+        s, r, w = self.grid.s, self.grid.r, self.unit * c
+        Dw = self.grid.D * w
+        second = turned(s.second.adjoint(turned(Dw), s.is_ring)) + r.second.adjoint(Dw, r.is_ring)
+        return second + self._turned_terms(w) + (1 - self.free) * c
+
+    def _terms(self, v: Array) -> Array:
+        """Return ``G_0 v + G_1 v_s + G_2 v_r``."""
+        return sum((G @ along.of(v) for along, G in self.slopes), start=self.G0 @ v)
+
+    def _turned_terms(self, w: Array) -> Array:
+        """Return the transpose of that."""
+        return sum((along.adjoint(G.mT @ w) for along, G in self.slopes), start=self.G0.mT @ w)
 
     def newton(self, y: Array, r: Array) -> Array:
         """Return delta with an error of its own size, so that the next one is as small as by a full solve."""
         xp, eps = array_namespace(r), float(array_namespace(r).finfo(r.dtype).eps)
-        guess = self._precondition(r) + (1 - self.free) * r
         largest = partial(xp.max, axis=(-3, -2, -1), keepdims=True)
-        first = largest(xp.abs(guess))
-        size = largest(xp.abs(y)) + first
-        ahead = xp.where(size > 0, first / xp.where(size > 0, size, 1.0), 1.0)
-        return self.solve(r, FORCING * xp.clip(xp.maximum(ahead, eps / xp.where(ahead > 0, ahead, 1.0)), max=1.0))
+
+        def tol(z: Array) -> Array:
+            first = xp.maximum(largest(xp.abs(z)), largest(xp.abs((1 - self.free) * r)))
+            size = largest(xp.abs(y)) + first
+            ahead = xp.where(size > 0, first / xp.where(size > 0, size, 1.0), 1.0)
+            return FORCING * xp.clip(xp.maximum(ahead, eps / xp.where(ahead > 0, ahead, 1.0)), max=1.0)
+
+        return self.solve(r, tol)
 
     def exactly(self, r: Array) -> Array:
         """Return delta to roundoff, or NaN."""
@@ -139,25 +176,28 @@ class Linear:
         """Return u to roundoff, or NaN."""
         return krylov.to_roundoff(lambda rest: self.transposed_solve(rest, half_the_digits(c)), self.transposed, c, 2)
 
-    def solve(self, r: Array, tol: Array | float) -> Array:
+    def solve(self, r: Array, tol: Any) -> Array:
         """Return delta: the given values as they are, the rest by the iteration."""
+        if not self.grid.holds:
+            return krylov.solve(self._propose, r, 2, tol, LIMIT)
         free, given = self.free, (1 - self.free) * r
         rest = free * (r - self.apply(given))
-        inner = krylov.solve(lambda v: free * self.apply(v), self._precondition, rest, 2, tol, LIMIT)
-        return given + free * inner
+        return given + free * krylov.solve(self._propose, rest, 2, tol, LIMIT)
 
     def transposed_solve(self, c: Array, tol: float) -> Array:
         """Return u: the rest by the iteration, then what belongs to given values."""
         free = self.free
-        inner = krylov.solve(lambda v: free * self.transposed(v), self._turned, free * c, 2, tol, LIMIT)
-        inner = free * inner
+        inner = free * krylov.solve(self._propose_transposed, free * c, 2, tol, LIMIT)
         return inner + (1 - free) * (c - self.transposed(inner))
 
-    def _precondition(self, r: Array) -> Array:
-        return self.free * self._constant(r / self.weight, False)
+    def _propose(self, r: Array) -> tuple[Array, Array]:
+        z = self.free * self._constant(r / self.weight, False)
+        return z, r + self.unit * (self._terms(z) - self.level * z)
 
-    def _turned(self, c: Array) -> Array:
-        return self.free * self._constant(self.free * c, True) / self.weight
+    def _propose_transposed(self, c: Array) -> tuple[Array, Array]:
+        z = self.free * self._constant(c, True) / self.weight
+        w = self.unit * z
+        return z, c + self.free * (self._turned_terms(w) - self.level * w)
 
     def _constant(self, v: Array, is_turned: bool) -> Array:
         """Solve ``(Laplacian + shift) u = v`` in the eigenvectors of the lines, or its transpose."""
@@ -169,6 +209,39 @@ class Linear:
             there, back = (s.to, turn(r.to)), (s.back, turn(r.back))
         c = xp.matmul(xp.matmul(there[0], components_first(v)), there[1])
         return components_last(xp.matmul(xp.matmul(back[0], c * self.scale), back[1]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Along:
+    """What f is given along s or along r on a plane, for right-hand sides of zero: a slope, or u in a cell beside."""
+
+    stencil: Stencil | Composed
+    is_ring: bool
+    is_turned: bool
+
+    def of(self, v: Array) -> Array:
+        """Return that of v."""
+        u = turned(v) if self.is_turned else v
+        made = self.stencil.of(u, self.is_ring)
+        return turned(made) if self.is_turned else made
+
+    def adjoint(self, c: Array) -> Array:
+        """Return the transpose of that, of c."""
+        u = turned(c) if self.is_turned else c
+        made = self.stencil.adjoint(u, self.is_ring)
+        return turned(made) if self.is_turned else made
+
+
+def along_both(grid: Plane, Gs: tuple[Structure | None, ...]) -> list[tuple[Along, Structure]]:
+    """Return d/ds, d/dr and the cells beside with their matrices; without those that are seen to be zero."""
+    s, r = (partial(Along, is_ring=line.is_ring, is_turned=line is grid.s) for line in (grid.s, grid.r))
+    signals = (s(grid.s.first), r(grid.r.first), *map(s, grid.s.around), *map(r, grid.r.around))
+    return [(along, G) for along, G in zip(signals, Gs, strict=True) if G is not None and not is_seen_zero(G)]
+
+
+def is_seen_zero(G: Structure) -> bool:
+    """Return whether all matrices are zero, and the library lets Python see that."""
+    return backend_of(G.values).is_concrete(G.values) and not bool(array_namespace(G.values).any(G.values != 0))
 
 
 def _unit(grid: Plane) -> Array:
