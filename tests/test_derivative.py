@@ -88,3 +88,13 @@ def test_a_right_jac_is_used(lib):
     assert sol.stats.derivative == "analytic"
     expected = loop(lambda y, x, p: np.sin(y), np.array([[0.3, 0.5]]), None, None, n_points=40)
     np.testing.assert_allclose(lib.to_numpy(sol.y), expected, rtol=0, atol=1e-14)
+
+
+def test_f_may_ignore_an_argument(lib):
+    """The Jacobian by it is zero, also of several components: PyTorch's vmap crashed on those."""
+    y0 = np.array([[0.9, -0.3], [0.3, 0.5]])
+    problem = ds.Recurrence(lambda a, b, x, p: 0.5 * a * a + 0.1, lib.asarray(y0), lags=(1, 2), n_points=7)
+    expected = [y0[1]]
+    for _ in range(7):
+        expected.append(0.5 * expected[-1] ** 2 + 0.1)
+    np.testing.assert_allclose(lib.to_numpy(ds.solve(problem, method="newton").y), expected[1:], rtol=0, atol=1e-14)

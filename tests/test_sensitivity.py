@@ -229,3 +229,28 @@ def test_bad_requests_are_clear_errors():
         ds.sensitivity(ivp, ds.solve(ivp, inverse="exponential"), {"params": one})
     with pytest.raises(ds.InputError, match="wrt='t'"):
         ds.adjoint(ivp, ds.solve(ivp), np.ones((11, 1)), wrt="t")
+
+
+def test_gradients_have_the_layouts_that_were_given(lib):
+    """A tuple of conditions, numbers, a coefficient of one number for a batch of two components."""
+    if lib.is_jax:
+        pytest.skip("nothing that depends on the library")
+    s, rng = np.linspace(0.0, 1.0, 9), np.random.default_rng(0)
+    ends = {"left": (ds.Dirichlet(lib.asarray([0.3])), ds.Robin(1.0, 0.5, 0.1)), "right": ds.Neumann(-0.2)}
+    x, b = lib.asarray(rng.normal(size=(3, 1, 2))), lib.asarray([0.2, -0.1])
+    f = lambda u, u_s, x, p: u * u * u + u * x["q"] - p[0]  # noqa: E731
+    problem = ds.BoundaryValueProblem(f, lib.asarray(s), **ends, a=1.5, b=b, x={"q": x}, params=[0.7])
+    sol = ds.solve(problem)
+    c, names = rng.normal(size=(3, 9, 2)), ("left", "right", "a", "b", "x", "params")
+    bars = ds.adjoint(problem, sol, lib.asarray(c), wrt=names)
+    assert [tuple(v.shape) for v in bars["left"]] == [(1,), ()]
+    shapes = {"right": (), "a": (), "b": (2,)}
+    assert {k: tuple(bars[k].shape) for k in shapes} == shapes
+    assert tuple(bars["x"]["q"].shape) == (3, 1, 2)
+    v = {"left": ([0.2], -0.4), "right": 0.7, "a": -0.3, "b": [0.5, 0.1], "x": {"q": rng.normal(size=(3, 1, 2))}}
+    given = {**{k: lib.asarray(v[k]) for k in shapes}, "left": tuple(map(lib.asarray, v["left"])), "params": [1.0]}
+    dy = lib.to_numpy(ds.sensitivity(problem, sol, {**given, "x": on(lib, v["x"])}))
+    back = sum(float(np.sum(lib.to_numpy(bars[k]) * v[k])) for k in shapes) + float(bars["params"][0])
+    back += sum(float(np.sum(lib.to_numpy(a) * d)) for a, d in zip(bars["left"], v["left"], strict=True))
+    back += inner(lib.to_numpy(bars["x"]["q"]), v["x"]["q"])
+    assert back == pytest.approx(inner(c, dy), rel=1e-12)

@@ -10,12 +10,12 @@ from .backends import backend_of
 from .backends._compilers import untraced
 from .derivative import derivative_of
 from .errors import InputError, mismatch
+from .fields import residual_of
 from .inputs import closed, prepare
 from .inverses import PaperForm, rule_of
 from .methods import Newton
 from .newton import backward_error, magnitudes, slope_terms
 from .problems import Evolution1D, Evolution2D, Problem
-from .sensitivities import residual_of
 from .solution import Solution, Status
 from .solver import solve
 from .system import System

@@ -174,6 +174,15 @@ class Line:
         """Return the values that conditions give, 0 where the equation holds."""
         return self.held.left * ends.left + self.held.right * ends.right
 
+    def laid(self, name: str, given: Array, like: Array) -> Array:
+        """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
+        given = given[..., None, :] if name in ("left", "right") else given
+        return array_namespace(given).broadcast_to(given, like.shape)
+
+    def per_point(self, c: Array) -> Array:
+        """Return the sums over the components at each point."""
+        return array_namespace(c).sum(c, axis=-1)
+
     def proper(self, values: Array) -> Array:
         """Return the points without the image of the first one, of an array (..., N, n)."""
         return values[..., :-1, :] if self.has_image and values.shape[-2] > 1 else values

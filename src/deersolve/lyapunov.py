@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from .at_solution import at_the_solution, check_converged
 from .backends._compilers import untraced
 from .errors import InputError
 from .problems import Problem
-from .sensitivities import at_the_solution
 from .solution import Solution
 from .typing import Array
 
@@ -57,6 +57,7 @@ def lyapunov(problem: Problem, sol: Solution, skip: int = 0) -> Array:
     import numpy as np
 
     system = at_the_solution(problem, sol)
+    check_converged(system, sol)
     y, grid, backend = system.data.guess, system.data.grid, system.backend
     with backend.quiet():
         at = system.linearise(y)

@@ -12,14 +12,12 @@ from .domain import Periodic
 from .errors import mismatch
 from .faces import around_of
 from .line import Ends, Line, Stencil
-from .plane import Basis, Plane, Sides, turned
+from .plane import SIDES, Basis, Plane, Sides, turned, without_images
 from .problems import Elliptic2D, Evolution2D
 from .record import tree_leaves, tree_map
 from .space import check_points, components_of, end_of, stencils_of
 from .system import Data
 from .typing import Array, array_namespace
-
-SIDES = ("left", "right", "bottom", "top")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,12 +138,10 @@ def diffusion_of(value: Any, like: Array, backend: Backend, frame: Frame) -> Arr
 
 def cut_to(frame: Frame, a: Array, name: str) -> Array:
     """Return an array (*B, X, Y, k), or with axes of 1, without the images of first points."""
-    full, images = frame.full, frame.images
+    full = frame.full
     if a.ndim < 3 or any(size not in (1, N) for size, N in zip(a.shape[-3:-1], full, strict=True)):
         raise mismatch(name, f"shape (*B, X, Y, k) with X = {full[0]} and Y = {full[1]}, or 1", tuple(a.shape))
-    rows = slice(-1) if images[0] and a.shape[-3] > 1 else slice(None)
-    columns = slice(-1) if images[1] and a.shape[-2] > 1 else slice(None)
-    return a[..., rows, columns, :]
+    return without_images(a, frame.images)
 
 
 def _along(value: Array, name: str, full: tuple[int, ...], images: tuple[bool, ...], xp: Any) -> Array:

@@ -8,6 +8,8 @@ from .line import Ends, Line
 from .record import record, static
 from .typing import Array, array_namespace
 
+SIDES = ("left", "right", "bottom", "top")
+
 
 @record
 class Basis:
@@ -105,6 +107,30 @@ class Plane:
         sides = Sides(Ends(now["left"], now["right"]), Ends(now["bottom"], now["top"]))
         return dataclasses.replace(self, D=now["D"]), sides
 
+    def proper(self, a: Array) -> Array:
+        """Return an array (*B, X, Y, k), or with axes of 1, without the images of first points."""
+        return without_images(a, self.images)
+
+    def along(self, name: str, a: Array) -> Array:
+        """Return what is given along a side, (*B, N or 1, n), without the image of its first point."""
+        return without_images(a[..., None, :, :], (False, self.images[1 if name in SIDES[:2] else 0]))[..., 0, :, :]
+
+    def laid(self, name: str, given: Array, like: Array) -> Array:
+        """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
+        if name in SIDES:
+            given = self.along(name, with_axes(given, 2))[..., None, :]
+        else:
+            given = self.proper(with_axes(given, 3))
+        return array_namespace(given).broadcast_to(given, like.shape)
+
+    def per_point(self, c: Array) -> Array:
+        """Return the sums over the components at each point, with 0 at the images of first points."""
+        xp = array_namespace(c)
+        sums = xp.sum(c, axis=-1)
+        if self.images[0]:
+            sums = xp.concat([sums, 0 * sums[..., :1, :]], axis=-2)
+        return xp.concat([sums, 0 * sums[..., :1]], axis=-1) if self.images[1] else sums
+
     def folded(self, c: Array) -> Array:
         """Return the transpose of :meth:`presented`, of c: what an image is given belongs to its first point."""
         xp = array_namespace(c)
@@ -118,6 +144,20 @@ class Plane:
         if self.images[0]:
             u = xp.concat([u, u[..., :1, :, :]], axis=-3)
         return xp.concat([u, u[..., :1, :]], axis=-2) if self.images[1] else u
+
+
+def without_images(a: Array, images: tuple[bool, bool]) -> Array:
+    """Return an array (*B, X, Y, k) without the last points of the axes that have an image; axes of 1 stay."""
+    rows, columns = (
+        slice(-1) if is_image and a.shape[axis] > 1 else slice(None)
+        for axis, is_image in zip((-3, -2), images, strict=True)
+    )
+    return a[..., rows, columns, :]
+
+
+def with_axes(a: Array, rank: int) -> Array:
+    """Return an array with at least so many axes."""
+    return array_namespace(a).reshape(a, (*(1 for _ in range(rank - a.ndim)), *a.shape))
 
 
 def turned(u: Array) -> Array:

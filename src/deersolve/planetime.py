@@ -10,10 +10,11 @@ from .domain import Initial
 from .errors import mismatch
 from .faces import both_sides, openings_of, split
 from .line import Ends
-from .planar import SIDES, Frame, check_corners, cut_to, diffusion_of, frame_of, plane_of
-from .plane import Sides, turned
+from .planar import Frame, check_corners, cut_to, diffusion_of, frame_of, plane_of
+from .plane import SIDES, Sides, turned
 from .problems import Evolution2D
 from .record import tree_leaves, tree_map
+from .sheet import staged
 from .space import end_of
 from .spacetime import check_times
 from .system import Data
@@ -52,21 +53,13 @@ def in_a_volume(problem: Evolution2D, y_guess: Any, rule: Any) -> tuple[Backend,
     parts += [("y_guess", tuple(y_guess.shape[:-4]))] if getattr(y_guess, "ndim", 0) > 4 else []
     batch = batch_of(parts)
 
-    def staged(a: Array, axis: int) -> Array:
-        """Return an axis for the stages behind that of time: between levels their mean."""
-        if a.shape[axis] == 1:
-            return xp.expand_dims(a, axis=axis)
-        cut = (slice(None),) * (-axis - 1)
-        before = xp.concat([a[(..., slice(0, 1), *cut)], a[(..., slice(None, -1), *cut)]], axis=axis)
-        return xp.stack([a if c == 1.0 else (1 - c) * before + c * a for c in nodes], axis=axis)
-
-    at = {k: staged(v, -3)[..., None, :] for k, v in values.items()}
+    at = {k: staged(v, nodes, -3)[..., None, :] for k, v in values.items()}
     at = {k: xp.broadcast_to(v, (*batch, T, m, *v.shape[-3:])) for k, v in at.items()}
     check_corners(ends, problem.cells, backend)
     level, whole = (plane_of(frame, ends, D, n, len(batch) + more, backend) for more in (3, 5))
     steps = xp.reshape(t[1:] - t[:-1], (*(1 for _ in batch), T - 1, 1))
     sides = Sides(*(Ends(at[k], at[j]) for k, j in (SIDES[:2], SIDES[2:])))
-    volume = Volume(t, steps, level, whole, sides, shape=(m, X, Y, n))
+    volume = Volume(t, steps, level, whole, sides, shape=(m, X, Y, n), nodes=tuple(nodes))
     start = xp.reshape(u0, (*(1 for _ in range(len(batch) + 3 - u0.ndim)), *u0.shape))
     first = volume.together(xp.broadcast_to(start[..., None, None, :, :, :], (*start.shape[:-3], 1, m, X, Y, n)))
     if y_guess is None:
@@ -79,7 +72,7 @@ def in_a_volume(problem: Evolution2D, y_guess: Any, rule: Any) -> tuple[Backend,
             shape = (*batch, T, *frame.full, n)
             raise mismatch("y_guess", f"an array that broadcasts to {shape}", tuple(y_guess.shape)) from error
         guess = volume.together(xp.broadcast_to(full, (*batch, T, m, X, Y, n)))
-    x = laid_in_volume(tree_map(lambda a: staged(a, -4), x), volume.shape)
+    x = laid_in_volume(tree_map(lambda a: staged(a, nodes, -4), x), volume.shape)
     return backend, Data(x, volume, Initial(first), guess)
 
 

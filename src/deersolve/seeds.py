@@ -1,4 +1,7 @@
-"""The transpose of a derivative without reverse mode: by forward derivatives along few directions."""
+"""The transpose of a derivative without reverse mode: by forward derivatives along few directions.
+
+Of a field only the rows near one of its numbers know it: all numbers that share no row are one direction.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,20 @@ from .record import tree_leaves
 from .system import System
 from .typing import Array, array_namespace
 
-COLOURS = 2  # a row of a built-in rule knows f at two neighbouring points
+COLOURS = 2  # a row of a built-in rule knows the data of two neighbouring times
+Along = Callable[[Array], Array]
+"""From directions of a leaf, (m, *its shape), to u times the derivative along them, (m, *B, *R, n)."""
 
 
-def by_seeds(system: System, function: Callable[..., Array], fields: dict[str, Any], u: Array) -> Iterator[Array]:
-    """Yield the gradient by every leaf from forward derivatives, all independent numbers of it at once."""
+def by_seeds(
+    system: System,
+    function: Callable[..., Array],
+    fields: dict[str, Any],
+    u: Array,
+    axes: tuple[str, ...],
+    named: dict[str, tuple[str, ...]],
+) -> Iterator[Array]:
+    """Yield the gradient by every leaf; ``axes`` are those of the grid, ``named`` the last axes of each field."""
     primals = tree_leaves(fields)
     xp, before = array_namespace(u), 0
     for name, part in fields.items():
@@ -33,57 +45,85 @@ def by_seeds(system: System, function: Callable[..., Array], fields: dict[str, A
                 zero[k] = seeds
                 return u * system.backend.pushforward(function, primals, zero)
 
-            yield _gathered(system, name, leaf, along)
+            yield (
+                _by_numbers(system, leaf, along)
+                if name == "params"
+                else _by_places(system, name, leaf, along, axes, named[name])
+            )
 
 
-def _gathered(system: System, name: str, leaf: Array, along: Callable[[Array], Array]) -> Array:
+def _by_numbers(system: System, leaf: Array, along: Along) -> Array:
+    """Return the gradient by what all points know, one number at a time."""
+    xp, size = array_namespace(leaf), math.prod(leaf.shape)
+    eye = xp.eye(size, dtype=leaf.dtype, device=system.backend.placement(leaf))
+    sums = [xp.sum(along(xp.reshape(eye[k, :], (1, *leaf.shape)))) for k in range(size)]
+    return xp.reshape(xp.stack(sums), leaf.shape)
+
+
+def _by_places(
+    system: System, name: str, leaf: Array, along: Along, axes: tuple[str, ...], names: tuple[str, ...]
+) -> Array:
+    """Return the gradient by what each point, level or side has of its own."""
     xp, n_batch = array_namespace(leaf), system.n_batch
-    where = system.backend.placement(leaf)
-    inner = leaf.shape if name == "params" else leaf.shape[n_batch:] if name == "y0" else leaf.shape[-1:]
+    names = names[max(0, len(names) - leaf.ndim) :]
+    first = leaf.ndim - len(names)  # behind the batch axes
+    sizes = dict(zip(names, leaf.shape[first:], strict=True))
+    own = tuple(axis for axis in axes if sizes.get(axis, 1) > 1)
+    if own and not system.rule.is_builtin:
+        raise InputError(
+            f"wrt={name!r}: expected a rule of deersolve, on a library without automatic differentiation; received "
+            f"{system.rule.key!r}, whose rows may know any points. Use sensitivity()."
+        )
+    seeds = _seeds(system, leaf, first + sum(axis in axes for axis in names))
+    total: Any = 0.0
+    for mask in _colours(system, leaf, first + names.index("t")) if "t" in own else (None,):
+        directions = seeds if mask is None else seeds * mask
+        sums = _per_point(system, along(xp.broadcast_to(directions, (seeds.shape[0], *leaf.shape))))
+        if mask is not None:
+            place = 1 + n_batch + axes.index("t")
+            sums = _to_its_time(sums, place, xp.reshape(mask, (-1,)))
+        total = total + sums
+    over = tuple(1 + n_batch + k for k, axis in enumerate(axes) if axis not in own)
+    total = xp.sum(total, axis=over) if over else total
+    return xp.reshape(xp.moveaxis(_over_batch(total, leaf.shape[:first], n_batch), 0, -1), leaf.shape)
+
+
+def _seeds(system: System, leaf: Array, first: int) -> Array:
+    """Return the units of the axes from ``first`` on, (size, 1, ..., 1, *those axes)."""
+    xp, inner = array_namespace(leaf), leaf.shape[first:]
     size = math.prod(inner)
-    eye = xp.reshape(xp.eye(size, dtype=leaf.dtype, device=where), (size, *inner))
-    if name == "params":
-        sums = [xp.sum(along(eye[k : k + 1, ...])) for k in range(size)]
-        return xp.reshape(xp.stack(sums), leaf.shape)
-    if system.grid_ndim == 2 and system.rule.is_builtin:
-        return _on_a_plane(system, name, leaf, eye, along)
-    outer = leaf.shape[: leaf.ndim - len(inner)]
-    seeds = xp.reshape(eye, (size, *(1 for _ in outer), *inner))
-    if name == "y0" or outer[n_batch:] == (1,):
-        seeds = xp.broadcast_to(seeds, (size, *leaf.shape))
-        bar = along(seeds)
-        sums = xp.sum(bar, axis=tuple(range(n_batch + 1, bar.ndim)))  # (size, *B)
-        sums = _over_shared(sums, leaf.shape[:n_batch])
-        return xp.reshape(xp.moveaxis(sums, 0, -1), leaf.shape)
-    if not system.rule.is_builtin or len(outer) != n_batch + 1:
-        raise InputError("wrt='x': expected a built-in rule on a grid of one axis, on a library without AD.")
-    points = xp.reshape(xp.arange(outer[-1], device=where) % COLOURS, (outer[-1], 1))
-    total = xp.zeros((size, *outer), dtype=leaf.dtype, device=where)
+    eye = xp.eye(size, dtype=leaf.dtype, device=system.backend.placement(leaf))
+    return xp.reshape(eye, (size, *(1 for _ in range(first)), *inner))
+
+
+def _colours(system: System, leaf: Array, axis: int) -> Iterator[Array]:
+    """Yield masks along the axis of time; no row knows two times of one mask."""
+    xp, T = array_namespace(leaf), leaf.shape[axis]
+    numbers = xp.arange(T, device=system.backend.placement(leaf)) % COLOURS
+    shape = (T, *(1 for _ in range(leaf.ndim - axis - 1)))
     for colour in range(COLOURS):
-        mask = xp.astype(points == colour, leaf.dtype)
-        bar = xp.sum(along(xp.broadcast_to(seeds * mask, (size, *leaf.shape))), axis=-1)  # (size, *B, T)
-        after = xp.concat([bar[..., 1:], xp.zeros_like(bar[..., :1])], axis=-1)
-        both = (bar + after) * mask[:, 0]
-        total = total + _over_shared(both, leaf.shape[:n_batch])
-    return xp.moveaxis(total, 0, -1)
+        yield xp.reshape(xp.astype(numbers == colour, leaf.dtype), shape)
 
 
-def _on_a_plane(system: System, name: str, leaf: Array, eye: Array, along: Callable[[Array], Array]) -> Array:
-    """Return the gradient by what stands at a point, or along a side, of which only the rows there know."""
-    xp, size = array_namespace(leaf), leaf.shape[-1]
-    seeds = xp.broadcast_to(xp.reshape(eye, (size, *(1 for _ in leaf.shape[:-1]), size)), (size, *leaf.shape))
-    bar = xp.sum(along(seeds), axis=-1)  # (size, *B, X, Y)
-    if name in ("left", "right", "bottom", "top"):
-        across = -2 if name in ("left", "right") else -1
-        bar = xp.sum(bar, axis=across)[..., None]
-    else:
-        shared = tuple(k for k in (-2, -1) if leaf.shape[k - 1] == 1)
-        bar = xp.sum(bar, axis=shared, keepdims=True) if shared else bar
-    return xp.moveaxis(_over_shared(bar, leaf.shape[: system.n_batch]), 0, -1)
+def _to_its_time(sums: Array, axis: int, mask: Array) -> Array:
+    """Return, at the times of a mask, the sum over the two rows that know them."""
+    xp = array_namespace(sums)
+    sums = xp.moveaxis(sums, axis, -1)
+    after = xp.concat([sums[..., 1:], xp.zeros_like(sums[..., :1])], axis=-1)
+    return xp.moveaxis((sums + after) * mask, -1, axis)
 
 
-def _over_shared(values: Array, sizes: tuple[int, ...]) -> Array:
-    """Sum (m, *B, ...) over the batch axes that a leaf of batch shape ``sizes`` shares."""
-    xp = array_namespace(values)
-    shared = tuple(k + 1 for k, size in enumerate(sizes) if size == 1 and values.shape[k + 1] != 1)
-    return xp.sum(values, axis=shared, keepdims=True) if shared else values
+def _per_point(system: System, values: Array) -> Array:
+    """Return the sums over what stands at a point, (m, *B, *axes of the grid)."""
+    grid = system.data.grid
+    if hasattr(grid, "per_point"):
+        made: Array = grid.per_point(values)
+        return made
+    return array_namespace(values).sum(values, axis=-1)
+
+
+def _over_batch(values: Array, shape: tuple[int, ...], n_batch: int) -> Array:
+    """Sum (m, *B, ...) over the batch axes that a leaf of batch shape ``shape`` shares."""
+    xp, missing = array_namespace(values), n_batch - len(shape)
+    shared = tuple(k + 1 for k in range(n_batch) if k < missing or shape[k - missing] == 1)
+    return xp.sum(values, axis=shared) if shared else values

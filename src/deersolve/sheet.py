@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Self
 
-from .domain import Slice, TimeGrid
+from .domain import Initial, Slice, TimeGrid
 from .line import Ends, Line
 from .record import record, static, tree_map
 from .typing import Array, Tree, array_namespace
@@ -32,11 +32,14 @@ class Sheet(TimeGrid):
         What is given at both ends, at the time of each stage, (*B, T, m, 1, n).
     shape : tuple of int
         m, X, n.
+    nodes : tuple of float
+        Where in its interval each stage is; the last is 1.
     """
 
     line: Line
     ends: Ends
     shape: tuple[int, ...] = static()
+    nodes: tuple[float, ...] = static()
 
     @property
     def block(self) -> int:
@@ -76,6 +79,47 @@ class Sheet(TimeGrid):
         """Return u at the levels, (*B, T, X, n): the last stages."""
         return self.apart(y)[..., -1, :, :]
 
+    def between(self, y: Array) -> Array | None:
+        """Return u at the stages between levels, (*B, T, m - 1, X, n), or None if there are none."""
+        return None if len(self.nodes) == 1 else self.apart(y)[..., :-1, :, :]
+
+    def whole_of(self, u: Array, stages: Array | None) -> Array:
+        """Return y of what :meth:`presented` and :meth:`between` return."""
+        last = u[..., None, :, :]
+        return self.together(last if stages is None else array_namespace(u).concat([stages, last], axis=-3))
+
+    def folded(self, c: Array) -> Array:
+        """Return the transpose of :meth:`presented`, of c."""
+        last = c[..., None, :, :]
+        return self.together(array_namespace(c).concat([0 * last] * (len(self.nodes) - 1) + [last], axis=-3))
+
+    def named(self, boundary: Initial) -> dict[str, Array]:
+        """Return the data of the equation by the names that a problem gives them."""
+        return {"u0": boundary.y0, "left": self.ends.left, "right": self.ends.right, "D": self.line.weights[0]}
+
+    def renamed(self, boundary: Initial, new: dict[str, Array]) -> tuple[Sheet, Initial]:
+        """Return the sheet and the boundary data with some of those in the place of the old ones."""
+        line, ends = self.line.renamed(self.ends, new)
+        return dataclasses.replace(self, line=line, ends=ends), Initial(new.get("u0", boundary.y0))
+
+    def laid(self, name: str, given: Array, like: Array) -> Array:
+        """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
+        xp, m = array_namespace(given), self.shape[0]
+        if name == "u0":
+            full = given[..., None, None, :, :]
+            given = self.together(xp.broadcast_to(full, (*full.shape[:-4], 1, m, *full.shape[-2:])))
+        elif name == "x":
+            given = given if given.ndim > 2 else given[None, ...]
+            given = laid_out(staged(given, self.nodes, -3), self.shape)
+        elif name in ("left", "right"):
+            given = given if given.ndim > 1 else given[None, :]
+            given = staged(given[..., :, None, :], self.nodes, -3)
+        return xp.broadcast_to(given, like.shape)
+
+    def per_point(self, c: Array) -> Array:
+        """Return the sums over stages and components at each point of each level, (*B, T, X)."""
+        return array_namespace(c).sum(self.apart(c), axis=(-3, -1))
+
     def pointwise(self, f: Callable[..., Array]) -> Callable[..., Array]:
         """Return f of (*B, T, m, X, n) as a function of (*B, T, m X n)."""
         m, X, _ = self.shape
@@ -88,6 +132,16 @@ class Sheet(TimeGrid):
             return self.together(f(*map(self.apart, ys), tree_map(natural, x)))
 
         return flat
+
+
+def staged(a: Array, nodes: tuple[float, ...], axis: int) -> Array:
+    """Return an axis for the stages behind that of time, T or 1: between levels the mean of both by its place."""
+    xp = array_namespace(a)
+    if a.shape[axis] == 1:
+        return xp.expand_dims(a, axis=axis)
+    cut = (slice(None),) * (-axis - 1)
+    before = xp.concat([a[(..., slice(0, 1), *cut)], a[(..., slice(None, -1), *cut)]], axis=axis)
+    return xp.stack([a if c == 1.0 else (1 - c) * before + c * a for c in nodes], axis=axis)
 
 
 def laid_out(x: Tree, sheet_shape: tuple[int, ...]) -> Tree:

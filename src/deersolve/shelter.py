@@ -6,6 +6,7 @@ import dataclasses
 
 from .domain import Initial
 from .line import Ends
+from .plane import Sides
 from .record import tree_map
 from .system import System
 from .typing import Array, array_namespace
@@ -33,17 +34,22 @@ def sheltered(system: System, y: Array, usable: Array) -> tuple[System, Array]:
         return leaf
 
     def shelter(leaf: Array) -> Array:
-        if leaf.ndim != rank or all(size == 1 for size in leaf.shape[: len(sizes)]):
+        if leaf.ndim < rank or all(size == 1 for size in leaf.shape[: len(sizes)]):
             return leaf
         shared = tuple(k for k, size in enumerate(sizes) if leaf.shape[k] != size)
-        keep = system.per_element(xp.any(usable, axis=shared, keepdims=True) if shared else usable)
+        keep = xp.any(usable, axis=shared, keepdims=True) if shared else usable
+        keep = keep[(..., *(None for _ in range(leaf.ndim - len(sizes))))]
         other = stop(one_that_is(leaf))
         if xp.isdtype(leaf.dtype, "real floating"):
             other = other + xp.where(xp.isfinite(leaf), leaf - stop(leaf), 0.0)
         return xp.where(keep, leaf, other)
 
-    data = system.data
-    boundary = tree_map(shelter, data.boundary) if isinstance(data.boundary, Initial | Ends) else data.boundary
-    system = dataclasses.replace(system, data=dataclasses.replace(data, x=tree_map(shelter, data.x), boundary=boundary))
+    data, grid = system.data, system.data.grid
+    given = isinstance(data.boundary, Initial | Ends | Sides)
+    boundary = tree_map(shelter, data.boundary) if given else data.boundary
+    held = {k: tree_map(shelter, getattr(grid, k)) for k in ("ends", "sides") if hasattr(grid, k)}
+    grid = dataclasses.replace(grid, **held) if held else grid
+    data = dataclasses.replace(data, x=tree_map(shelter, data.x), grid=grid, boundary=boundary)
+    system = dataclasses.replace(system, data=data)
     spare = xp.where(xp.any(usable), stop(one_that_is(y)), stop(data.guess))
     return system, xp.where(system.per_element(usable), y, spare)

@@ -115,6 +115,9 @@ class Solution:
         The times of a differential equation, (T,) or (*B, T).
     s, r : array or None
         The points of space along its first axis, (X,), and along its second, (Y,), where there are some.
+    stages : array or None
+        Of an evolution equation whose rule has stages between two levels: u there, (*B, T, m - 1, X, n) or
+        (*B, T, m - 1, X, Y, n), those of the interval that ends at a level. ``adjoint`` and ``sensitivity`` need them.
     """
 
     y: Array
@@ -124,6 +127,7 @@ class Solution:
     t: Any = None
     s: Any = None
     r: Any = None
+    stages: Any = None
 
     @property
     def converged(self) -> Array:

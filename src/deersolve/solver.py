@@ -131,7 +131,8 @@ def solve(  # noqa: PLR0913 - the public signature
     sol = _described(sol, system, chosen, why, derivative)
     if hasattr(data.grid, "presented"):
         corrected = None if sol.y_corrected is None else data.grid.presented(sol.y_corrected)
-        sol = dataclasses.replace(sol, y=data.grid.presented(sol.y), y_corrected=corrected)
+        stages = data.grid.between(sol.y) if hasattr(data.grid, "between") else None
+        sol = dataclasses.replace(sol, y=data.grid.presented(sol.y), y_corrected=corrected, stages=stages)
     if hasattr(data.grid, "space"):
         sol = dataclasses.replace(sol, **data.grid.space)
     return _finish(sol, backend, on_failure)

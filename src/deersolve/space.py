@@ -117,20 +117,22 @@ def end_of(side: Any, n: int, like: Array, backend: Backend, name: str) -> tuple
         raise mismatch(name, "a or b of a u + b du/dn = value not 0", "both 0")
     if any(q == 0 and p != 1 for p, q in zip(a, b, strict=True)):
         raise mismatch(name, "a = 1 where b = 0, in Robin(a, b, value)", f"a = {a}, b = {b}", "Divide the value by a.")
-    values = [beside(t[2], like, backend, name) for t in triples]
-    values = [xp.reshape(v, (1,)) if v.ndim == 0 else v for v in values]
-    if len(values) > 1:
-        if any(v.shape[-1] != 1 for v in values):
-            raise mismatch(name, "a value of shape (*B, 1), or a number, for each component", "another shape")
-        rank = max(v.ndim for v in values)
-        values = [xp.reshape(v, (*(1 for _ in range(rank - v.ndim)), *v.shape)) for v in values]
-        shape = batch_of([(name, tuple(v.shape[:-1])) for v in values])
-        value = xp.concat([xp.broadcast_to(v, (*shape, 1)) for v in values], axis=-1)
-    else:
-        value = values[0]
+    value = value_of([beside(t[2], like, backend, name) for t in triples], name)
     if value.shape[-1] not in (1, n):
         raise mismatch(name, f"a value for each of n = {n} components", tuple(value.shape))
     return a, b, xp.broadcast_to(value, (*value.shape[:-1], n))
+
+
+def value_of(values: list[Array], name: str) -> Array:
+    """Return the right-hand sides of the conditions of one side, (*B, n or 1)."""
+    xp = array_namespace(values[0])
+    values = [xp.reshape(v, (1,)) if v.ndim == 0 else v for v in values]
+    if len(values) == 1:
+        return values[0]
+    if any(v.shape[-1] != 1 for v in values):
+        raise mismatch(name, "a value of shape (*B, 1), or a number, for each component", "another shape")
+    shape = batch_of([(name, tuple(v.shape[:-1])) for v in values])
+    return xp.concat([xp.broadcast_to(v, (*shape, 1)) for v in values], axis=-1)
 
 
 def _robin(condition: Any) -> tuple[Any, Any, Any]:

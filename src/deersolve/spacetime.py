@@ -12,7 +12,7 @@ from .faces import around_of, both_sides, openings_of, split
 from .line import Ends, Line
 from .problems import Evolution1D
 from .record import tree_leaves, tree_map
-from .sheet import Sheet, laid_out
+from .sheet import Sheet, laid_out, staged
 from .space import check_points, coefficient_of, end_of, stencils_of
 from .system import Data
 from .typing import Array, Tree, array_namespace
@@ -56,20 +56,13 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
     def ranked(a: Array) -> Array:
         return xp.reshape(a, (*(1 for _ in range(len(batch) + 4 - a.ndim)), *a.shape))
 
-    def staged(a: Array) -> Array:
-        """Return (*B, T or 1, m or 1, X, k) of (*B, T or 1, X, k): at stages between levels their mean."""
-        if a.shape[-3] == 1:
-            return a[..., None, :, :]
-        before = xp.concat([a[..., :1, :, :], a[..., :-1, :, :]], axis=-3)
-        return xp.stack([a if c == 1.0 else (1 - c) * before + c * a for c in nodes], axis=-3)
-
     second, first, free, held = tree_map(ranked, stencils_of(s, ends, is_ring, problem.cells, n, backend))
     kind: dict[str, Any] = {"is_ring": is_ring, "has_image": is_ring and not problem.cells}
     kind["around"] = tree_map(ranked, around_of(problem.flux, s, ends, is_ring, n, backend))
     zero = ranked(backend.convert([[0.0]], u0, u0.dtype))
     line = Line(points, second, first, free, held, (ranked(D), zero, zero), **kind)
     at_ends = [xp.broadcast_to(v, (*batch, *(v.shape[-2:]))) for v in values]
-    at_ends = [staged(v[..., :, None, :]) for v in at_ends]
+    at_ends = [staged(v[..., :, None, :], nodes, -3) for v in at_ends]
     shape = (*batch, T, m, 1, n)
     sheet = Sheet(
         t,
@@ -77,13 +70,14 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
         line,
         Ends(*(xp.broadcast_to(v, shape) for v in at_ends)),
         shape=(m, X, n),
+        nodes=tuple(nodes),
     )
     start = xp.reshape(u0, (*(1 for _ in range(len(batch) + 2 - u0.ndim)), *u0.shape))
     level = sheet.together(xp.broadcast_to(start[..., None, None, :, :], (*start.shape[:-2], 1, m, X, n)))
     guess = (
         xp.broadcast_to(level, (*batch, T, m * X * n)) if y_guess is None else _laid(y_guess, sheet, batch, u0, backend)
     )
-    return backend, Data(laid_out(tree_map(staged, x), (m, X, n)), sheet, Initial(level), guess)
+    return backend, Data(laid_out(tree_map(lambda a: staged(a, nodes, -3), x), (m, X, n)), sheet, Initial(level), guess)
 
 
 def _check_fields(x: Tree, X: int, T: int, has_flux: bool) -> None:

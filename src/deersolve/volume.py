@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Self
 
-from .domain import Slice, TimeGrid
-from .plane import Plane, Sides
+from .domain import Initial, Slice, TimeGrid
+from .plane import SIDES, Plane, Sides, with_axes
 from .record import record, static, tree_map
+from .sheet import staged
 from .typing import Array, Tree, array_namespace
 
 
@@ -28,12 +29,15 @@ class Volume(TimeGrid):
         What is given on the sides, at the time of each stage, (*B, T, m, Y, 1, n) and (*B, T, m, X, 1, n).
     shape : tuple of int
         m, X, Y, n.
+    nodes : tuple of float
+        Where in its interval each stage is; the last is 1.
     """
 
     level: Plane
     whole: Plane
     sides: Sides
     shape: tuple[int, ...] = static()
+    nodes: tuple[float, ...] = static()
 
     @property
     def block(self) -> int:
@@ -73,6 +77,49 @@ class Volume(TimeGrid):
     def presented(self, y: Array) -> Array:
         """Return u at the levels, (*B, T, X, Y, n): the last stages, with the images of first points."""
         return self.level.presented(self.apart(y)[..., -1, :, :, :])
+
+    def between(self, y: Array) -> Array | None:
+        """Return u at the stages between levels, (*B, T, m - 1, X, Y, n), or None if there are none."""
+        return None if len(self.nodes) == 1 else self.level.presented(self.apart(y)[..., :-1, :, :, :])
+
+    def whole_of(self, u: Array, stages: Array | None) -> Array:
+        """Return y of what :meth:`presented` and :meth:`between` return."""
+        last = u[..., None, :, :, :]
+        full = last if stages is None else array_namespace(u).concat([stages, last], axis=-4)
+        return self.together(self.level.proper(full))
+
+    def folded(self, c: Array) -> Array:
+        """Return the transpose of :meth:`presented`, of c."""
+        last = self.level.folded(c)[..., None, :, :, :]
+        return self.together(array_namespace(c).concat([0 * last] * (len(self.nodes) - 1) + [last], axis=-4))
+
+    def named(self, boundary: Initial) -> dict[str, Array]:
+        """Return the data of the equation by the names that a problem gives them."""
+        return {"u0": boundary.y0, **self.level.named(self.sides)}
+
+    def renamed(self, boundary: Initial, new: dict[str, Array]) -> tuple[Volume, Initial]:
+        """Return the volume and the boundary data with some of those in the place of the old ones."""
+        level, sides = self.level.renamed(self.sides, new)
+        whole = dataclasses.replace(self.whole, D=level.D[None, None, ...])
+        return dataclasses.replace(self, level=level, whole=whole, sides=sides), Initial(new.get("u0", boundary.y0))
+
+    def laid(self, name: str, given: Array, like: Array) -> Array:
+        """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
+        xp, m = array_namespace(given), len(self.nodes)
+        if name in SIDES:
+            along = self.level.along(name, with_axes(given, 3))
+            return xp.broadcast_to(staged(along, self.nodes, -3)[..., None, :], like.shape)
+        given = self.level.proper(with_axes(given, 3))
+        if name == "u0":
+            full = given[..., None, None, :, :, :]
+            given = self.together(xp.broadcast_to(full, (*full.shape[:-5], 1, m, *full.shape[-3:])))
+        elif name == "x":
+            given = laid_in_volume(staged(with_axes(given, 4), self.nodes, -4), self.shape)
+        return xp.broadcast_to(given, like.shape)
+
+    def per_point(self, c: Array) -> Array:
+        """Return the sums over stages and components at each point of each level, (*B, T, X, Y), 0 at images."""
+        return self.level.per_point(array_namespace(c).sum(self.apart(c), axis=-4))
 
     def pointwise(self, f: Callable[..., Array]) -> Callable[..., Array]:
         """Return f of (*B, T, m, X, Y, n) as a function of (*B, T, m X Y n)."""

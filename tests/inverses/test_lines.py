@@ -163,6 +163,35 @@ def test_a_batch_of_values_and_coefficients(lib):
         np.testing.assert_allclose(together[k], ds.solve(made(k, np.asarray)).y, atol=1e-12)
 
 
+@pytest.mark.parametrize("is_ring", [False, True], ids=["open", "ring"])
+@pytest.mark.parametrize("way", ["chosen", "staircase", "lapack"])
+def test_a_system_that_is_not_finite_touches_no_other(way, is_ring):
+    """In one long band NaN times the zeros between two systems would."""
+    rng = np.random.default_rng(0)
+    blocks, r = tuple(rng.normal(size=(4, 6, 2, 2)) for _ in range(3)), rng.normal(size=(4, 6, 2))
+    run = {"chosen": solve, "staircase": staircase.solve, "lapack": lapack.solve}[way]
+    expected = run(blocks, r, is_ring)
+    blocks[1][1, 3, 0, 1], r[2, 4, 0] = np.inf, np.nan
+    with np.errstate(all="ignore"):
+        found = run(blocks, r, is_ring)
+    assert not np.isfinite(found[1]).all()
+    assert not np.isfinite(found[2]).all()
+    np.testing.assert_allclose(found[[0, 3]], expected[[0, 3]], rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
+def test_an_element_without_numbers_touches_no_other(lib):
+    s, left = np.linspace(0.0, 1.0, 9), np.array([[0.1], [np.nan], [0.3]])
+
+    def made(left):
+        ends = {"left": ds.Dirichlet(lib.asarray(left)), "right": ds.Neumann()}
+        return ds.BoundaryValueProblem(lambda u, u_s, x, p: u * u - 1.0, lib.asarray(s), **ends)
+
+    sol = ds.solve(made(left), on_failure="nan")
+    assert list(lib.to_numpy(sol.status) == 0) == [True, False, True]
+    expected = lib.to_numpy(ds.solve(made(left[[0, 2]])).y)
+    np.testing.assert_allclose(lib.to_numpy(sol.y)[[0, 2]], expected, rtol=0, atol=1e-14)
+
+
 S = np.linspace(0.0, 1.0, 17)
 DATA = {
     "D": 1.0 + 0.3 * np.sin(3 * S)[:, None],

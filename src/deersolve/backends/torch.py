@@ -32,8 +32,8 @@ class Torch(Backend):
         if n == 1:
             return fy, tuple(row[..., None, :] for row in pullback(torch.ones_like(fy)))
         seeds = torch.eye(n, dtype=fy.dtype, device=fy.device)
-        rows = torch.func.vmap(lambda seed: pullback(seed.expand_as(fy)), out_dims=-2)(seeds)
-        return fy, tuple(rows)
+        rows = torch.func.vmap(lambda seed: pullback(seed.expand_as(fy)))(seeds)
+        return fy, tuple(row.movedim(0, -2) for row in rows)  # other out_dims fail where f ignores an argument
 
     def without_gradient(self, tree: Tree) -> Tree:
         """Detach every tensor of the tree."""

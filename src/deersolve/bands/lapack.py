@@ -24,11 +24,13 @@ def solve(blocks: tuple[Array, Array, Array], r: Array, is_ring: bool) -> Array:
 
     xp, shape, n = array_namespace(r), r.shape, r.shape[-1]
     full = (*shape, n)
-    lower, middle, upper = (to_numpy(xp.broadcast_to(a, full)).reshape(-1, *full[-3:]) for a in blocks)
-    rows = to_numpy(r).reshape(-1, *shape[-2:])
+    parts = [to_numpy(xp.broadcast_to(a, full)).reshape(-1, *full[-3:]) for a in blocks]
+    (lower, middle, upper), is_bad = _without_bad(parts)
+    rows, is_bad = _without_bad_rows(to_numpy(r).reshape(-1, *shape[-2:]), is_bad)
     count, N = rows.shape[:2]
     place = _fold(N) if is_ring else np.arange(N)
     y = _band(_entries(lower, middle, upper, place, is_ring), count, N, n, rows[:, np.argsort(place), :])
+    y[is_bad] = math.nan
     return from_numpy(y[:, place, :].reshape(shape), r)
 
 
@@ -49,8 +51,8 @@ def series(
     K, count = full[-4], math.prod(full[:-4])
     place = _fold(N) if is_ring else np.arange(N)
     inverse = np.argsort(place)
-    parts = [b.reshape(K * count, N, n, n) for b in (lower, middle, upper)]
-    entries = _entries(parts[0], parts[1], parts[2], place, is_ring)
+    (lower, middle, upper), is_bad = _without_bad([b.reshape(K * count, N, n, n) for b in (lower, middle, upper)])
+    entries = _entries(lower, middle, upper, place, is_ring)
     wide = max(int(np.max(np.abs(i - j))) for i, j, _ in entries)
     half = (wide + 1) * n - 1
     band = np.zeros((K, count * N * n, 3 * half + 1), dtype=middle.dtype)
@@ -62,11 +64,39 @@ def series(
     (solver,) = get_lapack_funcs(("gbsv",), (band,))
 
     def solve_one(k: Any, r: Array) -> Array:
-        rows = to_numpy(r).reshape(count, N, n)[:, inverse, :]
+        rows, failed = _without_bad_rows(to_numpy(r).reshape(count, N, n), is_bad.reshape(K, count)[k])
+        rows = rows[:, inverse, :]
         *_, y, info = solver(half, half, band[k].T, rows.reshape(-1, 1), overwrite_ab=True, overwrite_b=True)
-        return one(k, r) if info else from_numpy(y.reshape(count, N, n)[:, place, :].reshape(r.shape), r)
+        if info:
+            return one(k, r)
+        y = y.reshape(count, N, n)
+        y[failed] = math.nan
+        return from_numpy(y[:, place, :].reshape(r.shape), r)
 
     return solve_one
+
+
+def _without_bad(blocks: list[Any]) -> tuple[list[Any], Any]:
+    """Return the blocks (count, N, n, n) with unit matrices for systems that are not finite, and which those are.
+
+    In one long band NaN times a zero would reach the neighbours.
+    """
+    import numpy as np
+
+    is_bad = ~np.logical_and.reduce([np.isfinite(b).all(axis=(1, 2, 3)) for b in blocks])
+    if not is_bad.any():
+        return blocks, is_bad
+    lower, middle, upper = (np.where(is_bad[:, None, None, None], 0.0, b) for b in blocks)
+    middle[is_bad] = np.eye(middle.shape[-1], dtype=middle.dtype)
+    return [lower, middle, upper], is_bad
+
+
+def _without_bad_rows(rows: Any, is_bad: Any) -> tuple[Any, Any]:
+    """Return right-hand sides (count, N, n), 0 for systems that are not finite, and which those are."""
+    import numpy as np
+
+    is_bad = is_bad | ~np.isfinite(rows).all(axis=(1, 2))
+    return (np.where(is_bad[:, None, None], 0.0, rows) if is_bad.any() else rows), is_bad
 
 
 def _fold(N: int) -> Any:

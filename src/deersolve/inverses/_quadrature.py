@@ -31,9 +31,9 @@ def quadrature_defect(y: Array, fy: Array, grid: TimeGrid, points: int) -> Array
     device = backend_of(y).placement(y)
     left = xp.clip(xp.arange(T - 1, device=device) - (points - 2) // 2, min=0, max=T - points)
     index = [left + j for j in range(points)]
-    here = grid.t[..., :-1]
-    nodes = [xp.astype(xp.take(grid.t, i, axis=-1) - here, y.dtype) for i in index]
     D, total = grid.D[..., 0], 0.0
+    t = xp.reshape(grid.t, (*(1 for _ in range(D.ndim - grid.t.ndim)), *grid.t.shape))
+    nodes = [xp.astype(xp.take(t, i, axis=-1) - t[..., :-1], y.dtype) for i in index]
     for j in range(points):
         weight = sum(_basis(nodes, j, D * (1 + s * GAUSS) / 2) for s in (-1, 1)) * D / 2
         total = total + weight[..., None] * xp.take(fy, index[j], axis=-2)

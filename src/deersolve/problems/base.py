@@ -58,6 +58,10 @@ class Problem:
 
     family: ClassVar[str] = ""
     is_causal: ClassVar[bool] = False
+    axes: ClassVar[tuple[str, ...]] = ("t",)
+    """The names of the axes of the grid."""
+    fields: dict[str, tuple[str, ...]] = {"y0": ("lag", "k"), "x": ("t", "k")}  # noqa: RUF012
+    """The data beside params that a solution can be differentiated by, and the names of their last axes."""
 
     def __init__(  # noqa: PLR0913 - the paper's algorithm has this many inputs
         self,

@@ -55,6 +55,12 @@ class Elliptic2D(Problem):
     """
 
     family: ClassVar[str] = "laplace2d"
+    axes: ClassVar[tuple[str, ...]] = ("s", "r")
+    fields = {  # noqa: RUF012
+        **dict.fromkeys(("left", "right"), ("r", "k")),
+        **dict.fromkeys(("bottom", "top"), ("s", "k")),
+        **dict.fromkeys(("D", "x"), ("s", "r", "k")),
+    }
 
     def __init__(  # noqa: PLR0913 - an equation and its four sides
         self,

@@ -68,6 +68,13 @@ class Evolution1D(Problem):
 
     family: ClassVar[str] = "heat"
     is_causal: ClassVar[bool] = True
+    axes: ClassVar[tuple[str, ...]] = ("t", "s")
+    fields = {  # noqa: RUF012
+        **dict.fromkeys(("u0", "D"), ("s", "k")),
+        **dict.fromkeys(("left", "right"), ("t", "k")),
+        "x": ("t", "s", "k"),
+        "t": ("t",),
+    }
 
     def __init__(  # noqa: PLR0913 - an equation, its start and its two ends
         self,
@@ -90,5 +97,7 @@ class Evolution1D(Problem):
         super().__init__(f, shift=(identity, level_slope, *beside), inverse="heat.trbdf2", x=x, params=params)  # type: ignore[arg-type]
         check_ends(left, right, x)
         self.flux = flux
+        if flux is not None:  # both sides of a face hold x and t in copies
+            self.fields = {k: axes for k, axes in self.fields.items() if k not in ("x", "t")}
         self.t, self.s, self.left, self.right, self.cells = t, s, left, right, cells
         self.boundary, self.coefficients = Initial(u0), {"D": D}

@@ -64,6 +64,14 @@ class Evolution2D(Problem):
 
     family: ClassVar[str] = "heat2d"
     is_causal: ClassVar[bool] = True
+    axes: ClassVar[tuple[str, ...]] = ("t", "s", "r")
+    fields = {  # noqa: RUF012
+        **dict.fromkeys(("u0", "D"), ("s", "r", "k")),
+        **dict.fromkeys(("left", "right"), ("t", "r", "k")),
+        **dict.fromkeys(("bottom", "top"), ("t", "s", "k")),
+        "x": ("t", "s", "r", "k"),
+        "t": ("t",),
+    }
 
     def __init__(  # noqa: PLR0913 - an equation, its start and its four sides
         self,
@@ -89,6 +97,8 @@ class Evolution2D(Problem):
         shift: tuple[Any, ...] = (identity, LevelSlopeAlong("s"), LevelSlopeAlong("r"))
         for axis, one in zip("sr", self.flux, strict=True):
             shift += () if one is None else tuple(LevelAroundAlong(axis, k) for k in range(2 * reach_of(one)))
+        if flux is not None:  # both sides of a face hold x and t in copies
+            self.fields = {k: axes for k, axes in self.fields.items() if k not in ("x", "t")}
         f = f if flux is None else Conserved(f, self.flux)
         super().__init__(f, shift=shift, inverse="heat2d.trbdf2", x=x, params=params)  # type: ignore[arg-type]
         if not isinstance(points, tuple | list) or len(points) != 2:

@@ -48,6 +48,7 @@ class InitialValueProblem(Problem):
 
     family: ClassVar[str] = "ddt"
     is_causal: ClassVar[bool] = True
+    fields = {"y0": ("k",), "x": ("t", "k"), "t": ("t",)}  # noqa: RUF012
 
     def __init__(
         self,

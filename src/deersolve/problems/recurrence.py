@@ -70,3 +70,4 @@ class Recurrence(Problem):
         grid = None if n_points is None else Steps(n_points, lags)
         super().__init__(f, shift=shift, inverse="shift.scan", x=x, params=params, grid=grid, jac=jac)
         self.boundary, self.lags = Initial(y0), lags
+        self.fields = {"y0": ("k",) if lags == (1,) else ("lag", "k"), "x": ("t", "k")}

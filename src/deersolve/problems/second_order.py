@@ -71,6 +71,8 @@ class BoundaryValueProblem(Problem):
     """
 
     family: ClassVar[str] = "d2dx2"
+    axes: ClassVar[tuple[str, ...]] = ("s",)
+    fields = {"left": ("k",), "right": ("k",), **dict.fromkeys(("a", "b", "c", "x"), ("s", "k"))}  # noqa: RUF012
 
     def __init__(  # noqa: PLR0913 - an equation and its two ends
         self,
@@ -113,6 +115,8 @@ class Elliptic1D(BoundaryValueProblem):
     >>> bool(np.allclose(ds.solve(rod).y[:, 0], s * s))
     True
     """
+
+    fields = {"left": ("k",), "right": ("k",), "D": ("s", "k"), "x": ("s", "k")}  # noqa: RUF012
 
     def __init__(  # noqa: PLR0913 - an equation and its two ends
         self,

@@ -1,0 +1,84 @@
+"""The equation at its solution: which elements have a derivative, and the linear solves there."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .derivative import derivative_of
+from .errors import InputError, mismatch
+from .implicit import Linear, inverse_at
+from .inputs import closed, prepare
+from .inverses import PaperForm, Rule, rule_of
+from .newton import backward_error, magnitudes, slope_terms
+from .problems import Problem
+from .shelter import sheltered
+from .solution import Solution, Status, numbers
+from .system import System
+from .typing import Array, array_namespace
+
+STALE = 100  # times the residual that the solver saw, or sqrt(eps): y solves another equation
+
+
+def check_converged(system: System, sol: Solution, asked: Array | None = None) -> None:
+    """Raise unless the elements that are asked for converged, by default all."""
+    failed = ~sol.converged if asked is None else asked & ~sol.converged
+    if system.backend.is_concrete(failed) and any(numbers(failed)):
+        xp = array_namespace(sol.status)
+        names = {Status(int(c)).name for c in numbers(xp.where(failed, sol.status, 0))} - {"CONVERGED"}
+        raise InputError(
+            f"sol: expected every element CONVERGED; received {', '.join(sorted(names))}: it has no derivative."
+        )
+
+
+def at_the_solution(problem: Problem, sol: Solution) -> System:
+    """Return the discrete equation with its solution as guess; raise if sol is not of its kind."""
+    rule = _rule_of(problem, sol)
+    backend, data = prepare(problem, sol.y, rule)
+    grid = data.grid
+    shape = tuple(getattr(grid, "presented", lambda y: y)(data.guess).shape)
+    if shape != tuple(sol.y.shape):
+        raise mismatch("sol", f"the solution of this problem, {shape}", tuple(sol.y.shape))
+    if hasattr(grid, "whole_of"):
+        between = grid.between(data.guess)
+        expected, received = (None if a is None else tuple(a.shape) for a in (between, sol.stages))
+        if expected != received:
+            raise mismatch("sol.stages", f"those of the rule {rule.key!r}, {expected}", received)
+        data = dataclasses.replace(data, guess=grid.whole_of(sol.y, sol.stages))
+    elif not hasattr(grid, "presented"):
+        data = dataclasses.replace(data, guess=sol.y)
+    system = System(backend, rule, problem.shift, closed(problem, grid), data, int(getattr(grid, "ndim", 1)))
+    with backend.quiet():
+        return dataclasses.replace(system, functions=derivative_of(system, False)[0])
+
+
+def _rule_of(problem: Problem, sol: Solution) -> Rule:
+    rule = rule_of(problem.inverse, problem.family)
+    rule = rule if rule.key == sol.stats.rule else rule_of(sol.stats.rule, problem.family)
+    if isinstance(rule, PaperForm) or not rule.exact:
+        raise InputError(
+            f"the rule {rule.key!r}: expected an exact rule with a linear solve, whose solution does not depend on G. "
+            "Use ddt.trapezoid or ddt.backward_euler, or differentiate solve() itself on JAX or PyTorch."
+        )
+    return rule
+
+
+def linear_solves(system: System, sol: Solution) -> Linear:
+    """Return the linear solves at y; raise if y does not solve this equation, but that of another x or params.
+
+    Elements that did not converge have those of one that did.
+    """
+    usable = sol.converged
+    system, y = sheltered(system, system.data.guess, usable)
+    at, xp = system.linearise(y), array_namespace(y)
+    where: dict[str, Any] = {"grid": system.data.grid, "boundary": system.data.boundary}
+    r = system.rule.residual(y, at.fy, **where)
+    found = backward_error(system, magnitudes(system, y, at.fy, slope_terms(at)), r)
+    allowed = float(xp.finfo(y.dtype).eps) ** 0.5 + STALE * xp.where(sol.stats.residual > 0, sol.stats.residual, 0.0)
+    fits = (found <= allowed) | ~usable
+    if system.backend.is_concrete((fits, found)) and not bool(xp.all(fits)):
+        raise InputError(
+            f"sol: expected the solution of this problem; received one whose residual is {max(numbers(found)):.1e} of "
+            "the equation's terms. Solve again after a change of params, x, y0, t or what f closes over."
+        )
+    return inverse_at(system, at)
