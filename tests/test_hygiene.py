@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "deersolve"
 ROOMS = [
     {"typing", "errors", "progress", "memory", "watch"},
     {"record", "registry"},
-    {"domain", "line"},
+    {"domain", "fluxes", "line"},
     {"sheet", "plane"},
     {"volume"},
     {"backends", "dual", "shifters", "bar"},
@@ -27,7 +27,7 @@ ROOMS = [
     {"scans", "bands", "krylov", "sparse"},
     {"inverses"},
     {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"}
-    | {"labelled", "view", "film"},
+    | {"labelled", "view", "film", "faces"},
     {"cost"},
     {"globalise", "newton", "pseudotime", "quasi"},
     {"blockwise", "prefix"},
@@ -43,7 +43,7 @@ ROOMS = [
 ]
 """From the ground up: a room sees those below it and its neighbours on the same floor."""
 
-SEES_ONLY = {"problems": {"domain", "shifters", "typing", "errors", "record"}}
+SEES_ONLY = {"problems": {"domain", "fluxes", "shifters", "typing", "errors", "record"}}
 """Rooms beside the tower, which see these and nothing else."""
 
 BUILDERS = {"inputs", "space", "spacetime", "planar", "planetime"}

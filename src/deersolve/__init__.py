@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .bar import Progress
     from .checkpoint import Checkpoint
     from .continuation import Branch, follow
-    from .domain import Dirichlet, Initial, Neumann, Periodic, Robin, Steps, TimeGrid
+    from .domain import Dirichlet, Initial, Neumann, NoFlux, Periodic, Robin, Steps, TimeGrid
     from .errors import (
         CheckpointWarning,
         ConvergenceError,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         LibraryError,
         UnknownKeyError,
     )
+    from .fluxes import central, limited, upwind
     from .globalise import Damped, Full, LevenbergMarquardt, LineSearch
     from .labelled import from_xarray
     from .lyapunov import lyapunov
@@ -51,11 +52,12 @@ _places = {
     "bar": "Progress",
     "checkpoint": "Checkpoint",
     "continuation": "Branch follow",
-    "domain": "Dirichlet Initial Neumann Periodic Robin Steps TimeGrid",
+    "domain": "Dirichlet Initial Neumann NoFlux Periodic Robin Steps TimeGrid",
     "errors": (
         "CheckpointWarning ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError "
         "UnknownKeyError"
     ),
+    "fluxes": "central limited upwind",
     "globalise": "Damped Full LevenbergMarquardt LineSearch",
     "labelled": "from_xarray",
     "lyapunov": "lyapunov",
@@ -104,6 +106,7 @@ __all__ = [
     "LineSearch",
     "Neumann",
     "Newton",
+    "NoFlux",
     "Periodic",
     "Picard",
     "Problem",
@@ -123,12 +126,14 @@ __all__ = [
     "Zero",
     "adjoint",
     "array_namespace",
+    "central",
     "follow",
     "from_scipy",
     "from_xarray",
     "identity",
     "inverses",
     "lag",
+    "limited",
     "lyapunov",
     "pointwise",
     "ravel",
@@ -138,6 +143,7 @@ __all__ = [
     "solve",
     "testing",
     "unravel",
+    "upwind",
 ]
 
 

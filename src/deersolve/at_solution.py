@@ -20,9 +20,9 @@ from .typing import Array, array_namespace
 STALE = 100  # times the residual that the solver saw, or sqrt(eps): y solves another equation
 
 
-def check_converged(system: System, sol: Solution, flags: Array) -> None:
-    """Raise unless the flagged elements converged."""
-    failed = flags & ~sol.converged
+def check_converged(system: System, sol: Solution, asked: Array | None = None) -> None:
+    """Raise unless the elements that are asked for converged, by default all."""
+    failed = ~sol.converged if asked is None else asked & ~sol.converged
     if system.backend.is_concrete(failed) and any(numbers(failed)):
         xp = array_namespace(sol.status)
         names = {Status(int(c)).name for c in numbers(xp.where(failed, sol.status, 0))} - {"CONVERGED"}

@@ -167,5 +167,13 @@ class Robin:
 
 
 @record
+class NoFlux:
+    """Nothing passes one side: neither by diffusion nor, where a problem has one, by its ``flux``.
+
+    Without a ``flux`` it is ``Neumann(0)``.
+    """
+
+
+@record
 class Periodic:
     """u at one side is u at the other; both sides have to say so."""

@@ -65,6 +65,45 @@ class Stencil:
         sizes: Stencil = tree_map(lambda a: array_namespace(a).abs(a), self)
         return sizes
 
+    def bands(self) -> dict[int, Array]:
+        """Return the weights of the neighbour so many points further on, in every row."""
+        return {-1: self.lower, 0: self.middle, 1: self.upper}
+
+
+@record
+class Composed:
+    """One stencil after another: the neighbour of the neighbour.
+
+    Attributes
+    ----------
+    outer, inner : Stencil
+        What is applied last, without right-hand sides of its own, and what is applied first.
+    """
+
+    outer: Stencil
+    inner: Stencil
+
+    def of(self, y: Array, is_ring: bool) -> Array:
+        """Return ``S y`` for right-hand sides of zero."""
+        return self.outer.of(self.inner.of(y, is_ring), is_ring)
+
+    def adjoint(self, v: Array, is_ring: bool) -> Array:
+        """Return ``S^T v``."""
+        return self.inner.adjoint(self.outer.adjoint(v, is_ring), is_ring)
+
+    def given(self, ends: Ends) -> Array:
+        """Return what the right-hand sides of the conditions add: nothing in a ring."""
+        return self.outer.of(self.inner.given(ends), False)
+
+    def bands(self) -> dict[int, Array]:
+        """Return the weights of the neighbour so many points further on, in every row."""
+        xp, inner = array_namespace(self.inner.middle), self.inner.bands()
+        made = dict.fromkeys(range(-2, 3), 0 * self.inner.middle)
+        for j, first in self.outer.bands().items():
+            for k, second in inner.items():
+                made[j + k] = made[j + k] + first * xp.roll(second, -j, axis=-2)
+        return made
+
 
 @record
 class Line:
@@ -88,6 +127,9 @@ class Line:
         Whether the last point is the image of the first.
     unfixed : tuple of bool
         Of each component, whether both conditions hold for u + constant too.
+    around : tuple of Stencil and Composed
+        In cells of an equation with a flux, the states that it is given besides u: those of the cells before and those
+        behind, or what a condition says of u at a wall between.
     """
 
     s: Array
@@ -99,6 +141,12 @@ class Line:
     is_ring: bool = static(default=False)
     has_image: bool = static(default=False)
     unfixed: tuple[bool, ...] = static(default=())
+    around: tuple[Stencil | Composed, ...] = ()
+
+    @property
+    def signals(self) -> tuple[Stencil | Composed, ...]:
+        """What f is given of the points around besides u itself."""
+        return (self.first, *self.around)
 
     @property
     def n_points(self) -> int:

@@ -10,6 +10,7 @@ from .arrays import batch_of, beside, expanded, ranks, state
 from .backends.generic import Backend
 from .domain import Periodic
 from .errors import mismatch
+from .faces import around_of
 from .line import Ends, Line, Stencil
 from .plane import SIDES, Basis, Plane, Sides, turned, without_images
 from .problems import Elliptic2D, Evolution2D
@@ -29,11 +30,17 @@ class Frame:
     points: tuple[Array, ...]
     full: tuple[int, ...]
     cells: bool
+    fluxes: tuple[Any, Any] = (None, None)
 
     @property
     def sizes(self) -> tuple[int, int]:
         """X and Y, the numbers of points that are solved for."""
         return int(self.points[0].shape[0]), int(self.points[1].shape[0])
+
+    @property
+    def has_flux(self) -> bool:
+        """Whether something is carried along an axis."""
+        return self.fluxes != (None, None)
 
     def coordinates(self) -> dict[str, Array]:
         """Return s and r as leaves (X, 1, 1) and (1, Y, 1)."""
@@ -50,7 +57,8 @@ def frame_of(problem: Elliptic2D | Evolution2D, like: Array, backend: Backend) -
     images = rings[0] and not problem.cells, rings[1] and not problem.cells
     points = tuple(_points(e, problem.cells, image) for e, image in zip(edges, images, strict=True))
     full = tuple(int(p.shape[0]) + image for p, image in zip(points, images, strict=True))
-    return Frame(tuple(edges), rings, images, points, full, problem.cells)
+    fluxes = getattr(problem, "flux", (None, None))
+    return Frame(tuple(edges), rings, images, points, full, problem.cells, fluxes)
 
 
 def plane_of(frame: Frame, ends: dict[str, Any], D: Array, n: int, rank: int, backend: Backend) -> Plane:
@@ -65,7 +73,10 @@ def plane_of(frame: Frame, ends: dict[str, Any], D: Array, n: int, rank: int, ba
         made = stencils_of(frame.edges[k], [ends[first], ends[last]], frame.rings[k], frame.cells, n, backend)
         second, slope, free, held = tree_map(ranked, made)
         unfixed = tuple(p == 0 == q for p, q in zip(ends[first][0], ends[last][0], strict=True))
-        lines.append(Line(frame.points[k], second, slope, free, held, (), is_ring=frame.rings[k], unfixed=unfixed))
+        at_ends = [ends[first], ends[last]]
+        around = around_of(frame.fluxes[k], frame.edges[k], at_ends, frame.rings[k], n, backend)
+        kind: Any = {"is_ring": frame.rings[k], "unfixed": unfixed, "around": tree_map(ranked, around)}
+        lines.append(Line(frame.points[k], second, slope, free, held, (), **kind))
         basis = _basis(made[0], made[2], frame.rings[k], D, backend, "sr"[k])
         bases.append(tree_map(lambda a: xp.reshape(a, (*(1 for _ in range(rank - 3)), *a.shape)), basis))
     space = {name: _points(edges, frame.cells, False) for name, edges in zip("sr", frame.edges, strict=True)}
@@ -120,8 +131,11 @@ def diffusion_of(value: Any, like: Array, backend: Backend, frame: Frame) -> Arr
     if a.ndim == 2:
         raise mismatch("D", "a number, (n,) or (X, Y, n)", tuple(a.shape), "Write D[..., None] for a field.")
     a = cut_to(frame, xp.reshape(a, (*(1 for _ in range(3 - a.ndim)), *a.shape)), "D")
-    if backend.is_concrete(a) and not bool((backend.to_numpy(a) > 0).all()):
-        raise mismatch("D", "a positive coefficient at every point", "one that is not", "Signs belong to f.")
+    if backend.is_concrete(a):
+        numbers, may_vanish = backend.to_numpy(a), frame.has_flux
+        if not bool((numbers >= 0 if may_vanish else numbers > 0).all()):
+            expected = "a coefficient of at least 0" if may_vanish else "a positive coefficient"
+            raise mismatch("D", f"{expected} at every point", "one that is not", "Signs belong to f.")
     return a
 
 

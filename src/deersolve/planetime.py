@@ -8,9 +8,10 @@ from .arrays import batch_of, beside, expanded, ranks, state
 from .backends.generic import Backend
 from .domain import Initial
 from .errors import mismatch
+from .faces import both_sides, openings_of, split
 from .line import Ends
-from .planar import check_corners, cut_to, diffusion_of, frame_of, plane_of
-from .plane import SIDES, Sides
+from .planar import Frame, check_corners, cut_to, diffusion_of, frame_of, plane_of
+from .plane import SIDES, Sides, turned
 from .problems import Evolution2D
 from .record import tree_leaves, tree_map
 from .sheet import staged
@@ -38,9 +39,12 @@ def in_a_volume(problem: Evolution2D, y_guess: Any, rule: Any) -> tuple[Backend,
     values = {k: _over_time(ends[k][2], k, T, frame) for k in SIDES}
     given = {k: a[None, ...] if getattr(a, "ndim", 4) == 3 else a for k, a in (problem.x or {}).items()}
     rank = max(u0.ndim + 1, ranks(given), *(v.ndim + 1 for v in values.values()), getattr(y_guess, "ndim", 0))
+    given, *on_faces = _split(given, frame)
     x = {k: cut_to(frame, a, k) for k, a in expanded(given, u0, backend, rank).items()}
     own = {"t": t[:, None, None, None], **{k: a[None, ...] for k, a in frame.coordinates().items()}}
     x = {**expanded(own, u0, backend, rank), **x}
+    if frame.has_flux:
+        x = {"cells": x, "faces": tuple(_faces(problem, frame, own, on_faces, k, (u0, backend, rank)) for k in (0, 1))}
     for leaf in tree_leaves(x):
         if leaf.shape[-4] not in (1, T):
             raise mismatch("x", f"leaves (*B, 1 or T = {T}, X, Y, k)", tuple(leaf.shape))
@@ -70,6 +74,30 @@ def in_a_volume(problem: Evolution2D, y_guess: Any, rule: Any) -> tuple[Backend,
         guess = volume.together(xp.broadcast_to(full, (*batch, T, m, X, Y, n)))
     x = laid_in_volume(tree_map(lambda a: staged(a, nodes, -4), x), volume.shape)
     return backend, Data(x, volume, Initial(first), guess)
+
+
+def _split(x: dict[str, Any], frame: Frame) -> tuple[dict[str, Any], ...]:
+    """Return the leaves for cells, and those for the faces of each axis."""
+    if not frame.has_flux:
+        return x, {}, {}
+    cells, faces = split(x, frame.sizes)
+    return cells, *faces
+
+
+def _faces(problem: Evolution2D, frame: Frame, own: dict[str, Array], x: list[dict[str, Any]], k: int, to: Any) -> Any:
+    """Return what the flux of an axis is given on both sides of every cell, and what its faces are to the cell."""
+    if frame.fluxes[k] is None:
+        return None
+    edges, sides = frame.edges[k], tuple(getattr(problem, side) for side in SIDES[2 * k : 2 * k + 2])
+    at = {"s": edges[None, :, None, None]} if k == 0 else {"r": edges[None, None, :, None]}
+    inward, outward = openings_of(edges, sides, int(to[0].shape[-1]), to[1])
+    per_length = {name: a[:, None, :] if k == 0 else a[None, :, :] for name, a in (("in", inward), ("out", outward))}
+    passing = expanded({**own, **at, **x[k]}, *to)
+    if k == 0:
+        both = tree_map(turned, both_sides(tree_map(turned, passing), frame.rings[0]))
+    else:
+        both = both_sides(passing, frame.rings[1])
+    return {**both, **expanded({name: a[None, ...] for name, a in per_length.items()}, *to)}
 
 
 def _over_time(value: Array, name: str, T: int, frame: Any) -> Array:

@@ -19,9 +19,10 @@ COUPLED = (
     "points: pass inputs through x."
 )
 REACHED = (
-    "f at one point of space changes with y at another: expected an f that acts on each point by itself. The slopes "
-    "of u are handed to f, so that np.gradient, np.roll and differences have no place in it; neither have means over "
-    "space. Pass what varies from point to point through x."
+    "f, or a flux, at one point of space changes with y at another: expected functions that act on each point, or "
+    "face, by itself. Slopes of u are handed to f and the states on both sides to a flux, so that np.gradient, np.roll "
+    "and differences have no place in them; neither have means over space. Pass what varies from point to point "
+    "through x."
 )
 AGREEMENT = 1e3  # in units of eps: a matrix product of one row may round differently from that of many
 

@@ -161,7 +161,7 @@ def _by_default(problem: Problem) -> tuple[str, ...]:
 def _check_any(system: System, sol: Solution) -> None:
     """Raise unless an element converged."""
     if system.backend.is_concrete(sol.converged) and not bool(array_namespace(sol.y).any(sol.converged)):
-        check_converged(system, sol, ~sol.converged)
+        check_converged(system, sol)
 
 
 def _direction(system: System, fields: Fields, given: dict[str, Any]) -> list[Array]:

@@ -92,6 +92,34 @@ class LevelSlopeAlong(BuiltIn):
         return grid.together(SlopeAlong(self.axis)(grid.apart(y), grid=grid.whole, boundary=grid.sides))
 
 
+@dataclass(frozen=True)
+class LevelAround(BuiltIn):
+    """S[y] = u in a cell beside, of every level and stage of a :class:`deersolve.sheet.Sheet`."""
+
+    place: int
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the states beside every cell, laid out as y is."""
+        line, beside = grid.line, grid.line.around[self.place]
+        return grid.together(beside.of(grid.apart(y), line.is_ring) + beside.given(grid.ends))
+
+
+@dataclass(frozen=True)
+class LevelAroundAlong(BuiltIn):
+    """S[y] = u in a cell beside along one axis, of every level and stage of a :class:`deersolve.volume.Volume`."""
+
+    axis: str
+    place: int
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the states beside every cell, laid out as y is."""
+        line, ends, u = getattr(grid.whole, self.axis), getattr(grid.sides, self.axis), grid.apart(y)
+        beside = line.around[self.place]
+        if self.axis == "s":
+            return grid.together(turned(beside.of(turned(u), line.is_ring) + beside.given(ends)))
+        return grid.together(beside.of(u, line.is_ring) + beside.given(ends))
+
+
 identity = Identity()
 slope = Slope()
 level_slope = LevelSlope()

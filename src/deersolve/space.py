@@ -7,7 +7,7 @@ from typing import Any
 
 from .arrays import batch_of, beside, expanded, ranks, spanning, state
 from .backends.generic import Backend
-from .domain import Dirichlet, Neumann, Periodic, Robin
+from .domain import Dirichlet, Neumann, NoFlux, Periodic, Robin
 from .errors import mismatch
 from .line import Ends, Line, Stencil
 from .problems import BoundaryValueProblem
@@ -70,14 +70,17 @@ def check_points(s: Array, cells: bool, is_ring: bool, backend: Backend, name: s
             raise mismatch(name, "finite, strictly increasing points", "a grid that is not")
 
 
-def coefficient_of(value: Any, like: Array, backend: Backend, name: str, N: int) -> Array:
-    """Return a coefficient with at least two axes; a diffusion must be positive."""
+def coefficient_of(value: Any, like: Array, backend: Backend, name: str, N: int, *, may_vanish: bool = False) -> Array:
+    """Return a coefficient with at least two axes; a diffusion must be positive, or beside a flux not negative."""
     a = beside(value, like, backend, name)
     a = array_namespace(a).reshape(a, (*(1 for _ in range(2 - a.ndim)), *a.shape))
     if a.shape[-2] not in (1, N):
         raise mismatch(name, f"a number, (n,), or 1 or N = {N} points on axis -2", tuple(a.shape))
-    if name == "D" and backend.is_concrete(a) and not bool((backend.to_numpy(a) > 0).all()):
-        raise mismatch("D", "a positive diffusion at every point", "one that is not", "Signs belong to f.")
+    if name == "D" and backend.is_concrete(a):
+        numbers = backend.to_numpy(a)
+        if not bool((numbers >= 0 if may_vanish else numbers > 0).all()):
+            expected = "a diffusion of at least 0" if may_vanish else "a positive diffusion"
+            raise mismatch("D", f"{expected} at every point", "one that is not", "Signs belong to f.")
     return a
 
 
@@ -147,6 +150,8 @@ def _robin(condition: Any) -> tuple[Any, Any, Any]:
         return 1.0, 0.0, condition.value
     if isinstance(condition, Neumann):
         return 0.0, 1.0, condition.slope
+    if isinstance(condition, NoFlux):
+        return 0.0, 1.0, 0.0
     assert isinstance(condition, Robin)
     return condition.a, condition.b, condition.value
 
@@ -190,7 +195,7 @@ def stencils_of(
             for a, b, c in (rows["second"], rows["first"])
         )
         return second, first, free, Ends(none, none)
-    ghosts = [_beyond(ends[k][0], ends[k][1], beyond[k], cells, s, backend) for k in (0, 1)]
+    ghosts = [ghost_of(ends[k][0], ends[k][1], beyond[k], cells, s, backend) for k in (0, 1)]
     given = [backend.convert([[float(q == 0 and not cells) for q in ends[k][1]]], s, s.dtype) for k in (0, 1)]
     top = xp.concat([free[:1, :], 0 * free[1:, :]], axis=0)
     bottom = xp.flip(top, axis=0)
@@ -208,7 +213,7 @@ def stencils_of(
     return made[0], made[1], free, held
 
 
-def _beyond(a: Any, b: Any, h: Array, cells: bool, like: Array, backend: Backend) -> tuple[Array, Array, Array]:
+def ghost_of(a: Any, b: Any, h: Array, cells: bool, like: Array, backend: Backend) -> tuple[Array, Array, Array]:
     """Return p, q, r of the value beyond an end, ``p u_0 + q u_1 + r value``, u_0 next to the end.
 
     In cells the end is between u and u_0, so that a (u + u_0) / 2 + b (u - u_0) / h = value. Else u_0 is at the end:

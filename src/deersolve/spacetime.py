@@ -8,13 +8,14 @@ from .arrays import batch_of, beside, expanded, ranks, state
 from .backends.generic import Backend
 from .domain import Initial, Periodic
 from .errors import mismatch
+from .faces import around_of, both_sides, openings_of, split
 from .line import Ends, Line
 from .problems import Evolution1D
 from .record import tree_leaves, tree_map
 from .sheet import Sheet, laid_out, staged
 from .space import check_points, coefficient_of, end_of, stencils_of
 from .system import Data
-from .typing import Array, array_namespace
+from .typing import Array, Tree, array_namespace
 
 
 def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
@@ -29,7 +30,8 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
     if u0.ndim < 2 or u0.shape[-2] != X:
         raise mismatch("u0", f"shape (*B, X, n) with X = {X} points of s", tuple(u0.shape))
     n = int(u0.shape[-1])
-    D = coefficient_of(problem.coefficients["D"], u0, backend, "D", X)
+    has_flux = problem.flux is not None
+    D = coefficient_of(problem.coefficients["D"], u0, backend, "D", X, may_vanish=has_flux)
     ends = [end_of(side, n, u0, backend, k) for side, k in ((problem.left, "left"), (problem.right, "right"))]
     values = [v if v.ndim > 1 else v[None, :] for _, _, v in ends]
     for name, v in zip(("left", "right"), values, strict=True):
@@ -37,10 +39,15 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
             raise mismatch(name, f"a value, or one for each of T = {T} times on axis -2", tuple(v.shape))
     given = {k: a if getattr(a, "ndim", 2) != 2 else a[None, ...] for k, a in (problem.x or {}).items()}
     rank = max(u0.ndim + 1, D.ndim + 1, ranks(given), *(v.ndim + 1 for v in values), getattr(y_guess, "ndim", 0))
+    given, (on_faces,) = split(given, (X,)) if has_flux else (given, [{}])
     x = expanded({"t": t[:, None, None], "s": points[None, :, None], **given}, u0, backend, rank)
-    for leaf in tree_leaves(x):
-        if leaf.shape[-2] not in (1, X) or leaf.shape[-3] not in (1, T):
-            raise mismatch("x", f"leaves (*B, 1 or T = {T}, 1 or X = {X}, k)", tuple(leaf.shape))
+    _check_fields(x, X, T, has_flux)
+    if has_flux:
+        passing = expanded({"t": t[:, None, None], "s": s[None, :, None], **on_faces}, u0, backend, rank)
+        _check_fields(passing, X + 1, T, has_flux)
+        inward, outward = openings_of(s, (problem.left, problem.right), n, backend)
+        per_length = expanded({"in": inward[None, ...], "out": outward[None, ...]}, u0, backend, rank)
+        x = {"cells": x, "faces": ({**both_sides(passing, is_ring), **per_length},)}
     parts = [("u0", tuple(u0.shape[:-2])), *((k, tuple(v.shape[:-2])) for k, v in zip("lr", values, strict=True))]
     parts += [("x", tuple(a.shape[:-3])) for a in tree_leaves(x)]
     parts += [("y_guess", tuple(y_guess.shape[:-3]))] if getattr(y_guess, "ndim", 0) > 3 else []
@@ -51,6 +58,7 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
 
     second, first, free, held = tree_map(ranked, stencils_of(s, ends, is_ring, problem.cells, n, backend))
     kind: dict[str, Any] = {"is_ring": is_ring, "has_image": is_ring and not problem.cells}
+    kind["around"] = tree_map(ranked, around_of(problem.flux, s, ends, is_ring, n, backend))
     zero = ranked(backend.convert([[0.0]], u0, u0.dtype))
     line = Line(points, second, first, free, held, (ranked(D), zero, zero), **kind)
     at_ends = [xp.broadcast_to(v, (*batch, *(v.shape[-2:]))) for v in values]
@@ -70,6 +78,14 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
         xp.broadcast_to(level, (*batch, T, m * X * n)) if y_guess is None else _laid(y_guess, sheet, batch, u0, backend)
     )
     return backend, Data(laid_out(tree_map(lambda a: staged(a, nodes, -3), x), (m, X, n)), sheet, Initial(level), guess)
+
+
+def _check_fields(x: Tree, X: int, T: int, has_flux: bool) -> None:
+    """Raise unless every leaf spans time and space, or does not vary."""
+    for leaf in tree_leaves(x):
+        if leaf.shape[-2] not in (1, X) or leaf.shape[-3] not in (1, T):
+            faces = f", or X + 1 = {X + 1} for the flux" if has_flux else ""
+            raise mismatch("x", f"leaves (*B, 1 or T = {T}, 1 or X = {X}, k){faces}", tuple(leaf.shape))
 
 
 def _laid(y_guess: Any, sheet: Sheet, batch: tuple[int, ...], like: Array, backend: Backend) -> Array:

@@ -7,10 +7,11 @@ from typing import Any
 
 from ..backends import backend_of
 from ..typing import Array, array_namespace
-from . import lapack, staircase
+from . import lapack, pairs, staircase
 
-Blocks = tuple[Array, Array, Array]
-"""lower, middle and upper blocks of every row, each (*B, N, n, n)."""
+Blocks = tuple[Array, ...]
+"""lower, middle and upper blocks of every row, each (*B, N, n, n); or five, those two rows away among them, which are 0
+beyond the ends of an open line."""
 
 
 def solve(blocks: Blocks, r: Array, is_ring: bool) -> Array:
@@ -19,6 +20,8 @@ def solve(blocks: Blocks, r: Array, is_ring: bool) -> Array:
     In a ring the first row sees the last and the last the first; else those blocks are not looked at. A singular
     matrix gives numbers that are not finite.
     """
+    if len(blocks) == 5:
+        return pairs.apart(solve(pairs.blocks(blocks, is_ring), pairs.rows(r), is_ring), r.shape[-2])
     if r.shape[-2] == 1:  # a single row is its own neighbour
         matrix = sum(blocks, start=0 * blocks[0]) if is_ring else blocks[1]
         return backend_of(r).linear_solve(matrix, r[..., None])[..., 0]
@@ -35,6 +38,9 @@ def series(blocks: Blocks, like: Array, is_ring: bool) -> Callable[[Any, Array],
     What can be done for all of them at once is done here; each is solved at most once.
     """
     backend, N = backend_of(like), like.shape[-2]
+    if len(blocks) == 5:
+        solve_pairs = series(pairs.blocks(blocks, is_ring), pairs.rows(like), is_ring)
+        return lambda k, r: pairs.apart(solve_pairs(k, pairs.rows(r)), N)
 
     def one(k: Any, r: Array) -> Array:
         lower, middle, upper = (backend.slice(b, k, 1, -4)[..., 0, :, :, :] for b in blocks)
@@ -44,11 +50,30 @@ def series(blocks: Blocks, like: Array, is_ring: bool) -> Callable[[Any, Array],
     return lapack.series(blocks, like, is_ring, one) if fits else one
 
 
+def repeated(blocks: Blocks, like: Array, is_ring: bool) -> Callable[[Array], Array]:
+    """Return a function that solves for many right-hand sides, one after the other."""
+    N = like.shape[-2]
+    if len(blocks) == 5:
+        solve_pairs = repeated(pairs.blocks(blocks, is_ring), pairs.rows(like), is_ring)
+        return lambda r: pairs.apart(solve_pairs(pairs.rows(r)), N)
+
+    def one(r: Array) -> Array:
+        return solve(blocks, r, is_ring)
+
+    fits = N > 2 and all(map(lapack.takes, (*blocks, like)))
+    return lapack.repeated((blocks[0], blocks[1], blocks[2]), like, is_ring, one) if fits else one
+
+
+def turned(blocks: Blocks) -> Blocks:
+    """Return the blocks of the transposed matrix."""
+    xp, middle = array_namespace(blocks[0]), len(blocks) // 2
+    there = [xp.roll(xp.matrix_transpose(b), k - middle, axis=-3) for k, b in enumerate(blocks)]
+    return tuple(reversed(there))
+
+
 def transposed(blocks: Blocks, c: Array, is_ring: bool) -> Array:
     """Return u with the transposed matrix."""
-    xp = array_namespace(c)
-    lower, middle, upper = (xp.matrix_transpose(a) for a in blocks)
-    return solve((xp.roll(upper, 1, axis=-3), middle, xp.roll(lower, -1, axis=-3)), c, is_ring)
+    return solve(turned(blocks), c, is_ring)
 
 
 def _joined(blocks: Blocks) -> Blocks:

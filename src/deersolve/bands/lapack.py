@@ -120,20 +120,57 @@ def _entries(lower: Any, middle: Any, upper: Any, place: Any, is_ring: bool) -> 
     return [(here[1:], before[1:], lower[:, 1:]), (here, here, middle), (here[:-1], behind[:-1], upper[:, :-1])]
 
 
-def _band(entries: Any, count: int, N: int, n: int, rows: Any) -> Any:
-    """Return y of the system, (count, N, n), in the new places."""
+def repeated(
+    blocks: tuple[Array, Array, Array], like: Array, is_ring: bool, one: Callable[[Array], Array]
+) -> Callable[[Array], Array]:
+    """Return a function r -> y for one matrix: it is factored once.
+
+    ``one`` solves with a singular matrix.
+    """
     import numpy as np
     from scipy.linalg import get_lapack_funcs
 
+    xp, shape, (N, n) = array_namespace(like), like.shape, like.shape[-2:]
+    parts = [to_numpy(xp.broadcast_to(a, (*shape, n))).reshape(-1, N, n, n) for a in blocks]
+    place = _fold(N) if is_ring else np.arange(N)
+    inverse, count = np.argsort(place), len(parts[0])
+    half, band = _laid(_entries(parts[0], parts[1], parts[2], place, is_ring), count, N, n, parts[1].dtype)
+    factor, back = get_lapack_funcs(("gbtrf", "gbtrs"), (band,))
+    made, pivots, info = factor(band, half, half, overwrite_ab=True)
+    if info:
+        return one
+
+    def solve_one(r: Array) -> Array:
+        if r.shape != shape:
+            return one(r)
+        rows = to_numpy(r).reshape(count, N, n)[:, inverse, :]
+        y, _ = back(made, half, half, rows.reshape(-1, 1), pivots)
+        return from_numpy(y.reshape(count, N, n)[:, place, :].reshape(shape), r)
+
+    return solve_one
+
+
+def _laid(entries: Any, count: int, N: int, n: int, dtype: Any) -> tuple[int, Any]:
+    """Return the half width and the matrix in LAPACK's band form, with room for the factors."""
+    import numpy as np
+
     wide = max(int(np.max(np.abs(i - j), initial=0)) for i, j, _ in entries)
     half = (wide + 1) * n - 1
-    band = np.zeros((3 * half + 1, count * N * n), dtype=rows.dtype, order="F")
+    band = np.zeros((3 * half + 1, count * N * n), dtype=dtype, order="F")
     inner = np.arange(n)
     start = (np.arange(count) * N)[:, None]
     for i, j, blocks in entries:
         row = ((start + i)[..., None, None] * n + inner[:, None]) + 0 * inner
         column = ((start + j)[..., None, None] * n + inner) + 0 * inner[:, None]
         band[2 * half + row - column, column] = blocks
+    return half, band
+
+
+def _band(entries: Any, count: int, N: int, n: int, rows: Any) -> Any:
+    """Return y of the system, (count, N, n), in the new places."""
+    from scipy.linalg import get_lapack_funcs
+
+    half, band = _laid(entries, count, N, n, rows.dtype)
     (solver,) = get_lapack_funcs(("gbsv",), (band, rows))
     *_, y, info = solver(half, half, band, rows.reshape(-1, 1), overwrite_ab=True)
     if info > 0:

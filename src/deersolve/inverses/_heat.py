@@ -14,6 +14,7 @@ from ..backends import backend_of
 from ..bands import numba as march
 from ..bands import series, transposed
 from ..domain import Initial
+from ..line import Line
 from ..sheet import Sheet
 from ..structure import BlockDiagonal, Dense, Structure, identity
 from ..typing import Array, array_namespace
@@ -121,7 +122,8 @@ class Heat(Rule):
 
     def _levels(self, linear: Any, grid: Any, rows: Array, start: Array, slope: Array) -> Array:
         """Return all levels, (*B, T - 1, m, X, n): by a compiled loop where there is one, with pivots where needed."""
-        if not march.takes(rows, start, slope, grid.D, *linear):
+        is_wide = len(grid.line.around) > 2  # five blocks a row
+        if is_wide or not march.takes(rows, start, slope, grid.D, *linear):
             return self._one_by_one(linear, grid, rows, start, slope)
         blocks, xp = self._blocks(linear, grid), array_namespace(rows)
         units = xp.concat([u + 0 * intervals(grid) for u in self._units(grid)], axis=-3)
@@ -220,17 +222,21 @@ class Heat(Rule):
         return solve
 
     def _change(self, linear: Any, grid: Any, d: Array, level: Any, stage: int) -> Array:
-        """Return ``D d_ss - G_0 d - G_1 d_s`` with the G of one stage of a level."""
-        line, (G0, G1) = grid.line, (_stage(level_of(G, level, -5), stage) for G in linear)
-        change = line.proper(line.weights[0]) * line.second.of(d, line.is_ring)
-        return change - _times(G0, d) - _times(G1, line.first.of(d, line.is_ring))
+        """Return ``D d_ss - G_0 d - G_1 d_s - ...`` with the G of one stage of a level."""
+        line, (G0, *Gs) = grid.line, (_stage(level_of(G, level, -5), stage) for G in linear)
+        change = line.proper(line.weights[0]) * line.second.of(d, line.is_ring) - _times(G0, d)
+        for G, signal in zip(Gs, line.signals, strict=True):
+            change = change - _times(G, signal.of(d, line.is_ring))
+        return change
 
     def _turned(self, linear: Any, grid: Any, q: Array, level: Any, stage: int) -> Array:
         """Return the transpose of :meth:`_change`, of q."""
         line, xp = grid.line, array_namespace(q)
-        G0, G1 = (xp.matrix_transpose(_stage(level_of(G, level, -5), stage)) for G in linear)
-        change = line.second.adjoint(line.proper(line.weights[0]) * q, line.is_ring)
-        return change - _times(G0, q) - line.first.adjoint(_times(G1, q), line.is_ring)
+        G0, *Gs = (xp.matrix_transpose(_stage(level_of(G, level, -5), stage)) for G in linear)
+        change = line.second.adjoint(line.proper(line.weights[0]) * q, line.is_ring) - _times(G0, q)
+        for G, signal in zip(Gs, line.signals, strict=True):
+            change = change - signal.adjoint(_times(G, q), line.is_ring)
+        return change
 
     def _units(self, grid: Sheet) -> list[Array]:
         """Return, for each stage, one divided by the weight of U_k in its row; 0 where a value is given."""
@@ -247,7 +253,7 @@ class Heat(Rule):
         return xp.concat([boundary.y0 - y[..., :1, :] + 0 * behind[..., :1, :], behind], axis=-2)
 
     def _linear(self, Gs: tuple[Structure, ...], grid: Any) -> Any:
-        """Return G_0 and G_1 at every point, (*B, T, m, X, n, n), without the image."""
+        """Return the G_p at every point, (*B, T, m, X, n, n), without the image."""
         xp, (m, X, n) = array_namespace(grid.D), grid.shape
         parts = []
         for G in Gs:
@@ -255,12 +261,12 @@ class Heat(Rule):
             values = blocks.values
             parts.append(xp.reshape(values, (*values.shape[:-3], m, X, n, n)))
         cut = (slice(-1) if grid.has_image else slice(None), slice(None), slice(None))
-        return parts[0][(..., *cut)], parts[1][(..., *cut)]
+        return tuple(part[(..., *cut)] for part in parts)
 
-    def _blocks(self, linear: tuple[Array, Array], grid: Sheet) -> tuple[Array, Array, Array]:
-        """Return the blocks of ``I - h a_kk (D d2/ds2 - G_0 - G_1 d/ds)`` in the units of its rows."""
+    def _blocks(self, linear: tuple[Array, ...], grid: Sheet) -> tuple[Array, ...]:
+        """Return the blocks of ``I - h a_kk (D d2/ds2 - G_0 - G_1 d/ds ...)`` in the units of its rows, by columns."""
         xp, line = array_namespace(grid.D), grid.line
-        G0, G1 = (G[..., 1:, :, :, :, :] for G in linear)
+        G0, *Gs = (G[..., 1:, :, :, :, :] for G in linear)
         units = xp.concat([u + 0 * intervals(grid) for u in self._units(grid)], axis=-3)
         weights = xp.concat(
             [
@@ -269,15 +275,22 @@ class Heat(Rule):
             ],
             axis=-3,
         )
-        D, eye = line.proper(line.weights[0]), identity(G0, G0.shape[-1], G0.ndim)
+        D, own = line.proper(line.weights[0]), units + (1 - line.free)
+        return implicit(line, own, weights, D, (G0, *Gs))
 
-        def row(second: Array, first: Array, own: Array) -> Array:
-            return (own - weights * D * second)[..., None] * eye + (weights[..., None] * G1) * first[..., None, :]
 
-        lower = row(line.second.lower, line.first.lower, 0 * units)
-        upper = row(line.second.upper, line.first.upper, 0 * units)
-        middle = row(line.second.middle, line.first.middle, units + (1 - line.free)) + weights[..., None] * G0
-        return lower, middle, upper
+def implicit(line: Line, own: Array, weights: Array, D: Array, Gs: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return the blocks of ``own - weights (D d2/ds2 - G_0 - sum_p G_p S_p)`` in every row, from left to right."""
+    G0, *others = Gs
+    eye, around = identity(G0, G0.shape[-1], G0.ndim), [signal.bands() for signal in line.signals]
+    blocks = dict.fromkeys(sorted({k for bands in around for k in bands}), (0 * weights * D)[..., None] * eye)
+    for k, weight in line.second.bands().items():
+        blocks[k] = ((own if k == 0 else 0 * own) - weights * D * weight)[..., None] * eye
+    for G, bands in zip(others, around, strict=True):
+        for k, weight in bands.items():
+            blocks[k] = blocks[k] + (weights[..., None] * G) * weight[..., None, :]
+    blocks[0] = blocks[0] + weights[..., None] * G0
+    return tuple(blocks.values())
 
 
 def _flat(u: Array) -> Array:
@@ -285,7 +298,7 @@ def _flat(u: Array) -> Array:
     return array_namespace(u).reshape(u, (*u.shape[:-3], u.shape[-3] * u.shape[-2] * u.shape[-1]))
 
 
-def _in_a_row(blocks: tuple[Array, ...], length: int) -> tuple[Array, Array, Array]:
+def _in_a_row(blocks: tuple[Array, ...], length: int) -> tuple[Array, ...]:
     """Return the systems of all stages of all intervals on one axis, (*B, (T - 1) m, X, n, n)."""
     xp, rank = array_namespace(blocks[0]), max(b.ndim for b in blocks)
 
@@ -294,8 +307,7 @@ def _in_a_row(blocks: tuple[Array, ...], length: int) -> tuple[Array, Array, Arr
         full = xp.broadcast_to(b, (*b.shape[:-5], length, *b.shape[-4:]))
         return xp.reshape(full, (*full.shape[:-5], length * full.shape[-4], *full.shape[-3:]))
 
-    lower, middle, upper = map(flat, blocks)
-    return lower, middle, upper
+    return tuple(map(flat, blocks))
 
 
 def intervals(grid: Sheet) -> Array:

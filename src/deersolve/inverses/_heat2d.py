@@ -13,6 +13,7 @@ from ..plane import turned
 from ..structure import BlockDiagonal, Dense, Structure, identity
 from ..typing import Array, array_namespace
 from ..volume import Volume
+from ._carried import Carried
 from ._heat import Heat, intervals, level_of
 from .laplace2d_krylov import FORCING, Linear, Shift, along_both, is_seen_zero, shift_of
 
@@ -130,6 +131,8 @@ class Heat2D(Heat):
 
     def _equations(self, linear: Matrices, grid: Volume) -> Callable[[Any, int], tuple[Linear, Array, Array]]:
         """Return a function of (i, k): the equations of stage k of interval i, the factor of its rows, if h is 0."""
+        if grid.level.s.around or grid.level.r.around:
+            return self._carried(linear, grid)
         whole, xp = grid.whole, array_namespace(grid.D)
         G0, *slopes = (G if G is None or G.shape[-6] == 1 else G[..., 1:, :, :, :, :, :] for G in linear)
         assert G0 is not None
@@ -147,6 +150,17 @@ class Heat2D(Heat):
             Gs = [Dense(one_of(G0, i, k, 4)), *(None if G is None else Dense(-one_of(G, i, k, 4)) for G in slopes)]
             at = Shift(one_of(shift.scale, i, k, 3), one_of(shift.level, i, k, 3))
             return Linear(grid.level, tuple(Gs), at), one_of(factor, i, k, 3), one_of(h == 0, i, k, 3)
+
+        return equations
+
+    def _carried(self, linear: Matrices, grid: Volume) -> Callable[[Any, int], tuple[Linear, Array, Array]]:
+        """Return the same with fluxes, whose lines are solved as a preconditioner."""
+
+        def equations(i: Any, k: int) -> tuple[Linear, Array, Array]:
+            G0, Gs = self._at(linear, i + 1, k)
+            h = level_of(grid.D, i, -2)[..., None]  # (*B, 1, 1, 1)
+            step = array_namespace(h).where(h == 0, 1.0, h) * self.tableau[k][k + 1]
+            return Carried(grid.level, G0, Gs, step), 1 - 2 * grid.level.free, h == 0
 
         return equations
 

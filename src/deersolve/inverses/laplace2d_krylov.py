@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from .. import krylov
 from ..backends import backend_of
-from ..line import Line
+from ..line import Composed, Stencil
 from ..plane import Plane, Sides, components_first, components_last, turned
 from ..record import record
 from ..structure import Dense, Diagonal, Structure
@@ -114,7 +114,7 @@ class Linear:
     """
 
     def __init__(self, grid: Plane, Gs: tuple[Structure | None, ...], shift: Shift | None = None) -> None:
-        """Take G_0, and G_1 and G_2 or None for zero; the shift is that of G_0."""
+        """Take G_0, and the others or None for zero; the shift is that of G_0."""
         self.grid, self.unit, self.free = grid, unit_of(grid), grid.free
         assert Gs[0] is not None
         self.G0, self.slopes = Gs[0], along_both(grid, Gs[1:])
@@ -200,28 +200,30 @@ class Linear:
 
 @dataclasses.dataclass(frozen=True)
 class Along:
-    """d/ds or d/dr on a plane, for right-hand sides of zero."""
+    """What f is given along s or along r on a plane, for right-hand sides of zero: a slope, or u in a cell beside."""
 
-    line: Line
+    stencil: Stencil | Composed
+    is_ring: bool
     is_turned: bool
 
     def of(self, v: Array) -> Array:
-        """Return the slope of v."""
+        """Return that of v."""
         u = turned(v) if self.is_turned else v
-        slope = self.line.first.of(u, self.line.is_ring)
-        return turned(slope) if self.is_turned else slope
+        made = self.stencil.of(u, self.is_ring)
+        return turned(made) if self.is_turned else made
 
     def adjoint(self, c: Array) -> Array:
         """Return the transpose of that, of c."""
         u = turned(c) if self.is_turned else c
-        made = self.line.first.adjoint(u, self.line.is_ring)
+        made = self.stencil.adjoint(u, self.is_ring)
         return turned(made) if self.is_turned else made
 
 
 def along_both(grid: Plane, Gs: tuple[Structure | None, ...]) -> list[tuple[Along, Structure]]:
-    """Return d/ds and d/dr with their matrices; without those that are seen to be zero."""
-    both = zip((Along(grid.s, True), Along(grid.r, False)), Gs, strict=True)
-    return [(along, G) for along, G in both if G is not None and not is_seen_zero(G)]
+    """Return d/ds, d/dr and the cells beside with their matrices; without those that are seen to be zero."""
+    s, r = (partial(Along, is_ring=line.is_ring, is_turned=line is grid.s) for line in (grid.s, grid.r))
+    signals = (s(grid.s.first), r(grid.r.first), *map(s, grid.s.around), *map(r, grid.r.around))
+    return [(along, G) for along, G in zip(signals, Gs, strict=True) if G is not None and not is_seen_zero(G)]
 
 
 def is_seen_zero(G: Structure) -> bool:

@@ -1,4 +1,4 @@
-"""Evolution equations on a line: u_t - D u_ss = f(u, u_s, x, params)."""
+"""Evolution equations on a line: u_t + H_s - D u_ss = f(u, u_s, x, params)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..domain import Initial
-from ..shifters import identity, level_slope
+from ..fluxes import reach_of
+from ..shifters import LevelAround, identity, level_slope
 from ..typing import Array, Tree
 from .base import Problem
+from .conserved import Conserved, check_flux
 from .second_order import check_ends, check_fields
 
 
 class Evolution1D(Problem):
-    """u_t - D u_ss = f(u, u_s, x, params) from u0 on, between s[0] and s[-1].
+    """u_t + H_s - D u_ss = f(u, u_s, x, params) from u0 on, between s[0] and s[-1].
 
     Parameters
     ----------
@@ -28,8 +30,8 @@ class Evolution1D(Problem):
     u0 : array, shape (X, n) or (*B, X, n)
         u at t[0].
     D : number or array
-        The diffusion, positive: a number, (n,), (X, 1) or (X, n).
-    left, right : Dirichlet, Neumann, Robin or Periodic
+        The diffusion, positive, or with a flux at least 0: a number, (n,), (X, 1) or (X, n).
+    left, right : Dirichlet, Neumann, Robin, NoFlux or Periodic
         As for :class:`BoundaryValueProblem`; their values may vary with time: a number, (n,), (T, n) or (*B, T, n).
     x : dict of array, optional
         What f is given beside ``x["t"]`` and ``x["s"]``: leaves (X, k), (T, X, k) or (*B, T, X, k). Between two
@@ -38,11 +40,20 @@ class Evolution1D(Problem):
         As for every problem.
     cells : bool
         Whether u is in the midpoints of cells.
+    flux : callable, optional
+        The numerical flux H between two cells, ``flux(u_left, u_right, x, params)``, of arrays like u and at every
+        face by itself: :func:`deersolve.upwind`, :func:`deersolve.central` or your own. It takes ``cells=True``. Its
+        ``x`` has the faces as ``x["s"]``, and those leaves that are given on the X + 1 faces, or are the same along
+        s; f has those in the cells. At an end the outer state is u at the wall by the condition there; where that is
+        ``NoFlux()`` nothing passes. f may then be None: no source.
 
     Notes
     -----
-    Second order in space; in time by the rule, "heat.trbdf2" (order 2, L-stable), or ``inverse="backward_euler"``,
-    ``inverse="trapezoid"``. ``sol.y`` has the shape (*B, T, X, n).
+    Second order in space (of H: as it is made); in time by the rule, "heat.trbdf2" (order 2, L-stable), or
+    ``inverse="backward_euler"``, ``inverse="trapezoid"``. ``sol.y`` has the shape (*B, T, X, n).
+
+    What u holds altogether, the sum of h u over the cells, changes by roundoff only on a ring and between ``NoFlux()``,
+    where D is the same along s and f is None.
 
     Examples
     --------
@@ -67,7 +78,7 @@ class Evolution1D(Problem):
 
     def __init__(  # noqa: PLR0913 - an equation, its start and its two ends
         self,
-        f: Callable[..., Array],
+        f: Callable[..., Array] | None,
         t: Array,
         s: Array,
         u0: Array,
@@ -78,9 +89,16 @@ class Evolution1D(Problem):
         x: Tree = None,
         params: Any = None,
         cells: bool = False,
+        flux: Callable[..., Array] | None = None,
     ) -> None:
-        super().__init__(f, shift=(identity, level_slope), inverse="heat.trbdf2", x=x, params=params)
+        check_flux((flux,), cells)
+        beside = () if flux is None else tuple(map(LevelAround, range(2 * reach_of(flux))))
+        f = f if flux is None else Conserved(f, (flux,))
+        super().__init__(f, shift=(identity, level_slope, *beside), inverse="heat.trbdf2", x=x, params=params)  # type: ignore[arg-type]
         check_ends(left, right)
         check_fields(x, "ts")
+        self.flux = flux
+        if flux is not None:  # both sides of a face hold x and t in copies
+            self.fields = {k: axes for k, axes in self.fields.items() if k not in ("x", "t")}
         self.t, self.s, self.left, self.right, self.cells = t, s, left, right, cells
         self.boundary, self.coefficients = Initial(u0), {"D": D}

@@ -1,4 +1,4 @@
-"""Evolution equations in a rectangle: u_t - D (u_ss + u_rr) = f(u, u_s, u_r, x, params)."""
+"""Evolution equations in a rectangle: u_t + H_s + K_r - D (u_ss + u_rr) = f(u, u_s, u_r, x, params)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any, ClassVar
 
 from ..domain import Initial
 from ..errors import mismatch
-from ..shifters import LevelSlopeAlong, identity
+from ..fluxes import reach_of
+from ..shifters import LevelAroundAlong, LevelSlopeAlong, identity
 from ..typing import Array, Tree
 from .base import Problem
+from .conserved import Conserved, check_flux
 from .second_order import check_ends, check_fields
 
 
 class Evolution2D(Problem):
-    """u_t - D (u_ss + u_rr) = f(u, u_s, u_r, x, params) from u0 on, in the rectangle of the points (s, r).
+    """u_t + H_s + K_r - D (u_ss + u_rr) = f(u, u_s, u_r, x, params) from u0 on, in the rectangle of the points (s, r).
 
     Parameters
     ----------
@@ -28,8 +30,8 @@ class Evolution2D(Problem):
     u0 : array, shape (X, Y, n) or (*B, X, Y, n)
         u at t[0].
     D : number or array
-        The diffusion, positive: a number, (n,) or (X, Y, n).
-    left, right, bottom, top : Dirichlet, Neumann, Robin or Periodic
+        The diffusion, positive, or with fluxes at least 0: a number, (n,) or (X, Y, n).
+    left, right, bottom, top : Dirichlet, Neumann, Robin, NoFlux or Periodic
         As for :class:`Elliptic2D`; their values may vary along the side, (N, n), and with time, (T, N, n) or
         (*B, T, N, n).
     x : dict of array, optional
@@ -39,6 +41,9 @@ class Evolution2D(Problem):
         As for every problem.
     cells : bool
         Whether u is in the midpoints of cells.
+    flux : tuple of two callables, optional
+        The numerical fluxes H along s and K along r, or None for one of them, as for :class:`Evolution1D`. Leaves of x
+        on the faces of s are (X + 1, Y, k), on those of r (X, Y + 1, k).
 
     Notes
     -----
@@ -70,7 +75,7 @@ class Evolution2D(Problem):
 
     def __init__(  # noqa: PLR0913 - an equation, its start and its four sides
         self,
-        f: Callable[..., Array],
+        f: Callable[..., Array] | None,
         t: Array,
         points: tuple[Array, Array],
         u0: Array,
@@ -83,9 +88,19 @@ class Evolution2D(Problem):
         x: Tree = None,
         params: Any = None,
         cells: bool = False,
+        flux: tuple[Any, Any] | None = None,
     ) -> None:
-        shift = (identity, LevelSlopeAlong("s"), LevelSlopeAlong("r"))
-        super().__init__(f, shift=shift, inverse="heat2d.trbdf2", x=x, params=params)
+        self.flux = (None, None) if flux is None else tuple(flux) if isinstance(flux, tuple | list) else (flux,)
+        if len(self.flux) != 2 or (flux is not None and self.flux == (None, None)):
+            raise mismatch("flux", "two numerical fluxes, along s and along r, or None for one of them", repr(flux))
+        check_flux(self.flux, cells)
+        shift: tuple[Any, ...] = (identity, LevelSlopeAlong("s"), LevelSlopeAlong("r"))
+        for axis, one in zip("sr", self.flux, strict=True):
+            shift += () if one is None else tuple(LevelAroundAlong(axis, k) for k in range(2 * reach_of(one)))
+        if flux is not None:  # both sides of a face hold x and t in copies
+            self.fields = {k: axes for k, axes in self.fields.items() if k not in ("x", "t")}
+        f = f if flux is None else Conserved(f, self.flux)
+        super().__init__(f, shift=shift, inverse="heat2d.trbdf2", x=x, params=params)  # type: ignore[arg-type]
         if not isinstance(points, tuple | list) or len(points) != 2:
             raise mismatch("points", "two arrays, (s, r)", type(points).__name__)
         check_ends(left, right)

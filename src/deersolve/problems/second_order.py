@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..domain import Dirichlet, Neumann, Periodic, Robin
+from ..domain import Dirichlet, Neumann, NoFlux, Periodic, Robin
 from ..errors import InputError, mismatch
 from ..shifters import identity, slope
 from ..typing import Array, Tree
 from .base import Problem
 
-OPEN = (Dirichlet, Neumann, Robin)
+OPEN = (Dirichlet, Neumann, NoFlux, Robin)
 
 
 def check_ends(left: Any, right: Any, names: tuple[str, str] = ("left", "right")) -> None:
@@ -20,9 +20,8 @@ def check_ends(left: Any, right: Any, names: tuple[str, str] = ("left", "right")
         parts = side if isinstance(side, tuple) else (side,)
         kinds = OPEN if isinstance(side, tuple) else (*OPEN, Periodic)
         if not parts or not all(isinstance(p, kinds) for p in parts):
-            expected = (
-                "Dirichlet(...), Neumann(...), Robin(...), a tuple of one for each component, or Periodic() for all"
-            )
+            listed = "Dirichlet(...), Neumann(...), Robin(...), NoFlux()"
+            expected = f"{listed}, a tuple of one for each component, or Periodic() for all"
             raise mismatch(name, expected, repr(side))
     rings = [isinstance(side, Periodic) for side in (left, right)]
     if rings[0] is not rings[1]:
