@@ -324,6 +324,7 @@ def test_points_of_an_evolution_that_f_couples_are_caught(axis):
             ds.solve(problem)
 
 
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of a coarse grid, and rightly
 @pytest.mark.parametrize("n", [1, 2])
 def test_points_of_space_by_themselves_are_let_pass(lib, n):
     """Components may couple, slopes and fields enter: none of it reaches another point."""

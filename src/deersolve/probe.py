@@ -19,10 +19,10 @@ COUPLED = (
     "points: pass inputs through x."
 )
 REACHED = (
-    "f, or a flux, at one point of space changes with y at another: expected functions that act on each point, or "
-    "face, by itself. Slopes of u are handed to f and the states on both sides to a flux, so that np.gradient, np.roll "
-    "and differences have no place in them; neither have means over space. Pass what varies from point to point "
-    "through x."
+    "f, or a flux, at one point of space changes with y at another: expected an f that acts on each point by itself, "
+    "and a flux on each face. Slopes of u are handed to f and the states on both sides to a flux, so that np.gradient, "
+    "np.roll and differences have no place in them; neither have means over space. Pass what varies from point to "
+    "point through x."
 )
 AGREEMENT = 1e3  # in units of eps: a matrix product of one row may round differently from that of many
 
@@ -65,7 +65,8 @@ def _check_space(system: System, ys: tuple[Array, ...], x: Any, whole: Array) ->
     place = xp.reshape(xp.arange(count, device=system.backend.placement(whole)), full) // block
     last = (count - 1) // block
     is_moved = (place == 0) | (place == last // 2) | (place == last)
-    moved = [y + xp.where(is_moved, 1e-2 * (xp.max(xp.abs(y)) + 1e-1), 0.0) for y in ys]
+    sizes = [(1 + 0.3 * k) * 1e-2 * (xp.max(xp.abs(y)) + 1e-1) for k, y in enumerate(ys)]  # a difference must show
+    moved = [y + xp.where(is_moved, size, 0.0) for y, size in zip(ys, sizes, strict=True)]
     before, after = (xp.where(is_moved, 0.0, fy) for fy in (whole, system.functions["f"](*moved, x)))
     if not _equal(before, after, AGREEMENT):
         raise FunctionError(REACHED)
