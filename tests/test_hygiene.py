@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "deersolve"
 ROOMS = [
     {"typing", "errors", "progress", "memory", "watch"},
     {"record", "registry"},
-    {"domain", "line"},
+    {"domain", "line", "span"},
     {"sheet", "plane"},
     {"volume"},
     {"backends", "dual", "shifters", "bar"},
@@ -27,6 +27,7 @@ ROOMS = [
     {"scans", "bands", "krylov"},
     {"inverses"},
     {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"},
+    {"twopoint"},
     {"cost"},
     {"globalise", "newton", "quasi"},
     {"blockwise", "prefix"},
@@ -45,7 +46,7 @@ ROOMS = [
 SEES_ONLY = {"problems": {"domain", "shifters", "typing", "errors", "record"}}
 """Rooms beside the tower, which see these and nothing else."""
 
-BUILDERS = {"inputs", "space", "spacetime", "planar", "planetime"}
+BUILDERS = {"inputs", "space", "spacetime", "planar", "planetime", "twopoint"}
 SEES_PROBLEMS = BUILDERS | {
     "adapters",
     "continuation",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .bar import Progress
     from .checkpoint import Checkpoint
     from .continuation import Branch, follow
-    from .domain import Dirichlet, Initial, Neumann, Periodic, Robin, Steps, TimeGrid
+    from .domain import Coupled, Dirichlet, Initial, Neumann, Periodic, Robin, Steps, TimeGrid
     from .errors import (
         CheckpointWarning,
         ConvergenceError,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         InitialValueProblem,
         Problem,
         Recurrence,
+        TwoPointProblem,
     )
     from .quasi import Hutchinson, Picard
     from .sensitivities import adjoint, sensitivity
@@ -49,7 +50,7 @@ _places = {
     "bar": "Progress",
     "checkpoint": "Checkpoint",
     "continuation": "Branch follow",
-    "domain": "Dirichlet Initial Neumann Periodic Robin Steps TimeGrid",
+    "domain": "Coupled Dirichlet Initial Neumann Periodic Robin Steps TimeGrid",
     "errors": (
         "CheckpointWarning ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError "
         "UnknownKeyError"
@@ -58,7 +59,8 @@ _places = {
     "lyapunov": "lyapunov",
     "methods": "Auto Newton Sequential",
     "problems": (
-        "BoundaryValueProblem Elliptic1D Elliptic2D Evolution1D Evolution2D InitialValueProblem Problem Recurrence"
+        "BoundaryValueProblem Elliptic1D Elliptic2D Evolution1D Evolution2D InitialValueProblem Problem Recurrence "
+        "TwoPointProblem"
     ),
     "quasi": "Hutchinson Picard",
     "sensitivities": "adjoint sensitivity",
@@ -79,6 +81,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointWarning",
     "ConvergenceError",
+    "Coupled",
     "Damped",
     "DeerError",
     "Dense",
@@ -113,6 +116,7 @@ __all__ = [
     "Status",
     "Steps",
     "TimeGrid",
+    "TwoPointProblem",
     "UnknownKeyError",
     "Window",
     "Zero",

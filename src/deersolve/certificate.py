@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial, reduce
-from operator import add
+from operator import add, and_
 
 from .blockwise import Blockwise
-from .inverses import PaperForm
+from .inverses import PaperForm, Rule
 from .newton import BACKWARD, Iterate, newton_step, tiny
 from .structure import Dense
 from .system import System
@@ -49,6 +49,19 @@ def _off_slope(system: System, y: Array) -> Array:
     size = largest(xp.abs(fv - fy) + xp.abs(change) + reduce(add, map(xp.abs, vs)))
     allowed = eps**0.25 * size + BACKWARD * eps * largest(xp.abs(fy) + xp.abs(fv))
     return largest(xp.abs(fv - fy - change)) / xp.where(allowed > 0, allowed, tiny(y))
+
+
+def is_determined(system: System, it: Iterate) -> Array:
+    """Return, for each batch element, whether the linearised equation at y has one solution, as far as is known.
+
+    Where G is not finite nothing is known, and another status speaks.
+    """
+    if type(system.rule).determines is Rule.determines:
+        return it.certified | True
+    xp, at, where = array_namespace(it.y), system.linearise(it.y), {"grid": system.data.grid}
+    Gs = tuple(-J for J in at.Js)
+    known = reduce(and_, (xp.all(xp.isfinite(abs(G) @ xp.ones_like(y_p)), axis=(-2, -1)) for G, y_p in zip(Gs, at.ys, strict=True)))
+    return ~known | system.rule.determines(Gs, it.y, boundary=system.data.boundary, **where)
 
 
 def rule_holds(system: System, y: Array) -> Array:

@@ -48,6 +48,7 @@ def _stiffness(system: System, at: Linearised) -> Array:
     xp = array_namespace(at.fy)
     rows = xp.max(abs(at.Js[0]) @ xp.ones_like(at.fy), axis=-1, keepdims=True)
     D = xp.abs(system.data.grid.D)
+    rows = rows[..., : D.shape[-2] + 1, :]  # conditions may stand behind the points
     return rows * xp.concat([xp.zeros_like(D[..., :1, :]), D], axis=-2)
 
 

@@ -20,11 +20,13 @@ from .problems import (
     InitialValueProblem,
     Problem,
     Recurrence,
+    TwoPointProblem,
 )
 from .record import tree_leaves
 from .space import on_a_line
 from .spacetime import on_a_sheet
 from .system import Data
+from .twopoint import between_ends
 from .typing import Array, array_namespace, dtype_name
 
 
@@ -47,6 +49,8 @@ def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, 
     check_problem(problem)
     if isinstance(problem, BoundaryValueProblem):
         return on_a_line(problem, y_guess)
+    if isinstance(problem, TwoPointProblem):
+        return between_ends(problem, y_guess)
     if isinstance(problem, Elliptic2D):
         return on_a_plane(problem, y_guess)
     if isinstance(problem, Evolution1D | Evolution2D):
@@ -178,12 +182,16 @@ def _general(problem: Problem, like: Array, backend: Backend, y_guess: Any) -> D
     return Data(x, problem.grid, boundary, guess)
 
 
-def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
-    """Return f and jac as functions of ``(y_1, ..., y_P, x)``; params goes in as it is."""
+def closed(problem: Problem, grid: Any = None, **new: Any) -> dict[str, Any]:
+    """Return f and jac as functions of ``(y_1, ..., y_P, x)``, and conditions that are one as "ends".
+
+    params goes in as it is, or what ``params=`` puts in its place.
+    """
+    params = new.get("params", problem.params)
 
     def f(*args: Any) -> Any:
         try:
-            return problem.f(*args, problem.params)
+            return problem.f(*args, params)
         except RuntimeError as error:
             if "dtype" in str(error):
                 error.add_note(
@@ -206,5 +214,8 @@ def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
     functions: dict[str, Any] = {"f": f if not hasattr(grid, "pointwise") else grid.pointwise(f)}
     if problem.jac is not None:
         jac = problem.jac
-        functions["jac"] = lambda *args: jac(*args, problem.params)
+        functions["jac"] = lambda *args: jac(*args, params)
+    conditions = getattr(problem, "functional", None)
+    if conditions is not None:
+        functions["ends"] = lambda *ends: conditions(*ends, params)
     return functions

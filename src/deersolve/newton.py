@@ -229,7 +229,7 @@ def settle(system: System, it: Iterate, near: Array, Gs: tuple[Structure, ...], 
         at_rest = judged.is_within(stop) | (judged.is_within(tol) & (judged.error > now.error / 2))
         done = (judged.residual <= ROUNDOFF * eps) | (at_rest & (judged.residual <= BACKWARD * eps))
         settled = near & done & judged.finite
-        moves = near & ~done & judged.finite & (now.steps < options.limit)
+        moves = near & ~(done | at_rest) & judged.finite & (now.steps < options.limit)
         moved = move(system, now, judged, near, moves, delta)
         after = dataclasses.replace(moved, active=now.active & ~settled, certified=now.certified | settled)
         return after, moves & is_near(judged.error, judged.error / now.error, options, stop)
@@ -364,9 +364,9 @@ def sizes(system: System, y: Array, size: Array | None, delta: Array, atol: floa
 
 
 def scale_of(y: Array, size: Array | None) -> Array:
-    """Return the size of the largest term at each point, NaN where it overflows."""
+    """Return the size of the largest term at each point, or of y where that is larger, NaN where it overflows."""
     xp = array_namespace(y)
-    local = xp.max(xp.abs(y) if size is None else size, axis=-1, keepdims=True)
+    local = xp.max(xp.abs(y) if size is None else xp.maximum(size, xp.abs(y)), axis=-1, keepdims=True)
     return xp.where(xp.isfinite(local), xp.where(local > 0, local, tiny(y)), xp.nan)
 
 

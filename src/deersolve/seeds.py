@@ -11,6 +11,7 @@ from .record import tree_leaves
 from .system import System
 from .typing import Array, array_namespace
 
+SHARED = ("params", "first", "last")  # of all batch elements and points
 COLOURS = 2  # a row of a built-in rule knows f at two neighbouring points
 
 
@@ -39,10 +40,10 @@ def by_seeds(system: System, function: Callable[..., Array], fields: dict[str, A
 def _gathered(system: System, name: str, leaf: Array, along: Callable[[Array], Array]) -> Array:
     xp, n_batch = array_namespace(leaf), system.n_batch
     where = system.backend.placement(leaf)
-    inner = leaf.shape if name == "params" else leaf.shape[n_batch:] if name == "y0" else leaf.shape[-1:]
+    inner = leaf.shape if name in SHARED else leaf.shape[n_batch:] if name == "y0" else leaf.shape[-1:]
     size = math.prod(inner)
     eye = xp.reshape(xp.eye(size, dtype=leaf.dtype, device=where), (size, *inner))
-    if name == "params":
+    if name in SHARED:
         sums = [xp.sum(along(eye[k : k + 1, ...])) for k in range(size)]
         return xp.reshape(xp.stack(sums), leaf.shape)
     if system.grid_ndim == 2 and system.rule.is_builtin:

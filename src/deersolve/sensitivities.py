@@ -25,7 +25,8 @@ from .system import System
 from .typing import Array, array_namespace
 
 SIDES = ("left", "right", "bottom", "top")
-FIELDS = ("params", "y0", "x", "t", *SIDES, "D", "a", "b", "c")
+GIVEN = (*SIDES, "value")  # at the ends
+FIELDS = ("params", "y0", "x", "t", *GIVEN, "first", "last", "D", "a", "b", "c")
 STALE = 100  # times the residual that the solver saw, or sqrt(eps): y solves another equation
 
 
@@ -44,8 +45,8 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
     directions : dict or sequence of dict
         ``{"params": dparams, "y0": dy0, "x": dx, "t": dt}`` or some of them, each of the shapes of that field of the
         problem; where there are conditions also "left", "right", "bottom", "top", their right-hand sides, (*B, n) or
-        along a side (*B, N, n), and the coefficients "D", "a", "b", "c". What f closes over is not a field. A
-        sequence gives a stack of derivatives from one linearisation.
+        along a side (*B, N, n), and the coefficients "D", "a", "b", "c"; of coupled ends "value", (*B, n), "first" and
+        "last". What f closes over is not a field. A sequence gives a stack of derivatives from one linearisation.
 
     Returns
     -------
@@ -137,8 +138,8 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     if not has_transpose(system.rule):
         raise InputError(f"adjoint: the rule {system.rule.key!r} has no transposed solve: give it a method transpose.")
     if wrt is None:
-        sides = tuple(name for name in SIDES if _is_spatial(problem, name))
-        wrt = ("params", *(sides or ("y0",)))
+        sides = tuple(name for name in GIVEN if _is_spatial(problem, name))
+        wrt = ("params", *(sides or (("y0",) if isinstance(problem.boundary, Initial) else ())))
     names = (wrt,) if isinstance(wrt, str) else tuple(wrt)
     for name in names:
         if name not in FIELDS:
@@ -250,7 +251,7 @@ def residual_of(problem: Problem, system: System, fields: dict[str, Any]) -> Cal
         new = {name: tree_map(lambda _: next(rest), part) for name, part in fields.items()}
         data, functions = system.data, system.functions
         if "params" in new:
-            functions = {"f": lambda *args: problem.f(*args, new["params"])}
+            functions = closed(problem, params=new["params"])
         if "y0" in new:
             data = dataclasses.replace(data, boundary=Initial(new["y0"]))
         if "x" in new:
@@ -324,8 +325,11 @@ def _as_given(problem: Problem, name: str, part: Any, system: System) -> Any:
 def _given(problem: Problem, name: str, system: System) -> Any:
     """Return a field as the user gave it, and conditions with all of their axes."""
     if _is_spatial(problem, name):
-        if name in SIDES:
-            return system.data.grid.named(system.data.boundary)[name][..., 0, :]
+        there = system.data.grid.named(system.data.boundary).get(name)
+        if name in GIVEN:
+            return there[..., 0, :]
+        if name in ("first", "last"):
+            return there
         return problem.coefficients[name]  # type: ignore[attr-defined]
     return getattr(problem.boundary, "y0", None) if name == "y0" else getattr(problem, name, None)
 
@@ -333,7 +337,7 @@ def _given(problem: Problem, name: str, system: System) -> Any:
 def _is_spatial(problem: Problem, name: str) -> bool:
     """Return whether it is a condition or a coefficient of an equation in space."""
     coefficients = getattr(problem, "coefficients", {})
-    return bool(coefficients) and (name in coefficients or (name in SIDES and hasattr(problem, name)))
+    return bool(coefficients) and (name in coefficients or (name in GIVEN and hasattr(problem, name)))
 
 
 def _presented(system: System, dy: Array) -> Array:

@@ -7,6 +7,7 @@ import dataclasses
 from .domain import Initial
 from .line import Ends
 from .record import tree_map
+from .span import Given
 from .system import System
 from .typing import Array, array_namespace
 
@@ -43,7 +44,7 @@ def sheltered(system: System, y: Array, usable: Array) -> tuple[System, Array]:
         return xp.where(keep, leaf, other)
 
     data = system.data
-    boundary = tree_map(shelter, data.boundary) if isinstance(data.boundary, Initial | Ends) else data.boundary
+    boundary = tree_map(shelter, data.boundary) if isinstance(data.boundary, Initial | Ends | Given) else data.boundary
     system = dataclasses.replace(system, data=dataclasses.replace(data, x=tree_map(shelter, data.x), boundary=boundary))
     spare = xp.where(xp.any(usable), stop(one_that_is(y)), stop(data.guess))
     return system, xp.where(system.per_element(usable), y, spare)

@@ -1,5 +1,8 @@
-"""Block tridiagonal systems, open or closed to a ring: one function, and one file for each way to solve them."""
+"""Block tridiagonal systems, open or closed to a ring, and systems that link neighbours and the two ends.
 
-from ._choose import series, solve, transposed
+One function for each, and one file for each way to solve them.
+"""
 
-__all__ = ["series", "solve", "transposed"]
+from ._choose import linked, linked_transposed, series, solve, transposed
+
+__all__ = ["linked", "linked_transposed", "series", "solve", "transposed"]

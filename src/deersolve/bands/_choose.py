@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backends import backend_of
+from ..structure import identity
 from ..typing import Array, array_namespace
 from . import lapack, staircase
 
@@ -47,6 +48,32 @@ def transposed(blocks: Blocks, c: Array, is_ring: bool) -> Array:
     xp = array_namespace(c)
     lower, middle, upper = (xp.matrix_transpose(a) for a in blocks)
     return solve((xp.roll(upper, 1, axis=-3), middle, xp.roll(lower, -1, axis=-3)), c, is_ring)
+
+
+def linked(E: Array, F: Array, first: Array, last: Array, r: Array) -> Array:
+    """Return w with ``first w_0 + last w_K = r_0`` and ``E_i w_i + F_i w_{i+1} = r_{i+1}``, shape (*B, K + 1, n).
+
+    E and F are (*B, K, n, n), first and last (*B, n, n). A singular matrix gives numbers that are not finite.
+    """
+    before, behind = _behind(first, E, r), _behind(last, F, r)
+    way = lapack if all(map(lapack.takes, (before, behind, r))) else staircase
+    return way.linked(before, behind, r)
+
+
+def linked_transposed(E: Array, F: Array, first: Array, last: Array, c: Array) -> Array:
+    """Return v with the transposed matrix: its unknowns are linked to a ring, v_0 behind v_K."""
+    xp = array_namespace(c)
+    E, F, first, last = (xp.matrix_transpose(a) for a in (E, F, first, last))
+    down, up = _behind(first, F, c), _behind(last, E, c)
+    eye, rows = identity(c, c.shape[-1], c.ndim), xp.concat([0 * c[..., :1, :], c], axis=-2)
+    return linked(down, xp.roll(up, -1, axis=-3), eye, -eye, rows)[..., :-1, :]
+
+
+def _behind(end: Array, blocks: Array, like: Array) -> Array:
+    """Return the block of an end and the others behind it, (*B, K + 1, n, n), with the batch axes of ``like``."""
+    xp, (batch, count, n) = array_namespace(like), (like.shape[:-2], like.shape[-2], like.shape[-1])
+    parts = (end[..., None, :, :], 1), (blocks, count - 1)
+    return xp.concat([xp.broadcast_to(a, (*batch, k, n, n)) for a, k in parts], axis=-3)
 
 
 def _joined(blocks: Blocks) -> Blocks:

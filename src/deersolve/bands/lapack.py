@@ -32,6 +32,25 @@ def solve(blocks: tuple[Array, Array, Array], r: Array, is_ring: bool) -> Array:
     return from_numpy(y[:, place, :].reshape(shape), r)
 
 
+def linked(before: Array, behind: Array, r: Array) -> Array:
+    """Return w with ``before_i w_{i-1} + behind_i w_i = r_i``, where before_0 and behind_0 are for w_0 and the last.
+
+    The line is folded flat: points in the order 0, N - 1, 1, N - 2, ..., and the equations between them in the same
+    order, behind the one between the ends. All of them are then two blocks wide.
+    """
+    import numpy as np
+
+    shape, full = r.shape, (-1, *before.shape[-3:])
+    before, behind, rows = to_numpy(before).reshape(full), to_numpy(behind).reshape(full), to_numpy(r)
+    rows = rows.reshape(-1, *shape[-2:])
+    count, N, n = rows.shape
+    place, row = _fold(N), np.concatenate([[0], 1 + _fold(N - 1)])
+    entries = [(row[1:], place[:-1], before[:, 1:]), (row[1:], place[1:], behind[:, 1:])]
+    entries += [(row[:1], place[k : k + 1], a[:, :1]) for k, a in ((0, before), (N - 1, behind))]
+    w = _band(entries, count, N, n, rows[:, np.argsort(row), :])
+    return from_numpy(w[:, place, :].reshape(shape), r)
+
+
 def series(
     blocks: tuple[Array, Array, Array], like: Array, is_ring: bool, one: Callable[[Any, Array], Array]
 ) -> Callable[[Any, Array], Array]:

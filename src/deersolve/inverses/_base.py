@@ -75,6 +75,10 @@ class Rule:
         """Return at which points y is the root that continues from the one before, (*B, *R), or None if all are."""
         return None
 
+    def determines(self, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return of which elements the linearised equation has one solution in this precision, (*B,)."""
+        raise NotImplementedError
+
     def steps(self, Gs: tuple[Structure, ...], r: Array, *, grid: Any) -> Structure | None:
         """Return A with ``delta_i = A_i delta_{i-1}`` where r is 0, shape (*B, T, n, n), or None if there is none."""
         return None

@@ -50,7 +50,7 @@ class Heat(Rule):
         if len(self.tableau) > 1:
             return None
         xp, u = array_namespace(y), self._field(grid, y)
-        made = quadrature_defect(_flat(u), _flat(self._slopes(grid, u, fy)), grid, points)
+        made = quadrature_defect(_flat(u), _flat(self._slopes(grid, u, fy)), grid.t, grid.D, points)
         if made is None:
             return None
         rows = self._units(grid)[0] * xp.reshape(made, u.shape)[..., 1:, :, :, :]
