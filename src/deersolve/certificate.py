@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial, reduce
-from operator import add, and_
+from operator import add
 
 from .blockwise import Blockwise
 from .inverses import PaperForm, Rule
@@ -58,10 +58,10 @@ def is_determined(system: System, it: Iterate) -> Array:
     """
     if type(system.rule).determines is Rule.determines:
         return it.certified | True
-    xp, at, where = array_namespace(it.y), system.linearise(it.y), {"grid": system.data.grid}
-    Gs = tuple(-J for J in at.Js)
-    known = reduce(and_, (xp.all(xp.isfinite(abs(G) @ xp.ones_like(y_p)), axis=(-2, -1)) for G, y_p in zip(Gs, at.ys, strict=True)))
-    return ~known | system.rule.determines(Gs, it.y, boundary=system.data.boundary, **where)
+    xp, at, data = array_namespace(it.y), system.linearise(it.y), system.data
+    sizes = [system.over_grid(xp.max, abs(J) @ xp.ones_like(y_p)) for J, y_p in zip(at.Js, at.ys, strict=True)]
+    found = system.rule.determines(tuple(-J for J in at.Js), it.y, grid=data.grid, boundary=data.boundary)
+    return found | ~xp.isfinite(reduce(add, sizes))
 
 
 def rule_holds(system: System, y: Array) -> Array:

@@ -28,7 +28,7 @@ class Span:
     ----------
     s : array, shape (N,)
         The points.
-    D : array, shape (N - 1, 1)
+    D : array, shape (1, ..., N - 1, 1)
         The distances between them, taken in the dtype of s.
     first, last : array, shape (n, n)
         One row for each condition; zeros where the conditions are a function.

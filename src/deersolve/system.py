@@ -111,6 +111,7 @@ class System:
     def _with_ends(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
         """Return the same where the last row is that of conditions on both ends: f is of the first signal only."""
         xp, (u, ends) = array_namespace(ys[0]), self._parted(ys)
+        of_first: dict[str, Callable[..., Any]]
         of_first = {name: partial(_of_one, g) for name, g in self.functions.items() if name != "ends"}
         fy, Js = dataclasses.replace(self, functions=of_first).jacobians((u,))
         c, (A, B) = self.backend.jacobians(lambda a, b, _: self.functions["ends"](a, b), ends)

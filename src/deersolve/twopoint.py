@@ -24,7 +24,7 @@ def between_ends(problem: TwoPointProblem, y_guess: Any) -> tuple[Backend, Data]
     xp = array_namespace(like)
     s = beside(problem.s, like, backend, "s", cast=False)
     check_points(s, False, False, backend)
-    D, s = xp.astype(s[1:] - s[:-1], like.dtype)[:, None], xp.astype(s, like.dtype)
+    D, s = xp.astype(s[1:] - s[:-1], like.dtype), xp.astype(s, like.dtype)
     N, n = int(s.shape[0]), _components(problem.ends, None if y_guess is None else like)
     first, last, value = _linear(problem.ends, n, like, backend)
     rank = max(2, value.ndim + 1, ranks(problem.x), like.ndim if y_guess is not None else 0)
@@ -37,9 +37,13 @@ def between_ends(problem: TwoPointProblem, y_guess: Any) -> tuple[Backend, Data]
         guess = xp.broadcast_to(0 * s[:, None] if y_guess is None else like, (*batch, N, n))
     except Exception as error:
         raise mismatch("y_guess", f"an array that broadcasts to {(*batch, N, n)}", tuple(like.shape)) from error
-    sizes = xp.abs(first) + xp.abs(last) if problem.functional is None else _slopes(problem, guess, backend)
+    if problem.functional is None:
+        sizes = xp.abs(first) + xp.abs(last)
+    else:
+        sizes = _slopes(problem.functional, problem.params, guess, backend)
     value = xp.reshape(value, (*(1 for _ in range(len(batch) + 1 - value.ndim)), *value.shape))
     start = Given(xp.broadcast_to(value[..., None, :], (*batch, 1, n)))
+    D = xp.reshape(D, (*(1 for _ in batch), N - 1, 1))
     return backend, Data(x, Span(s, D, first, last, backend.without_gradient(sizes)), start, guess)
 
 
@@ -94,17 +98,17 @@ def _check_rank(matrices: list[Any], n: int) -> None:
         raise mismatch("first and last", f"{n} independent conditions", received)
 
 
-def _slopes(problem: TwoPointProblem, guess: Array, backend: Backend) -> Array:
+def _slopes(ends: Any, params: Any, guess: Array, backend: Backend) -> Array:
     """Return the size of the derivatives of the conditions at the guess, (*B, n, n); raise if they are not n."""
-    xp, ends = array_namespace(guess), (guess[..., :1, :], guess[..., -1:, :])
+    xp, at = array_namespace(guess), (guess[..., :1, :], guess[..., -1:, :])
 
     def conditions(a: Array, b: Array, _: Any) -> Any:
-        return problem.ends(a, b, problem.params)
+        return ends(a, b, params)
 
-    found = conditions(*ends, None)
+    found = conditions(*at, None)
     shape = tuple(getattr(found, "shape", ()))
-    if shape != tuple(ends[0].shape):
-        expected = f"a function that returns an array of the shape of u_a, here {tuple(ends[0].shape)}"
+    if shape != tuple(at[0].shape):
+        expected = f"a function that returns an array of the shape of u_a, here {tuple(at[0].shape)}"
         raise mismatch("ends", expected + ": as many conditions as components", shape or type(found).__name__, COUNT)
-    _, (A, B) = backend.jacobians(conditions, ends)
+    _, (A, B) = backend.jacobians(conditions, at)
     return (xp.abs(A) + xp.abs(B))[..., 0, :, :]

@@ -125,17 +125,25 @@ def _band(entries: Any, count: int, N: int, n: int, rows: Any) -> Any:
         band[2 * half + row - column, column] = blocks
     (solver,) = get_lapack_funcs(("gbsv",), (band, rows))
     *_, y, info = solver(half, half, band, rows.reshape(-1, 1), overwrite_ab=True)
-    if info > 0:
+    if info > 0 or (count > 1 and not np.isfinite(y).all()):
         return _apart(entries, count, N, n, rows)
     return y.reshape(count, N, n)
 
 
 def _apart(entries: Any, count: int, N: int, n: int, rows: Any) -> Any:
-    """Return y element by element: a singular one gives NaN and touches no other."""
+    """Return y where not all of it can be found at once: an element that is singular or not finite touches no other."""
     import numpy as np
 
+    y = np.full(rows.shape, math.nan, dtype=rows.dtype)
     if count == 1:
-        return np.full(rows.shape, math.nan, dtype=rows.dtype)
+        return y
+    sums = [rows.sum(axis=(1, 2)), *(blocks.sum(axis=(1, 2, 3)) for *_, blocks in entries)]
+    known = np.isfinite(np.stack(sums)).all(axis=0)
+    if not known.all():
+        left = int(known.sum())
+        if left:
+            y[known] = _band([(i, j, blocks[known]) for i, j, blocks in entries], left, N, n, rows[known])
+        return y
     parts = [
         _band([(i, j, blocks[k : k + 1]) for i, j, blocks in entries], 1, N, n, rows[k : k + 1]) for k in range(count)
     ]

@@ -53,7 +53,8 @@ class TwoPoint(Rule):
 
     def defect(self, y: Array, fy: Array, *, grid: Span, boundary: Given, points: int, **kw: Any) -> Array | None:
         """Return the residual of y in the quadrature through the nearest ``points`` points."""
-        return quadrature_defect(y, fy[..., : grid.n_points, :], grid.s, grid.D, points)
+        s = array_namespace(y).reshape(grid.s, (*(1 for _ in y.shape[:-2]), grid.n_points))
+        return quadrature_defect(y, fy[..., : grid.n_points, :], s, grid.D, points)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Span, boundary: Given) -> Array:
         """Return delta by one system that links neighbours and the two ends."""
@@ -81,7 +82,8 @@ def _links(grid: Span, Gs: tuple[Structure, ...], like: Array) -> tuple[Array, A
     eye, half = identity(like, like.shape[-1], like.ndim + 1), grid.D[..., None] / 2
     G = reduce(add, dense)  # at the points the signals are the same
     behind = [xp.sum(g[..., N:, :, :], axis=-3) for g in dense]  # of no rows: 0
-    first, last = grid.first + behind[0], grid.last + (behind[1] if len(behind) > 1 else 0 * behind[0])
+    behind = behind if len(behind) > 1 else [behind[0], behind[0]]
+    first, last = (xp.broadcast_to(a, b.shape) + b for a, b in zip((grid.first, grid.last), behind, strict=True))
     unit = xp.matrix_transpose(grid.unit)
     return half * G[..., : N - 1, :, :] - eye, half * G[..., 1:N, :, :] + eye, unit * first, unit * last
 
@@ -105,7 +107,8 @@ def _wave(like: Array) -> Array:
     """Return numbers of size 1 without a pattern, of the shape of ``like``."""
     xp, where = array_namespace(like), backend_of(like).placement(like)
     rows, columns = (xp.astype(xp.arange(size, device=where), like.dtype) for size in like.shape[-2:])
-    return xp.sin(1.0 + 1.7 * rows[:, None] + 0.9 * columns[None, :]) + xp.zeros_like(like)
+    wave = xp.sin(1.0 + 1.7 * rows[:, None] + 0.9 * columns[None, :])
+    return xp.broadcast_to(wave, like.shape)
 
 
 def _stacked(first: Array, rows: Array) -> Array:

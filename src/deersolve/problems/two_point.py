@@ -78,7 +78,7 @@ class TwoPointProblem(Problem):
             self.coefficients = {"first": ends.first, "last": ends.last, "value": ends.value}
         if self.functional is not None:
             self.shift = (with_end(0), with_end(-1))
-            self.f, self.jac = OfFirst(f), None if jac is None else OfFirst(jac)
+            self.f, self.jac = OfFirst(f), None if jac is None else JacobiansOfFirst(jac)
 
     @property
     def functional(self) -> Callable[..., Array] | None:
@@ -99,3 +99,12 @@ class OfFirst:
     def __call__(self, u: Array, other: Array, x: Tree, params: Any) -> Any:
         """Return ``function(u, x, params)``."""
         return self.function(u, x, params)
+
+
+class JacobiansOfFirst(OfFirst):
+    """The Jacobian of such a function by the first signal, and 0 by the second."""
+
+    def __call__(self, u: Array, other: Array, x: Tree, params: Any) -> Any:
+        """Return both."""
+        J = self.function(u, x, params)
+        return J, 0 * J

@@ -119,7 +119,7 @@ def two_point(rng: np.random.Generator, n: int, T: int) -> list[TwoPointProblem]
 
     mixed = [rng.normal(size=(n, n), scale=0.2) + np.diag(d) for d in (sign < 0, sign > 0)]
     separated = [np.diag(np.where(sign < 0, 1.0, 0.0)), np.diag(np.where(sign > 0, 1.0, 0.0))]
-    linear = [Coupled(*pair, rng.normal(size=n)) for pair in (separated, mixed)]
+    linear = [Coupled(a, b, rng.normal(size=n)) for a, b in (separated, mixed)]
     return [TwoPointProblem(f, s, ends) for ends in (*linear, Coupled(np.eye(n), -np.eye(n)), function)]
 
 

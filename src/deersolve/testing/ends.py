@@ -13,7 +13,7 @@ import numpy as np
 
 from ..domain import Coupled, Periodic
 from ..problems import TwoPointProblem
-from ..typing import Array, array_namespace
+from ..typing import Array
 from .problems import Case
 
 ENDS = ("separated", "coupled", "function", "periodic")
