@@ -3,6 +3,6 @@
 One function for each, and one file for each way to solve them.
 """
 
-from ._choose import linked, linked_transposed, series, solve, transposed
+from ._choose import linked, linked_transposed, linking, series, solve, transposed
 
-__all__ = ["linked", "linked_transposed", "series", "solve", "transposed"]
+__all__ = ["linked", "linked_transposed", "linking", "series", "solve", "transposed"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..backends import backend_of
 from ..structure import identity
 from ..typing import Array, array_namespace
-from . import lapack, staircase
+from . import folded, lapack, staircase
 
 Blocks = tuple[Array, Array, Array]
 """lower, middle and upper blocks of every row, each (*B, N, n, n)."""
@@ -55,9 +56,15 @@ def linked(E: Array, F: Array, first: Array, last: Array, r: Array) -> Array:
 
     E and F are (*B, K, n, n), first and last (*B, n, n). A singular matrix gives numbers that are not finite.
     """
-    before, behind = _behind(first, E, r), _behind(last, F, r)
-    way = lapack if all(map(lapack.takes, (before, behind, r))) else staircase
-    return way.linked(before, behind, r)
+    return linking(E, F, first, last, r)(r)
+
+
+def linking(E: Array, F: Array, first: Array, last: Array, like: Array) -> Callable[[Array], Array]:
+    """Return the same as a function of r, an array like ``like``: what does not depend on r is done once."""
+    before, behind = _behind(first, E, like), _behind(last, F, like)
+    if all(map(lapack.takes, (before, behind, like))):
+        return folded.factored(before, behind)
+    return partial(staircase.linked, before, behind)
 
 
 def linked_transposed(E: Array, F: Array, first: Array, last: Array, c: Array) -> Array:

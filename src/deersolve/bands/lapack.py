@@ -27,28 +27,9 @@ def solve(blocks: tuple[Array, Array, Array], r: Array, is_ring: bool) -> Array:
     lower, middle, upper = (to_numpy(xp.broadcast_to(a, full)).reshape(-1, *full[-3:]) for a in blocks)
     rows = to_numpy(r).reshape(-1, *shape[-2:])
     count, N = rows.shape[:2]
-    place = _fold(N) if is_ring else np.arange(N)
+    place = fold(N) if is_ring else np.arange(N)
     y = _band(_entries(lower, middle, upper, place, is_ring), count, N, n, rows[:, np.argsort(place), :])
     return from_numpy(y[:, place, :].reshape(shape), r)
-
-
-def linked(before: Array, behind: Array, r: Array) -> Array:
-    """Return w with ``before_i w_{i-1} + behind_i w_i = r_i``, where before_0 and behind_0 are for w_0 and the last.
-
-    The line is folded flat: points in the order 0, N - 1, 1, N - 2, ..., and the equations between them in the same
-    order, behind the one between the ends. All of them are then two blocks wide.
-    """
-    import numpy as np
-
-    shape, full = r.shape, (-1, *before.shape[-3:])
-    before, behind, rows = to_numpy(before).reshape(full), to_numpy(behind).reshape(full), to_numpy(r)
-    rows = rows.reshape(-1, *shape[-2:])
-    count, N, n = rows.shape
-    place, row = _fold(N), np.concatenate([[0], 1 + _fold(N - 1)])
-    entries = [(row[1:], place[:-1], before[:, 1:]), (row[1:], place[1:], behind[:, 1:])]
-    entries += [(row[:1], place[k : k + 1], a[:, :1]) for k, a in ((0, before), (N - 1, behind))]
-    w = _band(entries, count, N, n, rows[:, np.argsort(row), :])
-    return from_numpy(w[:, place, :].reshape(shape), r)
 
 
 def series(
@@ -66,7 +47,7 @@ def series(
     order = (-4, *range(len(full) - 4), -3, -2, -1)
     lower, middle, upper = (to_numpy(xp.broadcast_to(b, full)).transpose(order) for b in blocks)
     K, count = full[-4], math.prod(full[:-4])
-    place = _fold(N) if is_ring else np.arange(N)
+    place = fold(N) if is_ring else np.arange(N)
     inverse = np.argsort(place)
     parts = [b.reshape(K * count, N, n, n) for b in (lower, middle, upper)]
     entries = _entries(parts[0], parts[1], parts[2], place, is_ring)
@@ -88,7 +69,7 @@ def series(
     return solve_one
 
 
-def _fold(N: int) -> Any:
+def fold(N: int) -> Any:
     """Return where each point of a ring is put."""
     import numpy as np
 

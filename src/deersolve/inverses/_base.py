@@ -10,6 +10,7 @@ for G given at every grid point. Its file's name is its key, "<L>.<rule>".
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from ..domain import kept
@@ -52,6 +53,10 @@ class Rule:
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Any, boundary: Any) -> Array:
         """Return delta with ``(L + M sum_p G_p S_p) delta = r``."""
         raise NotImplementedError
+
+    def solver(self, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Callable[[Array], Array]:
+        """Return ``r -> solve(Gs, r)`` for arrays like ``like``, which may do once what does not depend on r."""
+        return partial(self.solve, Gs, grid=grid, boundary=boundary)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Any, boundary: Any) -> Array:
         """Return u with ``(L + M sum_p G_p S_p)^T u = c``."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from operator import add
 from typing import Any, ClassVar
 
 from ..backends import backend_of
-from ..bands import linked, linked_transposed
+from ..bands import linked, linked_transposed, linking
 from ..span import Given, Span
 from ..structure import Dense, Diagonal, Structure, identity
 from ..typing import Array, array_namespace
 from ._base import Rule, register
 from ._quadrature import quadrature_defect
 
+Solver = Callable[[Array], Array]
 SINGULAR = 1e-2  # what rounding errors may be beside the right-hand side of the linearised equation
 
 
@@ -59,6 +61,12 @@ class TwoPoint(Rule):
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Span, boundary: Given) -> Array:
         """Return delta by one system that links neighbours and the two ends."""
         return linked(*_links(grid, Gs, r), r)
+
+    def solver(
+        self, Gs: tuple[Structure, ...], like: Array, *, grid: Span, boundary: Given
+    ) -> Callable[[Array], Array]:
+        """Return the same as a function of r, which factors the matrix once."""
+        return linking(*_links(grid, Gs, like), like)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Span, boundary: Given) -> Array:
         """Return u by the transposed system."""

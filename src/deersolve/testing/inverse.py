@@ -109,8 +109,8 @@ def _largest(values: list[float]) -> float:
 
 
 def _Gs(system: Linear, kind: type, rng: np.random.Generator, batch: Any = ()) -> Any:
-    rows, n = system.r.shape
-    shape = (*batch, rows + system.behind, n)
+    *inner, rows, n = system.r.shape
+    shape = (*batch, *inner, rows + system.behind, n)
     return tuple(random_G(kind, shape, rng) for _ in range(system.count))
 
 
