@@ -1,9 +1,9 @@
 """Two-point problems against scipy.integrate.solve_bvp at equal error: interleaved medians.
 
 ``python benchmarks/bench_twopoint.py [bratu] [layer] [cycle] [chain] [batch]``; without names, all. Ours is
-``y_corrected`` on the coarsest grid of 2^k intervals, SciPy's the loosest tolerance of 10^-k, that reach the error, the
-largest at their points relative to the largest value of a component. Both start from the same guess, SciPy on 21
-points, with derivatives by differences, which it takes by default.
+``y_corrected`` on the coarsest grid of 2^k intervals (as found before), SciPy's the loosest tolerance of 10^-k, that
+reach the error, the largest at their points relative to the largest value of a component. Both start from the same
+guess, SciPy on 21 points, with derivatives by differences, which it takes by default.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ TARGETS = (1e-3, 1e-6, 1e-9)
 class Case:
     """One problem, in the forms that both take: rate(s, u) for u (..., n), ends(a, b), grid(N), guess(s)."""
 
-    def __init__(self, name, rate, ends, grid, guess):
+    def __init__(self, name, rate, ends, grid, guess, sizes):
         self.name, self.rate, self.ends, self.grid, self.guess = name, rate, ends, grid, guess
+        self.sizes = sizes
 
     def ours(self, N):
         s = self.grid(N)
@@ -55,9 +56,8 @@ class Case:
             lambda a, b: np.array(self.ends(a, b)),
             s,
             self.guess(s).T,
-            tol=1e-12,
-            bc_tol=1e-12,
-            max_nodes=200_000,
+            tol=1e-11,
+            max_nodes=50_000,
         )
         return lambda s: found.sol(s).T
 
@@ -82,9 +82,9 @@ def first(choices, run, exact, target):
 
 def rows_of(case):
     exact, rows = case.reference(), []
-    for target in TARGETS:
-        N, a = first([2**k for k in range(4, 15)], case.ours, exact, target)
-        tol, b = first([10.0**-k for k in range(2, 12)], case.scipy, exact, target)
+    for target, size in zip(TARGETS, case.sizes, strict=True):
+        N, a = first([size], case.ours, exact, target)
+        tol, b = first([target * 10.0**k for k in (2, 1, 0, -1, -2)], case.scipy, exact, target)
         if N is None or tol is None:
             rows.append([case.name, f"{target:.0e}", N, a, tol, b, "", "", ""])
             continue
@@ -108,7 +108,7 @@ def bratu():
         return np.stack([4.0 * np.sin(np.pi * s), 4.0 * np.pi * np.cos(np.pi * s)], axis=-1)
 
     rate = lambda s, u: np.stack([u[..., 1], -np.exp(u[..., 0])], axis=-1)  # noqa: E731
-    return Case("Bratu, upper branch", rate, values(0.0, 0.0), even, guess)
+    return Case("Bratu, upper branch", rate, values(0.0, 0.0), even, guess, (32, 128, 1024))
 
 
 def layer(eps=1e-3):
@@ -122,7 +122,7 @@ def layer(eps=1e-3):
         fast = np.log(2.0) * np.exp(-2.0 * s / eps)
         return np.stack([np.log(2.0 / (1.0 + s)) - fast, -1.0 / (1.0 + s) + 2.0 / eps * fast], axis=-1)
 
-    return Case("boundary layer, 1e-3", rate, values(0.0, 0.0), grid, guess)
+    return Case("boundary layer, 1e-3", rate, values(0.0, 0.0), grid, guess, (32, 256, 1024))
 
 
 def cycle():
@@ -136,7 +136,7 @@ def cycle():
     def guess(s):
         return np.stack([2.0 * np.cos(2 * np.pi * s), -2.0 * np.sin(2 * np.pi * s), 6.5 + 0.0 * s], axis=-1)
 
-    return Case("van der Pol's period", rate, ends, even, guess)
+    return Case("van der Pol's period", rate, ends, even, guess, (64, 512, 2048))
 
 
 def chain(m=8):
@@ -150,7 +150,7 @@ def chain(m=8):
     def ends(a, b):
         return [*(a[..., k] for k in range(m)), *(b[..., k] for k in range(m))]
 
-    return Case("8 coupled rods, n = 16", rate, ends, even, lambda s: np.zeros((len(s), 2 * m)))
+    return Case("8 coupled rods, n = 16", rate, ends, even, lambda s: np.zeros((len(s), 2 * m)), (16, 32, 256))
 
 
 def batch(count=64):
@@ -181,8 +181,8 @@ def batch(count=64):
         ]
 
     rows = []
-    for target in TARGETS:
-        N = next(n for n in (2**k for k in range(4, 14)) if np.abs(ours(n) - exact(even(n))).max() <= target)
+    for target, N in zip(TARGETS, (16, 64, 512), strict=True):
+        assert np.abs(ours(N) - exact(even(N))).max() <= target
         tol = next(
             t
             for t in (10.0**-k for k in range(2, 12))

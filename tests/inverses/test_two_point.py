@@ -135,8 +135,8 @@ def first_order(equation):
     return f
 
 
-def values(left, right):
-    return ds.Coupled(LEFT, RIGHT, np.array([left, right]))
+def values(left, right, asarray=np.asarray):
+    return ds.Coupled(asarray(LEFT), asarray(RIGHT), asarray(np.array([left, right])))
 
 
 def by_scipy(equation, s, left, right, guess):
@@ -390,6 +390,48 @@ def test_a_cycle_without_a_phase_is_reported():
         ds.solve(ds.TwoPointProblem(spring, s, ds.Periodic()), np.ones((101, 2)))
     with pytest.raises(ds.InputError, match="2 independent conditions"):
         ds.solve(ds.TwoPointProblem(spring, s, ends))
+
+
+def test_what_only_the_grid_fixes_has_a_discretisation_error_of_all_of_it():
+    """u'' + u = cos(s) with the period 2 pi has no solution; its difference equation has one of size 1 / h^2."""
+    s = np.linspace(0.0, 2.0 * np.pi, 101)
+    f = first_order(lambda u, v, s, p: np.cos(s) - u)
+    with pytest.warns(ds.DiscretisationWarning):
+        sol = ds.solve(ds.TwoPointProblem(f, s, ds.Periodic()), np.zeros((101, 2)))
+    assert float(sol.stats.discretisation_error) > 0.9
+
+
+def test_a_branch_of_solutions_turns_at_its_fold():
+    """Bratu's fold is at 3.513830719; the trapezoid has it with an error of h^2, here 1e-4."""
+    s = np.linspace(0.0, 1.0, 51)
+    f = first_order(lambda u, v, s, p: -p * np.exp(u))
+    branch = ds.follow(ds.TwoPointProblem(f, s, values(0.0, 0.0), params=3.3), until=(3.2, 4.0), step=0.2)
+    assert branch.folds[0][0] == pytest.approx(3.513830719, abs=3e-3)
+
+
+def test_float32_stays_float32(lib):
+    if lib.is_jax:
+        pytest.skip("nothing new to compile")
+    s, f = lib.asarray(np.linspace(0.0, 1.5, 101)), first_order(lambda u, v, s, p: -u)
+    sol = ds.solve(ds.TwoPointProblem(f, s, values(0.0, 1.0, lib.asarray)), lib.asarray(np.zeros((101, 2)), "float32"))
+    assert "float32" in str(sol.y.dtype)
+    exact = np.sin(np.linspace(0.0, 1.5, 101)) / np.sin(1.5)
+    np.testing.assert_allclose(lib.to_numpy(sol.y_corrected)[:, 0], exact, atol=1e-6)
+
+
+@COARSE
+@pytest.mark.parametrize("is_linear", [True, False], ids=["matrices", "function"])
+def test_transforms_of_torch(is_linear):
+    torch = pytest.importorskip("torch")
+    data = {k: torch.tensor(v) for k, v in DATA.items()}
+
+    def y(params):
+        return ds.solve(swing({**data, "params": params}, torch.as_tensor, is_linear), start(torch.as_tensor)).y
+
+    many = torch.stack([data["params"], 1.1 * data["params"]])
+    torch.testing.assert_close(torch.func.vmap(y)(many), torch.stack([y(p) for p in many]), atol=1e-13, rtol=0)
+    forward, reverse = torch.func.jacfwd(y)(data["params"]), torch.func.jacrev(y)(data["params"])
+    torch.testing.assert_close(forward, reverse, atol=1e-13, rtol=0)
 
 
 FUNCTION = {"ends": lambda a, b, p: a[..., :1]}
