@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "deersolve"
 ROOMS = [
     {"typing", "errors", "progress", "memory", "watch"},
     {"record", "registry"},
-    {"domain", "fluxes", "line"},
+    {"domain", "fluxes", "line", "span"},
     {"sheet", "plane"},
     {"volume"},
     {"backends", "dual", "shifters", "bar"},
@@ -28,6 +28,7 @@ ROOMS = [
     {"inverses"},
     {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"}
     | {"labelled", "view", "film", "faces"},
+    {"twopoint"},
     {"cost"},
     {"globalise", "newton", "pseudotime", "quasi"},
     {"blockwise", "prefix"},
@@ -46,7 +47,7 @@ ROOMS = [
 SEES_ONLY = {"problems": {"domain", "fluxes", "shifters", "typing", "errors", "record"}}
 """Rooms beside the tower, which see these and nothing else."""
 
-BUILDERS = {"inputs", "space", "spacetime", "planar", "planetime"}
+BUILDERS = {"inputs", "space", "spacetime", "planar", "planetime", "twopoint"}
 SEES_PROBLEMS = BUILDERS | {
     "adapters",
     "continuation",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .bar import Progress
     from .checkpoint import Checkpoint
     from .continuation import Branch, follow
-    from .domain import Dirichlet, Initial, Neumann, NoFlux, Periodic, Robin, Steps, TimeGrid
+    from .domain import Coupled, Dirichlet, Initial, Neumann, NoFlux, Periodic, Robin, Steps, TimeGrid
     from .errors import (
         CheckpointWarning,
         ConvergenceError,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         InitialValueProblem,
         Problem,
         Recurrence,
+        TwoPointProblem,
     )
     from .pseudotime import PseudoTransient
     from .quasi import Hutchinson, Picard
@@ -52,7 +53,7 @@ _places = {
     "bar": "Progress",
     "checkpoint": "Checkpoint",
     "continuation": "Branch follow",
-    "domain": "Dirichlet Initial Neumann NoFlux Periodic Robin Steps TimeGrid",
+    "domain": "Coupled Dirichlet Initial Neumann NoFlux Periodic Robin Steps TimeGrid",
     "errors": (
         "CheckpointWarning ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError "
         "UnknownKeyError"
@@ -63,7 +64,8 @@ _places = {
     "lyapunov": "lyapunov",
     "methods": "Auto Newton Sequential",
     "problems": (
-        "BoundaryValueProblem Elliptic1D Elliptic2D Evolution1D Evolution2D InitialValueProblem Problem Recurrence"
+        "BoundaryValueProblem Elliptic1D Elliptic2D Evolution1D Evolution2D InitialValueProblem Problem Recurrence "
+        "TwoPointProblem"
     ),
     "pseudotime": "PseudoTransient",
     "quasi": "Hutchinson Picard",
@@ -85,6 +87,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointWarning",
     "ConvergenceError",
+    "Coupled",
     "Damped",
     "DeerError",
     "Dense",
@@ -121,6 +124,7 @@ __all__ = [
     "Status",
     "Steps",
     "TimeGrid",
+    "TwoPointProblem",
     "UnknownKeyError",
     "Window",
     "Zero",

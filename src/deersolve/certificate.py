@@ -6,7 +6,7 @@ from functools import partial, reduce
 from operator import add
 
 from .blockwise import Blockwise
-from .inverses import PaperForm
+from .inverses import PaperForm, Rule
 from .newton import BACKWARD, NEAR, ROUNDOFF, Iterate, newton_step, scale_of, tiny
 from .structure import Dense
 from .system import System
@@ -75,6 +75,20 @@ def determined(system: System, it: Iterate) -> Array:
 
     holds: Array = system.backend.when(doubtful, look, doubtful | True)
     return holds | ~doubtful
+
+
+def has_one_solution(system: System, it: Iterate) -> Array:
+    """Return, for each batch element, whether the linearised equation at y has one solution, as far as is known.
+
+    A rule that can tell says so, be y certified or not: the residual has no part in it, as it has in
+    :func:`determined`. Where G is not finite nothing is known, and another status speaks.
+    """
+    if type(system.rule).determines is Rule.determines:
+        return it.certified | True
+    xp, at, data = array_namespace(it.y), system.linearise(it.y), system.data
+    sizes = [system.over_grid(xp.max, abs(J) @ xp.ones_like(y_p)) for J, y_p in zip(at.Js, at.ys, strict=True)]
+    found = system.rule.determines(tuple(-J for J in at.Js), it.y, grid=data.grid, boundary=data.boundary)
+    return found | ~xp.isfinite(reduce(add, sizes))
 
 
 def rule_holds(system: System, y: Array) -> Array:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from .backends import backend_of
 from .backends._compilers import untraced
 from .derivative import derivative_of
-from .errors import InputError, mismatch
+from .errors import DiscretisationWarning, InputError, mismatch
 from .fields import residual_of
 from .inputs import closed, prepare
 from .inverses import PaperForm, rule_of
@@ -252,7 +253,9 @@ def _step(problem: Problem, last: Point, length: float) -> tuple[Point, int] | N
         param, u = param + change, u + back + change * along
         if not bool(xp.all(xp.isfinite(u))):
             return None
-    sol: Solution = solve(_at(problem, param, u), u, method=FEW, on_failure="return", check_inputs=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DiscretisationWarning)  # at a fold no error is small beside y
+        sol: Solution = solve(_at(problem, param, u), u, method=FEW, on_failure="return", check_inputs=False)
     moved = float(xp.max(xp.abs(sol.y - u)))
     if int(sol.status) != int(Status.CONVERGED) or moved > 1e-3 * abs(
         length

@@ -177,3 +177,22 @@ class NoFlux:
 @record
 class Periodic:
     """u at one side is u at the other; both sides have to say so."""
+
+
+@record
+class Coupled:
+    """first @ u(a) + last @ u(b) = value, n conditions on the two ends of n components.
+
+    A condition on one end alone has a row of zeros in the matrix of the other.
+
+    Attributes
+    ----------
+    first, last : array, shape (n, n)
+        A row for each condition.
+    value : number or array
+        Of shape (n,) or (*B, n).
+    """
+
+    first: Any
+    last: Any
+    value: Any = 0.0

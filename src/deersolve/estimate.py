@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 
 from .blockwise import Blockwise
 from .inverses import Rule
@@ -26,6 +26,7 @@ def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | Non
     if type(system.rule).defect is Rule.defect:
         return None
     where = {"grid": system.data.grid, "boundary": system.data.boundary}
+    solve: Callable[[Array], Array]
     if system.block is not None:
         fy, extra, linear = system.f(*system.shifted(y)), {}, Blockwise(system, y)
         stiffness, solve = linear.rows(lambda part: _stiffness(part, part.linearise(part.data.guess))), linear.solve
@@ -33,7 +34,7 @@ def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | Non
         at = system.linearise(y)
         Gs = tuple(-J for J in at.Js)
         fy, extra = at.fy, {} if system.rule.exact else {"Gs": Gs}
-        stiffness, solve = _stiffness(system, at), partial(system.rule.solve, Gs, **where)
+        stiffness, solve = _stiffness(system, at), system.rule.solver(Gs, y, **where)
     defects = [system.rule.defect(y, fy, points=points, **extra, **where) for points in (4, 3)]
     if defects[0] is None or defects[1] is None:
         return None
@@ -48,6 +49,7 @@ def _stiffness(system: System, at: Linearised) -> Array:
     xp = array_namespace(at.fy)
     rows = xp.max(abs(at.Js[0]) @ xp.ones_like(at.fy), axis=-1, keepdims=True)
     D = xp.abs(system.data.grid.D)
+    rows = rows[..., : D.shape[-2] + 1, :]  # conditions may stand behind the points
     return rows * xp.concat([xp.zeros_like(D[..., :1, :]), D], axis=-2)
 
 

@@ -75,7 +75,7 @@ def in_place(problem: Problem, system: System, new: Fields) -> System:
     """Return the equation with these data in the place of its own."""
     data, functions = system.data, system.functions
     if "params" in new:
-        functions = {"f": _with_params(problem, data.grid, new["params"])}
+        functions = _with_params(problem, data.grid, new["params"])
     if "t" in new:
         data = _at_times(problem, data, new["t"])
     if "x" in new:
@@ -103,12 +103,18 @@ def _renamed(system: System, data: Data, new: Fields) -> Data:
     return dataclasses.replace(data, grid=grid, boundary=boundary)
 
 
-def _with_params(problem: Problem, grid: Any, params: Any) -> Callable[..., Array]:
+def _with_params(problem: Problem, grid: Any, params: Any) -> dict[str, Callable[..., Array]]:
+    """Return what there is of functions of params, with those."""
+
     def f(*args: Any) -> Array:
         made: Array = problem.f(*args, params)
         return made
 
-    return grid.pointwise(f) if hasattr(grid, "pointwise") else f
+    functions: dict[str, Callable[..., Array]] = {"f": grid.pointwise(f) if hasattr(grid, "pointwise") else f}
+    conditions = getattr(problem, "functional", None)
+    if conditions is not None:
+        functions["ends"] = lambda *ends: conditions(*ends, params)
+    return functions
 
 
 def _laid_x(data: Data, old: Any, new: Any) -> Any:

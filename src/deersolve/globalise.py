@@ -16,13 +16,15 @@ from .structure import Structure
 from .system import Linearised, System
 from .typing import Array, array_namespace
 
+Correct = Callable[[Array, tuple[Array, ...], Array], tuple[Array, Array]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Here:
     """The iterate, its linearisation and what a step may need to know of it.
 
     ``damping`` is what the last step handed on, of shape (*B,); elements that are not in ``seeks`` are not searched
-    for: they are finished, or the norm of their residual is at roundoff.
+    for: they are finished, or the norm of their residual is at roundoff. ``correct`` is of ``(y, ys, fy)``, with G.
     """
 
     system: System
@@ -30,6 +32,7 @@ class Here:
     at: Linearised
     damping: Array
     seeks: Callable[[Array], Array]
+    correct: Correct
 
     @property
     def Gs(self) -> tuple[Structure, ...]:
@@ -38,7 +41,7 @@ class Here:
 
     def correction(self) -> tuple[Array, Array]:
         """Return the residual and Newton's correction."""
-        return self.system.rule.correction(self.Gs, self.y, self.at.ys, self.at.fy, self.system.data)
+        return self.correct(self.y, self.at.ys, self.at.fy)
 
 
 class Step:

@@ -20,11 +20,13 @@ from .problems import (
     InitialValueProblem,
     Problem,
     Recurrence,
+    TwoPointProblem,
 )
 from .record import tree_leaves
 from .space import on_a_line
 from .spacetime import on_a_sheet
 from .system import Data
+from .twopoint import between_ends
 from .typing import Array, array_namespace, dtype_name
 
 
@@ -47,6 +49,8 @@ def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, 
     check_problem(problem)
     if isinstance(problem, BoundaryValueProblem):
         return on_a_line(problem, y_guess)
+    if isinstance(problem, TwoPointProblem):
+        return between_ends(problem, y_guess)
     if isinstance(problem, Elliptic2D):
         return on_a_plane(problem, y_guess)
     if isinstance(problem, Evolution1D | Evolution2D):
@@ -179,7 +183,10 @@ def _general(problem: Problem, like: Array, backend: Backend, y_guess: Any) -> D
 
 
 def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
-    """Return f and jac as functions of ``(y_1, ..., y_P, x)``; params goes in as it is."""
+    """Return f and jac as functions of ``(y_1, ..., y_P, x)``, and conditions that are a function as "ends".
+
+    params goes in as it is.
+    """
 
     def f(*args: Any) -> Any:
         try:
@@ -207,4 +214,7 @@ def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
     if problem.jac is not None:
         jac = problem.jac
         functions["jac"] = lambda *args: jac(*args, problem.params)
+    conditions = getattr(problem, "functional", None)
+    if conditions is not None:
+        functions["ends"] = lambda *ends: conditions(*ends, problem.params)
     return functions

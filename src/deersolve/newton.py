@@ -8,7 +8,8 @@ from functools import partial, reduce
 from operator import add
 from typing import Any
 
-from .globalise import FULL, Here, Step, norm
+from .domain import kept
+from .globalise import FULL, Correct, Here, Step, norm
 from .inverses import PaperForm, Rule
 from .progress import listener
 from .record import record, static
@@ -129,7 +130,9 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     at = system.linearise(it.y, options.structure)
     slopes = None if is_paper_form(system.rule) else slope_terms(at, options.structure)
     size = magnitudes(system, it.y, at.fy, slopes)
-    r, delta, damping = options.step(Here(system, it.y, at, it.damping, partial(needs_search, system, it, size)))
+    correct = corrector(system, tuple(-J for J in at.Js), it.y)
+    seeks = partial(needs_search, system, it, size)
+    r, delta, damping = options.step(Here(system, it.y, at, it.damping, seeks, correct))
     judged = judge(system, it, size, r, delta, options.atol)
     stop, tol = options.tolerances(judged.eps)
     finite, error, is_within = judged.finite, judged.error, judged.is_within
@@ -159,7 +162,7 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     if slopes is None or not (options.reuse and options.is_plain and system.rule.exact):
         return moved
     near = moves & continues & (error <= NEAR) & is_near(error, (error / it.error) ** 2, options, stop)
-    return settle(system, moved, near, tuple(-J for J in at.Js), options)
+    return settle(system, moved, near, at.Js, correct, options)
 
 
 def on_branch(system: System, at: Linearised, near: Array, structure: Any) -> Array:
@@ -206,7 +209,23 @@ def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, opti
     return Reached(points, worst(error), worst(residual))
 
 
-def settle(system: System, it: Iterate, near: Array, Gs: tuple[Structure, ...], options: Options) -> Iterate:
+def corrector(system: System, Gs: tuple[Structure, ...], like: Array) -> Correct:
+    """Return the residual and the correction as a function of ``(y, ys, fy)``; what depends on G alone is done once."""
+    rule, data = system.rule, system.data
+    if not rule.exact or type(rule).correction is not Rule.correction:
+        return lambda y, ys, fy: rule.correction(Gs, y, ys, fy, data)
+    solve = rule.solver(Gs, like, grid=data.grid, boundary=data.boundary)
+
+    def correct(y: Array, ys: tuple[Array, ...], fy: Array) -> tuple[Array, Array]:
+        r = kept(data.grid, rule.residual(y, fy, grid=data.grid, boundary=data.boundary))
+        return r, solve(r)
+
+    return correct
+
+
+def settle(
+    system: System, it: Iterate, near: Array, Js: tuple[Structure, ...], correct: Correct, options: Options
+) -> Iterate:
     """Finish with the last G, by f alone, where that is a few cheap steps from roundoff: the chord method.
 
     With e_k = C e_{k-1}^2 for the corrections, each step with the same G leaves rho = C e_k = (e_k / e_{k-1})^2 of
@@ -223,13 +242,13 @@ def settle(system: System, it: Iterate, near: Array, Gs: tuple[Structure, ...], 
         now, near = state
         ys = system.shifted(now.y)
         fy = system.f(*ys)
-        r, delta = system.rule.correction(Gs, now.y, ys, fy, system.data)
-        slopes = reduce(add, (abs(G) @ xp.abs(y_p) for G, y_p in zip(Gs, ys, strict=True)))
+        r, delta = correct(now.y, ys, fy)
+        slopes = reduce(add, (abs(J) @ xp.abs(y_p) for J, y_p in zip(Js, ys, strict=True)))
         judged = judge(system, now, magnitudes(system, now.y, fy, slopes), r, delta, options.atol)
         at_rest = judged.is_within(stop) | (judged.is_within(tol) & (judged.error > now.error / 2))
         done = (judged.residual <= ROUNDOFF * eps) | (at_rest & (judged.residual <= BACKWARD * eps))
         settled = near & done & judged.finite
-        moves = near & ~done & judged.finite & (now.steps < options.limit)
+        moves = near & ~(done | at_rest) & judged.finite & (now.steps < options.limit)
         moved = move(system, now, judged, near, moves, delta)
         after = dataclasses.replace(moved, active=now.active & ~settled, certified=now.certified | settled)
         return after, moves & is_near(judged.error, judged.error / now.error, options, stop)
@@ -369,9 +388,9 @@ def sizes(system: System, y: Array, size: Array | None, r: Array, delta: Array, 
 
 
 def scale_of(y: Array, size: Array | None) -> Array:
-    """Return the size of the largest term at each point, NaN where it overflows."""
+    """Return the size of the largest term at each point, or of y where that is larger, NaN where it overflows."""
     xp = array_namespace(y)
-    local = xp.max(xp.abs(y) if size is None else size, axis=-1, keepdims=True)
+    local = xp.max(xp.abs(y) if size is None else xp.maximum(size, xp.abs(y)), axis=-1, keepdims=True)
     return xp.where(xp.isfinite(local), xp.where(local > 0, local, tiny(y)), xp.nan)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from .backends.generic import Backend
-from .certificate import determined, rule_holds, slopes_hold
+from .certificate import determined, has_one_solution, rule_holds, slopes_hold
 from .estimate import discretisation
 from .implicit import attach, tangent, through
 from .inverses import Rule
@@ -91,6 +91,8 @@ class Plan:
         if not self.rule.is_builtin:
             holds = holds & rule_holds(system, it.y)
         status = array_namespace(it.y).where(it.certified & ~holds, int(Status.UNCERTIFIED), status)
+        lost = (it.certified | it.broken) & ~has_one_solution(system, it)
+        status = array_namespace(it.y).where(lost, int(Status.SINGULAR), status)
         return it, status, discretisation(system, it.y)
 
 
@@ -122,7 +124,12 @@ def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
         made = [_example(plan, functions, data, points) for points in counts]
         return [*made, tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], made[0])]  # one point
 
-    result: Solution = plan.backend.call(plan, {name: (f, calls) for name, f in functions.items()}, data)
+    def ends() -> list[tuple[Any, ...]]:
+        rows = tuple(y[..., -1:, :] for y in system.shifted(data.guess))
+        return [rows, tuple(y[(*(slice(1) for _ in y.shape[:-1]), ...)] for y in rows)]
+
+    called = {name: (f, ends if name == "ends" else calls) for name, f in functions.items()}
+    result: Solution = plan.backend.call(plan, called, data)
     return result
 
 
@@ -130,4 +137,4 @@ def _example(plan: Plan, functions: dict[str, Any], data: Data, points: int) -> 
     """Return arguments for f on a stretch of that many points."""
     system = plan.system(functions, data)
     system = system.head(points) if hasattr(data.grid, "window") else system
-    return (*system.shifted(system.data.guess), system.data.x)
+    return (*(y[..., :points, :] for y in system.shifted(system.data.guess)), system.data.x)

@@ -99,7 +99,7 @@ def stretch(system: System) -> tuple[tuple[Array, ...], Any]:
     y = guess + 1e-2 * (peak + 1e-1) * xp.reshape(wave, (*(1 for _ in range(guess.ndim - 2)), n, size))
 
     def first(a: Array) -> Array:
-        return a[..., : min(n, LENGTH), :] if a.ndim > 1 and a.shape[-2] == n and system.grid_ndim == 1 else a
+        return a[..., : min(n, LENGTH), :] if a.ndim > 1 and a.shape[-2] >= n and system.grid_ndim == 1 else a
 
     return tuple(map(first, system.shifted(y))), tree_map(first, system.data.x)
 

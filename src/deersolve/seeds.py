@@ -14,7 +14,7 @@ from .record import tree_leaves
 from .system import System
 from .typing import Array, array_namespace
 
-COLOURS = 2  # a row of a built-in rule knows the data of two neighbouring times
+COLOURS = 2  # a row of a built-in rule knows the data of two neighbouring times, or points of the axis its grid names
 Along = Callable[[Array], Array]
 """From directions of a leaf, (m, *its shape), to u times the derivative along them, (m, *B, *R, n)."""
 
@@ -75,13 +75,14 @@ def _by_places(
             f"{system.rule.key!r}, whose rows may know any points. Use sensitivity()."
         )
     seeds = _seeds(system, leaf, first + sum(axis in axes for axis in names))
+    linked = getattr(system.data.grid, "linked", "t")
     total: Any = 0.0
-    for mask in _colours(system, leaf, first + names.index("t")) if "t" in own else (None,):
+    for mask in _colours(system, leaf, first + names.index(linked)) if linked in own else (None,):
         directions = seeds if mask is None else seeds * mask
         sums = _per_point(system, along(xp.broadcast_to(directions, (seeds.shape[0], *leaf.shape))))
         if mask is not None:
-            place = 1 + n_batch + axes.index("t")
-            sums = _to_its_time(sums, place, xp.reshape(mask, (-1,)))
+            place = 1 + n_batch + axes.index(linked)
+            sums = _to_its_point(sums, place, xp.reshape(mask, (-1,)))
         total = total + sums
     over = tuple(1 + n_batch + k for k, axis in enumerate(axes) if axis not in own)
     total = xp.sum(total, axis=over) if over else total
@@ -97,7 +98,7 @@ def _seeds(system: System, leaf: Array, first: int) -> Array:
 
 
 def _colours(system: System, leaf: Array, axis: int) -> Iterator[Array]:
-    """Yield masks along the axis of time; no row knows two times of one mask."""
+    """Yield masks along an axis; no row knows two points of one mask."""
     xp, T = array_namespace(leaf), leaf.shape[axis]
     numbers = xp.arange(T, device=system.backend.placement(leaf)) % COLOURS
     shape = (T, *(1 for _ in range(leaf.ndim - axis - 1)))
@@ -105,8 +106,8 @@ def _colours(system: System, leaf: Array, axis: int) -> Iterator[Array]:
         yield xp.reshape(xp.astype(numbers == colour, leaf.dtype), shape)
 
 
-def _to_its_time(sums: Array, axis: int, mask: Array) -> Array:
-    """Return, at the times of a mask, the sum over the two rows that know them."""
+def _to_its_point(sums: Array, axis: int, mask: Array) -> Array:
+    """Return, at the points of a mask, the sum over the two rows that know them."""
     xp = array_namespace(sums)
     sums = xp.moveaxis(sums, axis, -1)
     after = xp.concat([sums[..., 1:], xp.zeros_like(sums[..., :1])], axis=-1)

@@ -34,7 +34,8 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
         ``{"params": dparams, "y0": dy0, "x": dx, "t": dt}`` or some of them, each of the shapes of that field of the
         problem; of an evolution equation "u0". Where there are conditions also "left", "right", "bottom", "top", of the
         shape of the value or slope that was given (a tuple for a tuple of conditions), and the coefficients "D" or "a",
-        "b", "c". What f closes over is not a field. A sequence gives a stack of derivatives from one linearisation.
+        "b", "c"; of coupled ends "first", "last" and "value". What f closes over is not a field. A sequence gives a
+        stack of derivatives from one linearisation.
 
     Returns
     -------
@@ -155,7 +156,7 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
 
 
 def _by_default(problem: Problem) -> tuple[str, ...]:
-    return ("params", *(name for name in problem.fields if name in ("y0", "u0", *SIDES)))
+    return ("params", *(name for name in problem.fields if name in ("y0", "u0", "value", *SIDES)))
 
 
 def _check_any(system: System, sol: Solution) -> None:

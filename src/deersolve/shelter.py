@@ -8,6 +8,7 @@ from .domain import Initial
 from .line import Ends
 from .plane import Sides
 from .record import tree_map
+from .span import Given
 from .system import System
 from .typing import Array, array_namespace
 
@@ -45,7 +46,7 @@ def sheltered(system: System, y: Array, usable: Array) -> tuple[System, Array]:
         return xp.where(keep, leaf, other)
 
     data, grid = system.data, system.data.grid
-    given = isinstance(data.boundary, Initial | Ends | Sides)
+    given = isinstance(data.boundary, Initial | Ends | Sides | Given)
     boundary = tree_map(shelter, data.boundary) if given else data.boundary
     held = {k: tree_map(shelter, getattr(grid, k)) for k in ("ends", "sides") if hasattr(grid, k)}
     grid = dataclasses.replace(grid, **held) if held else grid

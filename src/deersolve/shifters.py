@@ -120,6 +120,18 @@ class LevelAroundAlong(BuiltIn):
         return grid.together(beside.of(u, line.is_ring) + beside.given(ends))
 
 
+@dataclass(frozen=True)
+class WithEnd(BuiltIn):
+    """S[y] = y with its first or its last point once more behind it, where conditions on both ends are evaluated."""
+
+    end: int
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return y and one more row, (*B, N + 1, n)."""
+        end = y[..., :1, :] if self.end == 0 else y[..., -1:, :]
+        return array_namespace(y).concat([y, end], axis=-2)
+
+
 identity = Identity()
 slope = Slope()
 level_slope = LevelSlope()
@@ -137,6 +149,11 @@ def lag(k: int) -> Lag:
     if not isinstance(k, int) or isinstance(k, bool) or k < 1:
         raise mismatch("lag", "an integer k >= 1", repr(k))
     return Lag(k)
+
+
+def with_end(end: int) -> WithEnd:
+    """Return the shifter that repeats the first point (0) or the last (-1) behind the last."""
+    return WithEnd(end)
 
 
 def takes_keywords(function: Callable[..., Any], *names: str) -> bool:

@@ -26,6 +26,7 @@ class Status(enum.IntEnum):
     NONFINITE = 2
     UNCERTIFIED = 3
     NO_DISCRETE_SOLUTION = 4
+    SINGULAR = 5
 
     @property
     def advice(self) -> str:
@@ -53,6 +54,11 @@ _ADVICE = {
     Status.NO_DISCRETE_SOLUTION: (
         "the implicit rule has no root that continues from the y before it, or Newton's method went to another one; "
         "the solution may end there (a blow-up), or the grid is too coarse: refine it where y changes fast"
+    ),
+    Status.SINGULAR: (
+        "the linearised equation has no single solution at y: the conditions do not fix the solution (as periodic ones "
+        "do not fix the phase of an orbit), y is a fold, or the guess is a point from which they say nothing; "
+        "change the conditions, or try another y_guess"
     ),
 }
 

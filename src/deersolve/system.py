@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .backends.generic import Backend, spans_of
@@ -63,6 +64,10 @@ class System:
 
     def f(self, *ys: Array) -> Array:
         """Return f at every grid point, in blocks without keeping what it computed on its way."""
+        if "ends" in self.functions:
+            u, ends = self._parted(ys)
+            rows = [self.functions["f"](u, u, self.data.x), self.functions["ends"](*ends)]
+            return array_namespace(u).concat(rows, axis=-2)
         f, points = self.functions["f"], ys[0].shape[-2]
         if self.block is None or points <= self.stretch + self.data.grid.overlap:
             return f(*ys, self.data.x)
@@ -88,6 +93,8 @@ class System:
         """Return ``f(*ys)`` and all of d f / d y_p, fused."""
         if hasattr(self.data.grid, "block"):
             return self._in_blocks(ys)
+        if "ends" in self.functions:
+            return self._with_ends(ys)
         if "jac" not in self.functions:
             fy, Js = self.backend.jacobians(self.functions["f"], ys, self.data.x)
             return fy, tuple(Dense(J) for J in Js)
@@ -96,6 +103,21 @@ class System:
         return self.functions["f"](*ys, self.data.x), tuple(
             Diagonal(J) if J.ndim == ys[0].ndim else Dense(J) for J in made
         )
+
+    def _parted(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+        """Return the points, where the signals are the same, and the row behind them, where each is another end."""
+        return ys[0][..., :-1, :], tuple(y[..., -1:, :] for y in ys)
+
+    def _with_ends(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
+        """Return the same where the last row is that of conditions on both ends: f is of the first signal only."""
+        xp, (u, ends) = array_namespace(ys[0]), self._parted(ys)
+        of_first: dict[str, Callable[..., Any]]
+        of_first = {name: partial(_of_one, g) for name, g in self.functions.items() if name != "ends"}
+        fy, Js = dataclasses.replace(self, functions=of_first).jacobians((u,))
+        c, (A, B) = self.backend.jacobians(lambda a, b, _: self.functions["ends"](a, b), ends)
+        J = Js[0].to_dense()
+        rows = xp.concat([J, A], axis=-3), xp.concat([xp.zeros_like(J), B], axis=-3)
+        return xp.concat([fy, c], axis=-2), tuple(map(Dense, rows))
 
     def _in_blocks(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
         """Return the same where f couples n components at a point of many: one directional derivative for each."""
@@ -114,7 +136,8 @@ class System:
         xp, count = array_namespace(v), len(ys)
         zero = xp.zeros_like(v)
         directions = [xp.stack([v if q == p else zero for q in range(count)]) for p in range(count)]
-        return self.backend.pushforward(lambda *ys: self.functions["f"](*ys, self.data.x), list(ys), directions)
+        f = self.f if "ends" in self.functions else lambda *ys: self.functions["f"](*ys, self.data.x)
+        return self.backend.pushforward(f, list(ys), directions)
 
     def over_grid(self, reduce: Callable[..., Array], values: Array) -> Array:
         """Reduce over everything but the batch axes."""
@@ -186,3 +209,7 @@ class System:
         if isinstance(start, int):
             return last - self.backend.slice(guess, before, 1, -2) if start else xp.zeros_like(last)
         return xp.where(start > 0, last - self.backend.slice(guess, xp.maximum(before, 0), 1, -2), 0.0)
+
+
+def _of_one(function: Callable[..., Any], u: Array, x: Tree) -> Any:
+    return function(u, u, x)

@@ -85,6 +85,15 @@ def test_a_singular_element_touches_no_other():
     np.testing.assert_allclose(dense_of([b[1] for b in blocks], False) @ y[1].ravel(), 1.0, atol=1e-13)
 
 
+def test_an_element_that_is_not_finite_touches_no_other():
+    blocks, r = tuple(np.ones((3, 5, 1, 1)) * v for v in (1.0, -3.0, 1.0)), np.ones((3, 5, 1))
+    expected = solve(blocks, r, False)
+    r[1, 2] = np.nan
+    y = solve(blocks, r, False)
+    assert not np.isfinite(y[1]).any()
+    np.testing.assert_array_equal(y[[0, 2]], expected[[0, 2]])
+
+
 @pytest.mark.parametrize("place", range(8))
 def test_the_rule_equals_its_assembled_matrix(place):
     rng = np.random.default_rng(place)

@@ -47,6 +47,7 @@ def test_these_rules_are_built_in():
         "ddt.exponential_linear",
         "ddt.exponential_right",
         "ddt.trapezoid",
+        "ddx.twopoint",
         "heat.backward_euler",
         "heat.trapezoid",
         "heat.trbdf2",

@@ -1,5 +1,28 @@
-"""Block tridiagonal systems, open or closed to a ring: one function, and one file for each way to solve them."""
+"""Block tridiagonal systems, open or closed to a ring, and systems that link neighbours and the two ends.
 
-from ._choose import Blocks, repeated, series, solve, transposed, turned
+One function for each, and one file for each way to solve them.
+"""
 
-__all__ = ["Blocks", "repeated", "series", "solve", "transposed", "turned"]
+from ._choose import (
+    Blocks,
+    linked,
+    linked_transposed,
+    linking,
+    repeated,
+    series,
+    solve,
+    transposed,
+    turned,
+)
+
+__all__ = [
+    "Blocks",
+    "linked",
+    "linked_transposed",
+    "linking",
+    "repeated",
+    "series",
+    "solve",
+    "transposed",
+    "turned",
+]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..backends import backend_of
+from ..structure import identity
 from ..typing import Array, array_namespace
-from . import lapack, pairs, staircase
+from . import folded, lapack, pairs, staircase
 
 Blocks = tuple[Array, ...]
 """lower, middle and upper blocks of every row, each (*B, N, n, n); or five, those two rows away among them, which are 0
@@ -74,6 +76,38 @@ def turned(blocks: Blocks) -> Blocks:
 def transposed(blocks: Blocks, c: Array, is_ring: bool) -> Array:
     """Return u with the transposed matrix."""
     return solve(turned(blocks), c, is_ring)
+
+
+def linked(E: Array, F: Array, first: Array, last: Array, r: Array) -> Array:
+    """Return w with ``first w_0 + last w_K = r_0`` and ``E_i w_i + F_i w_{i+1} = r_{i+1}``, shape (*B, K + 1, n).
+
+    E and F are (*B, K, n, n), first and last (*B, n, n). A singular matrix gives numbers that are not finite.
+    """
+    return linking(E, F, first, last, r)(r)
+
+
+def linking(E: Array, F: Array, first: Array, last: Array, like: Array) -> Callable[[Array], Array]:
+    """Return the same as a function of r, an array like ``like``: what does not depend on r is done once."""
+    before, behind = _behind(first, E, like), _behind(last, F, like)
+    if all(map(lapack.takes, (before, behind, like))):
+        return folded.factored(before, behind)
+    return partial(backend_of(like).compiled(staircase.linked), before, behind)
+
+
+def linked_transposed(E: Array, F: Array, first: Array, last: Array, c: Array) -> Array:
+    """Return v with the transposed matrix: its unknowns are linked to a ring, v_0 behind v_K."""
+    xp = array_namespace(c)
+    E, F, first, last = (xp.matrix_transpose(a) for a in (E, F, first, last))
+    down, up = _behind(first, F, c), _behind(last, E, c)
+    eye, rows = identity(c, c.shape[-1], c.ndim), xp.concat([0 * c[..., :1, :], c], axis=-2)
+    return linked(down, xp.roll(up, -1, axis=-3), eye, -eye, rows)[..., :-1, :]
+
+
+def _behind(end: Array, blocks: Array, like: Array) -> Array:
+    """Return the block of an end and the others behind it, (*B, K + 1, n, n), with the batch axes of ``like``."""
+    xp, (batch, count, n) = array_namespace(like), (like.shape[:-2], like.shape[-2], like.shape[-1])
+    parts = (end[..., None, :, :], 1), (blocks, count - 1)
+    return xp.concat([xp.broadcast_to(a, (*batch, k, n, n)) for a, k in parts], axis=-3)
 
 
 def _joined(blocks: Blocks) -> Blocks:

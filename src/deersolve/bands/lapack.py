@@ -28,7 +28,7 @@ def solve(blocks: tuple[Array, Array, Array], r: Array, is_ring: bool) -> Array:
     (lower, middle, upper), is_bad = _without_bad(parts)
     rows, is_bad = _without_bad_rows(to_numpy(r).reshape(-1, *shape[-2:]), is_bad)
     count, N = rows.shape[:2]
-    place = _fold(N) if is_ring else np.arange(N)
+    place = fold(N) if is_ring else np.arange(N)
     y = _band(_entries(lower, middle, upper, place, is_ring), count, N, n, rows[:, np.argsort(place), :])
     y[is_bad] = math.nan
     return from_numpy(y[:, place, :].reshape(shape), r)
@@ -49,7 +49,7 @@ def series(
     order = (-4, *range(len(full) - 4), -3, -2, -1)
     lower, middle, upper = (to_numpy(xp.broadcast_to(b, full)).transpose(order) for b in blocks)
     K, count = full[-4], math.prod(full[:-4])
-    place = _fold(N) if is_ring else np.arange(N)
+    place = fold(N) if is_ring else np.arange(N)
     inverse = np.argsort(place)
     (lower, middle, upper), is_bad = _without_bad([b.reshape(K * count, N, n, n) for b in (lower, middle, upper)])
     entries = _entries(lower, middle, upper, place, is_ring)
@@ -99,7 +99,7 @@ def _without_bad_rows(rows: Any, is_bad: Any) -> tuple[Any, Any]:
     return (np.where(is_bad[:, None, None], 0.0, rows) if is_bad.any() else rows), is_bad
 
 
-def _fold(N: int) -> Any:
+def fold(N: int) -> Any:
     """Return where each point of a ring is put."""
     import numpy as np
 
@@ -132,7 +132,7 @@ def repeated(
 
     xp, shape, (N, n) = array_namespace(like), like.shape, like.shape[-2:]
     parts = [to_numpy(xp.broadcast_to(a, (*shape, n))).reshape(-1, N, n, n) for a in blocks]
-    place = _fold(N) if is_ring else np.arange(N)
+    place = fold(N) if is_ring else np.arange(N)
     inverse, count = np.argsort(place), len(parts[0])
     half, band = _laid(_entries(parts[0], parts[1], parts[2], place, is_ring), count, N, n, parts[1].dtype)
     factor, back = get_lapack_funcs(("gbtrf", "gbtrs"), (band,))
@@ -168,18 +168,19 @@ def _laid(entries: Any, count: int, N: int, n: int, dtype: Any) -> tuple[int, An
 
 def _band(entries: Any, count: int, N: int, n: int, rows: Any) -> Any:
     """Return y of the system, (count, N, n), in the new places."""
+    import numpy as np
     from scipy.linalg import get_lapack_funcs
 
     half, band = _laid(entries, count, N, n, rows.dtype)
     (solver,) = get_lapack_funcs(("gbsv",), (band, rows))
     *_, y, info = solver(half, half, band, rows.reshape(-1, 1), overwrite_ab=True)
-    if info > 0:
+    if info > 0 or (count > 1 and not np.isfinite(y).all()):
         return _apart(entries, count, N, n, rows)
     return y.reshape(count, N, n)
 
 
 def _apart(entries: Any, count: int, N: int, n: int, rows: Any) -> Any:
-    """Return y element by element: a singular one gives NaN and touches no other."""
+    """Return y element by element: one that is singular, or overflows, touches no other."""
     import numpy as np
 
     if count == 1:

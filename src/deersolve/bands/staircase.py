@@ -50,6 +50,17 @@ def solve(blocks: tuple[Array, Array, Array], r: Array, is_ring: bool) -> Array:
     return xp.concat([w[..., :n], w[..., -1:, n:]], axis=-2)
 
 
+def linked(before: Array, behind: Array, r: Array) -> Array:
+    """Return w with ``before_i w_{i-1} + behind_i w_i = r_i``, where before_0 and behind_0 are for w_0 and the last."""
+    xp = array_namespace(r)
+    size = xp.max(xp.abs(xp.concat([before, behind], axis=-1)), axis=-1)
+    size = xp.where(size > 0, size, 1.0)
+    before, behind, r = before / size[..., None], behind / size[..., None], r / size
+    inner = (..., slice(1, None), slice(None), slice(None))
+    ends = before[..., 0, :, :], behind[..., 0, :, :], r[..., 0, :]
+    return staircase(before[inner], behind[inner], r[..., 1:, :], *ends)
+
+
 def staircase(E: Array, F: Array, g: Array, first: Array, last: Array, ends: Array) -> Array:
     """Return w_0 ... w_K, shape (*B, K + 1, m), for E, F (*B, K, m, m), g (*B, K, m), first, last (*B, m, m)."""
     xp, K, m = array_namespace(g), g.shape[-2], g.shape[-1]

@@ -47,9 +47,7 @@ def assembled(
         e = np.zeros(size, dtype=like.dtype)
         e[j] = 1
         e = e.reshape(like.shape)
-        f = np.zeros_like(e)
-        for G, shifted in zip(Gs, shift, strict=True):
-            f = f - (G.to_dense() @ shifted(e, grid=grid, boundary=zero)[..., None])[..., 0]
+        f = -sum(G @ shifted(e, grid=grid, boundary=zero) for G, shifted in zip(Gs, shift, strict=True))
         columns.append(-rule.residual(e, f, grid=grid, boundary=zero, **extra).reshape(size))
     return np.stack(columns, axis=1)
 

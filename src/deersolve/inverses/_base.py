@@ -10,6 +10,7 @@ for G given at every grid point. Its file's name is its key, "<L>.<rule>".
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from ..domain import kept
@@ -56,6 +57,10 @@ class Rule:
         """Return delta with ``(L + M sum_p G_p S_p) delta = r``."""
         raise NotImplementedError
 
+    def solver(self, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Callable[[Array], Array]:
+        """Return ``r -> solve(Gs, r)`` for arrays like ``like``, which may do once what does not depend on r."""
+        return partial(self.solve, Gs, grid=grid, boundary=boundary)
+
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Any, boundary: Any) -> Array:
         """Return u with ``(L + M sum_p G_p S_p)^T u = c``."""
         text = f"the rule {self.key!r} has no transposed solve; give it a method transpose(Gs, c, *, grid, boundary)."
@@ -77,6 +82,10 @@ class Rule:
     def continues(self, Gs: tuple[Structure, ...], *, grid: Any, boundary: Any) -> Array | None:
         """Return at which points y is the root that continues from the one before, (*B, *R), or None if all are."""
         return None
+
+    def determines(self, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return of which elements the linearised equation has one solution in this precision, (*B,)."""
+        raise NotImplementedError
 
     def steps(self, Gs: tuple[Structure, ...], r: Array, *, grid: Any) -> Structure | None:
         """Return A with ``delta_i = A_i delta_{i-1}`` where r is 0, shape (*B, T, n, n), or None if there is none."""

@@ -40,7 +40,7 @@ class Exponential(Rule):
 
     def defect(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, points: int, **kw: Any) -> Array | None:
         """Return phi_1 times the residual of y in the quadrature through ``points`` points; ``Gs`` is needed."""
-        rows = quadrature_defect(y, fy, grid, points)
+        rows = quadrature_defect(y, fy, grid.t, grid.D, points)
         if rows is None:
             return None
         _, _, phi = self._on_intervals(kw["Gs"][0], grid)

@@ -52,7 +52,7 @@ class Heat(Rule):
         xp, u = array_namespace(y), self._field(grid, y)
         levels = u[..., -1, :, :], self._slopes(grid, u, fy)[..., -1, :, :]
         laid = [xp.reshape(a, (*a.shape[:-2], a.shape[-2] * a.shape[-1])) for a in levels]
-        made = quadrature_defect(laid[0], laid[1], grid, points)
+        made = quadrature_defect(laid[0], laid[1], grid.t, grid.D, points)
         if made is None:
             return None
         whole = xp.reshape(made, levels[0].shape)[..., 1:, None, :, :]

@@ -37,7 +37,7 @@ class Theta(Rule):
 
     def defect(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, points: int, **kw: Any) -> Array | None:
         """Return the residual of y in the quadrature through the nearest ``points`` points."""
-        return quadrature_defect(y, fy, grid, points)
+        return quadrature_defect(y, fy, grid.t, grid.D, points)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
         """Return delta: one small system for each interval, then a scan."""

@@ -7,6 +7,7 @@ from .evolution2d import Evolution2D
 from .initial_value import InitialValueProblem
 from .recurrence import Recurrence
 from .second_order import BoundaryValueProblem, Elliptic1D
+from .two_point import TwoPointProblem
 
 __all__ = [
     "BoundaryValueProblem",
@@ -17,4 +18,5 @@ __all__ = [
     "InitialValueProblem",
     "Problem",
     "Recurrence",
+    "TwoPointProblem",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..domain import Dirichlet, Initial, Neumann, Periodic, Robin, Steps, TimeGrid
+from ..domain import Coupled, Dirichlet, Initial, Neumann, Periodic, Robin, Steps, TimeGrid
 from ..errors import mismatch
 from ..inputs import closed, prepare
 from ..inverses import Rule
@@ -20,12 +20,13 @@ from ..problems import (
     InitialValueProblem,
     Problem,
     Recurrence,
+    TwoPointProblem,
 )
 from ..structure import BlockDiagonal, Choice, Dense, Diagonal, Structure, Zero
 from ..system import System
 from ..typing import Array, array_namespace
 
-FAMILIES = ("d2dx2", "ddt", "heat", "heat2d", "laplace2d", "shift")
+FAMILIES = ("d2dx2", "ddt", "ddx", "heat", "heat2d", "laplace2d", "shift")
 BLOCK = 2
 
 
@@ -38,6 +39,7 @@ class Linear:
     r: Array
     count: int
     shift: Any = None
+    behind: int = 0  # rows of f that stand behind the last point
 
     @property
     def where(self) -> dict[str, Any]:
@@ -69,6 +71,8 @@ def linear_systems(
 
     if family == "d2dx2":
         return [_on_line(case, rng.normal(size=(_points(case), n))) for case in second_order(rng, n, T)]
+    if family == "ddx":
+        return [_between(case, rng.normal(size=(T, n))) for case in two_point(rng, n, T)]
     if family == "heat":
         return [_on_sheet(case, rule, rng) for case in evolutions(rng, 0.0)]
     if family == "heat2d":
@@ -99,6 +103,24 @@ def second_order(rng: np.random.Generator, n: int, T: int) -> list[BoundaryValue
     ]
     L: dict[str, Any] = {"a": 1.0 + rng.uniform(size=n), "b": 0.3, "c": -2.0}
     return [BoundaryValueProblem(f, s, left=a, right=b, cells=cells, **L) for a, b in sides for cells in (False, True)]
+
+
+def two_point(rng: np.random.Generator, n: int, T: int) -> list[TwoPointProblem]:
+    """Return first-order systems with conditions of every kind, and a guess."""
+    W = rng.normal(size=(n, n), scale=0.5 / np.sqrt(n))
+    s, sign = np.cumsum(rng.uniform(0.05, 0.2, T)), np.where(np.arange(n) % 2 == 0, -1.0, 1.0)
+
+    def f(u: Array, x: Any, params: Any) -> Array:
+        xp = array_namespace(u)
+        return sign * u + 0.3 * xp.sin(u @ W) + xp.cos(3.0 * x["s"])
+
+    def function(a: Array, b: Array, params: Any) -> Array:
+        return 0.5 * (sign + 3.0) * a + 0.2 * (a * a + b * b * b) + (sign + 0.5) * b - 0.3
+
+    mixed = [rng.normal(size=(n, n), scale=0.2) + np.diag(d) for d in (sign < 0, sign > 0)]
+    separated = [np.diag(np.where(sign < 0, 1.0, 0.0)), np.diag(np.where(sign > 0, 1.0, 0.0))]
+    linear = [Coupled(a, b, rng.normal(size=n)) for a, b in (separated, mixed)]
+    return [TwoPointProblem(f, s, ends) for ends in (*linear, Coupled(np.eye(n), -np.eye(n)), function)]
 
 
 def evolutions(rng: np.random.Generator, value: float, n: int = BLOCK) -> list[Evolution1D]:
@@ -172,6 +194,11 @@ def _on_sheet(problem: Evolution1D | Evolution2D, rule: Any, rng: np.random.Gene
     return Linear(data.grid, data.boundary, rng.normal(size=data.guess.shape), count, problem.shift)
 
 
+def _between(problem: TwoPointProblem, r: Array) -> Linear:
+    data = prepare(problem, np.zeros(r.shape))[1]
+    return Linear(data.grid, data.boundary, r, len(problem.shift), problem.shift, len(problem.shift) - 1)
+
+
 def _on_line(problem: BoundaryValueProblem, r: Array) -> Linear:
     data = prepare(problem, np.zeros(r.shape))[1]
     return Linear(data.grid, data.boundary, r, 2, problem.shift)
@@ -213,6 +240,8 @@ def nonlinear_problems(family: str, rng: np.random.Generator) -> list[Problem]:
 
     if family == "d2dx2":
         return list(second_order(rng, n, 13))
+    if family == "ddx":
+        return list(two_point(rng, n, 13))
     if family == "heat":
         return list(evolutions(rng, 0.2))
     if family == "heat2d":
@@ -229,6 +258,8 @@ def nonlinear_problems(family: str, rng: np.random.Generator) -> list[Problem]:
 
 def system_of(problem: Problem, rule: Rule, y_guess: Array | None = None) -> System:
     """Return the discrete equation that ``solve`` would solve."""
+    if y_guess is None and isinstance(problem, TwoPointProblem):
+        y_guess = np.zeros((len(problem.s), 4))
     backend, data = prepare(problem, y_guess, rule)
     return System(backend, rule, problem.shift, closed(problem, data.grid), data, int(getattr(data.grid, "ndim", 1)))
 

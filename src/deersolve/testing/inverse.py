@@ -14,7 +14,7 @@ from ..inverses import PaperForm, Rule, assembled, rule_of
 from ..methods import Newton
 from ..structure import Dense, Structure
 from ..typing import Array
-from . import lines, planes, problems
+from . import ends, lines, planes, problems
 from ._systems import (
     DiagonalOfDense,
     Linear,
@@ -40,8 +40,7 @@ def check_inverse(rule: Any, *, family: str | None = None, order: float | None =
     ----------
     rule : str, Rule or callable
         A key of the registry ("ddt.mine"), a rule, or the paper's callable ``(Gs, rhs) -> y``.
-    family : {"d2dx2", "ddt", "heat", "heat2d", "laplace2d", "shift"},
-        optional
+    family : {"d2dx2", "ddt", "ddx", "heat", "heat2d", "laplace2d", "shift"}, optional
         The kind of equation; by default the first part of the rule's key.
     order : float, optional
         The order of accuracy to expect; by default the rule's ``order``, and any if that is None.
@@ -110,7 +109,8 @@ def _largest(values: list[float]) -> float:
 
 
 def _Gs(system: Linear, kind: type, rng: np.random.Generator, batch: Any = ()) -> Any:
-    shape = (*batch, *system.r.shape)
+    *inner, rows, n = system.r.shape
+    shape = (*batch, *inner, rows + system.behind, n)
     return tuple(random_G(kind, shape, rng) for _ in range(system.count))
 
 
@@ -202,6 +202,22 @@ def errors_on_a_line(rule: Rule, sizes: tuple[int, ...] = SIZES) -> Array:
     return np.array(errors)
 
 
+def errors_between_ends(rule: Rule, sizes: tuple[int, ...] = SIZES) -> Array:
+    """Return the largest errors of u and of what corrects it, for conditions that couple both ends."""
+    errors = []
+    for N in sizes:
+        s = np.linspace(0.0, 1.0, N + 1)
+        case = ends.manufactured(np.asarray, 0.7 * s + 0.3 * s * s, "coupled", 4)
+        system = system_of(case.problem, rule)
+        it = Newton().run(system)
+        if not bool(np.all(it.certified)):
+            raise ArithmeticError(f"Newton did not converge at N = {N}")
+        estimate = discretisation(system, it.y)
+        corrected = np.nan if estimate is None else np.abs(estimate[0] - case.exact).max()
+        errors.append((np.abs(it.y - case.exact).max(), corrected))
+    return np.array(errors)
+
+
 def errors_in_time(rule: Rule, sizes: tuple[int, ...] = SIZES) -> Array:
     """Return the largest errors of u and of what corrects it, where the differences in space are exact."""
     errors = []
@@ -249,6 +265,7 @@ def errors_in_a_plane(rule: Rule, sizes: tuple[int, ...] = SIZES) -> Array:
 
 OBSERVED = {
     "ddt": observed_errors,
+    "ddx": errors_between_ends,
     "d2dx2": errors_on_a_line,
     "heat": errors_in_time,
     "heat2d": errors_in_plane_and_time,

@@ -1,0 +1,116 @@
+"""First-order systems with conditions that see both ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..domain import Coupled, Periodic
+from ..errors import mismatch
+from ..shifters import identity, with_end
+from ..typing import Array, Tree
+from .base import Problem
+
+
+class TwoPointProblem(Problem):
+    """du/ds = f(u, x, params) between s[0] and s[-1], with n conditions on u at both ends.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(u, x, params)``, of arrays (*B, N, n) and at every point by itself.
+    s : array, shape (N,)
+        The points, both ends included, strictly increasing.
+    ends : Coupled, Periodic or callable
+        The conditions: linear ones, ``first @ u(a) + last @ u(b) = value``; the same at both ends; or a function
+        ``ends(u_a, u_b, params)`` of arrays (*B, 1, n), which has to be 0, of their shape: as many conditions as
+        components.
+    x : dict of array, optional
+        What f is given beside ``x["s"]``, the points; leaves (N, k) or (*B, N, k).
+    params, jac
+        As for every problem.
+
+    Notes
+    -----
+    The trapezoidal rule, of second order in the spacing; ``sol.y_corrected`` is of fourth order. An unknown number, as
+    an eigenvalue or a period, is one more component p with p' = 0, and takes one more condition.
+
+    u starts from 0 unless ``solve`` is given a ``y_guess``, which also says how many components there are where the
+    conditions do not.
+
+    Examples
+    --------
+    u'' = -u, u(0) = 0, u(pi / 2) = 1, whose solution is sin(s):
+
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> s = np.linspace(0.0, np.pi / 2, 101)
+    >>> def f(u, x, params):
+    ...     return np.stack([u[..., 1], -u[..., 0]], axis=-1)
+    >>> ends = ds.Coupled(first=[[1.0, 0.0], [0.0, 0.0]], last=[[0.0, 0.0], [1.0, 0.0]], value=[0.0, 1.0])
+    >>> sol = ds.solve(ds.TwoPointProblem(f, s, ends))
+    >>> bool(np.abs(sol.y_corrected[:, 0] - np.sin(s)).max() < 1e-8)
+    True
+    """
+
+    family: ClassVar[str] = "ddx"
+    axes: ClassVar[tuple[str, ...]] = ("s",)
+    fields = {  # noqa: RUF012
+        **dict.fromkeys(("first", "last"), ("condition", "k")),
+        "value": ("k",),
+        "x": ("s", "k"),
+    }
+
+    def __init__(
+        self,
+        f: Callable[..., Array],
+        s: Array,
+        ends: Any,
+        x: Tree = None,
+        params: Any = None,
+        *,
+        jac: Callable[..., Any] | None = None,
+    ) -> None:
+        super().__init__(f, shift=identity, inverse="ddx.twopoint", x=x, params=params, jac=jac)
+        if not isinstance(ends, Coupled | Periodic) and (isinstance(ends, type) or not callable(ends)):
+            expected = "Coupled(first, last, value), Periodic() or a function (u_a, u_b, params)"
+            raise mismatch("ends", expected, repr(ends))
+        if x is not None and not isinstance(x, dict):
+            raise mismatch("x", "a dict of arrays beside the points", type(x).__name__)
+        self.s, self.ends = s, ends
+        named = ("first", "last", "value") if isinstance(ends, Coupled) else ()
+        self.coefficients = {name: getattr(ends, name) for name in named}
+        self.fields = {name: axes for name, axes in self.fields.items() if name in (*named, "x")}
+        if self.functional is not None:
+            self.shift = (with_end(0), with_end(-1))
+            self.f, self.jac = OfFirst(f), None if jac is None else JacobiansOfFirst(jac)
+
+    @property
+    def functional(self) -> Callable[..., Array] | None:
+        """The conditions where they are a function."""
+        return self.ends if callable(self.ends) else None
+
+
+@dataclass(frozen=True)
+class OfFirst:
+    """A function of the first of two signals; the second is for the conditions, which see another end there."""
+
+    function: Callable[..., Any]
+
+    @property
+    def __name__(self) -> str:
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+    def __call__(self, u: Array, other: Array, x: Tree, params: Any) -> Any:
+        """Return ``function(u, x, params)``."""
+        return self.function(u, x, params)
+
+
+class JacobiansOfFirst(OfFirst):
+    """The Jacobian of such a function by the first signal, and 0 by the second."""
+
+    def __call__(self, u: Array, other: Array, x: Tree, params: Any) -> Any:
+        """Return both."""
+        J = self.function(u, x, params)
+        return J, 0 * J
