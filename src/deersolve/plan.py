@@ -137,4 +137,7 @@ def _example(plan: Plan, functions: dict[str, Any], data: Data, points: int) -> 
     """Return arguments for f on a stretch of that many points."""
     system = plan.system(functions, data)
     system = system.head(points) if hasattr(data.grid, "window") else system
-    return (*(y[..., :points, :] for y in system.shifted(system.data.guess)), system.data.x)
+    ys = system.shifted(system.data.guess)
+    if "ends" in functions:  # f is not of the row behind the last point
+        ys = tuple(y[..., :points, :] for y in ys)
+    return (*ys, system.data.x)

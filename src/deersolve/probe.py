@@ -98,8 +98,11 @@ def stretch(system: System) -> tuple[tuple[Array, ...], Any]:
     peak = xp.max(xp.abs(guess)) if 0 not in guess.shape else 1.0
     y = guess + 1e-2 * (peak + 1e-1) * xp.reshape(wave, (*(1 for _ in range(guess.ndim - 2)), n, size))
 
+    behind = int("ends" in system.functions)  # rows of the signals that f is not of
+
     def first(a: Array) -> Array:
-        return a[..., : min(n, LENGTH), :] if a.ndim > 1 and a.shape[-2] >= n and system.grid_ndim == 1 else a
+        spans = a.ndim > 1 and a.shape[-2] in (n, n + behind) and system.grid_ndim == 1
+        return a[..., : min(n, LENGTH), :] if spans else a
 
     return tuple(map(first, system.shifted(y))), tree_map(first, system.data.x)
 

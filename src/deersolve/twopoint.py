@@ -55,7 +55,12 @@ def _components(ends: Any, guess: Array | None) -> int:
         return int(guess.shape[-1])
     if not isinstance(ends, Coupled):
         raise mismatch("solve", "y_guess, an array (N, n): such ends do not say how many components there are", "None")
-    return len(ends.first[0])
+    rows = ends.first
+    if getattr(rows, "ndim", None) == 2:
+        return int(rows.shape[-1])
+    if isinstance(rows, list | tuple) and rows and isinstance(rows[0], list | tuple):
+        return len(rows[0])
+    raise mismatch("first", "a matrix (n, n), a row for each condition", repr(rows))
 
 
 def _linear(ends: Any, n: int, like: Array, backend: Backend) -> tuple[Array, Array, Array]:
@@ -73,8 +78,8 @@ def _linear(ends: Any, n: int, like: Array, backend: Backend) -> tuple[Array, Ar
             raise mismatch(
                 name, f"shape ({n}, {n}): a row for each condition, as many as components", tuple(a.shape), COUNT
             )
-        made.append(a)
-    value = beside(ends.value, like, backend, "value")
+        made.append(xp.astype(a, like.dtype))
+    value = xp.astype(beside(ends.value, like, backend, "value"), like.dtype)
     value = xp.broadcast_to(value, (n,)) if value.ndim == 0 else value
     if value.shape[-1] != n:
         raise mismatch("value", f"shape ({n},) or (*B, {n}): one for each condition", tuple(value.shape))

@@ -409,6 +409,16 @@ def test_a_branch_of_solutions_turns_at_its_fold():
     assert branch.folds[0][0] == pytest.approx(3.513830719, abs=3e-3)
 
 
+def test_matrices_of_whole_numbers(lib):
+    if lib.is_jax:
+        pytest.skip("nothing new to compile")
+    s, f = np.linspace(0.0, 1.5, 31), first_order(lambda u, v, s, p: -u)
+    whole = (lib.asarray(np.array(m, dtype="int64"), "int64") for m in (LEFT, RIGHT, [0, 1]))
+    found = ds.solve(ds.TwoPointProblem(f, lib.asarray(s), ds.Coupled(*whole)))
+    expected = ds.solve(ds.TwoPointProblem(f, s, values(0.0, 1.0)))
+    np.testing.assert_allclose(lib.to_numpy(found.y), expected.y, atol=1e-13)
+
+
 def test_float32_stays_float32(lib):
     if lib.is_jax:
         pytest.skip("nothing new to compile")
@@ -440,6 +450,7 @@ BAD = {
     "few points": ({"s": np.array([0.0, 1.0])}, r"s: expected shape \(N,\) with N >= 3"),
     "few": ({"ends": ds.Coupled(LEFT[:1], RIGHT[:1])}, r"first: expected shape \(2, 2\): a row for each condition"),
     "many": ({"ends": ds.Coupled(np.eye(3, 2), np.eye(3, 2))}, r"first: expected shape \(2, 2\).*p' = 0"),
+    "numbers": ({"ends": ds.Coupled(1.0, -1.0)}, r"first: expected a matrix \(n, n\)"),
     "value": ({"ends": ds.Coupled(LEFT, RIGHT, np.zeros(3))}, r"value: expected shape \(2,\)"),
     "twice": ({"ends": ds.Coupled(LEFT, LEFT)}, "expected 2 independent conditions; received 1 among 2 rows"),
     "not finite": ({"ends": ds.Coupled(np.nan * LEFT, RIGHT)}, "numbers that are not finite"),
