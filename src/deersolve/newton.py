@@ -248,7 +248,8 @@ def settle(
         at_rest = judged.is_within(stop) | (judged.is_within(tol) & (judged.error > now.error / 2))
         done = (judged.residual <= ROUNDOFF * eps) | (at_rest & (judged.residual <= BACKWARD * eps))
         settled = near & done & judged.finite
-        moves = near & ~(done | at_rest) & judged.finite & (now.steps < options.limit)
+        stays = at_rest & (judged.error > now.error / 2)  # a full step may tell more
+        moves = near & ~(done | stays) & judged.finite & (now.steps < options.limit)
         moved = move(system, now, judged, near, moves, delta)
         after = dataclasses.replace(moved, active=now.active & ~settled, certified=now.certified | settled)
         return after, moves & is_near(judged.error, judged.error / now.error, options, stop)
