@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deersolve as ds
-from deersolve.bands import lapack, solve, staircase, transposed
+from deersolve.bands import lapack, repeated, solve, staircase, transposed
 from deersolve.inverses import assembled, registry
 from deersolve.testing import check_inverse, lines
 from deersolve.testing._systems import linear_systems, random_G
@@ -173,12 +173,14 @@ def test_a_batch_of_values_and_coefficients(lib):
 
 
 @pytest.mark.parametrize("is_ring", [False, True], ids=["open", "ring"])
-@pytest.mark.parametrize("way", ["chosen", "staircase", "lapack"])
+@pytest.mark.parametrize("way", ["chosen", "staircase", "lapack", "factored once"])
 def test_a_system_that_is_not_finite_touches_no_other(way, is_ring):
     """In one long band NaN times the zeros between two systems would."""
     rng = np.random.default_rng(0)
     blocks, r = tuple(rng.normal(size=(4, 6, 2, 2)) for _ in range(3)), rng.normal(size=(4, 6, 2))
-    run = {"chosen": solve, "staircase": staircase.solve, "lapack": lapack.solve}[way]
+    run = {"chosen": solve, "staircase": staircase.solve, "lapack": lapack.solve}
+    run["factored once"] = lambda blocks, r, is_ring: repeated(blocks, r, is_ring)(r)
+    run = run[way]
     expected = run(blocks, r, is_ring)
     blocks[1][1, 3, 0, 1], r[2, 4, 0] = np.inf, np.nan
     with np.errstate(all="ignore"):

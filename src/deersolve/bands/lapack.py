@@ -134,7 +134,8 @@ def repeated(
     parts = [to_numpy(xp.broadcast_to(a, (*shape, n))).reshape(-1, N, n, n) for a in blocks]
     place = fold(N) if is_ring else np.arange(N)
     inverse, count = np.argsort(place), len(parts[0])
-    half, band = _laid(_entries(parts[0], parts[1], parts[2], place, is_ring), count, N, n, parts[1].dtype)
+    (lower, middle, upper), is_bad = _without_bad(parts)
+    half, band = _laid(_entries(lower, middle, upper, place, is_ring), count, N, n, middle.dtype)
     factor, back = get_lapack_funcs(("gbtrf", "gbtrs"), (band,))
     made, pivots, info = factor(band, half, half, overwrite_ab=True)
     if info:
@@ -143,9 +144,11 @@ def repeated(
     def solve_one(r: Array) -> Array:
         if r.shape != shape:
             return one(r)
-        rows = to_numpy(r).reshape(count, N, n)[:, inverse, :]
-        y, _ = back(made, half, half, rows.reshape(-1, 1), pivots)
-        return from_numpy(y.reshape(count, N, n)[:, place, :].reshape(shape), r)
+        rows, is_lost = _without_bad_rows(to_numpy(r).reshape(count, N, n), is_bad)
+        y, _ = back(made, half, half, rows[:, inverse, :].reshape(-1, 1), pivots)
+        y = y.reshape(count, N, n)
+        y[is_lost] = math.nan
+        return from_numpy(y[:, place, :].reshape(shape), r)
 
     return solve_one
 
