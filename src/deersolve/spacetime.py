@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .arrays import batch_of, beside, expanded, ranks, state
@@ -30,8 +31,7 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
     if u0.ndim < 2 or u0.shape[-2] != X:
         raise mismatch("u0", f"shape (*B, X, n) with X = {X} points of s", tuple(u0.shape))
     n = int(u0.shape[-1])
-    has_flux = problem.flux is not None
-    D = coefficient_of(problem.coefficients["D"], u0, backend, "D", X, may_vanish=has_flux)
+    D = coefficient_of(problem.coefficients["D"], u0, backend, "D", X, may_vanish=problem.flux is not None)
     ends = [end_of(side, n, u0, backend, k) for side, k in ((problem.left, "left"), (problem.right, "right"))]
     values = [v if v.ndim > 1 else v[None, :] for _, _, v in ends]
     for name, v in zip(("left", "right"), values, strict=True):
@@ -39,15 +39,8 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
             raise mismatch(name, f"a value, or one for each of T = {T} times on axis -2", tuple(v.shape))
     given = {k: a if getattr(a, "ndim", 2) != 2 else a[None, ...] for k, a in (problem.x or {}).items()}
     rank = max(u0.ndim + 1, D.ndim + 1, ranks(given), *(v.ndim + 1 for v in values), getattr(y_guess, "ndim", 0))
-    given, (on_faces,) = split(given, (X,)) if has_flux else (given, [{}])
-    x = expanded({"t": t[:, None, None], "s": points[None, :, None], **given}, u0, backend, rank)
-    _check_fields(x, X, T, has_flux)
-    if has_flux:
-        passing = expanded({"t": t[:, None, None], "s": s[None, :, None], **on_faces}, u0, backend, rank)
-        _check_fields(passing, X + 1, T, has_flux)
-        inward, outward = openings_of(s, (problem.left, problem.right), n, backend)
-        per_length = expanded({"in": inward[None, ...], "out": outward[None, ...]}, u0, backend, rank)
-        x = {"cells": x, "faces": ({**both_sides(passing, is_ring), **per_length},)}
+    places = {"t": t[:, None, None], "s": points[None, :, None]}
+    x = _fields(problem, given, places, lambda leaves: expanded(leaves, u0, backend, rank), n, backend)
     parts = [("u0", tuple(u0.shape[:-2])), *((k, tuple(v.shape[:-2])) for k, v in zip("lr", values, strict=True))]
     parts += [("x", tuple(a.shape[:-3])) for a in tree_leaves(x)]
     parts += [("y_guess", tuple(y_guess.shape[:-3]))] if getattr(y_guess, "ndim", 0) > 3 else []
@@ -78,6 +71,30 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
         xp.broadcast_to(level, (*batch, T, m * X * n)) if y_guess is None else _laid(y_guess, sheet, batch, u0, backend)
     )
     return backend, Data(laid_out(tree_map(lambda a: staged(a, nodes, -3), x), (m, X, n)), sheet, Initial(level), guess)
+
+
+def _fields(
+    problem: Evolution1D,
+    given: dict[str, Any],
+    places: dict[str, Array],
+    laid: Callable[..., Any],
+    n: int,
+    backend: Backend,
+) -> Tree:
+    """Return what f is given at every time and point; with a flux what each is given, in the cells and on the faces."""
+    T, X = places["t"].shape[0], places["s"].shape[1]
+    if problem.flux is None:
+        x = laid({**places, **given})
+        _check_fields(x, X, T, False)
+        return x
+    s = beside(problem.s, places["s"], backend, "s")
+    in_cells, (on_faces,) = split(given, (X,))
+    cells, passing = laid({**places, **in_cells}), laid({**places, "s": s[None, :, None], **on_faces})
+    _check_fields(cells, X, T, True)
+    _check_fields(passing, X + 1, T, True)
+    inward, outward = openings_of(s, (problem.left, problem.right), n, backend)
+    per_length = laid({"in": inward[None, ...], "out": outward[None, ...]})
+    return {"cells": cells, "faces": ({**both_sides(passing, isinstance(problem.left, Periodic)), **per_length},)}
 
 
 def _check_fields(x: Tree, X: int, T: int, has_flux: bool) -> None:
