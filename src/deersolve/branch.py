@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from .newton import Iterate, Options, newton, start_at
+from .homotopy import FINEST, newton_on_branch
+from .newton import Iterate, Options, start_at
 from .prefix import PATIENCE, lost
 from .system import System
 from .typing import Array, array_namespace
-
-FINEST = 2.0**-12  # the fraction of an interval below which the branch is taken to end in a fold
 
 
 def one_interval(part: System, it: Iterate, alive: Array, options: Options) -> Iterate:
@@ -36,7 +35,7 @@ def follow(part: System, it: Iterate, alive: Array, options: Options) -> Iterate
         ahead = min(s + step, 1.0)
         scaled = dataclasses.replace(part.data, grid=dataclasses.replace(grid, D=grid.D * ahead))
         system = dataclasses.replace(part, data=scaled)
-        last = newton(system, start_at(system, y, few, active=seeks), few)
+        last = newton_on_branch(system, start_at(system, y, few, active=seeks), few)
         if not bool(xp.any(seeks & ~last.certified)):
             y, s, step = last.y, ahead, 2 * step
         elif step > FINEST:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial, reduce
+from functools import reduce
 from operator import add
 
 from .blockwise import Blockwise
 from .inverses import PaperForm, Rule
-from .newton import BACKWARD, NEAR, ROUNDOFF, Iterate, newton_step, scale_of, tiny
+from .newton import BACKWARD, NEAR, ROUNDOFF, Iterate, least, newton_step, scale_of, slope_terms
 from .structure import Dense
 from .system import System
 from .typing import Array, array_namespace
@@ -34,21 +34,21 @@ def slopes_hold(system: System, it: Iterate) -> Array:
 
 
 def _off_slope(system: System, y: Array) -> Array:
-    """Return ``|f(y + v) - f(y) - df v|`` for one v of the size sqrt(eps) |y|, in units of what it may be."""
-    xp, ys, eps = array_namespace(y), system.shifted(y), float(array_namespace(y).finfo(y.dtype).eps)
+    """Return ``|f(y + v) - f(y) - df v|`` in units of what it may be, each v_j of the size sqrt(eps) |y_j|.
+
+    Every component moves by its own size, and every row of f is held against its own terms: sizes may differ by any
+    factor.
+    """
+    xp, at, eps = array_namespace(y), system.linearise(y), float(array_namespace(y).finfo(y.dtype).eps)
     place = xp.arange(y.shape[-1], dtype=y.dtype, device=system.backend.placement(y))
     weights = eps**0.5 * (1 - place / (2 * y.shape[-1]))[(*(None for _ in y.shape[:-1]), slice(None))]
-    moved = tuple(y_p + weights * xp.max(xp.abs(y_p), axis=-1, keepdims=True) for y_p in ys)
-    vs = tuple(after - before for after, before in zip(moved, ys, strict=True))
-    fy, fv = system.f(*ys), system.f(*moved)
-    if "jac" in system.functions:
-        change = reduce(add, (J @ v for J, v in zip(system.jacobians(ys)[1], vs, strict=True)))
-    else:
-        change = system.backend.pushforward(system.f, list(ys), [v[None, ...] for v in vs])[0, ...]
-    largest = partial(xp.max, axis=-1, keepdims=True)
-    size = largest(xp.abs(fv - fy) + xp.abs(change) + reduce(add, map(xp.abs, vs)))
-    allowed = eps**0.25 * size + BACKWARD * eps * largest(xp.abs(fy) + xp.abs(fv))
-    return largest(xp.abs(fv - fy - change)) / xp.where(allowed > 0, allowed, tiny(y))
+    moved = tuple(y_p + weights * (xp.abs(y_p) + least(y_p)) for y_p in at.ys)
+    vs = tuple(after - before for after, before in zip(moved, at.ys, strict=True))
+    fv, change = system.f(*moved), reduce(add, (J @ v for J, v in zip(at.Js, vs, strict=True)))
+    size = xp.abs(fv - at.fy) + reduce(add, (abs(J) @ xp.abs(v) + xp.abs(v) for J, v in zip(at.Js, vs, strict=True)))
+    terms = xp.abs(at.fy) + xp.abs(fv) + slope_terms(at)
+    allowed = eps**0.25 * size + BACKWARD * eps * terms + least(y)
+    return xp.max(xp.abs(fv - at.fy - change) / allowed, axis=-1, keepdims=True)
 
 
 def determined(system: System, it: Iterate) -> Array:
@@ -71,7 +71,7 @@ def determined(system: System, it: Iterate) -> Array:
 
     def look(_: Array) -> Array:
         open_ = rule.solve(tuple(-J for J in system.linearise(y).Js), ROUNDOFF * eps * size, **where)
-        return system.over_grid(xp.max, xp.abs(open_) / scale_of(y, size)) <= 1
+        return system.over_grid(xp.max, xp.abs(open_) / scale_of(system, y, size)) <= 1
 
     holds: Array = system.backend.when(doubtful, look, doubtful | True)
     return holds | ~doubtful

@@ -13,7 +13,8 @@ from .blockwise import Blockwise
 from .branch import one_interval
 from .domain import Initial
 from .globalise import FULL
-from .newton import BACKWARD, Iterate, Options, judge, magnitudes, newton, slope_terms, start_at, tiny
+from .homotopy import newton_on_branch
+from .newton import BACKWARD, Iterate, Options, judge, least, magnitudes, newton, slope_terms, start_at
 from .prefix import largest_known, persistent
 from .progress import listening
 from .record import tree_map
@@ -34,14 +35,16 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
     whole = start_at(system, system.data.guess, options)
     length = system.data.grid.length
     if window >= length:
-        return judged(system, options, persistent(system, whole, options))
+        it = persistent(system, whole, options)
+        it = one_interval(system, it, whole.active, options) if length == 1 and system.data.grid.overlap else it
+        return judged(system, options, it)
 
     def solve_from(boundary: Initial, start: Any, steps: int) -> tuple[Initial, Iterate]:
         part = walked.window(start, steps, boundary)
         with listening(None):  # a line for each step of each window would be too many
             fresh = start_at(part, part.data.guess, options)
             if steps == 1 and system.data.grid.overlap:
-                it = one_interval(part, newton(part, fresh, options), whole.active, options)
+                it = one_interval(part, newton_on_branch(part, fresh, options), whole.active, options)
             else:
                 it = persistent(part, fresh, options)
         return boundary.after(it.y), it
@@ -150,9 +153,7 @@ def _misses(part: System, stride: int = 1) -> Array:
     xp, fy = array_namespace(y), part.f(*ys)
     size = reduce(add, map(xp.abs, (y, fy, *ys)))
     local = xp.max(size, axis=-1, keepdims=True)
-    r = xp.abs(fy - y)
-    ratio = xp.where(r == 0, 0.0, r / xp.where(local > 0, local, tiny(y)))
-    return xp.max(ratio, axis=-1, keepdims=True)
+    return xp.max(xp.abs(fy - y) / (local + least(y)), axis=-1, keepdims=True)
 
 
 def stride_of(system: System) -> int:

@@ -7,9 +7,10 @@ from typing import Any
 
 from .errors import UnknownKeyError, mismatch
 from .globalise import FULL, Step
+from .homotopy import newton_on_branch
 from .march import sequential, windowed
 from .memory import bytes_of
-from .newton import REUSE, Iterate, Options, newton, start_at
+from .newton import REUSE, Iterate, Options, start_at
 from .quasi import Hutchinson, Picard
 from .registry import close_matches
 from .slide import can_slide, sliding
@@ -98,7 +99,7 @@ class Newton:
         if self.window is not None:
             march = sliding if can_slide(system, self.options) else windowed
             return march(system, self.options, self.window)
-        return newton(system, start_at(system, system.data.guess, self.options), self.options)
+        return newton_on_branch(system, start_at(system, system.data.guess, self.options), self.options)
 
     def points(self, length: int, overlap: int) -> list[int]:
         """Return the numbers of grid points that f will be evaluated on at once."""

@@ -72,6 +72,7 @@ class Iterate:
     certified: Array
     broken: Array
     strayed: Array
+    sure: Array
     steps: Array
     error: Array
     residual: Array
@@ -107,7 +108,7 @@ def newton(system: System, start: Iterate, options: Options) -> Iterate:
     if options.is_plain:
         return it
     dense = dataclasses.replace(options, structure=Dense, step=FULL)
-    known = ("certified", "broken", "strayed", "error", "residual", "reached")
+    known = ("certified", "broken", "strayed", "sure", "error", "residual", "reached")
     fresh = start_at(system, it.y, dense, active=start.active & ~it.broken & ~it.certified)
     last = iterate(system, dataclasses.replace(fresh, **{name: getattr(it, name) for name in known}), dense)
     return dataclasses.replace(last, steps=it.steps + last.steps, history=it.history, damping=it.damping)
@@ -144,7 +145,7 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     is_small = at_rest & finite if options.is_plain else at_roundoff
     done = ((judged.residual <= ROUNDOFF * judged.eps) | at_rest) & finite
     moves = it.active & ~done & finite & ~is_last
-    continues = on_branch(system, at, it.active & (done | (error <= NEAR)), options.structure)
+    continues, sure = on_branch(system, at, it.active & (done | (error <= NEAR)), options.structure)
     is_certified = (at_roundoff | is_small) & continues
     moved = move(system, it, judged, it.active, moves, delta)
     moved = dataclasses.replace(
@@ -153,6 +154,7 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
         certified=xp.where(it.active, is_certified, it.certified),
         broken=xp.where(it.active, ~finite, it.broken),
         strayed=xp.where(it.active, ~continues, it.strayed),
+        sure=xp.where(it.active, sure, it.sure),
         damping=xp.where(it.active, damping, it.damping),
     )
     if options.patience is not None:
@@ -165,21 +167,21 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     return settle(system, moved, near, at.Js, correct, options)
 
 
-def on_branch(system: System, at: Linearised, near: Array, structure: Any) -> Array:
-    """Return whether each element that is near a root is near the one that continues from y0; True for others.
+def on_branch(system: System, at: Linearised, near: Array, structure: Any) -> tuple[Array, Array]:
+    """Return whether each element that is near a root may be near the one that continues from y0, and surely is.
 
-    That is not known of a simplified G: dense steps will tell.
+    It may, far from a root. Nothing is known of a simplified G: dense steps will tell.
     """
-    if is_paper_form(system.rule):
-        return near | True
-
-    found = points_on_branch(system, at)
+    found = None if is_paper_form(system.rule) else points_on_branch(system, at)
     if found is None:
-        return near | True
-    return ~near if structure is not Dense else system.over_grid(array_namespace(near).all, found) | ~near
+        return near | True, near | True
+    if structure is not Dense:
+        return ~near, near & False
+    may, does = (system.over_grid(array_namespace(near).all, flags) for flags in found)
+    return may | ~near, does
 
 
-def points_on_branch(system: System, at: Linearised) -> Array | None:
+def points_on_branch(system: System, at: Linearised) -> tuple[Array, Array] | None:
     """Return the same for each grid point, None where a rule has one root only."""
     Gs = tuple(-J for J in at.Js)
     return system.rule.continues(Gs, grid=system.data.grid, boundary=system.data.boundary)
@@ -192,14 +194,14 @@ def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, opti
     size = magnitudes(system, y, at.fy, slope_terms(at, options.structure) if is_known else None)
     ratio = r * xp.nan if size is None else relative(r, size)
     residual = xp.max(ratio, axis=-1)
-    scale = scale_of(y, size)
+    scale = scale_of(system, y, size)
     error = xp.max(xp.abs(delta) / scale, axis=-1)
     beyond = xp.max(xp.clip(xp.abs(delta) - options.atol, min=0.0) / scale, axis=-1)
     tol = (options.rtol or 0.0) if is_known else options.tolerances(eps)[1]
     # Where neighbours part, the correction overflows in the end; a residual speaks for itself.
     holds = (residual <= BACKWARD * eps) | ((beyond <= tol) & options.is_plain & xp.isfinite(error))
     found = points_on_branch(system, at)
-    holds = holds if found is None else holds & found & (options.structure is Dense)
+    holds = holds if found is None else holds & found[0] & (options.structure is Dense)
     number = system.numbers(y.shape[-2])[..., 0]
     points = xp.min(xp.where(holds, y.shape[-2], number), axis=-1)
 
@@ -243,8 +245,8 @@ def settle(
         ys = system.shifted(now.y)
         fy = system.f(*ys)
         r, delta = correct(now.y, ys, fy)
-        slopes = reduce(add, (abs(J) @ xp.abs(y_p) for J, y_p in zip(Js, ys, strict=True)))
-        judged = judge(system, now, magnitudes(system, now.y, fy, slopes), r, delta, options.atol)
+        size = magnitudes(system, now.y, fy, slope_terms(Linearised(ys, fy, Js)))
+        judged = judge(system, now, size, r, delta, options.atol)
         at_rest = judged.is_within(stop) | (judged.is_within(tol) & (judged.error > now.error / 2))
         done = (judged.residual <= ROUNDOFF * eps) | (at_rest & (judged.residual <= BACKWARD * eps))
         settled = near & done & judged.finite
@@ -317,6 +319,7 @@ def start_at(system: System, y: Array, options: Options, active: Array | None = 
         certified=no,
         broken=no,
         strayed=no,
+        sure=no,
         steps=xp.zeros(batch, dtype=xp.int32, device=where),
         error=unknown,
         residual=unknown,
@@ -344,15 +347,18 @@ def slope_terms(at: Linearised, structure: Any = Dense) -> Array:
     xp = array_namespace(at.fy)
     if structure is not Dense:
         return xp.zeros_like(at.fy)
-    return reduce(add, (abs(J) @ xp.abs(y_p) for J, y_p in zip(at.Js, at.ys, strict=True)))
+    return reduce(add, (abs(J) @ (xp.abs(y_p) + least(y_p)) for J, y_p in zip(at.Js, at.ys, strict=True)))
 
 
 def magnitudes(system: System, y: Array, fy: Array, slopes: Array | None) -> Array | None:
-    """Return ``|L||y| + |M|(|f| + sum_p |G_p||y_p|)``, or None if the rule does not offer it."""
+    """Return ``|L||y| + |M|(|f| + sum_p |G_p||y_p|)``, or None if the rule does not offer it.
+
+    Numbers count as at least :func:`least`: what is lost in an underflow is at roundoff of that, and amplified as y is.
+    """
     if slopes is None:
         return None
-    xp = array_namespace(y)
-    return system.rule.magnitude(xp.abs(y), xp.abs(fy) + slopes, grid=system.data.grid, boundary=system.data.boundary)
+    xp, where = array_namespace(y), {"grid": system.data.grid, "boundary": system.data.boundary}
+    return system.rule.magnitude(xp.abs(y) + least(y), xp.abs(fy) + slopes, **where)
 
 
 def relative(r: Array, size: Array) -> Array:
@@ -377,24 +383,36 @@ def sizes(system: System, y: Array, size: Array | None, r: Array, delta: Array, 
     residual has to be one too, wherever the correction is above ``atol``.
     """
     xp = array_namespace(y)
-    scale, least = scale_of(y, size), float(xp.finfo(y.dtype).eps) ** (2 / 3)
+    scale, roundoff = scale_of(system, y, size), float(xp.finfo(y.dtype).eps) ** (2 / 3)
 
     def largest(change: Array) -> Array:
-        return system.over_grid(xp.max, xp.max(change, axis=-1, keepdims=True) / scale)
+        return system.over_grid(xp.max, change / scale)
 
     error = largest(xp.abs(delta))
     beyond = largest(xp.maximum(xp.abs(delta) - atol, xp.zeros_like(delta))) if atol else error
     left = largest(xp.where(xp.abs(delta) >= atol, xp.abs(r), 0.0))
-    return error, lambda rtol: (beyond <= rtol) & (left <= max(rtol, least))
+    return error, lambda rtol: (beyond <= rtol) & (left <= max(rtol, roundoff))
 
 
-def scale_of(y: Array, size: Array | None) -> Array:
-    """Return the size of the largest term at each point, or of y where that is larger, NaN where it overflows."""
-    xp = array_namespace(y)
-    local = xp.max(xp.abs(y) if size is None else xp.maximum(size, xp.abs(y)), axis=-1, keepdims=True)
-    return xp.where(xp.isfinite(local), xp.where(local > 0, local, tiny(y)), xp.nan)
+def scale_of(system: System, y: Array, size: Array | None) -> Array:
+    """Return the size that a change of each number is held against, NaN where it overflows.
+
+    That is the largest of its terms, or of it. Where a component passes through zero it is its own peak, but not more
+    than the largest component there: sizes of components, and of one at different points, may differ by any factor.
+    """
+    xp, over_grid = array_namespace(y), tuple(range(system.n_batch, y.ndim - 1))
+    own = xp.abs(y) if size is None else xp.maximum(size, xp.abs(y))
+    if y.shape[-1] > 1:
+        peak = xp.max(xp.abs(y), axis=over_grid, keepdims=True)
+        own = xp.maximum(own, xp.minimum(xp.max(own, axis=-1, keepdims=True), peak))
+    return xp.where(xp.isfinite(own), own + least(y), xp.nan)
 
 
 def tiny(y: Array) -> float:
     """Return the smallest normal number of the dtype of y."""
     return float(array_namespace(y).finfo(y.dtype).smallest_normal)
+
+
+def least(y: Array) -> float:
+    """Return the size below which a number of the dtype of y may lose digits, or be flushed to zero, unnoticed."""
+    return tiny(y) / float(array_namespace(y).finfo(y.dtype).eps)

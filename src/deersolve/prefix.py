@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from .homotopy import newton_on_branch
 from .inverses import Rule
-from .newton import BACKWARD, Iterate, Options, is_paper_form, newton, start_at
+from .newton import BACKWARD, Iterate, Options, is_paper_form, start_at
 from .record import record
 from .system import System
 from .typing import Array, array_namespace
@@ -53,7 +54,7 @@ def persistent(system: System, start: Iterate, options: Options) -> Iterate:
         part = dataclasses.replace(system, data=dataclasses.replace(system.data, grid=grid))
         limit = xp.where(course.size == 1, options.max_steps, zero + patience)
         fresh = start_at(part, course.it.y, options, active=tries)
-        it = newton(part, fresh, dataclasses.replace(options, patience=limit))
+        it = newton_on_branch(part, fresh, dataclasses.replace(options, patience=limit))
         # A small error of a part may grow in what follows: the residual has to certify it, if it is not one step.
         is_whole = (course.place == 0) & (course.size >= length)
         is_sure = (it.residual <= BACKWARD * eps) | (course.size == 1) | is_whole | speaks

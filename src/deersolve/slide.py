@@ -7,8 +7,9 @@ from functools import partial
 
 from .branch import one_interval
 from .cost import overhead
+from .homotopy import newton_on_branch
 from .march import judged, loop, windowed
-from .newton import BACKWARD, Iterate, Options, is_paper_form, newton, start_at
+from .newton import BACKWARD, Iterate, Options, is_paper_form, start_at
 from .pace import Pace
 from .prefix import PATIENCE, is_quadratic, kept
 from .progress import listener, listening
@@ -77,7 +78,7 @@ def _tried(part: System, alive: Array, by: str, options: Options) -> Iterate:
     """Return what the loop or Newton's method makes of a window."""
     if by == "loop":
         return loop(part, options)
-    it = newton(part, start_at(part, part.data.guess, options, active=alive), options)
+    it = newton_on_branch(part, start_at(part, part.data.guess, options, active=alive), options)
     steps, overlap = part.data.grid.length, part.data.grid.overlap
     if steps > 1 or not overlap or not part.backend.is_concrete(it.certified):
         return it

@@ -37,6 +37,8 @@ class Rule:
         The order of accuracy in the step of the grid.
     is_inexact : bool
         Whether a correction solves the linear equation only in part: then the residual alone certifies.
+    theta : float or None
+        Of a rule ``y_{i+1} = y_i + D ((1 - theta) f_i + theta f_{i+1})`` the weight of the end of an interval.
     advice : str
         What a user may try where it fails, a sentence; part of the message of :class:`ConvergenceError`.
     """
@@ -46,6 +48,7 @@ class Rule:
     exact: bool = True
     order: ClassVar[int | None] = None
     is_inexact: ClassVar[bool] = False
+    theta: ClassVar[float | None] = None
     advice: ClassVar[str] = ""
     is_builtin: bool = False
 
@@ -79,8 +82,8 @@ class Rule:
         """Return why there is no unique solution, whatever u, given df / dy_p at some points; None if there may be."""
         return None
 
-    def continues(self, Gs: tuple[Structure, ...], *, grid: Any, boundary: Any) -> Array | None:
-        """Return at which points y is the root that continues from the one before, (*B, *R), or None if all are."""
+    def continues(self, Gs: tuple[Structure, ...], *, grid: Any, boundary: Any) -> tuple[Array, Array] | None:
+        """Return at which points y may continue from the one before, and at which it does, (*B, *R); None if all do."""
         return None
 
     def determines(self, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Array:

@@ -105,7 +105,7 @@ class Heat(Rule):
         return array_namespace(u).concat(rows, axis=-3)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Sheet, boundary: Initial) -> Array:
-        """Return delta by one block tridiagonal system a stage, level after level."""
+        """Return delta by one block tridiagonal system a stage, level after level; given values miss what they miss."""
         xp = array_namespace(r)
         rows, linear = self._field(grid, r), self._linear(Gs, grid)
         rows = xp.broadcast_to(rows, (*r.shape[:-2], *rows.shape[-4:]))
@@ -113,6 +113,7 @@ class Heat(Rule):
         start = first[..., -1:, :, :] + 0
         slope = self._change(linear, grid, start, 0, -1)
         levels = self._levels(linear, grid, rows, start, slope)
+        levels = xp.where(self._free(grid) > 0, levels, rows[..., 1:, :, :, :])
         delta = xp.concat([first, levels], axis=-4)
         if grid.has_image:  # a row of the first level says what u is there, one of the others that it is the first's
             given = grid.apart(r)[..., -1:, :] + 0 * delta[..., :1, :]

@@ -54,19 +54,23 @@ class Theta(Rule):
         """Return ``(I + theta D G_{i+1})^{-1} (I - (1 - theta) D G_i)``."""
         return self._recurrence(Gs[0], r, grid)[0]
 
-    def continues(self, Gs: tuple[Structure, ...], *, grid: TimeGrid, boundary: Initial) -> Array:
-        """Return where ``det(I + theta D G_{i+1}) > 0``, shape (*B, T).
+    def continues(self, Gs: tuple[Structure, ...], *, grid: TimeGrid, boundary: Initial) -> tuple[Array, Array]:
+        """Return where ``det(I + theta D G_{i+1}) > 0``, and where ``|theta D G_{i+1}| < 1``, both (*B, T).
 
-        It is 1 for D = 0. The root that continues from y_i while D grows to its value loses it only where it ends,
-        in a fold with another root: what has a negative determinant is on another branch, an artefact of the rule.
+        The determinant is 1 for D = 0. The root that continues from y_i while D grows to its value loses it only where
+        it ends, in a fold with another root: what has a negative one is on another branch, an artefact of the rule.
+        Where the implicit part is a contraction, there is no other root nearby.
         """
         implicit = self._implicit(Gs[0], grid)
         xp = array_namespace(implicit.values)
         if isinstance(implicit, Diagonal):
-            holds = xp.all(implicit.values > 0, axis=-1)
+            holds, size = xp.all(implicit.values > 0, axis=-1), xp.max(xp.abs(implicit.values - 1), axis=-1)
         else:
-            holds = _has_positive_determinant(implicit.to_dense())
-        return xp.concat([xp.ones_like(holds[..., :1]), holds], axis=-1)
+            M = implicit.to_dense()
+            holds = has_positive_determinant(M)
+            size = xp.max(xp.sum(xp.abs(M - identity(M, M.shape[-1], M.ndim)), axis=-1), axis=-1)
+        first = xp.ones_like(holds[..., :1])
+        return xp.concat([first, holds], axis=-1), xp.concat([first, size < 1], axis=-1)
 
     def _implicit(self, G: Structure, grid: TimeGrid) -> Structure:
         """Return ``I + theta D G_{i+1}``."""
@@ -122,7 +126,7 @@ def _one_plus(D: Array, G: Structure) -> Structure:
     return Dense(identity(dense, G.n, dense.ndim) + D[..., None] * dense)
 
 
-def _has_positive_determinant(M: Array) -> Array:
+def has_positive_determinant(M: Array) -> Array:
     """Return it for (*S, n, n): at once where the diagonal outweighs the rows, which most intervals have."""
     xp, n = array_namespace(M), M.shape[-1]
     if n == 1:

@@ -52,8 +52,10 @@ class BlockTridiagonal(Rule):
         return rows if not grid.has_image else _with_image(rows, y[..., :1, :] + y[..., -1:, :])
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Line, boundary: Ends) -> Array:
-        """Return delta by one block tridiagonal solve."""
-        delta = solve(_blocks(grid, Gs), grid.proper(r), grid.is_ring)
+        """Return delta by one block tridiagonal solve; where a value is given, exactly what it misses."""
+        rows = grid.proper(r)
+        delta = solve(_blocks(grid, Gs), rows, grid.is_ring)
+        delta = array_namespace(r).where(grid.free > 0, delta, rows)
         return delta if not grid.has_image else _with_image(delta, delta[..., :1, :] + r[..., -1:, :])
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Line, boundary: Ends) -> Array:

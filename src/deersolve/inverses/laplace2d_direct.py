@@ -38,8 +38,9 @@ class Direct(Laplace2D):
     advice: ClassVar[str] = "A matrix that is singular to working precision gives NaN"
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Plane, boundary: Sides) -> Array:
-        """Return delta to roundoff; NaN for an element whose matrix is singular."""
-        return sparse.solve(entries(grid, Gs), r, _rings(grid), _factors(grid))
+        """Return delta to roundoff, where a value is given exactly; NaN for an element whose matrix is singular."""
+        delta = sparse.solve(entries(grid, Gs), r, _rings(grid), _factors(grid))
+        return array_namespace(r).where(grid.free > 0, delta, r)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Plane, boundary: Sides) -> Array:
         """Return u by the transposed equations, likewise."""
