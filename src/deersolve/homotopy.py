@@ -75,9 +75,10 @@ def continues(system: System, y: Array) -> Array:
 
 @record
 class Path:
-    """Where each interval's branch has come to: a root at s, a trial at s + step and its last correction."""
+    """Where each interval's branch has come to: a root at s, d root / d s, a trial at s + step, its last correction."""
 
     root: Array
+    tangent: Array
     s: Array
     step: Array
     trial: Array
@@ -88,8 +89,8 @@ class Path:
 def followed(system: System, y: Array) -> tuple[Array, Array]:
     """Return the root of each interval that continues from the y before it, and whether it was found, (*B, T).
 
-    Steps in s are accepted where Newton's corrections contract at once and M stays what it is at s = 0; they double
-    then, and else are halved.
+    Steps in s, along the tangent, are accepted where Newton's corrections contract at once and M stays what it is at
+    s = 0; they double then, and else are halved.
     """
     xp, theta, D, before = array_namespace(y), system.rule.theta, _lengths(system), _before(y)
     slope = (1 - theta) * _before(system.f(*system.shifted(y)))
@@ -106,24 +107,29 @@ def followed(system: System, y: Array) -> tuple[Array, Array]:
         ahead, going = xp.minimum(path.s + path.step, zero + 1), goes(path)
         at = system.linearise(path.trial)
         M = _implicit(at, ahead * theta * D)
-        delta = _solved(M, before + ahead * D * (slope + theta * at.fy) - path.trial)
+        speed = D * (slope + theta * at.fy)
+        delta, tangent = _solved(M, before + ahead * speed - path.trial), _solved(M, speed)
         scale = scale_of(system, path.trial, xp.abs(path.trial) + xp.abs(before))
         error = xp.max(xp.abs(delta) / scale, axis=-1, keepdims=True)
         stays = in_right_half_plane(M)[..., None] & (error < xp.inf)
         arrives = going & stays & (error <= small)
         fails = going & ~arrives & ~(stays & (error <= CONTRACTION * path.error))
         there = path.trial + delta
-        root = xp.where(arrives, there, path.root)
+        root, s = xp.where(arrives, there, path.root), xp.where(arrives, ahead, path.s)
+        tangent = xp.where(arrives, tangent, path.tangent)
+        step = xp.where(arrives, 2 * path.step, xp.where(fails, path.step / 2, path.step))
+        next_trial = root + (xp.minimum(s + step, zero + 1) - s) * tangent
         return Path(
             root=root,
-            s=xp.where(arrives, ahead, path.s),
-            step=xp.where(arrives, 2 * path.step, xp.where(fails, path.step / 2, path.step)),
-            trial=xp.where(arrives | fails, root, xp.where(going, there, path.trial)),
+            tangent=tangent,
+            s=s,
+            step=step,
+            trial=xp.where(arrives | fails, next_trial, xp.where(going, there, path.trial)),
             error=xp.where(arrives | fails, xp.inf, error),
             rounds=path.rounds + 1,
         )
 
-    start = Path(before + 0, zero, zero + 1, before + 0, zero + xp.inf, xp.asarray(0, device=where))
+    start = Path(before + 0, 0 * before, zero, zero + 1, before + 0, zero + xp.inf, xp.asarray(0, device=where))
     last: Path = system.backend.while_loop(unfinished, advance, start)
     return last.root, last.s[..., 0] >= 1
 
