@@ -87,11 +87,12 @@ class Plan:
         """Return the last iterate, its status and the estimated discretisation error."""
         it = self.method.run(system)
         status = it.status
-        holds = slopes_hold(system, it) & determined(system, it)
+        has_part, is_conditioned = determined(system, it)
+        holds = slopes_hold(system, it) & has_part
         if not self.rule.is_builtin:
             holds = holds & rule_holds(system, it.y)
         status = array_namespace(it.y).where(it.certified & ~holds, int(Status.UNCERTIFIED), status)
-        lost = (it.certified | it.broken) & ~has_one_solution(system, it)
+        lost = (it.certified | it.broken) & ~(has_one_solution(system, it) & is_conditioned)
         status = array_namespace(it.y).where(lost, int(Status.SINGULAR), status)
         return it, status, discretisation(system, it.y)
 

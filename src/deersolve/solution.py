@@ -57,8 +57,9 @@ _ADVICE = {
     ),
     Status.SINGULAR: (
         "the linearised equation has no single solution at y: the conditions do not fix the solution (as periodic ones "
-        "do not fix the phase of an orbit), y is a fold, or the guess is a point from which they say nothing; "
-        "change the conditions, or try another y_guess"
+        "do not fix the phase of an orbit), y is a fold, or the guess is a point from which they say nothing; or it "
+        "has none to working precision: what is left to correct, stats.error, is a large part of y; change the "
+        "conditions, try another y_guess, or more digits"
     ),
 }
 
