@@ -93,6 +93,7 @@ def followed(system: System, y: Array) -> tuple[Array, Array]:
     s = 0; they double then, and else are halved.
     """
     xp, theta, D, before = array_namespace(y), system.rule.theta, _lengths(system), _before(y)
+    assert theta is not None
     slope = (1 - theta) * _before(system.f(*system.shifted(y)))
     small, where = float(xp.finfo(y.dtype).eps) ** 0.5, system.backend.placement(y)
     zero = xp.zeros((*y.shape[:-1], 1), dtype=y.dtype, device=where)
