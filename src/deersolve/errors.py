@@ -40,6 +40,10 @@ class ConvergenceError(DeerError, RuntimeError):
         self.solution = solution
 
 
+class CheckpointError(DeerError, OSError):
+    """Windows that are solved could not be written to the folder of a checkpoint."""
+
+
 class DiscretisationWarning(UserWarning):
     """The iteration converged, but the grid is too coarse for the differential equation."""
 

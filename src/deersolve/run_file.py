@@ -23,8 +23,9 @@ from .solution import numbers
 
 
 def run_file(args: argparse.Namespace) -> int:
-    """Solve the ``problem`` of ``args.file``, print what is known of it and save or draw it; return the exit code."""
-    _check_outputs(args.out, args.plot)
+    """Solve the ``problem`` of ``args.file``, save or draw it and print what is known of it; return the exit code."""
+    out, plot = _places(args)
+    watchers = _watchers(args)
     library = open_library(args.backend) if args.backend else None  # before the file, for float64
     problem, y_guess = _load(args.file)
     if library is not None:
@@ -38,19 +39,18 @@ def run_file(args: argparse.Namespace) -> int:
 
     with _short_warnings(), listening(tell) if is_shown else contextlib.nullcontext():
         try:
-            sol, code = solve(problem, y_guess, method=args.method, on_window=_watchers(args)), 0
+            sol, code = solve(problem, y_guess, method=args.method, on_window=watchers), 0
         except ConvergenceError as error:
             print(f"deersolve: not converged: {error}", file=sys.stderr)
             sol, code = error.solution, 1
+    failures = [*_written("--out", out, partial(_save, sol)), *_written("--plot", plot, partial(_plot, sol, args.file.name))]
     if is_shown and not told:  # a compiled loop, or windows
         for line in _history(sol):
             print(line, file=sys.stderr)
     print(sol)
-    if args.out:
-        _save(sol, args.out)
-    if args.plot:
-        _plot(sol, args.plot, args.file.name)
-    return code
+    for failure in failures:
+        print(f"deersolve: error: {failure}", file=sys.stderr)
+    return FAULT if failures else code
 
 
 def _watchers(args: argparse.Namespace) -> list[Any] | None:
@@ -61,13 +61,33 @@ def _watchers(args: argparse.Namespace) -> list[Any] | None:
     return [Checkpoint(args.checkpoint), *([Progress()] if is_shown else [])]
 
 
-def _check_outputs(out: Path | None, plot: Path | None) -> None:
-    """Find out before the work whether its results can be written."""
-    for option, path in (("--out", out), ("--plot", plot)):
-        if path is not None and not path.parent.is_dir():
-            raise mismatch(option, "a file in a folder that exists", str(path))
-    if plot is None:
-        return
+def _places(args: argparse.Namespace) -> tuple[Path | None, Path | None]:
+    """Find out before the work whether its results can be written, and where: the file may go to another folder."""
+    if args.out is not None and args.out.suffix not in ("", ".npz"):
+        raise mismatch("--out", "a file name that ends in .npz", str(args.out))
+    if args.plot is not None:
+        _check_plot(args.plot)
+    places = [_place(args, option) for option in ("out", "plot")]
+    if None not in places and places[0] == places[1]:
+        raise mismatch("--plot", "another file than that of --out", str(args.plot))
+    return places[0], places[1]
+
+
+def _place(args: argparse.Namespace, option: str) -> Path | None:
+    """Return where a file is to be written, which is neither that of the problem nor that of a checkpoint."""
+    path = getattr(args, option)
+    if path is None:
+        return None
+    file = place(f"--{option}", path)
+    if file.exists() and args.file.exists() and file.samefile(args.file):
+        raise mismatch(f"--{option}", "another file than that of the problem", str(path))
+    if args.checkpoint is not None and file.match("points-*.npz") and file.parent == args.checkpoint.resolve():
+        raise mismatch(f"--{option}", "another file than those of --checkpoint", str(path))
+    return file
+
+
+def _check_plot(plot: Path) -> None:
+    """Raise if nothing can be drawn to a file of that name."""
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("--plot: matplotlib is not installed. Try: pip install 'deersolve[plot]'")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -146,17 +166,28 @@ def _line(step: int, correction: float) -> str:
     return f"step {step}: relative correction {correction:.1e}"
 
 
+def _written(option: str, file: Path | None, write: Callable[[Path], None]) -> Iterator[str]:
+    """Write a file, if one is asked for; say that it is there, and yield why it is not."""
+    if file is None:
+        return
+    try:
+        with replacing(file) as draft:
+            write(draft)
+    except OSError as error:
+        yield f"{option}: {file} could not be written ({reason(error)})."
+    else:
+        print(f"{option}: wrote {file}")
+
+
 def _save(sol: Solution, path: Path) -> None:
     import numpy as np
 
     arrays = {name: getattr(sol, name) for name in ("y", "status", "t", "y_corrected")}
     with path.open("wb") as file:  # np.savez would append .npz to other names
         np.savez(file, **{k: backend_of(a).to_numpy(a) for k, a in arrays.items() if a is not None})
-    print(f"saved {path}")
 
 
-def _plot(sol: Solution, path: Path, title: str) -> None:
+def _plot(sol: Solution, title: str, path: Path) -> None:
     figure = sol.plot()
     figure.suptitle(f"{title}: {figure.get_suptitle()}")
     figure.savefig(path, dpi=150)
-    print(f"drew {path}")
