@@ -9,17 +9,21 @@ import importlib.util
 import runpy
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from . import Checkpoint, Initial, Problem, Progress, Solution, solve
+from .atomic import place, reason, replacing
 from .backends import backend_of
 from .demo import Library, open_library
 from .errors import CheckpointWarning, ConvergenceError, DiscretisationWarning, InputError, mismatch
 from .progress import listening
 from .record import tree_map
 from .solution import numbers
+
+FAULT = 3  # the exit code of what neither the equation nor the call explains
 
 
 def run_file(args: argparse.Namespace) -> int:
@@ -43,14 +47,14 @@ def run_file(args: argparse.Namespace) -> int:
         except ConvergenceError as error:
             print(f"deersolve: not converged: {error}", file=sys.stderr)
             sol, code = error.solution, 1
-    failures = [*_written("--out", out, partial(_save, sol)), *_written("--plot", plot, partial(_plot, sol, args.file.name))]
+    saved = _written("--out", out, partial(_save, sol))  # before anything is printed, which nobody may be reading
     if is_shown and not told:  # a compiled loop, or windows
         for line in _history(sol):
             print(line, file=sys.stderr)
     print(sol)
-    for failure in failures:
-        print(f"deersolve: error: {failure}", file=sys.stderr)
-    return FAULT if failures else code
+    is_there = _told(*saved)
+    drawn = _written("--plot", plot, partial(_plot, sol, args))
+    return code if _told(*drawn) and is_there else FAULT
 
 
 def _watchers(args: argparse.Namespace) -> list[Any] | None:
@@ -142,15 +146,16 @@ def _moved(problem: Problem, library: Library) -> Problem:
 
 @contextlib.contextmanager
 def _short_warnings() -> Iterator[None]:
-    """Print the text of warnings, without the line of code that they came from."""
-    with warnings.catch_warnings(record=True) as caught:
+    """Print the text of warnings, without the line of code that they came from, as soon as they come."""
+
+    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"deersolve: warning: {message}", file=sys.stderr, flush=True)
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always", DiscretisationWarning)
         warnings.simplefilter("always", CheckpointWarning)
-        try:
-            yield
-        finally:
-            for warning in caught:
-                print(f"deersolve: warning: {warning.message}", file=sys.stderr)
+        warnings.showwarning = tell
+        yield
 
 
 def _history(sol: Solution) -> list[str]:
@@ -166,17 +171,23 @@ def _line(step: int, correction: float) -> str:
     return f"step {step}: relative correction {correction:.1e}"
 
 
-def _written(option: str, file: Path | None, write: Callable[[Path], None]) -> Iterator[str]:
-    """Write a file, if one is asked for; say that it is there, and yield why it is not."""
+def _written(option: str, file: Path | None, write: Callable[[Path], None]) -> tuple[bool, str]:
+    """Write a file, if one is asked for; return whether it is there, and what to say of it."""
     if file is None:
-        return
+        return True, ""
     try:
         with replacing(file) as draft:
             write(draft)
     except OSError as error:
-        yield f"{option}: {file} could not be written ({reason(error)})."
-    else:
-        print(f"{option}: wrote {file}")
+        return False, f"deersolve: error: {option}: {file} could not be written ({reason(error)})."
+    return True, f"wrote {file}"
+
+
+def _told(is_there: bool, text: str) -> bool:
+    """Say what became of a file, and return whether it is there."""
+    if text:
+        print(text, file=sys.stdout if is_there else sys.stderr)
+    return is_there
 
 
 def _save(sol: Solution, path: Path) -> None:
@@ -187,7 +198,7 @@ def _save(sol: Solution, path: Path) -> None:
         np.savez(file, **{k: backend_of(a).to_numpy(a) for k, a in arrays.items() if a is not None})
 
 
-def _plot(sol: Solution, title: str, path: Path) -> None:
+def _plot(sol: Solution, args: argparse.Namespace, path: Path) -> None:
     figure = sol.plot()
-    figure.suptitle(f"{title}: {figure.get_suptitle()}")
-    figure.savefig(path, dpi=150)
+    figure.suptitle(f"{args.file.name}: {figure.get_suptitle()}")
+    figure.savefig(path, dpi=150, format=args.plot.suffix[1:].lower())
