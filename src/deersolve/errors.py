@@ -49,7 +49,7 @@ class DiscretisationWarning(UserWarning):
 
 
 class CheckpointWarning(UserWarning):
-    """Points that a checkpoint holds do not satisfy the equation, or cannot be read: they are solved again."""
+    """Points of a checkpoint do not hold or cannot be read, and are solved again; or the last could not be kept."""
 
 
 def mismatch(what: str, expected: object, received: object, advice: str = "") -> InputError:
