@@ -38,7 +38,7 @@ class Pace:
     def of(cls, window: int, overhead: int, first: int, numbers: tuple[int, ...]) -> Pace:
         """Return the pace that a walk goes on with: the one it had, where that can be one of windows like these."""
         fresh = cls(window, min(first, window), window, overhead)
-        if len(numbers) != len(fresh.numbers):
+        if len(numbers) != len(dataclasses.fields(cls)):
             return fresh
         named = zip((field.name for field in dataclasses.fields(cls)), numbers, strict=True)
         given = cls(**dict(named))  # type: ignore[arg-type]  # a flag is 0 or 1
