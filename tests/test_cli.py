@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,15 +188,114 @@ def test_wrong_file_is_a_message_and_exit_code_2(text, expected, write, capsys):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--out", "no_such_folder/y.npz"], "--out"),
+        (["--out", "no_such_folder/y.npz"], "--out: expected a file in a folder that exists"),
+        (["--out", "."], "--out: expected the name of a file"),
+        (["--out", "loop.npz"], "--out: expected the name of a file"),
+        (["--out", "pipe.npz"], "--out: expected the name of a file"),
+        (["--out", "y" * 300], "--out: expected a file that can be written"),
+        (["--out", "y.csv"], "--out: expected a file name that ends in .npz"),
+        (["--out", "equation.py"], "--out: expected a file name that ends in .npz"),
+        (["--out", "link.npz"], "--out: expected another file than that of the problem"),
+        (["--out", "hard.npz"], "--out: expected another file than that of the problem"),
+        (["--out", "folder/../hard.npz"], "--out: expected another file than that of the problem"),
+        (["--plot", "hard.png"], "--plot: expected another file than that of the problem"),
+        (["--out", "folder/points-0.npz", "--checkpoint", "folder"], "--out: expected another file than those of"),
         (["--plot", "y.nonsense"], "--plot"),
+        (["--plot", "no_such_folder/y.png"], "--plot: expected a file in a folder that exists"),
+        (["--out", "both.npz", "--plot", "same.png"], "--plot: expected another file than that of --out"),
+        (["--checkpoint", "equation.py"], "Checkpoint: expected a folder"),
     ],
 )
-def test_outputs_are_checked_before_the_work(options, expected, write, capsys):
-    if expected == "--plot":
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_outputs_are_checked_before_the_work(options, expected, write, tmp_path, capsys, monkeypatch):
+    if "--plot" in options:
         pytest.importorskip("matplotlib")
-    assert main(["run", write("raise SystemError"), *options]) == 2
+    file = Path(write("raise SystemError"))
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("loop.npz").symlink_to("loop.npz")
+    Path("link.npz").symlink_to("equation.py")
+    Path("same.png").symlink_to("both.npz")
+    os.mkfifo("pipe.npz")
+    for name in ("hard.npz", "hard.png"):
+        Path(name).hardlink_to(file)
+    before = sorted(Path().iterdir())
+    assert main(["run", str(file), *options]) == 2
     assert expected in capsys.readouterr().err
+    assert file.read_text(encoding="utf-8") == "raise SystemError"
+    assert sorted(Path().iterdir()) == before
+
+
+def test_a_protected_file_is_not_replaced(write, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "y.npz"
+    out.write_text("mine", encoding="utf-8")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write to everything
+    assert main(["run", write(LOGISTIC), "--out", str(out)]) == 2
+    assert "which is protected" in capsys.readouterr().err
+    assert out.read_text(encoding="utf-8") == "mine"
+
+
+def test_a_result_goes_through_a_link_and_where_it_was_asked_for(write, tmp_path, monkeypatch):
+    """The file may change the folder, and what stood there may be read while it is solved."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "y.npz").symlink_to(tmp_path / "elsewhere" / "kept.npz")
+    np.savez("elsewhere/kept.npz", y=0)
+    (tmp_path / "elsewhere" / "kept.npz").chmod(0o600)
+    text = "import os; os.chdir('/')\n" + LOGISTIC
+    assert main(["run", write(text), "--out", "y.npz", "--checkpoint", "run"]) == 0
+    assert (tmp_path / "y.npz").is_symlink()
+    assert (tmp_path / "elsewhere" / "kept.npz").stat().st_mode & 0o777 == 0o600
+    with np.load(tmp_path / "y.npz") as saved:
+        assert saved["y"].shape == (100, 1)
+    assert (tmp_path / "run" / "points-0.npz").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "equation.py", "run", "y.npz"]
+
+
+@pytest.mark.parametrize(("error", "code"), [(OSError("No space left on device"), 3), (KeyboardInterrupt(), None)])
+def test_a_result_that_cannot_be_written_leaves_what_was_there(error, code, write, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "y.npz"
+    out.write_text("before", encoding="utf-8")
+
+    def fails(file, **arrays):
+        file.write(b"half")
+        raise error
+
+    monkeypatch.setattr(np, "savez", fails)
+    if code is None:
+        with pytest.raises(KeyboardInterrupt):
+            main(["run", write(LOGISTIC), "--out", str(out)])
+    else:
+        assert main(["run", write(LOGISTIC), "--out", str(out)]) == code
+        streams = capsys.readouterr()
+        assert "y.npz could not be written (No space left on device)" in streams.err
+        assert "CONVERGED" in streams.out
+    assert out.read_text(encoding="utf-8") == "before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["equation.py", "y.npz"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("import sys; sys.exit(1)", "SystemExit: 1"),
+        ("import deersolve as ds; raise ds.ConvergenceError('of another solve')", "of another solve"),
+        ("def f(:", "SyntaxError"),
+    ],
+)
+def test_a_fault_is_not_taken_for_want_of_convergence(text, expected, write, tmp_path, capsys):
+    out = tmp_path / "y.npz"
+    assert main(["run", write(text), "--out", str(out)]) == 3
+    assert expected in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_help_tells_the_exit_codes(capsys):
+    for command in (["--help"], ["run", "--help"]):
+        with pytest.raises(SystemExit, match="0"):
+            main(command)
+        assert "3 where the file or f raised an error" in " ".join(capsys.readouterr().out.split())
 
 
 def test_no_such_file(tmp_path, capsys):

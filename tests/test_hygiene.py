@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "deersolve"
 
 ROOMS = [
-    {"typing", "errors", "progress", "memory", "watch"},
+    {"typing", "errors", "progress", "memory", "watch", "atomic"},
     {"record", "registry"},
     {"domain", "fluxes", "line", "span"},
     {"sheet", "plane"},
@@ -27,7 +27,7 @@ ROOMS = [
     {"scans", "bands", "krylov", "sparse"},
     {"inverses"},
     {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"}
-    | {"labelled", "view", "film", "faces"},
+    | {"labelled", "view", "film", "faces", "archive"},
     {"twopoint"},
     {"cost"},
     {"globalise", "newton", "pseudotime", "quasi"},

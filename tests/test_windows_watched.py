@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -160,6 +164,28 @@ def test_several_callbacks_are_called_in_order():
     assert calls == [(who, start) for start in (0, 30, 60) for who in ("first", "second")]
 
 
+@pytest.mark.skip_backend("jax", reason="its arrays cannot be written to")
+@every_case
+def test_what_is_told_is_a_copy(lib, make, method, tmp_path):
+    """A callback that spoils what it is told changes neither the solution nor what the others are told or keep."""
+    kept = []
+
+    def spoil(window):
+        window.y[...] = 1e30
+        window.converged[...] = False
+
+    def keep(window):
+        kept.append((lib.to_numpy(window.y), lib.to_numpy(window.converged)))
+
+    plain = lib.solve(make(lib), method=method, on_window=lambda w: None)
+    for _ in range(2):  # windows that are solved, and that a checkpoint had
+        kept.clear()
+        sol = lib.solve(make(lib), method=method, on_window=[spoil, ds.Checkpoint(tmp_path, every=1e9), keep])
+        np.testing.assert_allclose(lib.to_numpy(sol.y), lib.to_numpy(plain.y), rtol=0, atol=1e-13)
+        assert lib.to_numpy(sol.converged).all()
+        assert all(converged.all() and np.abs(y).max() < 1e3 for y, converged in kept)
+
+
 def test_derivatives_do_not_notice(lib, tmp_path):
     if not (lib.is_torch or lib.is_jax):
         pytest.skip("records no graph")
@@ -198,6 +224,40 @@ def test_an_exception_says_what_is_not_lost(tmp_path):
     told = []
     ds.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), told.append])
     assert [(w.start, w.resumed) for w in told] == [(0, True), (30, True), (60, False)]
+
+
+def test_a_checkpoint_comes_before_a_callback_that_raises(tmp_path):
+    def stop(window):
+        raise Stop
+
+    problem, method, told = calmly(90), ds.Newton(window=30), []
+    with pytest.raises(Stop) as caught:
+        ds.solve(problem, method=method, on_window=[stop, ds.Checkpoint(tmp_path)])
+    assert "30 of 90 steps had been solved; they are in" in caught.value.__notes__[0]
+    ds.solve(problem, method=method, on_window=[told.append, ds.Checkpoint(tmp_path)])
+    assert [w.resumed for w in told] == [True, False, False]
+
+
+def test_everybody_is_told_of_the_end(tmp_path, monkeypatch):
+    """What fails when others are told of the end is noted on the first error, which stays what it is."""
+
+    class Bar:
+        is_closed = False
+
+        def __call__(self, window):
+            raise KeyboardInterrupt
+
+        def close(self):
+            self.is_closed = True
+
+    bar = Bar()
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        ds.solve(calmly(90), method=ds.Newton(window=30), on_window=[ds.Checkpoint(tmp_path, every=1e9), bar])
+    assert bar.is_closed
+    first, second = caught.value.__notes__
+    assert "points-0.npz could not be written (No space left" in first
+    assert second == "on_window: 30 of 90 steps had been solved."
 
 
 @pytest.mark.parametrize(
@@ -332,22 +392,75 @@ def test_the_work_behind_a_checkpoint_is_what_was_left(tmp_path):
     assert np.all(costs >= 300)
 
 
+def full(file, **arrays):
+    """Stand for ``np.savez`` on a disk without room."""
+    file.write(b"half")
+    raise OSError("No space left on device")
+
+
 def test_files_are_whole_or_not_there(tmp_path, monkeypatch):
     problem = calmly(100)
     method = ds.Newton(window=50)
     ds.solve(problem, method=method, on_window=ds.Checkpoint(tmp_path))
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     assert set(before) == {"points-0.npz", "points-50.npz"}
-
-    def fails(file, **arrays):
-        file.write(b"half")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(np, "savez", fails)
+    monkeypatch.setattr(np, "savez", full)
     other = calmly(100, y0=0.4)
     with pytest.warns(ds.CheckpointWarning, match="all is solved again"), pytest.raises(OSError, match="No space"):
         ds.solve(other, method=method, on_window=ds.Checkpoint(tmp_path))
-    assert {p.name: p.read_bytes() for p in tmp_path.glob("*.npz")} == before
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_write_that_fails_says_so(tmp_path, monkeypatch):
+    problem, method, folder = calmly(90), ds.Newton(window=30), tmp_path / "run"
+    whole = ds.solve(problem, method=method)
+
+    def lose(window):
+        if window.end == 30:
+            monkeypatch.setattr(np, "savez", full)
+
+    with pytest.raises(
+        ds.CheckpointError, match=r"points-30.npz could not be written \(No space.*\): steps 30 to 60"
+    ) as caught:
+        ds.solve(problem, method=method, on_window=[ds.Checkpoint(folder), lose])
+    assert "60 of 90 steps had been solved; 30 of them are in Checkpoint" in caught.value.__notes__[0]
+    monkeypatch.undo()
+    told = []
+    ds.solve(problem, method=method, on_window=[ds.Checkpoint(folder), told.append])
+    assert [w.resumed for w in told] == [True, False, False]
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.warns(ds.CheckpointWarning, match="steps 0 to 90 are not kept"):  # the solution is not lost with them
+        sol = ds.solve(problem, method=method, on_window=[ds.Checkpoint(folder, every=1e9), lose])
+    np.testing.assert_array_equal(sol.y, whole.y)
+
+
+def test_a_folder_that_goes_away(tmp_path):
+    def remove(window):
+        for path in tmp_path.glob("run/*"):
+            path.unlink()
+        (tmp_path / "run").rmdir()
+
+    with pytest.raises(ds.CheckpointError, match=r"points-30.npz could not be written \(No such file"):
+        ds.solve(calmly(90), method=ds.Newton(window=30), on_window=[ds.Checkpoint(tmp_path / "run"), remove])
+
+
+def test_ctrl_c_while_a_file_is_written(tmp_path, monkeypatch):
+    """The file is written when the solve ends by it: no window that was solved is lost."""
+    problem, method, savez, calls = calmly(90), ds.Newton(window=30), np.savez, []
+
+    def interrupted(file, **arrays):
+        calls.append(file)
+        if len(calls) == 2:
+            file.write(b"PK half")
+            raise KeyboardInterrupt
+        savez(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        ds.solve(problem, method=method, on_window=ds.Checkpoint(tmp_path))
+    assert "60 of 90 steps had been solved; they are in" in caught.value.__notes__[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["points-0.npz", "points-30.npz"]
 
 
 def test_a_file_that_cannot_be_read_ends_what_is_taken_over(tmp_path):
@@ -363,6 +476,186 @@ def test_a_file_that_cannot_be_read_ends_what_is_taken_over(tmp_path):
     np.testing.assert_array_equal(again.y, sol.y)
     ds.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), told.append])
     assert all(w.resumed for w in told[3:])
+
+
+class Evil:
+    """What a pickle would do when it is loaded."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was loaded",))
+
+
+def arrays_with(**changed):
+    """Return what writes the arrays of a file anew, some of them changed or, where None, left out."""
+
+    def spoil(path):
+        with np.load(path) as file:
+            arrays = {**file, **{name: made(file) if callable(made) else made for name, made in changed.items()}}
+        with path.open("wb") as file:
+            np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
+
+    return spoil
+
+
+def as_bytes(made):
+    return lambda path: path.write_bytes(made(path.read_bytes()))
+
+
+def another_in_its_place(make):
+    def spoil(path):
+        path.unlink()
+        make(path)
+
+    return spoil
+
+
+UNREADABLE = {
+    "empty": as_bytes(lambda raw: b""),
+    "truncated": as_bytes(lambda raw: raw[: len(raw) // 2]),
+    "random": as_bytes(lambda raw: np.random.default_rng(0).bytes(500)),
+    "random, as an archive": as_bytes(lambda raw: b"PK\x03\x04" + np.random.default_rng(0).bytes(500)),
+    "random, as an array": as_bytes(lambda raw: b"\x93NUMPY\x01\x00" + np.random.default_rng(0).bytes(100)),
+    "a bit": as_bytes(lambda raw: raw[:150] + bytes([raw[150] ^ 1]) + raw[151:]),
+    "a pickle": as_bytes(lambda raw: pickle.dumps(Evil())),
+    "a pickled y": arrays_with(y=np.array([Evil()], dtype=object)),
+    "no y": arrays_with(y=None),
+    "y without components": arrays_with(y=lambda file: file["y"][..., :0]),
+    "y a number": arrays_with(y=np.float64(3.0)),
+    "y complex": arrays_with(y=lambda file: file["y"] + 0j),
+    "y of another machine": arrays_with(y=lambda file: file["y"].astype(file["y"].dtype.newbyteorder())),
+    "no windows": arrays_with(windows=np.zeros((0, 3), int)),
+    "a long window": arrays_with(windows=np.array([[50, 10**9, 1]])),
+    "a window of length 0": arrays_with(windows=np.array([[50, 0, 1]])),
+    "another start": arrays_with(windows=np.array([[0, 50, 1]])),
+    "countless steps": arrays_with(windows=np.array([[50, 50, 10**12]])),
+    "by nobody": arrays_with(by=np.array(["magic"])),
+    "converged of another batch": arrays_with(converged=np.ones((1, 3), bool)),
+    "pace without rows": arrays_with(pace=np.zeros(0, int)),
+    "two totals": arrays_with(total=np.array([1, 2])),
+    "a folder": another_in_its_place(lambda path: path.mkdir()),
+    "a link to itself": another_in_its_place(lambda path: path.symlink_to(path)),
+    "a pipe": another_in_its_place(os.mkfifo),
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_cannot_be_read_is_solved_again(kind, tmp_path):
+    problem, method, told = calmly(150), ds.Newton(window=50), []
+    sol = ds.solve(problem, method=method, on_window=ds.Checkpoint(tmp_path))
+    UNREADABLE[kind](tmp_path / "points-50.npz")
+    with pytest.warns(
+        ds.CheckpointWarning, match=r"points-50\.npz cannot be read .* it is points-50\.npz\.unreadable now"
+    ):
+        again = ds.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), told.append])
+    assert [(w.start, w.resumed) for w in told] == [(0, True), (50, False), (100, False)]
+    np.testing.assert_array_equal(again.y, sol.y)
+    assert os.path.lexists(tmp_path / "points-50.npz.unreadable")
+    ds.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), told.append])
+    assert all(w.resumed for w in told[3:])
+
+
+@pytest.mark.parametrize(
+    "numbers", [lambda p: 0 * p, lambda p: -p, lambda p: p[:, :3], lambda p: np.where(np.arange(10) == 1, 10**12, p)]
+)
+def test_a_pace_that_cannot_be(numbers, tmp_path):
+    """Windows of length 0 would go on for ever, and of any length beyond the memory that was asked for."""
+    problem, method, told = calmly(90), ds.Newton(window=30), []
+    with pytest.raises(Stop):
+        ds.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), stopping_at(30)])
+    with np.load(tmp_path / "points-0.npz") as file:
+        pace = file["pace"]
+    assert pace.shape == (1, 10)
+    changed = np.array(numbers(pace))
+    changed[:, 0] = pace[:, 0]
+    arrays_with(pace=changed)(tmp_path / "points-0.npz")
+    sol = ds.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), told.append])
+    assert [w.length for w in told] == [30, 30, 30]
+    np.testing.assert_array_equal(sol.y, ds.solve(problem, method=method).y)
+
+
+def test_names_that_are_not_its_own_are_left_alone(tmp_path):
+    names = ["points-.npz", "points-abc.npz", "points-0 (copy).npz", "points--5.npz", "points-00.npz"]
+    for name in names:
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+    with pytest.warns(ds.CheckpointWarning, match="is not named as its files are") as warned:
+        sol = ds.solve(calmly(90), on_window=ds.Checkpoint(tmp_path))
+    assert len(warned) == len(names)
+    assert all((tmp_path / name).read_text(encoding="utf-8") == "mine" for name in names)
+    np.testing.assert_array_equal(sol.y, ds.solve(calmly(90)).y)
+
+
+def test_a_gap_is_solved_again(tmp_path):
+    problem, method, told = calmly(150), ds.Newton(window=50), []
+    sol = ds.solve(problem, method=method, on_window=ds.Checkpoint(tmp_path))
+    (tmp_path / "points-50.npz").unlink()
+    with pytest.warns(ds.CheckpointWarning, match="the steps from 50 to 100 are missing"):
+        again = ds.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), told.append])
+    assert [w.resumed for w in told] == [True, False, False]
+    np.testing.assert_array_equal(again.y, sol.y)
+
+
+@pytest.mark.parametrize("relative", [1e-14, 2e-14])
+def test_a_resume_that_leads_nowhere_starts_afresh(lib, relative, tmp_path):
+    """An orbit of almost the same equation holds, window by window; the whole of it is nobody's."""
+    method = "sequential" if lib.is_jax else "auto"
+    lib.solve(chaos(lib, r=3.9), method=method, on_window=ds.Checkpoint(tmp_path))
+    problem, told = chaos(lib, r=3.9 * (1 + relative)), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ds.CheckpointWarning)  # what of it holds differs between libraries
+        sol = lib.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), told.append])
+    again = lib.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), told.append])
+    assert told[-1].resumed
+    for found in (sol, again):
+        assert bool(found.converged)
+        y = lib.to_numpy(found.y)
+        before = np.concatenate([[[0.3]], y[:-1]])
+        off = np.abs(3.9 * (1 + relative) * before * (1 - before) - y) / (y + 3.9 * before)
+        assert np.all(off <= 64 * np.finfo(np.float64).eps)
+
+
+def test_a_resume_that_leads_nowhere_says_so(tmp_path):
+    numpy = SimpleNamespace(asarray=np.asarray)
+    ds.solve(chaos(numpy, r=3.9), on_window=ds.Checkpoint(tmp_path))
+    with pytest.warns(ds.CheckpointWarning, match="came to no certified whole. All is solved again"):
+        ds.solve(chaos(numpy, r=3.9 * (1 + 1e-14)), on_window=ds.Checkpoint(tmp_path))
+
+
+def test_points_that_f_cannot_take_are_solved_again(tmp_path):
+    """f of a table raises outside of it, where the points of another equation lie."""
+
+    def table(y, x, r):
+        if np.any(np.asarray(y) > 2.0):
+            raise ValueError("above the table")
+        return calm(y, x, r)
+
+    ds.solve(
+        ds.Recurrence(lambda y, x, r: 0.5 * y + r, np.array([0.3]), params=3.0, n_points=60),
+        on_window=ds.Checkpoint(tmp_path),
+    )
+    with pytest.warns(ds.CheckpointWarning, match="0 from the first on satisfy"):
+        sol = ds.solve(calmly(60, f=table), on_window=ds.Checkpoint(tmp_path))
+    np.testing.assert_array_equal(sol.y, ds.solve(calmly(60)).y)
+
+
+def test_two_solves_in_one_folder(tmp_path):
+    """One that starts while another is running; each has its own solution, and what is left is judged."""
+    problem, method = calmly(90), ds.Newton(window=30)
+    inner = []
+
+    def other(window):
+        if window.start == 30:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ds.CheckpointWarning)
+                inner.append(ds.solve(calmly(120, y0=0.7), method=method, on_window=ds.Checkpoint(tmp_path)))
+
+    sol = ds.solve(problem, method=method, on_window=[ds.Checkpoint(tmp_path), other])
+    np.testing.assert_array_equal(sol.y, ds.solve(problem, method=method).y)
+    np.testing.assert_array_equal(inner[0].y, ds.solve(calmly(120, y0=0.7), method=method).y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ds.CheckpointWarning)
+        again = ds.solve(problem, method=method, on_window=ds.Checkpoint(tmp_path))
+    np.testing.assert_allclose(again.y, sol.y, rtol=1e-13)
 
 
 @pytest.mark.parametrize("change", ["params", "y0", "late x"])
@@ -465,6 +758,10 @@ def test_a_checkpoint_has_a_folder_and_a_time(tmp_path):
         ds.Checkpoint(tmp_path / "file")
     with pytest.raises(ds.InputError, match="every"):
         ds.Checkpoint(tmp_path, every=-1.0)
+    with pytest.raises(ds.InputError, match="the path of a folder"):
+        ds.Checkpoint(None)
+    with pytest.raises(ds.InputError, match=r"a folder that can be written to; received .*\(Not a directory\)"):
+        ds.solve(calmly(10), on_window=ds.Checkpoint(tmp_path / "file" / "run"))
 
 
 def test_every_so_many_seconds(tmp_path):

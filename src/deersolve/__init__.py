@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .continuation import Branch, follow
     from .domain import Coupled, Dirichlet, Initial, Neumann, NoFlux, Periodic, Robin, Steps, TimeGrid
     from .errors import (
+        CheckpointError,
         CheckpointWarning,
         ConvergenceError,
         DeerError,
@@ -55,8 +56,8 @@ _places = {
     "continuation": "Branch follow",
     "domain": "Coupled Dirichlet Initial Neumann NoFlux Periodic Robin Steps TimeGrid",
     "errors": (
-        "CheckpointWarning ConvergenceError DeerError DiscretisationWarning FunctionError InputError LibraryError "
-        "UnknownKeyError"
+        "CheckpointError CheckpointWarning ConvergenceError DeerError DiscretisationWarning FunctionError InputError "
+        "LibraryError UnknownKeyError"
     ),
     "fluxes": "central limited upwind",
     "globalise": "Damped Full LevenbergMarquardt LineSearch",
@@ -85,6 +86,7 @@ __all__ = [
     "BoundaryValueProblem",
     "Branch",
     "Checkpoint",
+    "CheckpointError",
     "CheckpointWarning",
     "ConvergenceError",
     "Coupled",

@@ -6,17 +6,22 @@ import argparse
 import importlib.util
 import platform
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .demo import LIBRARIES, Library, Row, open_library, rows
 from .errors import InputError
-from .run_file import run_file
+from .run_file import FAULT, run_file
 from .scans import which_scan
 from .solution import Status
 
 SIZES = (("dense", 1), ("dense", 4), ("dense", 32), ("diagonal", 32))
+EXIT_CODES = (
+    "Exit codes: 0 where all went well; 1 where something did not converge, and what there is of it was written; "
+    "2 where the call cannot be right; 3 where the file or f raised an error, or a result could not be written."
+)
 LENGTHS = ((100, 1), (10_000, 1), (10_000, 64))
 
 
@@ -31,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 where all went well, 1 where something did not converge, 2 where the call cannot be right.
+        One of ``EXIT_CODES``.
     """
     args = _parser().parse_args(argv)
     try:
@@ -39,12 +44,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"deersolve: error: {error}", file=sys.stderr)
         return 2
+    except (Exception, SystemExit):  # of the file that was run, as well: Python's own exit code would be 1
+        traceback.print_exc()
+        return FAULT
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="deersolve",
         description="Recurrences and differential equations, solved for all grid points at once.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"deersolve {_version()}")
     commands = parser.add_subparsers(required=True, metavar="{demo,info,run}")
@@ -53,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
     info = commands.add_parser("info", help="show versions, devices and what would run where")
     info.set_defaults(command=_info)
-    run = commands.add_parser("run", help="solve the `problem` that a Python file defines")
+    run = commands.add_parser("run", help="solve the `problem` that a Python file defines", epilog=EXIT_CODES)
     run.add_argument("file", type=Path, metavar="FILE.py", help="defines `problem` (and `y_guess`)")
     run.add_argument("--backend", choices=LIBRARIES, help="move the file's NumPy arrays there first")
     run.add_argument("--method", default="auto", choices=("auto", "newton", "sequential"))

@@ -40,12 +40,16 @@ class ConvergenceError(DeerError, RuntimeError):
         self.solution = solution
 
 
+class CheckpointError(DeerError, OSError):
+    """Windows that are solved could not be written to the folder of a checkpoint."""
+
+
 class DiscretisationWarning(UserWarning):
     """The iteration converged, but the grid is too coarse for the differential equation."""
 
 
 class CheckpointWarning(UserWarning):
-    """Points that a checkpoint holds do not satisfy the equation, or cannot be read: they are solved again."""
+    """Points of a checkpoint do not hold or cannot be read, and are solved again; or the last could not be kept."""
 
 
 def mismatch(what: str, expected: object, received: object, advice: str = "") -> InputError:

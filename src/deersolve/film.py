@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .atomic import place, replacing
 from .backends import backend_of
 from .errors import InputError, mismatch
 from .plot import BESIDE, COLOURS, Picture
@@ -71,16 +72,16 @@ def animate(  # noqa: PLR0913 - what, where, and how
     units: Mapping[str, str] | None,
 ) -> Path:
     """Write a film: see :meth:`Solution.animate`."""
-    file = Path(path)
-    writer = _writer(file, fps)
+    writer = _writer(Path(path), fps)
+    file = place("animate", path)
     film = film_of(sol, element, components, frames, units or {})
     figure, redraw = (lines if len(film.points) == 1 else images)(film)
-    with writer.saving(figure, str(file), dpi=100):
+    with replacing(file) as draft, writer.saving(figure, str(draft), dpi=100):
         for frame in range(len(film.t)):
             redraw(frame)
             writer.grab_frame()
             figure.set_layout_engine("none")  # as the first frame is laid out, so are all
-    return file
+    return Path(path)
 
 
 def _writer(path: Path, fps: float) -> Any:
@@ -88,8 +89,6 @@ def _writer(path: Path, fps: float) -> Any:
     kind = WRITERS.get(path.suffix.lower())
     if kind is None:
         raise mismatch("animate", "a file named *.gif or *.mp4", str(path))
-    if not path.absolute().parent.is_dir():
-        raise mismatch("animate", "a file in a folder that exists", str(path))
     if not 0 < fps < float("inf"):
         raise mismatch("animate", "fps as a finite number > 0", repr(fps))
     if not kind.isAvailable():

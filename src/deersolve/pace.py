@@ -36,11 +36,19 @@ class Pace:
 
     @classmethod
     def of(cls, window: int, overhead: int, first: int, numbers: tuple[int, ...]) -> Pace:
-        """Return the pace that a walk goes on with: the one it had, where its windows had the same limit."""
-        if numbers[:1] != (window,):
-            return cls(window, min(first, window), window, overhead)
+        """Return the pace that a walk goes on with: the one it had, where that can be one of windows like these."""
+        fresh = cls(window, min(first, window), window, overhead)
+        if len(numbers) != len(dataclasses.fields(cls)):
+            return fresh
         named = zip((field.name for field in dataclasses.fields(cls)), numbers, strict=True)
-        return cls(**dict(named))  # type: ignore[arg-type]  # a flag is 0 or 1
+        given = cls(**dict(named))  # type: ignore[arg-type]  # a flag is 0 or 1
+        return given if given.window == window and given.is_possible else fresh
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether windows have a length, and one that is not beyond what was asked for."""
+        size, limit = range(1, max(self.window, self.stretch) + 1), range(1, self.window + 1)
+        return self.size in size and self.limit in limit and self.stretch >= STRETCH and min(self.numbers) >= 0
 
     @property
     def numbers(self) -> tuple[int, ...]:

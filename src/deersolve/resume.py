@@ -34,7 +34,7 @@ def resume(walk: Walk, options: Options, attempt: Try) -> tuple[int, ...]:
     if watch is None:
         return ()
     watch.begin(walk.system.data.grid.length)
-    if watch.store is None:
+    if not watch.takes_over:
         return ()
     guess = walk.system.data.guess
     shape = tuple(map(int, (*guess.shape[:-2], guess.shape[-1])))
@@ -108,7 +108,14 @@ def _points(walk: Walk, windows: list[SolvedWindow]) -> Array:
 
 
 def _holds(part: System, y: Array, alive: Array, by: str, options: Options) -> tuple[int, Iterate]:
-    """Return how many steps hold for all elements that are alive, and what is known of them."""
+    """Return how many steps hold for all elements that are alive, and what is known of them; 0 where f cannot tell."""
+    try:
+        return _judged(part, y, alive, by, options)
+    except Exception:  # f may raise at points that are not of this equation
+        return 0, start_at(part, part.data.guess, options)
+
+
+def _judged(part: System, y: Array, alive: Array, by: str, options: Options) -> tuple[int, Iterate]:
     xp, length = array_namespace(y), part.data.grid.length
     if by == "loop" and not part.data.grid.overlap:
         it = loop_checked(part, options, y)

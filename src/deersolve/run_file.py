@@ -9,11 +9,13 @@ import importlib.util
 import runpy
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from . import Checkpoint, Initial, Problem, Progress, Solution, solve
+from .atomic import place, reason, replacing
 from .backends import backend_of
 from .demo import Library, open_library
 from .errors import CheckpointWarning, ConvergenceError, DiscretisationWarning, InputError, mismatch
@@ -21,10 +23,13 @@ from .progress import listening
 from .record import tree_map
 from .solution import numbers
 
+FAULT = 3  # the exit code of what neither the equation nor the call explains
+
 
 def run_file(args: argparse.Namespace) -> int:
-    """Solve the ``problem`` of ``args.file``, print what is known of it and save or draw it; return the exit code."""
-    _check_outputs(args.out, args.plot)
+    """Solve the ``problem`` of ``args.file``, save or draw it and print what is known of it; return the exit code."""
+    out, plot = _places(args)
+    watchers = _watchers(args)
     library = open_library(args.backend) if args.backend else None  # before the file, for float64
     problem, y_guess = _load(args.file)
     if library is not None:
@@ -38,19 +43,18 @@ def run_file(args: argparse.Namespace) -> int:
 
     with _short_warnings(), listening(tell) if is_shown else contextlib.nullcontext():
         try:
-            sol, code = solve(problem, y_guess, method=args.method, on_window=_watchers(args)), 0
+            sol, code = solve(problem, y_guess, method=args.method, on_window=watchers), 0
         except ConvergenceError as error:
             print(f"deersolve: not converged: {error}", file=sys.stderr)
             sol, code = error.solution, 1
+    saved = _written("--out", out, partial(_save, sol))  # before anything is printed, which nobody may be reading
     if is_shown and not told:  # a compiled loop, or windows
         for line in _history(sol):
             print(line, file=sys.stderr)
     print(sol)
-    if args.out:
-        _save(sol, args.out)
-    if args.plot:
-        _plot(sol, args.plot, args.file.name)
-    return code
+    is_there = _told(*saved)
+    drawn = _written("--plot", plot, partial(_plot, sol, args))
+    return code if _told(*drawn) and is_there else FAULT
 
 
 def _watchers(args: argparse.Namespace) -> list[Any] | None:
@@ -61,13 +65,33 @@ def _watchers(args: argparse.Namespace) -> list[Any] | None:
     return [Checkpoint(args.checkpoint), *([Progress()] if is_shown else [])]
 
 
-def _check_outputs(out: Path | None, plot: Path | None) -> None:
-    """Find out before the work whether its results can be written."""
-    for option, path in (("--out", out), ("--plot", plot)):
-        if path is not None and not path.parent.is_dir():
-            raise mismatch(option, "a file in a folder that exists", str(path))
-    if plot is None:
-        return
+def _places(args: argparse.Namespace) -> tuple[Path | None, Path | None]:
+    """Find out before the work whether its results can be written, and where: the file may go to another folder."""
+    if args.out is not None and args.out.suffix not in ("", ".npz"):
+        raise mismatch("--out", "a file name that ends in .npz", str(args.out))
+    if args.plot is not None:
+        _check_plot(args.plot)
+    places = [_place(args, option) for option in ("out", "plot")]
+    if None not in places and places[0] == places[1]:
+        raise mismatch("--plot", "another file than that of --out", str(args.plot))
+    return places[0], places[1]
+
+
+def _place(args: argparse.Namespace, option: str) -> Path | None:
+    """Return where a file is to be written, which is neither that of the problem nor that of a checkpoint."""
+    path = getattr(args, option)
+    if path is None:
+        return None
+    file = place(f"--{option}", path)
+    if file.exists() and args.file.exists() and file.samefile(args.file):
+        raise mismatch(f"--{option}", "another file than that of the problem", str(path))
+    if args.checkpoint is not None and file.match("points-*.npz") and file.parent == args.checkpoint.resolve():
+        raise mismatch(f"--{option}", "another file than those of --checkpoint", str(path))
+    return file
+
+
+def _check_plot(plot: Path) -> None:
+    """Raise if nothing can be drawn to a file of that name."""
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("--plot: matplotlib is not installed. Try: pip install 'deersolve[plot]'")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -122,15 +146,16 @@ def _moved(problem: Problem, library: Library) -> Problem:
 
 @contextlib.contextmanager
 def _short_warnings() -> Iterator[None]:
-    """Print the text of warnings, without the line of code that they came from."""
-    with warnings.catch_warnings(record=True) as caught:
+    """Print the text of warnings, without the line of code that they came from, as soon as they come."""
+
+    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"deersolve: warning: {message}", file=sys.stderr, flush=True)
+
+    with warnings.catch_warnings():
         warnings.simplefilter("always", DiscretisationWarning)
         warnings.simplefilter("always", CheckpointWarning)
-        try:
-            yield
-        finally:
-            for warning in caught:
-                print(f"deersolve: warning: {warning.message}", file=sys.stderr)
+        warnings.showwarning = tell
+        yield
 
 
 def _history(sol: Solution) -> list[str]:
@@ -146,17 +171,34 @@ def _line(step: int, correction: float) -> str:
     return f"step {step}: relative correction {correction:.1e}"
 
 
+def _written(option: str, file: Path | None, write: Callable[[Path], None]) -> tuple[bool, str]:
+    """Write a file, if one is asked for; return whether it is there, and what to say of it."""
+    if file is None:
+        return True, ""
+    try:
+        with replacing(file) as draft:
+            write(draft)
+    except OSError as error:
+        return False, f"deersolve: error: {option}: {file} could not be written ({reason(error)})."
+    return True, f"wrote {file}"
+
+
+def _told(is_there: bool, text: str) -> bool:
+    """Say what became of a file, and return whether it is there."""
+    if text:
+        print(text, file=sys.stdout if is_there else sys.stderr)
+    return is_there
+
+
 def _save(sol: Solution, path: Path) -> None:
     import numpy as np
 
     arrays = {name: getattr(sol, name) for name in ("y", "status", "t", "y_corrected")}
     with path.open("wb") as file:  # np.savez would append .npz to other names
         np.savez(file, **{k: backend_of(a).to_numpy(a) for k, a in arrays.items() if a is not None})
-    print(f"saved {path}")
 
 
-def _plot(sol: Solution, path: Path, title: str) -> None:
+def _plot(sol: Solution, args: argparse.Namespace, path: Path) -> None:
     figure = sol.plot()
-    figure.suptitle(f"{title}: {figure.get_suptitle()}")
-    figure.savefig(path, dpi=150)
-    print(f"drew {path}")
+    figure.suptitle(f"{args.file.name}: {figure.get_suptitle()}")
+    figure.savefig(path, dpi=150, format=args.plot.suffix[1:].lower())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
-from .errors import InputError
+from .errors import CheckpointWarning, InputError, level_of_caller
 from .globalise import FULL
 from .march import judged
 from .methods import Auto, Newton, Sequential
@@ -17,7 +18,7 @@ from .slide import can_slide
 from .solution import Solution, Stats, Status
 from .structure import Dense
 from .system import Data, System
-from .typing import Array
+from .typing import Array, array_namespace
 from .walk import Walk
 from .watch import Watch, watching
 
@@ -40,15 +41,34 @@ def run_watched(plan: Plan, functions: dict[str, Any], data: Data, watch: Watch)
             "on_window: expected an equation and a method that go window by window, such as Newton(window=1000), "
             f"'sequential' or 'auto' for a Recurrence or an InitialValueProblem; received {received}."
         )
-    system = plan.system(functions, data)
     with watching(watch):
-        if isinstance(method, Newton) and not plan.backend.compiles and can_slide(system, method.options):
-            sol = run(plan, functions, data)
-        else:
-            sol = _by_stretches(plan, functions, data)
-        if not plan.backend.is_concrete(sol.status):
-            raise InputError(OUTSIDE)
+        sol = _solved(plan, functions, data)
+        if _went_astray(sol, watch):
+            warnings.warn(
+                f"{watch.store}: from what was taken over the solve came to no certified whole. All is solved again.",
+                CheckpointWarning,
+                stacklevel=level_of_caller(),
+            )
+            watch.starts_afresh()
+            sol = _solved(plan, functions, data)
     return sol
+
+
+def _solved(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
+    """Run the plan in windows where Python sees them, else in stretches."""
+    method, system = plan.method, plan.system(functions, data)
+    is_seen = isinstance(method, Newton) and not plan.backend.compiles and can_slide(system, method.options)
+    sol = (run if is_seen else _by_stretches)(plan, functions, data)
+    if not plan.backend.is_concrete(sol.status):
+        raise InputError(OUTSIDE)
+    return sol
+
+
+def _went_astray(sol: Solution, watch: Watch) -> bool:
+    """Return whether an element failed that had not failed in the windows that were taken over."""
+    if watch.resumed is None:
+        return False
+    return bool(array_namespace(sol.y).any(watch.resumed.converged & ~sol.converged))
 
 
 def watched(method: Any, asked: Any, why: str, length: int) -> tuple[Any, str]:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from .errors import mismatch
-from .typing import Array
+from .typing import Array, array_namespace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Window:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SolvedWindow(Window):
-    """A window as ``on_window`` is told of it.
+    """A window as ``on_window`` is told of it, with copies of the arrays: whoever has one may write into it.
 
     Attributes
     ----------
@@ -70,6 +70,13 @@ class SolvedWindow(Window):
         """The window without its arrays."""
         return Window(self.start, self.length, self.steps, self.by)
 
+    def copy(self) -> SolvedWindow:
+        """Return the window with arrays of its own."""
+        xp = array_namespace(self.y)
+        return dataclasses.replace(
+            self, y=xp.asarray(self.y, copy=True), converged=xp.asarray(self.converged, copy=True)
+        )
+
 
 def within(windows: list[SolvedWindow], end: int) -> list[SolvedWindow]:
     """Return the windows before an end, the last of them cut there."""
@@ -85,18 +92,29 @@ Callback = Callable[[SolvedWindow], Any]
 
 
 class Watch:
-    """The callbacks of one solve, told in their order; one that has ``stored`` may know windows from before."""
+    """The callbacks of one solve, told in their order; one that has ``stored``, the first of all, knows windows.
+
+    Attributes
+    ----------
+    takes_over : bool
+        Whether windows of ``store`` are to be looked at.
+    last, resumed : SolvedWindow or None
+        What was told last, and what was told last of those that ``store`` had.
+    """
 
     def __init__(self, callbacks: Callback | Sequence[Callback]) -> None:
-        self.callbacks: list[Any] = [*callbacks] if isinstance(callbacks, list | tuple) else [callbacks]
-        for callback in self.callbacks:
+        given: list[Any] = [*callbacks] if isinstance(callbacks, list | tuple) else [callbacks]
+        for callback in given:
             if not callable(callback):
                 raise mismatch("on_window", "a function of one window, or a list of them", repr(callback))
-        stores = [c for c in self.callbacks if hasattr(c, "stored")]
+        stores = [c for c in given if hasattr(c, "stored")]
         if len(stores) > 1:
             raise mismatch("on_window", "at most one Checkpoint", len(stores))
         self.store: Any = stores[0] if stores else None
+        self.callbacks = [*stores, *(c for c in given if c is not self.store)]
+        self.takes_over = bool(stores)
         self.last: SolvedWindow | None = None
+        self.resumed: SolvedWindow | None = None
 
     def begin(self, total: int) -> None:
         """Tell those who want to know, how many steps or intervals there are."""
@@ -105,10 +123,15 @@ class Watch:
                 callback.begin(total)
 
     def tell(self, window: SolvedWindow) -> None:
-        """Tell everybody of a window."""
+        """Tell everybody of a window, each with a copy of it."""
         self.last = window
+        self.resumed = window if window.resumed else self.resumed
         for callback in self.callbacks:
-            callback(window)
+            callback(window.copy())
+
+    def starts_afresh(self) -> None:
+        """Look at no window of ``store`` any more."""
+        self.takes_over, self.resumed = False, None
 
     def close(self) -> None:
         """Tell those who want to know that there are no more windows."""
@@ -116,11 +139,24 @@ class Watch:
             if hasattr(callback, "close"):
                 callback.close()
 
+    def ended_by(self, error: BaseException) -> None:
+        """Tell those who want to know, and note on the error what is not lost and what else went wrong."""
+        for callback in self.callbacks:
+            try:
+                if hasattr(callback, "close"):
+                    callback.close()
+            except Exception as another:
+                error.add_note(f"on_window: {another}")
+        error.add_note(self.note())
+
     def note(self) -> str:
         """Return what is not lost where an exception ends the solve."""
-        done = f"{self.last.end} of {self.last.total} steps had been solved" if self.last else "no window was finished"
-        kept = f"; they are in {self.store}, from which the same call goes on" if self.last and self.store else ""
-        return f"on_window: {done}{kept}."
+        if self.last is None:
+            return "on_window: no window was finished."
+        done, kept = self.last.end, min(self.store.end, self.last.end) if self.store else 0
+        them = "they" if kept == done else f"{kept} of them"
+        where = f"; {them} are in {self.store}, from which the same call goes on" if kept else ""
+        return f"on_window: {done} of {self.last.total} steps had been solved{where}."
 
 
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
@@ -132,14 +168,14 @@ def watching(watch: Watch | None) -> Iterator[None]:
     before = _watch.set(watch)
     try:
         yield
+        if watch is not None:
+            watch.close()
     except BaseException as error:
         if watch is not None:
-            error.add_note(watch.note())
+            watch.ended_by(error)
         raise
     finally:
         _watch.reset(before)
-        if watch is not None:
-            watch.close()
 
 
 def watcher() -> Watch | None:
