@@ -30,7 +30,7 @@ ROOMS = [
     | {"labelled", "view", "film", "faces", "archive"},
     {"twopoint"},
     {"cost"},
-    {"globalise", "newton", "pseudotime", "quasi"},
+    {"globalise", "newton", "homotopy", "pseudotime", "quasi"},
     {"blockwise", "prefix"},
     {"walk", "pace"},
     {"branch", "certificate", "estimate", "implicit", "march", "seeds", "fields", "resume", "shelter", "slide"},
