@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deersolve as ds
-from deersolve.homotopy import in_right_half_plane
+from deersolve.matrix_sign import in_right_half_plane
 from deersolve.testing import hard
 
 COEFFICIENTS = st.integers(-3000, 3000).map(lambda k: k / 1000)

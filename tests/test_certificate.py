@@ -212,3 +212,133 @@ def test_a_correction_small_beside_f_is_no_answer_where_it_is_all_of_y(family, r
     root = 0.6823278038280193
     inside = sol.y[1:] if family == "ddt" else sol.y[(slice(1, -1),) * (sol.y.ndim - 1)]
     assert int(sol.status) != 0 or np.abs(inside - root).max() <= (1e-6 if method.rtol else 1e-9) + 1e3 / k
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("rule", ["trapezoid", "backward_euler", "exponential"])
+def test_decay_below_the_smallest_number_is_an_answer(lib, rule, dtype):
+    """y' = -k y underflows, in one component of two and in one element of two: there y is 0 to within an underflow."""
+    if lib.is_jax and (rule != "trapezoid" or dtype == "float32"):
+        pytest.skip("the same program with other numbers, slow to compile")
+    T, k = 301, np.array([[900.0, 1.0], [1.0, 2.0]])
+    t, x = np.linspace(0.0, 3.0, T), k[:, None, :]
+    f = lambda y, x, p: -x * y  # noqa: E731
+    problem = ds.InitialValueProblem(
+        f, lib.asarray(t, dtype), lib.asarray(np.ones((2, 2)), dtype), lib.asarray(x, dtype)
+    )
+    for method in ["auto"] if lib.is_jax or lib.is_transformed else ["auto", "newton", "sequential"]:
+        sol = lib.solve(problem, inverse=rule, method=method, on_failure="return")
+        assert lib.to_numpy(sol.status).tolist() == [0, 0]
+        z, y = k * t[1], lib.to_numpy(sol.y)
+        factor = {"trapezoid": (2 - z) / (2 + z), "backward_euler": 1 / (1 + z), "exponential": np.exp(-z)}[rule]
+        expected = factor[:, None, :] ** np.arange(T)[:, None]
+        numbers = np.finfo(dtype)  # the exponential of a matrix is right to eps of its largest entry
+        least = 64 * numbers.eps if rule == "exponential" else 4 * numbers.smallest_normal
+        np.testing.assert_allclose(y, expected, rtol=2e3 * numbers.eps, atol=least)
+
+
+ZEROS = {
+    "line": lambda s, p: ds.BoundaryValueProblem(
+        lambda u, u_s, x, p: -p * ds.array_namespace(u).sin(u), s, left=ds.Dirichlet(), right=ds.Dirichlet(), params=p
+    ),
+    "linear": lambda s, p: ds.BoundaryValueProblem(
+        lambda u, u_s, x, p: p * u, s, left=ds.Neumann(), right=ds.Dirichlet(), params=p
+    ),
+    "two ends": lambda s, p: ds.TwoPointProblem(
+        lambda u, x, p: ds.array_namespace(u).stack([u[..., 1], -p * ds.array_namespace(u).sin(u[..., 0])], axis=-1),
+        s, ds.Coupled(first=[[1.0, 0], [0, 0]], last=[[0, 0], [1.0, 0]], value=[0.0, 0.0]), params=p,
+    ),
+    "rectangle": lambda s, p: ds.Elliptic2D(
+        lambda u, u_s, u_r, x, p: -p * ds.array_namespace(u).sin(u), (s, s), left=ds.Dirichlet(), right=ds.Dirichlet(),
+        bottom=ds.Dirichlet(), top=ds.Dirichlet(), params=p,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("case", ZEROS)
+def test_zero_is_an_answer(lib, case, dtype):
+    """Below the buckling load the rod is straight: u = 0 from any guess, in every class of problems in space."""
+    if lib.is_transformed or (lib.is_jax and (dtype == "float32" or case == "rectangle")):
+        pytest.skip("the same program with other numbers, slow to compile")
+    s = np.linspace(0.0, 1.0, 17)
+    guess = np.sin(np.pi * s)[:, None]
+    if case == "two ends":
+        guess = np.stack([np.sin(np.pi * s), np.pi * np.cos(np.pi * s)], axis=-1)
+    elif case == "rectangle":
+        guess = guess[:, None, :] * guess[None]
+    sol = lib.solve(ZEROS[case](lib.asarray(s, dtype), 5.0), lib.asarray(guess, dtype), on_failure="return")
+    assert int(lib.to_numpy(sol.status)) == 0
+    assert np.abs(lib.to_numpy(sol.y)).max() <= np.finfo(dtype).smallest_normal / np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize(("left", "right"), [(0.0, 0.0), (0.0, 1.0), (1e-300, 1.0)])
+def test_a_value_that_is_given_is_put_in_exactly(lib, left, right):
+    """a u'' + u' = 1 on a grid that is too coarse for a: u is not small beside the end, which is 0 all the same."""
+    if lib.is_transformed or (lib.is_jax and right == 0.0):
+        pytest.skip("the same program with other numbers, slow to compile")
+    N, a = 51, 1e-3
+    s, h = np.linspace(0.0, 1.0, N), 1 / 50
+    problem = ds.BoundaryValueProblem(
+        lambda u, u_s, x, p: 1.0 + 0 * u, lib.asarray(s), a=a, b=1.0, left=ds.Dirichlet(left), right=ds.Dirichlet(right)
+    )
+    sol = lib.solve(problem, on_failure="return")
+    y = lib.to_numpy(sol.y)[:, 0]
+    A, r = np.zeros((N, N)), np.ones(N)
+    for i in range(1, N - 1):
+        A[i, i - 1 : i + 2] = a / h**2 - 1 / (2 * h), -2 * a / h**2, a / h**2 + 1 / (2 * h)
+    A[0, 0] = A[-1, -1] = 1.0
+    r[0], r[-1] = left, right
+    assert int(lib.to_numpy(sol.status)) == 0
+    assert (y[0], y[-1]) == (left, right)
+    np.testing.assert_allclose(y, np.linalg.solve(A, r), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float64", 1e8), ("float64", 1e12), ("float32", 1e4)])
+def test_components_of_any_size_are_certified_by_default(lib, dtype, size):
+    """u' = -u, v' = size u - v^2 size^2: v is curved over its own size, which is 1 / size of that of u."""
+    if lib.is_transformed or (lib.is_jax and size != 1e8):
+        pytest.skip("the same program with other numbers, slow to compile")
+
+    def f(y, t, p):
+        u, v = y[..., 0], y[..., 1]
+        return ds.array_namespace(y).stack([-u, u / size - v * v * size], axis=-1)
+
+    t, y0 = np.linspace(0.0, 3.0, 61), [1.0, 0.0]
+    sol = lib.solve(ds.InitialValueProblem(f, lib.asarray(t, dtype), lib.asarray(y0, dtype)), on_failure="return")
+    assert int(lib.to_numpy(sol.status)) == 0
+    w, u, expected = 0.0, 1.0, [0.0]
+    for D in np.diff(t):  # v size by the trapezoid: w + D w^2 / 2 = known
+        before, u = u, u * (2 - D) / (2 + D)
+        known = w + D / 2 * (before - w * w) + D / 2 * u
+        w = 2 * known / (1 + np.sqrt(1 + 2 * D * known))
+        expected.append(w)
+    np.testing.assert_allclose(lib.to_numpy(sol.y)[:, 1] * size, expected, rtol=1e3 * np.finfo(dtype).eps)
+
+
+ILL = {0.02: True, 0.01: False, 0.005: False}
+
+
+@pytest.mark.parametrize(("eps", "is_determined"), ILL.items(), ids=ILL)
+@pytest.mark.parametrize("family", ["ddx", "d2dx2"])
+def test_a_residual_at_roundoff_of_an_ill_conditioned_equation_is_singular(lib, family, eps, is_determined):
+    """eps u'' = s u' - u, u(-1) = 1, u(1) = 2: inside u is s / 2, to exp(-1 / (2 eps)), which roundoff loses."""
+    if lib.is_transformed or (lib.is_jax and eps == 0.005):
+        pytest.skip("the same program with other numbers, slow to compile")
+
+    def first_order(u, x, p):
+        u, v = u[..., 0], u[..., 1]
+        return ds.array_namespace(u).stack([v, (x["s"][..., 0] * v - u) / eps], axis=-1)
+
+    for n in (401, 201) if lib.is_numpy else (401,):
+        s = lib.asarray(np.linspace(-1.0, 1.0, n))
+        if family == "ddx":
+            sides = ds.Coupled(first=[[1.0, 0], [0, 0]], last=[[0.0, 0], [1, 0]], value=[1.0, 2.0])
+            problem = ds.TwoPointProblem(first_order, s, sides)
+        else:
+            ends = {"left": ds.Dirichlet(1.0), "right": ds.Dirichlet(2.0)}
+            problem = ds.BoundaryValueProblem(lambda u, u_s, x, p: x["s"] * u_s - u, s, a=eps, **ends)
+        sol = lib.solve(problem, on_failure="return")
+        assert int(lib.to_numpy(sol.status)) == int(ds.Status.CONVERGED if is_determined else ds.Status.SINGULAR)
+        if is_determined:
+            np.testing.assert_allclose(lib.to_numpy(sol.y)[n // 4, 0], -0.25, rtol=1e-3)

@@ -24,6 +24,7 @@ ROOMS = [
     {"volume"},
     {"backends", "dual", "shifters", "bar"},
     {"structure"},
+    {"matrix_sign"},
     {"scans", "bands", "krylov", "sparse"},
     {"inverses"},
     {"jacobian", "system", "solution", "plot", "checkpoint", "arrays", "space", "spacetime", "planar", "planetime"}

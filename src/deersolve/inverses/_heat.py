@@ -7,14 +7,18 @@ The stages of the interval that ends at a level are stored with it; the last one
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, ClassVar
 
 from ..backends import backend_of
 from ..bands import numba as march
 from ..bands import series, transposed
+from ..bands import solve as solve_line
 from ..domain import Initial
 from ..line import Line
+from ..matrix_sign import in_right_half_plane
 from ..sheet import Sheet
 from ..structure import BlockDiagonal, Dense, Structure, identity
 from ..typing import Array, array_namespace
@@ -59,6 +63,34 @@ class Heat(Rule):
         rows = xp.concat([unit * (c * whole) for unit, c in zip(self._units(grid), self.nodes, strict=True)], axis=-3)
         rows = xp.concat([0 * rows[..., :1, :, :, :], rows], axis=-4)
         return _flat(xp.concat([rows, 0 * rows[..., :1, :]], axis=-2) if grid.has_image else rows)
+
+    def continues(self, Gs: tuple[Structure, ...], *, grid: Any, boundary: Initial) -> tuple[Array, Array]:
+        """Return where the matrices of the stages surely have eigenvalues with a positive real part, twice, (*B, T).
+
+        They have for h = 0, and a root that continues from there loses it only where it ends. Where f has no slopes, it
+        is enough that those of ``I + h a_kk G`` at each point have; or, of one component, that v > 0 for some M v > 0,
+        since M has no positive entry beside its diagonal then (A. Berman, R. J. Plemmons, "Nonnegative Matrices in the
+        Mathematical Sciences", SIAM, 1994, chapter 6). With slopes nothing is said.
+        """
+        G0, *slopes = linear = self._linear(Gs, grid)
+        xp, (m, *points, n) = array_namespace(G0), grid.shape
+        flat = xp.reshape(G0, (*G0.shape[: -3 - len(points)], m, -1, n, n))[..., 1:, :, :, :, :]
+        weights = backend_of(G0).convert([row[k + 1] for k, row in enumerate(self.tableau)], G0, G0.dtype)
+        own = (intervals(grid) * weights[:, None, None])[..., None] * flat
+        reacts = in_right_half_plane(own + identity(own, n, own.ndim))
+        flows = reduce(operator.or_, (xp.any(G != 0) for G in slopes if G is not None), xp.any(own != own))
+        holds = xp.all(reacts, axis=(-2, -1)) | flows
+        if n == 1 and len(points) == 1 and len(grid.line.around) <= 2:
+            holds = backend_of(G0).when(~holds, lambda flags: flags | self._is_positive(linear, grid), holds)
+        first = xp.ones_like(holds[..., :1])
+        found = xp.concat([first, holds], axis=-1)
+        return found, found
+
+    def _is_positive(self, linear: Any, grid: Any) -> Array:
+        """Return of which intervals the matrix of every stage maps some v > 0 to 1."""
+        xp, blocks = array_namespace(grid.D), self._blocks(linear, grid)
+        v = solve_line(blocks, xp.ones_like(blocks[0][..., 0]), grid.line.is_ring)
+        return xp.all(v > 0, axis=(-3, -2, -1))
 
     def _field(self, grid: Any, y: Array) -> Array:
         """Return u without the image, (*B, T, m, X, n)."""
