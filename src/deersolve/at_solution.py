@@ -34,7 +34,8 @@ def check_converged(system: System, sol: Solution, asked: Array | None = None) -
 def at_the_solution(problem: Problem, sol: Solution) -> System:
     """Return the discrete equation with its solution as guess; raise if sol is not of its kind."""
     rule = _rule_of(problem, sol)
-    backend, data = prepare(problem, sol.y, rule)
+    xp = array_namespace(sol.y)
+    backend, data = prepare(problem, xp.where(xp.isfinite(sol.y), sol.y, 0.0), rule)  # NaN where elements failed
     grid = data.grid
     shape = tuple(getattr(grid, "presented", lambda y: y)(data.guess).shape)
     if shape != tuple(sol.y.shape):

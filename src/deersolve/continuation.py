@@ -176,8 +176,6 @@ def _first(problem: Problem, y_guess: Any, step: float) -> Point:
     param = problem.params
     if isinstance(param, bool) or not (isinstance(param, int | float) or getattr(param, "shape", None) == ()):
         raise mismatch("params", "a single number, where the branch starts", repr(param))
-    if step == 0:
-        raise mismatch("step", "a number other than 0", "0")
     rule = rule_of(problem.inverse, problem.family)
     if isinstance(rule, PaperForm) or not rule.exact:
         raise InputError(f"the rule {rule.key!r}: expected an exact rule with a linear solve of its own.")

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .arrays import beside
+from .arrays import alike
 from .domain import Initial, TimeGrid
 from .errors import UnknownKeyError, mismatch
 from .record import tree_leaves, tree_map
@@ -156,7 +156,7 @@ def _given(problem: Problem, system: System, name: str) -> Any:
     like, backend = system.data.guess, system.backend
 
     def array(value: Any) -> Array:
-        return beside(value, like, backend, name)
+        return alike(value, like, backend, name)
 
     if name == "params":
         return tree_map(lambda a: as_array(system, a), problem.params)

@@ -15,7 +15,7 @@ from .line import Ends, Line, Stencil
 from .plane import SIDES, Basis, Plane, Sides, turned, without_images
 from .problems import Elliptic2D, Evolution2D
 from .record import tree_leaves, tree_map
-from .space import check_points, components_of, end_of, stencils_of
+from .space import check_points, check_width, components_of, end_of, stencils_of
 from .system import Data
 from .typing import Array, array_namespace
 
@@ -100,6 +100,7 @@ def on_a_plane(problem: Elliptic2D, y_guess: Any) -> tuple[Backend, Data]:
     D = diffusion_of(problem.coefficients["D"], like, backend, frame)
     sides = {k: getattr(problem, k) for k in SIDES}
     n = components_of(tuple(sides.values()), {"D": D}, like if y_guess is not None else None)
+    check_width(D, "D", n)
     ends = {k: end_of(side, n, like, backend, k) for k, side in sides.items()}
     values = {k: _along(ends[k][2], k, *(full, images), xp) for k in SIDES}
     rank = max(3, D.ndim, ranks(problem.x), *(v.ndim + 1 for v in values.values()))

@@ -9,6 +9,7 @@ from typing import Any
 
 from .domain import Initial
 from .errors import mismatch
+from .options import check_whole
 from .plane import turned
 from .typing import Array, array_namespace
 
@@ -146,9 +147,8 @@ def lag(k: int) -> Lag:
     >>> ds.lag(2)
     Lag(k=2)
     """
-    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-        raise mismatch("lag", "an integer k >= 1", repr(k))
-    return Lag(k)
+    check_whole("lag", "k", k)
+    return Lag(int(k))
 
 
 def with_end(end: int) -> WithEnd:

@@ -14,7 +14,7 @@ from .line import Ends, Line
 from .problems import Evolution1D
 from .record import tree_leaves, tree_map
 from .sheet import Sheet, laid_out, staged
-from .space import check_points, coefficient_of, end_of, stencils_of
+from .space import check_points, check_width, coefficient_of, end_of, stencils_of
 from .system import Data
 from .typing import Array, Tree, array_namespace
 
@@ -32,6 +32,11 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
         raise mismatch("u0", f"shape (*B, X, n) with X = {X} points of s", tuple(u0.shape))
     n = int(u0.shape[-1])
     D = coefficient_of(problem.coefficients["D"], u0, backend, "D", X, may_vanish=problem.flux is not None)
+    if D.ndim > 2:
+        raise mismatch(
+            "D", f"a diffusion that batch and time share: a number, (n,), (X, 1) or (X, n) with X = {X}", tuple(D.shape)
+        )
+    check_width(D, "D", n)
     ends = [end_of(side, n, u0, backend, k) for side, k in ((problem.left, "left"), (problem.right, "right"))]
     values = [v if v.ndim > 1 else v[None, :] for _, _, v in ends]
     for name, v in zip(("left", "right"), values, strict=True):

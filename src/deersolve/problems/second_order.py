@@ -33,6 +33,8 @@ def check_fields(x: Any, coordinates: str) -> None:
     """Raise unless x is None, or a dict without the names of coordinates."""
     if x is not None and not isinstance(x, dict):
         raise mismatch("x", "a dict of arrays beside the coordinates", type(x).__name__)
+    if not all(isinstance(name, str) for name in x or ()):
+        raise mismatch("x", "a dict with names as keys", repr([*(x or ())]))
     for name in set(x or ()) & set(coordinates):
         raise mismatch("x", f"names beside {', '.join(coordinates)}, which are the coordinates", repr(name))
 

@@ -1,0 +1,37 @@
+"""Options that are numbers: each is checked where it is given."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+from .errors import mismatch
+
+
+def is_real(value: Any) -> bool:
+    """Return whether a value is a real number; a bool is none, and NaN is not one either."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and bool(value == value)  # noqa: PLR0124
+
+
+def is_whole(value: Any) -> bool:
+    """Return whether a value is an integer; a bool is none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def check_real(what: str, expected: str, value: Any, holds: Callable[[Any], bool]) -> None:
+    """Raise unless the option is a real number of which that holds."""
+    if not is_real(value) or not holds(value):
+        raise mismatch(what, expected, repr(value))
+
+
+def check_whole(what: str, name: str, value: Any, least: int = 1) -> None:
+    """Raise unless the option is an integer from ``least`` on."""
+    if not is_whole(value) or value < least:
+        raise mismatch(what, f"{name} as an integer >= {least}", repr(value))
+
+
+def check_flag(what: str, value: Any) -> None:
+    """Raise unless the option is True or False."""
+    if not isinstance(value, bool):
+        raise mismatch(what, "True or False", repr(value))
