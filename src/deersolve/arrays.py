@@ -54,6 +54,8 @@ def beside(value: Any, like: Array, backend: Backend, name: str, cast: bool = Tr
                 name, "real numbers", dtype_name(a), SPLIT if xp.isdtype(a.dtype, "complex floating") else ""
             )
         a = xp.astype(a, like.dtype)
+    if 0 in a.shape:
+        raise mismatch(name, "at least one number", f"an empty array of shape {tuple(a.shape)}")
     finite(a, name, backend)
     return a
 
@@ -160,12 +162,19 @@ def real_numbers(value: Any, name: str) -> list[float]:
     """Return a number, or a row of them, as Python numbers: what an equation is made of before any array is."""
     entries = list(value) if getattr(value, "ndim", 0) == 1 else [*_entries(value)]
     try:
-        found = [float(entry) for entry in entries if not isinstance(entry, str | bool)]
-    except (*UNUSABLE, Warning) as error:
-        raise mismatch(name, "numbers, or a row of one for each component", repr(value)) from error
+        found = [float(entry) for entry in entries if _is_number(entry) or _is_real_scalar(entry)]
+    except UNUSABLE as error:  # traced
+        raise mismatch(name, "numbers that are known when the equation is made", repr(value)) from error
     if len(found) < len(entries) or not all(map(math.isfinite, found)):
-        raise mismatch(name, "finite real numbers", repr(value))
+        raise mismatch(name, "a finite number, or a row of one for each component", repr(value))
     return found
+
+
+def _is_real_scalar(entry: Any) -> bool:
+    """Return whether an entry is a real number in an array without axes."""
+    if getattr(entry, "shape", None) != () or not hasattr(entry, "dtype"):
+        return False
+    return bool(array_namespace(entry).isdtype(entry.dtype, ("real floating", "integral")))
 
 
 def expanded(x: Tree, like: Array, backend: Backend, rank: int) -> Tree:

@@ -33,7 +33,7 @@ def names_of(problem: Problem) -> tuple[str, ...]:
 def check_name(problem: Problem, name: str, what: str) -> None:
     """Raise unless it is one of those."""
     known = names_of(problem)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise UnknownKeyError(f"{what}: unknown field {name!r}." + close_matches(str(name), list(known)))
 
 

@@ -32,7 +32,7 @@ from .typing import Array, array_namespace, dtype_name
 def check_problem(problem: Any) -> None:
     """Raise unless it is a problem."""
     if not isinstance(problem, Problem):
-        raise mismatch("solve", "a Recurrence, an InitialValueProblem or another Problem", repr(problem))
+        raise mismatch("problem", "a Recurrence, an InitialValueProblem or another Problem", repr(problem))
 
 
 def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, Data]:
@@ -134,7 +134,7 @@ def _initial_value(problem: InitialValueProblem, y0: Array, backend: Backend, y_
 def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:
     """Return times and interval lengths; differences are taken in the dtype of t."""
     t, own = plain(t if hasattr(t, "shape") else beside(t, y0, backend, "t"), "t")
-    if t.ndim < 1 or t.shape[-1] < 2:
+    if t.ndim < 1 or t.shape[-1] < 2 or 0 in t.shape:
         raise mismatch("t", "shape (T,) or (*B, T) with T >= 2", tuple(t.shape), "A single point has no interval.")
     kind = dtype_name(t)
     if kind not in ("float32", "float64"):
@@ -171,8 +171,16 @@ def _general(problem: Problem, like: Array, backend: Backend, guess: Array | Non
             raise mismatch("x", f"leaves that broadcast over {tuple(guess.shape[:-1])}", tuple(leaf.shape)) from error
     boundary = problem.boundary
     if isinstance(boundary, Initial):
+        _check_start(problem.grid, like, guess)
         boundary = Initial(xp.reshape(like, (*(1 for _ in range(guess.ndim - like.ndim)), *like.shape)))
     return Data(x, problem.grid, boundary, guess)
+
+
+def _check_start(grid: Any, y0: Array, guess: Array) -> None:
+    """Raise unless a start of a user's own problem has the components of y, and as many values as the lags reach."""
+    K, (n, rank) = max(getattr(grid, "lags", (1,))), (guess.shape[-1], guess.ndim)
+    if y0.ndim > rank or y0.shape[-1] != n or (K > 1 and (y0.ndim < 2 or y0.shape[-2] < K)):
+        raise mismatch("y0", f"shape (*B, K, n) with K = {K} and n = {n}", tuple(y0.shape))
 
 
 def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Callable
 from typing import Any
 
 from .errors import mismatch
 
+MOST = 2**31 - 1
+
 
 def is_real(value: Any) -> bool:
     """Return whether a value is a real number; a bool is none, and NaN is not one either."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and bool(value == value)  # noqa: PLR0124
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        return not math.isnan(float(value))
+    except OverflowError:  # an integer of hundreds of digits
+        return False
 
 
 def is_whole(value: Any) -> bool:
@@ -26,8 +34,8 @@ def check_real(what: str, expected: str, value: Any, holds: Callable[[Any], bool
 
 
 def check_whole(what: str, name: str, value: Any, least: int = 1) -> None:
-    """Raise unless the option is an integer from ``least`` on."""
-    if not is_whole(value) or value < least:
+    """Raise unless the option is an integer from ``least`` on that a machine counts to."""
+    if not is_whole(value) or not least <= value <= MOST:
         raise mismatch(what, f"{name} as an integer >= {least}", repr(value))
 
 

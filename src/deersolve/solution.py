@@ -38,7 +38,8 @@ _ADVICE = {
     Status.CONVERGED: "the discrete equation is solved",
     Status.MAX_STEPS: (
         "Newton's method was still moving after max_steps; try a better y_guess, a shorter window "
-        "(Newton(window=...)), more steps, or method='sequential'"
+        "(Newton(window=...)), more steps, Newton(atol=...) where y is so small that its own size is no measure, or "
+        "method='sequential'"
     ),
     Status.NONFINITE: (
         "f, its Jacobian or the iterate overflowed or was NaN; try method='sequential', a shorter window, or "
@@ -64,12 +65,15 @@ _ADVICE = {
 
 _ADVICE_IN_SPACE = {
     Status.MAX_STEPS: (
-        "Newton's method was still moving after max_steps; try a better y_guess, Newton(step=LineSearch()), more "
-        "steps, or follow() the solution along a parameter from where it is known: past a fold there is none"
+        "Newton's method was still moving after max_steps; try a better y_guess, Newton(step=PseudoTransient()) "
+        "towards a stable steady state, Newton(step=LineSearch()), more steps, Newton(atol=...) where y is so small that its "
+        "own size is no measure, or follow() the solution along a parameter from where it is known: past a fold there "
+        "is none"
     ),
     Status.NONFINITE: (
         "f, its Jacobian or the iterate overflowed or was NaN; try a better y_guess, Newton(step=LineSearch()) or a "
-        "finer grid, and check that the solution itself stays finite"
+        "finer grid, and check that the solution itself stays finite; where f or a coefficient is singular at an end, "
+        "as 1 / r is, cells=True puts no point there"
     ),
 }
 

@@ -42,7 +42,7 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
     for name, v in zip(("left", "right"), values, strict=True):
         if v.shape[-2] not in (1, T):
             raise mismatch(name, f"a value, or one for each of T = {T} times on axis -2", tuple(v.shape))
-    given = {k: a if getattr(a, "ndim", 2) != 2 else a[None, ...] for k, a in (problem.x or {}).items()}
+    given = tree_map(lambda a: a[None, ...] if getattr(a, "ndim", 0) == 2 else a, problem.x or {})
     rank = max(u0.ndim + 1, D.ndim + 1, ranks(given), *(v.ndim + 1 for v in values), getattr(y_guess, "ndim", 0))
     places = {"t": t[:, None, None], "s": points[None, :, None]}
     x = _fields(problem, given, places, lambda leaves: expanded(leaves, u0, backend, rank), n, backend)

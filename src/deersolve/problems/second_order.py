@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..domain import Dirichlet, Neumann, NoFlux, Periodic, Robin
 from ..errors import InputError, mismatch
+from ..options import check_flag
 from ..shifters import identity, slope
 from ..typing import Array, Tree
 from .base import Problem
@@ -98,6 +99,7 @@ class BoundaryValueProblem(Problem):
         jac: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__(f, shift=(identity, slope), inverse="d2dx2.blocktridiagonal", x=x, params=params, jac=jac)
+        check_flag("cells", cells)
         check_ends(left, right)
         check_fields(x, "s")
         self.s, self.left, self.right, self.cells = s, left, right, cells
