@@ -160,8 +160,8 @@ def _converted(value: Any, like: Array, backend: Backend, name: str) -> Array:
 
 def real_numbers(value: Any, name: str) -> list[float]:
     """Return a number, or a row of them, as Python numbers: what an equation is made of before any array is."""
-    entries = list(value) if getattr(value, "ndim", 0) == 1 else [*_entries(value)]
     try:
+        entries = [*value] if isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 1 else [value]
         found = [float(entry) for entry in entries if _is_number(entry) or _is_real_scalar(entry)]
     except UNUSABLE as error:  # traced
         raise mismatch(name, "numbers that are known when the equation is made", repr(value)) from error

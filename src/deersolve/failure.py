@@ -89,7 +89,7 @@ def _place(sol: Solution, system: System, number: int, index: tuple[int, ...]) -
     grid, backend = system.data.grid, system.backend
     *point, component = index
     if hasattr(grid, "block"):
-        inner = np.unravel_index(component, grid.shape)
+        inner = [int(k) for k in np.unravel_index(component, grid.shape)]
         point, component = [*point, *inner[1:-1]], inner[-1]
     axes = {name: getattr(sol, name) for name in ("t", "s", "r") if getattr(sol, name) is not None}
     words = []

@@ -51,6 +51,8 @@ class Step:
     """The damping of the first step."""
     searches: ClassVar[bool] = False
     """Whether it compares residuals, so that only rules with one will do."""
+    damps: ClassVar[bool] = False
+    """Whether it solves in damped least squares, so that only rules which can will do."""
     flows: ClassVar[bool] = False
     """Whether it goes along a flow to a steady state, so that only equations in space will do."""
 
@@ -207,11 +209,12 @@ class LevenbergMarquardt(Step):
     factor: float = 10.0
     tries: int = 10
     searches: ClassVar[bool] = True
+    damps: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name, value, least in (("damping", self.damping, 0), ("factor", self.factor, 1)):
-            expected = f"{name} as a finite number > {least}"
-            check_real("LevenbergMarquardt", expected, value, lambda value, least=least: least < value < float("inf"))
+        what, largest = "LevenbergMarquardt", float("inf")
+        check_real(what, "damping as a finite number > 0", self.damping, lambda value: 0 < value < largest)
+        check_real(what, "factor as a finite number > 1", self.factor, lambda value: 1 < value < largest)
         check_whole("LevenbergMarquardt", "tries", self.tries)
 
     def __call__(self, here: Here) -> tuple[Array, Array, Array]:

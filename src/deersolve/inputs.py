@@ -57,9 +57,8 @@ def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, 
         if isinstance(problem, Evolution1D):
             return on_a_sheet(problem, y_guess, stages)
         return in_a_volume(problem, y_guess, stages)
-    given = problem.boundary.y0 if isinstance(problem.boundary, Initial) else y_guess
-    name = "y0" if isinstance(problem.boundary, Initial) else "y_guess"
-    if given is None:
+    name, given = ("y0", problem.boundary.y0) if isinstance(problem.boundary, Initial) else ("y_guess", y_guess)
+    if given is None and name == "y_guess":
         raise mismatch("solve", "y_guess, an array (*B, *R, n), for a Problem without ds.Initial", "None")
     like, backend = state(given, name)
     y_guess = None if y_guess is None else beside(y_guess, like, backend, "y_guess")

@@ -14,7 +14,7 @@ MOST = 2**31 - 1
 
 def is_real(value: Any) -> bool:
     """Return whether a value is a real number; a bool is none, and NaN is not one either."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return False
     try:
         return not math.isnan(float(value))

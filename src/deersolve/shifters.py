@@ -9,7 +9,7 @@ from typing import Any
 
 from .domain import Initial
 from .errors import mismatch
-from .options import check_whole
+from .options import is_whole
 from .plane import turned
 from .typing import Array, array_namespace
 
@@ -147,7 +147,8 @@ def lag(k: int) -> Lag:
     >>> ds.lag(2)
     Lag(k=2)
     """
-    check_whole("lag", "k", k)
+    if not is_whole(k) or k < 1:
+        raise mismatch("lag", "an integer k >= 1", repr(k))
     return Lag(int(k))
 
 

@@ -280,6 +280,11 @@ def _check_step(rule: Rule, method: Any, grid: Any) -> None:
             f"step: expected a rule whose residual does not depend on G (exact=True) for {type(step).__name__}; "
             f"received {rule.key!r}. Choose an exact rule, such as ddt.trapezoid, or windows."
         )
+    if step.damps and type(rule).damped is Rule.damped:
+        raise InputError(
+            f"step: expected a rule with a damped solve, such as ddt.trapezoid, for {type(step).__name__}; received "
+            f"{rule.key!r}. Choose another step, or windows."
+        )
     if step.flows and not hasattr(grid, "flow"):
         raise InputError(
             f"step: expected an equation in space alone, as of BoundaryValueProblem or Elliptic2D, for "

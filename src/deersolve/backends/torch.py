@@ -105,7 +105,8 @@ class Torch(Backend):
 
     def pushforward(self, function: Callable[..., Array], primals: list[Array], directions: list[Array]) -> Array:
         """Return the derivatives of ``function(*primals)`` along m directions, by forward mode."""
-        rows = [torch.func.jvp(function, tuple(primals), d)[1] for d in zip(*directions, strict=True)]
+        at = tuple(a.contiguous() for a in primals)  # a number that is repeated cannot be dual
+        rows = [torch.func.jvp(function, at, d)[1] for d in zip(*directions, strict=True)]
         return torch.stack(rows)
 
     def pullback(self, function: Callable[..., Array], primals: list[Array], cotangent: Array) -> list[Array] | None:
