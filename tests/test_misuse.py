@@ -689,28 +689,28 @@ def test_a_list_of_a_batch_of_values_is_no_list_of_components(lib):
 
 PLACES = {
     "f in time": (
-        lambda of, xp: ode(of(GRID), of(START), lambda y, t, p: y / (t - 0.5)),
+        lambda of: ode(of(GRID), of(START), lambda y, t, p: y / (t - 0.5)),
         "f is not finite at t = 0.5 in",
     ),
     "its Jacobian": (
-        lambda of, xp: ode(of(GRID), of(np.ones(1)), lambda y, t, p: xp.sqrt(y - 1.0)),
+        lambda of: ode(of(GRID), of(np.ones(1)), lambda y, t, p: ds.array_namespace(y).sqrt(y - 1.0)),
         "the Jacobian of f is not finite, where f is, at t = 0",
     ),
     "f of one element": (
-        lambda of, xp: rec(lambda y, x, p: y * y, of([[0.5], [3.0]]), n_points=40),
+        lambda of: rec(lambda y, x, p: y * y, of([[0.5], [3.0]]), n_points=40),
         r"of element \(1,\) f is not finite at step 9",
     ),
-    "f on a line": (lambda of, xp: rod(lambda u, u_s, x, p: u / x["s"], of(SPACE)), "f is not finite at s = 0. "),
+    "f on a line": (lambda of: rod(lambda u, u_s, x, p: u / x["s"], of(SPACE)), "f is not finite at s = 0. "),
     "the linear solve": (
-        lambda of, xp: rod(s=of(SPACE), a=of(SPACE[:, None]), b=2.0, left=ds.Neumann()),
+        lambda of: rod(s=of(SPACE), a=of(SPACE[:, None]), b=2.0, left=ds.Neumann()),
         "the linear solve is not finite, where f and its Jacobian are, at s = 0",
     ),
     "f in space and time": (
-        lambda of, xp: heat(lambda u, u_s, x, p: 1.0 / (x["s"] - 1.0) + u, of(TIMES), of(SPACE), of(BUMP)),
+        lambda of: heat(lambda u, u_s, x, p: 1.0 / (x["s"] - 1.0) + u, of(TIMES), of(SPACE), of(BUMP)),
         "f is not finite at t = 0, s = 1",
     ),
     "f in a rectangle": (
-        lambda of, xp: plane(lambda u, u_s, u_r, x, p: u + x["s"] / (x["r"] - 1.0), of(SPACE)),
+        lambda of: plane(lambda u, u_s, u_r, x, p: u + x["s"] / (x["r"] - 1.0), of(SPACE)),
         "f is not finite at s = 0, r = 1",
     ),
 }
@@ -722,7 +722,7 @@ def test_where_a_solve_met_numbers_that_are_not_finite(lib, case):
     if lib.is_jax and case not in ("f in time", "f of one element"):
         pytest.skip("each of them is compiled; the first and the third of them are")
     with pytest.raises(ds.ConvergenceError, match=said):
-        ds.solve(make(lib.asarray, lib.xp))
+        ds.solve(make(lib.asarray))
 
 
 def test_where_the_loop_overflowed():
@@ -730,13 +730,14 @@ def test_where_the_loop_overflowed():
         ds.solve(rec(lambda y, x, p: y * y, np.array([3.0]), n_points=40), method="sequential")
 
 
-@pytest.mark.parametrize("size", [1, 2, 4])
+@pytest.mark.parametrize("size", [1, 2])
 def test_blocks_of_a_point_of_an_evolution(lib, size):
-    if lib.is_jax:
-        pytest.skip("what is called is what is called on the others")
-    u0 = lib.asarray(np.stack([np.sin(k * np.pi * SPACE) for k in (1, 2, 3, 4)], axis=-1))
-    f = lambda u, u_s, x, p: u - u**3 + 0.1 * lib.xp.flip(u, axis=-1)  # noqa: E731
-    problem = heat(f, lib.asarray(TIMES / 10), lib.asarray(SPACE), u0, 0.1)
+    if lib.is_jax or lib.is_strict:
+        pytest.skip("passes, but takes long; what is called is what is called on the others")
+    s = lib.asarray(SPACE[::3])
+    u0 = lib.asarray(np.stack([np.sin(k * np.pi * SPACE[::3]) for k in (1, 2)], axis=-1))
+    f = lambda u, u_s, x, p: u - u**3 + 0.1 * ds.array_namespace(u).flip(u, axis=-1)  # noqa: E731
+    problem = heat(f, lib.asarray(TIMES / 10), s, u0, 0.1)
     found = ds.solve(problem, method=ds.Newton(structure=ds.BlockDiagonal.of_size(size)))
     np.testing.assert_allclose(lib.to_numpy(found.y), lib.to_numpy(ds.solve(problem).y), atol=1e-12)
 

@@ -165,7 +165,7 @@ def real_numbers(value: Any, name: str) -> list[float]:
         found = [float(entry) for entry in entries if _is_number(entry) or _is_real_scalar(entry)]
     except UNUSABLE as error:  # traced
         raise mismatch(name, "numbers that are known when the equation is made", repr(value)) from error
-    if len(found) < len(entries) or not all(map(math.isfinite, found)):
+    if not found or len(found) < len(entries) or not all(map(math.isfinite, found)):
         raise mismatch(name, "a finite number, or a row of one for each component", repr(value))
     return found
 
