@@ -209,6 +209,12 @@ def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
             )
             error.add_note(hint)
             raise
+        except (ValueError, LookupError, AttributeError, ArithmeticError) as error:
+            if not isinstance(error, InputError):
+                error.add_note(
+                    "f raised this error. It is called as f(y_1, ..., y_P, x, params), on all points at once."
+                )
+            raise
 
     functions: dict[str, Any] = {"f": f if not hasattr(grid, "pointwise") else grid.pointwise(f)}
     if problem.jac is not None:
