@@ -168,7 +168,9 @@ def _general(problem: Problem, like: Array, backend: Backend, guess: Array | Non
             xp.broadcast_to(leaf[..., :1], (*guess.shape[:-1], 1))
         except Exception as error:
             raise mismatch("x", f"leaves that broadcast over {tuple(guess.shape[:-1])}", tuple(leaf.shape)) from error
-    boundary = problem.boundary
+    boundary, points = problem.boundary, problem.grid.n_points if isinstance(problem.grid, Steps | TimeGrid) else None
+    if points not in (None, guess.shape[-2]):
+        raise mismatch("y_guess", f"shape (*B, T, n) with the T = {points} points of the grid", tuple(guess.shape))
     if isinstance(boundary, Initial):
         _check_start(problem.grid, like, guess)
         boundary = Initial(xp.reshape(like, (*(1 for _ in range(guess.ndim - like.ndim)), *like.shape)))

@@ -37,6 +37,8 @@ class Lag(BuiltIn):
 
     def __call__(self, y: Array, *, grid: Any, boundary: Initial) -> Array:
         """Return the signal k steps earlier, shape (*B, T, n)."""
+        if not isinstance(boundary, Initial):
+            raise mismatch("boundary", "ds.Initial(y0), the values before the first point, for ds.lag", repr(boundary))
         xp, T = array_namespace(y), y.shape[-2]
         history = boundary.y0
         K = history.shape[-2]

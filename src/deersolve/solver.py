@@ -9,7 +9,7 @@ from typing import Any
 from .backends._compilers import untraced
 from .choose import choose
 from .derivative import derivative_of
-from .domain import Steps, TimeGrid
+from .domain import Initial, Steps, TimeGrid
 from .errors import (
     ConvergenceError,
     DiscretisationWarning,
@@ -23,15 +23,18 @@ from .globalise import FULL
 from .implicit import described
 from .inputs import check_problem, closed, prepare
 from .inverses import PaperForm, Rule, rule_of
+from .line import Line
 from .methods import Auto, Newton, method_of
 from .options import check_flag
 from .plan import Plan, run
+from .plane import Plane
 from .probe import probe, stretch
 from .problems import Problem
 from .quasi import Picard
 from .registry import close_matches
 from .scans import which_scan
 from .solution import Solution, Status, advice_on, numbers
+from .span import Span
 from .stretches import run_watched, watched
 from .structure import Dense
 from .system import System
@@ -232,14 +235,17 @@ def _complaint(sol: Solution, system: System, y: Array, is_causal: bool) -> str:
     )
 
 
-GRIDS = {"shift": Steps, "ddt": TimeGrid}
+GRIDS = {"shift": Steps, "ddt": TimeGrid, "d2dx2": Line, "laplace2d": Plane, "ddx": Span}
 
 
 def _check_rule(rule: Rule, problem: Problem) -> None:
-    expected = problem.family
-    kind = GRIDS.get(rule.key.partition(".")[0]) if rule.is_builtin and not expected else None
-    if kind is not None and not isinstance(problem.grid, kind):
-        raise mismatch("grid", f"ds.{kind.__name__}(...) for the rule {rule.key!r}", repr(problem.grid))
+    expected, family = problem.family, rule.key.partition(".")[0]
+    if rule.is_builtin and not expected:
+        kind = GRIDS.get(family, object)
+        if not isinstance(problem.grid, kind):
+            raise mismatch("grid", f"{kind.__name__}(...) for the rule {rule.key!r}", repr(problem.grid))
+        if family in ("shift", "ddt") and not isinstance(problem.boundary, Initial):
+            raise mismatch("boundary", f"ds.Initial(y0) for the rule {rule.key!r}", repr(problem.boundary))
     if rule.is_builtin and expected and not rule.key.startswith(f"{expected}."):
         raise InputError(
             f"inverse: expected a rule for {type(problem).__name__} ({expected}.*); received {rule.key!r}."
