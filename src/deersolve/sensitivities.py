@@ -180,7 +180,7 @@ def _direction(system: System, fields: Fields, given: dict[str, Any]) -> list[Ar
             flat += [array_namespace(a).zeros_like(a) for a in leaves]
             continue
         what = f"directions[{name!r}]"
-        changes = [beside(d, system.data.guess, system.backend, what) for d in tree_leaves(given[name])]
+        changes = [beside(d, system.data.guess, system.backend, what, cast=False) for d in tree_leaves(given[name])]
         expected, received = ([tuple(getattr(a, "shape", ())) for a in tree] for tree in (leaves, changes))
         if received != expected:
             raise mismatch(what, f"the shapes of {name}, {expected}", str(received))
