@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "deersolve"
 
 ROOMS = [
-    {"typing", "errors", "progress", "memory", "watch", "atomic"},
+    {"typing", "errors", "options", "progress", "memory", "watch", "atomic"},
     {"record", "registry"},
     {"domain", "fluxes", "line", "span"},
     {"sheet", "plane"},
@@ -38,14 +38,14 @@ ROOMS = [
     {"methods", "adapters", "inputs", "probe"},
     {"derivative", "plan"},
     {"choose", "stretches", "at_solution"},
-    {"solver", "sensitivities"},
+    {"solver", "failure", "sensitivities"},
     {"continuation", "lyapunov"},
     {"__init__", "testing"},
     {"cli", "demo", "run_file", "__main__"},
 ]
 """From the ground up: a room sees those below it and its neighbours on the same floor."""
 
-SEES_ONLY = {"problems": {"domain", "fluxes", "shifters", "typing", "errors", "record"}}
+SEES_ONLY = {"problems": {"domain", "fluxes", "shifters", "typing", "errors", "options", "record"}}
 """Rooms beside the tower, which see these and nothing else."""
 
 BUILDERS = {"inputs", "space", "spacetime", "planar", "planetime", "twopoint"}

@@ -53,3 +53,10 @@ def test_what_has_no_exponent_is_an_error():
         ds.lyapunov(one, sol, skip=9)
     singular = ds.Recurrence(lambda y, x, p: 0.0 * y + 1.0, np.array([0.3]), n_points=9)
     assert ds.lyapunov(singular, ds.solve(singular)) == -np.inf
+
+
+@pytest.mark.parametrize("skip", [1.5, "1", True, None, -1, 50, float("nan")])
+def test_steps_that_do_not_count_are_a_number_of_them(skip):
+    problem = ds.Recurrence(lambda y, x, r: r * y * (1.0 - y), np.array([0.3]), params=3.2, n_points=50)
+    with pytest.raises(ds.InputError, match="skip: expected 0 <= skip < 50"):
+        ds.lyapunov(problem, ds.solve(problem), skip)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import deersolve as ds
+from deersolve.inputs import prepare
+from deersolve.typing import dtype_name
 from tests.references import gru, gru_weights, loop, on
 
 T = np.linspace(0.0, 1.0, 21)
@@ -371,3 +373,400 @@ def test_advice_in_space_is_of_use_there():
         ds.solve(problem)
     assert "window" not in str(caught.value)
     assert "sequential" not in str(caught.value)
+
+
+def plane(f=lambda u, u_s, u_r, x, p: 0.0 * u + 1.0, s=SPACE, **given):
+    return ds.Elliptic2D(f, (s, s), **{**AROUND, **given})
+
+
+def rod(f=lambda u, u_s, x, p: 0.0 * u + 1.0, s=SPACE, **given):
+    return ds.BoundaryValueProblem(f, s, **{**ENDS, **given})
+
+
+def heat(f=lambda u, u_s, x, p: 0.0 * u, t=TIMES, s=SPACE, u0=BUMP, D=1.0, **given):
+    return ds.Evolution1D(f, t, s, u0, D, **{**ENDS, **given})
+
+
+def heat2d(f=lambda u, u_s, u_r, x, p: 0.0 * u, t=TIMES, s=SPACE, u0=BUMP[:, None] * BUMP, D=1.0, **given):
+    return ds.Evolution2D(f, t, (s, s), u0, D, **{**AROUND, **given})
+
+
+COUPLED = {"first": [[1.0]], "last": [[0.0]], "value": [1.0]}
+
+
+def two(s=SPACE, x=None, **given):
+    return ds.TwoPointProblem(lambda u, x, p: -u, s, ds.Coupled(**{**COUPLED, **given}), x=x)
+
+
+def solved(made):
+    """Solve a problem, or one with a guess."""
+    return ds.solve(*made) if isinstance(made, tuple) else ds.solve(made)
+
+
+ENTRANCES = {  # the name in the message, and the call
+    "of an initial value problem": ("y0", lambda v, of: ode(of(GRID), v)),
+    "of a grid of time": ("t", lambda v, of: ode(v, of(START))),
+    "of a recurrence": ("y0", lambda v, of: rec(y0=v, n_points=5)),
+    "of a user's start": (
+        "y0",
+        lambda v, of: (
+            ds.Problem(
+                lambda y, x, p: y, shift=ds.lag(1), inverse="shift.scan", grid=ds.Steps(3), boundary=ds.Initial(v)
+            ),
+            of(np.ones((3, 2))),
+        ),
+    ),
+    "of a guess in time": ("y_guess", lambda v, of: (ode(of(GRID), of(START)), v)),
+    "of a guess on a line": ("y_guess", lambda v, of: (rod(s=of(SPACE)), v)),
+    "of a guess in a rectangle": ("y_guess", lambda v, of: (plane(s=of(SPACE)), v)),
+    "of a guess of an evolution": ("y_guess", lambda v, of: (heat(t=of(TIMES), s=of(SPACE), u0=of(BUMP)), v)),
+    "of points": ("s", lambda v, of: rod(s=v)),
+    "of points of a system": ("s", lambda v, of: two(s=v)),
+    "of a coefficient": ("a", lambda v, of: rod(s=of(SPACE), a=v)),
+    "of a convection": ("b", lambda v, of: rod(s=of(SPACE), b=v)),
+    "of a value": ("left", lambda v, of: rod(s=of(SPACE), left=ds.Dirichlet(v))),
+    "of a slope": ("right", lambda v, of: rod(s=of(SPACE), right=ds.Neumann(v))),
+    "of what Robin gives": ("left", lambda v, of: rod(s=of(SPACE), left=ds.Robin(1.0, 1.0, v))),
+    "of Robin's a": ("a and b at the left", lambda v, of: rod(s=of(SPACE), left=ds.Robin(v, 1.0, 1.0))),
+    "of Robin's b": ("a and b at the right", lambda v, of: rod(s=of(SPACE), right=ds.Robin(1.0, v, 1.0))),
+    "of a side": ("top", lambda v, of: plane(s=of(SPACE), top=ds.Dirichlet(v))),
+    "of a diffusion": ("D", lambda v, of: heat(t=of(TIMES), s=of(SPACE), u0=of(BUMP), D=v)),
+    "of a diffusion in a rectangle": ("D", lambda v, of: plane(s=of(SPACE), D=v)),
+    "of the start of an evolution": ("u0", lambda v, of: heat(t=of(TIMES), s=of(SPACE), u0=v)),
+    "of the start in a rectangle": ("u0", lambda v, of: heat2d(t=of(TIMES), s=of(SPACE), u0=v)),
+    "of the times of an evolution": ("t", lambda v, of: heat(t=v, s=of(SPACE), u0=of(BUMP))),
+    "of a matrix of conditions": ("last", lambda v, of: two(s=of(SPACE), last=v)),
+    "of their right-hand sides": ("value", lambda v, of: two(s=of(SPACE), value=v)),
+}
+NO_DATA = {
+    "NaN": float("nan"),
+    "infinity": [1.0, float("inf")],
+    "a complex number": 1.0 + 1.0j,
+    "complex numbers": [1.0, 1.0j],
+    "words": "1.0",
+    "a list of words": ["1.0", "2.0"],
+    "a list with holes": [1.0, None],
+    "lists of different lengths": [[1.0, 2.0], [3.0]],
+    "a dict": {"y": 1.0},
+    "a bool": True,
+    "nothing": [],
+    "an object": object(),
+}
+
+
+@pytest.mark.parametrize("where", ENTRANCES)
+def test_what_is_no_data_is_refused_by_the_name_of_the_argument(lib, where):
+    name, make = ENTRANCES[where]
+    arrays = {"an array with NaN": [1.0, np.nan]}
+    if not lib.is_strict:
+        arrays["a complex array"] = [1.0, 1.0j]
+    wrong = {**NO_DATA, **{k: lib.asarray(v, None) for k, v in arrays.items()}}
+    for what, value in wrong.items():
+        with pytest.raises(ds.InputError, match=rf"^{name}( and last)?: expected"):
+            pytest.fail(f"{what} {where} is let pass: {solved(make(value, lib.asarray))}")
+
+
+def test_where_the_first_number_is_that_is_not_finite(lib):
+    y0 = lib.asarray([[1.0, 2.0], [3.0, np.inf]])
+    with pytest.raises(ds.InputError, match=r"y0: expected finite numbers; received inf at \[1, 1\]"):
+        ds.solve(ode(lib.asarray(GRID), y0))
+
+
+SUBCLASSES = {
+    "MaskedArray": lambda: np.ma.array([2.0, 99.0], mask=[False, True]),
+    "matrix": lambda: np.matrix([[2.0, 99.0]]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("kind", SUBCLASSES)
+def test_masks_and_products_of_their_own_are_not_dropped(kind):
+    given = SUBCLASSES[kind]()
+    calls = {"y0": ode(y0=given), "x": ode(x=given), "D": heat(D=given), "left": rod(left=ds.Dirichlet(given))}
+    for name, problem in calls.items():
+        with pytest.raises(ds.InputError, match=f"^{name}: expected a plain array; received {kind}"):
+            ds.solve(problem)
+    with pytest.raises(ds.FunctionError, match=f"received {kind}"):
+        ds.solve(ode(f=lambda y, t, p: np.ma.masked_array(-y) if kind == "MaskedArray" else np.matrix(-y)))
+
+
+def test_numbers_in_the_other_byte_order_are_turned_round(lib):
+    """Only NumPy has them, and JAX takes NumPy's arrays."""
+    if not (lib.is_numpy or lib.is_jax):
+        pytest.skip("its arrays have one order")
+
+    def turned(a):
+        return np.asarray(a).astype(">f8")
+
+    x = np.linspace(0.0, 1.0, 11)[:, None]
+    y0 = turned(START) if lib.is_numpy else lib.asarray(START)
+    data = prepare(ode(turned(GRID), y0, x=turned(x)), turned(START))[1]
+    for found, expected in (
+        (data.grid.t, GRID),
+        (data.x, x),
+        (data.boundary.y0[0, :], START),
+        (data.guess[-1, :], START),
+    ):
+        assert dtype_name(found) == "float64"
+        np.testing.assert_array_equal(lib.to_numpy(found), expected)
+
+
+def test_data_of_one_library_that_no_function_takes():
+    torch = pytest.importorskip("torch")
+    sparse = torch.eye(2, dtype=torch.float64).to_sparse()
+    with pytest.raises(ds.InputError, match="y0: expected a dense tensor"):
+        ds.solve(ode(torch.linspace(0.0, 1.0, 5, dtype=torch.float64), sparse))
+
+
+def test_a_mesh_with_explicit_axes_is_told_of():
+    jax = pytest.importorskip("jax")
+    mesh = jax.make_mesh((1,), ("batch",), axis_types=(jax.sharding.AxisType.Explicit,))
+    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
+    y0 = jax.device_put(jax.numpy.ones((2, 2)), place)
+    with pytest.raises(ds.InputError, match="y0: expected an array on a mesh with automatic axes"):
+        ds.solve(ode(jax.numpy.asarray(GRID), y0))
+
+
+def test_x_is_what_f_makes_of_it(lib):
+    """NaN where f does not look, integers to choose by, complex numbers of which f takes a part."""
+    xp, known = lib.xp, np.arange(11)[:, None] % 2 == 0
+    x = {
+        "u": lib.asarray(np.where(known, 1.0, np.nan)),
+        "known": lib.asarray(known, None),
+        "k": lib.asarray(np.arange(11)[:, None] % 2, None),
+    }
+    rates = np.where(known, 1.0, 0.0)
+    if not lib.is_strict:
+        x["z"] = lib.asarray(1j * rates, None)
+
+    def f(y, x, p):
+        part = xp.imag(x["z"]) if "z" in x else xp.astype(x["known"], y.dtype)
+        return 0.5 * y + xp.where(x["known"], x["u"], 0.0) + xp.where(x["k"] == 0, part, 0.0)
+
+    found = lib.to_numpy(ds.solve(rec(f, lib.asarray([1.0]), x), method="newton").y)
+    y, expected = 1.0, []
+    for rate in rates[:, 0]:
+        y = 0.5 * y + 2.0 * rate
+        expected.append(y)
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-14)
+
+
+def test_lists_hold_arrays_with_their_derivatives():
+    torch = pytest.importorskip("torch")
+    left = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    s = torch.linspace(0.0, 1.0, 12, dtype=torch.float64)
+    ds.solve(rod(lambda u, u_s, x, p: 0.0 * u, s, left=ds.Dirichlet([left]))).y.sum().backward()
+    np.testing.assert_allclose(left.grad.item(), 6.0)  # u = left (1 - s)
+    y0 = [torch.tensor(1.0, dtype=torch.float64), torch.tensor(2.0, dtype=torch.float64)]
+    assert ds.solve(ode(torch.asarray(GRID), y0)).y.shape == (11, 2)
+
+
+OPTIONS = {
+    "rtol": lambda v: ds.Newton(rtol=v),
+    "atol of the loop": lambda v: ds.Sequential(atol=v),
+    "max_steps": lambda v: ds.Newton(max_steps=v),
+    "window": lambda v: ds.Newton(window=v),
+    "reuse": lambda v: ds.Newton(reuse=v),
+    "structure": lambda v: ds.Newton(structure=v),
+    "step": lambda v: ds.Newton(step=v),
+    "memory": lambda v: ds.Newton(memory=v),
+    "fraction": lambda v: ds.Damped(v),
+    "factor": lambda v: ds.LineSearch(factor=v),
+    "tries": lambda v: ds.LineSearch(tries=v),
+    "damping": lambda v: ds.LevenbergMarquardt(damping=v),
+    "growth": lambda v: ds.LevenbergMarquardt(factor=v),
+    "dt": lambda v: ds.PseudoTransient(dt=v),
+    "seed": lambda v: ds.Hutchinson(seed=v),
+    "size of a block": lambda v: ds.BlockDiagonal.of_size(v),
+    "lag": ds.lag,
+    "lags": lambda v: rec(lags=v, n_points=5),
+    "n_points": lambda v: rec(n_points=v),
+    "cells": lambda v: rod(cells=v),
+    "left": lambda v: rod(left=v),
+    "points": lambda v: ds.solve(ds.Elliptic2D(lambda *a: a[0], v, **AROUND)),
+    "flux": lambda v: heat(cells=True, flux=v),
+    "fields": lambda v: rod(x=v),
+    "f": lambda v: ode(f=v),
+    "jac": lambda v: ode(jac=v),
+    "ends": lambda v: ds.TwoPointProblem(lambda u, x, p: u, SPACE, v),
+    "inverse": lambda v: ds.solve(ode(), inverse=v),
+    "method": lambda v: ds.solve(ode(), method=v),
+    "on_failure": lambda v: ds.solve(ode(), on_failure=v),
+    "check_inputs": lambda v: ds.solve(ode(), check_inputs=v),
+    "on_window": lambda v: ds.solve(ode(), on_window=v),
+    "problem": ds.solve,
+    "pointwise": ds.pointwise,
+    "rowwise": ds.rowwise,
+    "from_scipy": ds.from_scipy,
+    "upwind": lambda v: ds.upwind(v, v),
+    "limiter": lambda v: ds.limited(ds.central(lambda u, x, p: u), v),
+    "unravel": lambda v: ds.unravel(np.ones(2), v, 1),
+    "sol": lambda v: ds.sensitivity(ode(), v, {"y0": START}),
+    "sol of lyapunov": lambda v: ds.lyapunov(ode(), v),
+    "directions": lambda v: ds.sensitivity(ode(), SOLVED, v),
+    "a direction": lambda v: ds.sensitivity(ode(), SOLVED, {"y0": v}),
+    "cotangent": lambda v: ds.adjoint(ode(), SOLVED, v),
+    "wrt": lambda v: ds.adjoint(ode(), SOLVED, SOLVED.y, wrt=v),
+}
+SOLVED = ds.solve(ode())
+NO_OPTION = {
+    "a word": "a word",
+    "NaN": float("nan"),
+    "a negative number": -1.5,
+    "a complex number": 1j,
+    "a set": {1.0},
+    "an object": object(),
+    "an array": np.array([np.nan, 1.0]),
+    "lists": [[1.0, 2.0], [3.0]],
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_of_the_wrong_kind_are_refused_where_they_are_given(option):
+    for what, value in NO_OPTION.items():
+        with pytest.raises(ds.InputError, match=r"expected|unknown|no .* is named"):
+            pytest.fail(f"{what} is let pass as {option}: {OPTIONS[option](value)}")
+
+
+RETURNED = {
+    "nothing": None,
+    "a word": "y",
+    "a dict": {},
+    "lists": [[1.0], [2.0, 3.0]],
+    "another shape": np.ones((7, 3)),
+}
+
+
+@pytest.mark.parametrize("what", RETURNED)
+def test_functions_that_return_something_else(what):
+    value, here = RETURNED[what], np.ones((5, 2))
+    paper = {"shift": ds.identity, "inverse": lambda Gs, rhs: rhs}
+    calls = [
+        lambda: ds.solve(ode(f=lambda y, t, p: value)),
+        lambda: ds.solve(ode(jac=lambda y, t, p: value)),
+        lambda: ds.solve(ode(f=ds.rowwise(lambda y, x, p: value))),
+        lambda: ds.solve(ode(f=ds.pointwise(lambda y, x, p: value))),
+        lambda: ds.solve(rod(lambda *given: value)),
+        lambda: ds.solve(heat(None, u0=BUMP[:-1], cells=True, flux=lambda a, b, x, p: value)),
+        lambda: ds.solve(ds.TwoPointProblem(lambda u, x, p: u, SPACE, lambda a, b, p: value), np.ones((12, 1))),
+        lambda: ds.solve(ds.Problem(lambda y, x, p: 0.1 * y, **{**paper, "shift": lambda y: value}), here),
+        lambda: ds.solve(ds.Problem(lambda y, x, p: 0.1 * y, **{**paper, "inverse": lambda Gs, rhs: value}), here),
+    ]
+    for call in calls:
+        with pytest.raises(ds.InputError, match="expected"):
+            call()
+
+
+SHAPES = {
+    "a diffusion for each point on the last axis": (lambda: heat(D=np.ones(12)), "D: expected 1 or n = 1 components"),
+    "a diffusion of other components": (lambda: heat(D=np.array([1.0, 10.0])), "D: expected 1 or n = 1 components"),
+    "a diffusion in time": (lambda: heat(D=np.ones((4, 12, 1))), "D: expected a diffusion that batch and time share"),
+    "a guess of other components": (
+        lambda: (plane(D=np.array([1.0, 10.0])), np.zeros((12, 12, 1))),
+        "D: expected 1 or n = 1 components",
+    ),
+    "Robin's a in time": (lambda: heat(left=ds.Robin(TIMES[:, None], 1.0, 0.0)), "a and b at the left: expected"),
+    "the points in x": (lambda: two(x={"s": BUMP}), "x: expected names beside s"),
+    "numbers as names": (lambda: rod(x={0: BUMP}), "x: expected a dict with names"),
+    "a rule without its grid": (
+        lambda: (
+            ds.Problem(lambda y, x, p: y, shift=ds.lag(1), inverse="shift.scan", boundary=ds.Initial(START)),
+            np.ones((3, 2)),
+        ),
+        r"grid: expected Steps",
+    ),
+    "a lag without what was before": (
+        lambda: (ds.Problem(lambda y, x, p: y, shift=ds.lag(1), inverse=lambda Gs, rhs: rhs), np.ones((3, 2))),
+        "boundary: expected ds.Initial",
+    ),
+    "a grid of other points": (
+        lambda: (
+            ds.Problem(
+                lambda y, x, p: y, shift=ds.lag(1), inverse="shift.scan", grid=ds.Steps(4), boundary=ds.Initial(START)
+            ),
+            np.ones((3, 2)),
+        ),
+        "with the T = 4 points of the grid",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_shapes_and_grids_that_cannot_be_right(case):
+    make, said = SHAPES[case]
+    with pytest.raises(ds.InputError, match=said):
+        solved(make())
+
+
+def test_a_list_of_a_batch_of_values_is_no_list_of_components():
+    listed, expected = (ds.solve(rod(left=ds.Dirichlet(v))).y for v in ([[1.0], [2.0]], np.array([[1.0], [2.0]])))
+    assert listed.shape == (2, 12, 1)
+    np.testing.assert_array_equal(listed, expected)
+
+
+PLACES = {
+    "f in time": (
+        lambda of: ode(of(GRID), of(START), lambda y, t, p: y / (t - 0.5)),
+        "f is not finite at t = 0.5 in",
+    ),
+    "its Jacobian": (
+        lambda of: ode(of(GRID), of(np.ones(1)), lambda y, t, p: ds.array_namespace(y).sqrt(y - 1.0)),
+        "the Jacobian of f is not finite, where f is, at t = 0",
+    ),
+    "f of one element": (
+        lambda of: rec(lambda y, x, p: y * y, of([[0.5], [3.0]]), n_points=40),
+        r"of element \(1,\) f is not finite at step 9",
+    ),
+    "f on a line": (lambda of: rod(lambda u, u_s, x, p: u / x["s"], of(SPACE)), "f is not finite at s = 0. "),
+    "the linear solve": (
+        lambda of: rod(s=of(SPACE), a=of(SPACE[:, None]), b=2.0, left=ds.Neumann()),
+        "the linear solve is not finite, where f and its Jacobian are, at s = 0",
+    ),
+    "f in space and time": (
+        lambda of: heat(lambda u, u_s, x, p: 1.0 / (x["s"] - 1.0) + u, of(TIMES), of(SPACE), of(BUMP)),
+        "f is not finite at t = 0, s = 1",
+    ),
+    "f in a rectangle": (
+        lambda of: plane(lambda u, u_s, u_r, x, p: u + x["s"] / (x["r"] - 1.0), of(SPACE)),
+        "f is not finite at s = 0, r = 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_where_a_solve_met_numbers_that_are_not_finite(lib, case):
+    make, said = PLACES[case]
+    if lib.is_jax and case != "f of one element":
+        pytest.skip("each of them is compiled, and one is enough")
+    with pytest.raises(ds.ConvergenceError, match=said):
+        ds.solve(make(lib.asarray))
+
+
+def test_where_the_loop_overflowed():
+    with pytest.raises(ds.ConvergenceError, match="f is not finite at step 9"):
+        ds.solve(rec(lambda y, x, p: y * y, np.array([3.0]), n_points=40), method="sequential")
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_blocks_of_a_point_of_an_evolution(lib, size):
+    if lib.is_jax or lib.is_strict:
+        pytest.skip("passes, but takes long; what is called is what is called on the others")
+    s = lib.asarray(SPACE[::3])
+    u0 = lib.asarray(np.stack([np.sin(k * np.pi * SPACE[::3]) for k in (1, 2)], axis=-1))
+    f = lambda u, u_s, x, p: u - u**3 + 0.1 * ds.array_namespace(u).flip(u, axis=-1)  # noqa: E731
+    problem = heat(f, lib.asarray(TIMES / 10), s, u0, 0.1)
+    found = ds.solve(problem, method=ds.Newton(structure=ds.BlockDiagonal.of_size(size)))
+    np.testing.assert_allclose(lib.to_numpy(found.y), lib.to_numpy(ds.solve(problem).y), atol=1e-12)
+
+
+def test_a_step_that_a_rule_has_no_solve_for():
+    with pytest.raises(ds.InputError, match="expected a rule with a damped solve"):
+        ds.solve(heat(), method=ds.Newton(step=ds.LevenbergMarquardt()))
+    with pytest.raises(ds.InputError, match="block size that divides n = 1"):
+        ds.solve(rod(), method=ds.Newton(structure=ds.BlockDiagonal.of_size(2)))
+
+
+def test_advice_where_the_iteration_still_moves():
+    problem = ds.Elliptic1D(lambda u, u_s, x, p: -20.0 * np.exp(u), SPACE, **ENDS)
+    with pytest.raises(ds.ConvergenceError, match=r"PseudoTransient.*atol"):
+        ds.solve(problem, method=ds.Newton(max_steps=1))

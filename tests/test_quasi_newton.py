@@ -278,3 +278,16 @@ def test_wrong_choices_are_clear_errors():
         with pytest.raises(ds.UnknownKeyError, match=r"Picard\(\)"):
             ds.Newton(structure=kind)
     assert chosen("zero") is Zero
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_blocks_of_another_size(lib, size):
+    """Of matrices of every structure what lies in blocks on the diagonal, cut smaller or filled up with zeros."""
+    made = np.random.default_rng(0).normal(size=(3, 2, 4, 4))
+    four = ds.BlockDiagonal(lib.asarray(made))
+    kept = np.kron(np.eye(8 // size), np.ones((size, size)))
+    for structure in (four, ds.Dense(four.to_dense()), ds.Diagonal(four.diagonal()), ds.Zero(four.diagonal())):
+        found = structure.in_blocks(size)
+        assert found.values.shape == (3, 8 // size, size, size)
+        expected = lib.to_numpy(structure.to_dense()) * kept
+        np.testing.assert_array_equal(lib.to_numpy(found.to_dense()), expected)

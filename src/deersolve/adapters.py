@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .backends import backend_of
-from .errors import mismatch
+from .errors import FunctionError, mismatch
+from .options import check_whole
 from .record import tree_map
 from .typing import Array, array_namespace
 
@@ -34,6 +35,7 @@ def rowwise(f: Callable[..., Array]) -> Callable[..., Array]:
     >>> f(np.ones((3, 5, 2)), np.zeros((3, 5, 2)), None).shape
     (3, 5, 2)
     """
+    _check(f, "rowwise", "f(y_1 (N, n), ..., x (N, k), params)")
 
     def over_rows(*args: Any) -> Array:
         *ys, x, params = args
@@ -46,6 +48,9 @@ def rowwise(f: Callable[..., Array]) -> Callable[..., Array]:
             return xp.reshape(full, (N, a.shape[-1]))
 
         out = f(*(rows(y) for y in ys), tree_map(rows, x), params)
+        if len(getattr(out, "shape", ())) != 2 or out.shape[0] != N:
+            received = tuple(out.shape) if hasattr(out, "shape") else type(out).__name__
+            raise FunctionError(f"rowwise: expected f to return rows (N, n), here N = {N}; received {received}.")
         return array_namespace(out).reshape(out, (*shape[:-1], out.shape[-1]))
 
     return over_rows
@@ -73,10 +78,19 @@ def pointwise(f: Callable[..., Array]) -> Callable[..., Array]:
     >>> f(np.ones((4, 2)), None, None).shape
     (4, 2)
     """
+    _check(f, "pointwise", "f(y_1 (n,), ..., x (k,), params)")
 
     def of_rows(*args: Any) -> Array:
         *ys, x, params = args
-        return backend_of(ys[0]).vmap(lambda *a: f(*a, params), (*ys, x))
+
+        def at_a_point(*args: Any) -> Array:
+            made = f(*args, params)
+            if len(getattr(made, "shape", ())) != 1:
+                received = tuple(made.shape) if hasattr(made, "shape") else type(made).__name__
+                raise FunctionError(f"pointwise: expected f to return an array (n,) of a point; received {received}.")
+            return made
+
+        return backend_of(ys[0]).vmap(at_a_point, (*ys, x))
 
     return rowwise(of_rows)
 
@@ -108,6 +122,7 @@ def from_scipy(fun: Callable[..., Any]) -> Callable[..., Array]:
     >>> f(np.ones((7, 2)), np.zeros((7, 1)), None).shape
     (7, 2)
     """
+    _check(fun, "from_scipy", "SciPy's fun(t, y)")
 
     def of_trajectory(y: Array, x: Any, params: Any) -> Array:
         if not hasattr(x, "shape") or x.shape[-1] != 1:
@@ -121,6 +136,11 @@ def from_scipy(fun: Callable[..., Any]) -> Callable[..., Array]:
         return xp.moveaxis(out, 0, -1)
 
     return of_trajectory
+
+
+def _check(given: Any, where: str, expected: str) -> None:
+    if not callable(given):
+        raise mismatch(where, f"a function {expected}", repr(given))
 
 
 def ravel(*arrays: Array) -> Array:
@@ -146,8 +166,11 @@ def unravel(state: Array, *sizes: int) -> tuple[Array, ...]:
     >>> [part.shape for part in ds.unravel(np.zeros((5, 5)), 2, 3)]
     [(5, 2), (5, 3)]
     """
-    if sum(sizes) != state.shape[-1]:
-        raise mismatch("unravel", f"sizes that add up to {state.shape[-1]}", sizes)
+    for size in sizes:
+        check_whole("unravel", "each size", size, least=0)
+    array_namespace(state)  # refuses what is no array
+    if (sum(sizes),) != tuple(state.shape[-1:]):
+        raise mismatch("unravel", f"sizes that add up to the last axis of {tuple(state.shape)}", sizes)
     parts, end = [], 0
     for size in sizes:
         parts.append(state[..., end : end + size])

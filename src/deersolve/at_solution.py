@@ -8,7 +8,7 @@ from typing import Any
 from .derivative import derivative_of
 from .errors import InputError, mismatch
 from .implicit import Linear, inverse_at
-from .inputs import closed, prepare
+from .inputs import check_problem, closed, prepare
 from .inverses import PaperForm, Rule, rule_of
 from .newton import backward_error, magnitudes, slope_terms
 from .problems import Problem
@@ -33,8 +33,12 @@ def check_converged(system: System, sol: Solution, asked: Array | None = None) -
 
 def at_the_solution(problem: Problem, sol: Solution) -> System:
     """Return the discrete equation with its solution as guess; raise if sol is not of its kind."""
+    check_problem(problem)
+    if not isinstance(sol, Solution):
+        raise mismatch("sol", "the Solution that solve returned", type(sol).__name__)
     rule = _rule_of(problem, sol)
-    backend, data = prepare(problem, sol.y, rule)
+    xp = array_namespace(sol.y)
+    backend, data = prepare(problem, xp.where(xp.isfinite(sol.y), sol.y, 0.0), rule)  # NaN where elements failed
     grid = data.grid
     shape = tuple(getattr(grid, "presented", lambda y: y)(data.guess).shape)
     if shape != tuple(sol.y.shape):

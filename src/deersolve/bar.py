@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, mismatch
 from .watch import SolvedWindow
 
 
@@ -37,6 +37,8 @@ class Progress:
             from rich.console import Console
         except ModuleNotFoundError as error:
             raise InputError("Progress: rich is not installed. Try: pip install 'deersolve[cli]'") from error
+        if console is not None and not isinstance(console, Console):
+            raise mismatch("Progress", "a console of rich", type(console).__name__)
         self.console = Console(stderr=True) if console is None else console
         self._bar: Any = None
 

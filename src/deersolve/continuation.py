@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .arrays import real_numbers
 from .backends import backend_of
 from .backends._compilers import untraced
 from .derivative import derivative_of
 from .errors import DiscretisationWarning, InputError, mismatch
 from .fields import residual_of
-from .inputs import closed, prepare
+from .inputs import check_problem, closed, prepare
 from .inverses import PaperForm, rule_of
 from .methods import Newton
 from .newton import backward_error, magnitudes, slope_terms
+from .options import check_real, check_whole, is_real
 from .problems import Evolution1D, Evolution2D, Problem
 from .solution import Solution, Status
 from .solver import solve
@@ -48,7 +52,8 @@ class Branch:
     arclength : array, shape (K,)
         The distance along the branch from its first point, by ``mean(dy^2) + dparam^2``.
     folds : tuple of (param, y)
-        Where the parameter turns back: its error there is the square of that of y, about 1e-6 of a step.
+        Where the parameter turns back: its error there is the square of that of y, about 1e-6 of a step. Crossings of
+        another branch are not among them, and are not looked for.
     stopped : str
         Why the branch ends.
     """
@@ -101,7 +106,8 @@ def follow(
         The first step, negative to start toward smaller parameters; later ones are longer where few corrections
         are needed, at most ten times as long, and shorter where many are.
     until : tuple of two float
-        The branch ends where the parameter leaves this interval.
+        The branch ends where the parameter leaves this interval, which holds ``params``; its last point is at the
+        bound.
     max_points : int
         The most points.
 
@@ -112,7 +118,8 @@ def follow(
     Raises
     ------
     InputError
-        If params is not one number, the problem is a batch, or its rule has no linear solve of its own.
+        If params is not one number, an option is out of range, the problem is a batch, or its rule has no linear solve
+        of its own.
     ConvergenceError
         If there is no solution to start from.
 
@@ -120,6 +127,9 @@ def follow(
     -----
     The bordered system is solved by block elimination, from two solves with the matrix of the equation: at a fold that
     is singular, but a branch passes it between two points. A point counts when ``solve`` certifies it as it is.
+
+    Folds are found, and nothing else is looked for: where another branch crosses this one, as at a pitchfork, it goes
+    straight on. That ``folds`` is empty does not say that the branch is the only one, or stable.
 
     References
     ----------
@@ -137,10 +147,11 @@ def follow(
     >>> round(branch.folds[0][0], 3), bool(branch.y[-1].max() > 5.0)
     (3.514, True)
     """
+    _check(problem, step, until, max_points)
     first = _first(problem, y_guess, step)
     found, folds, length, away = [first], [], abs(step), [0.0]
-    stopped = f"max_points = {max_points}"
-    while len(found) < max_points:
+    stopped, leaves = f"max_points = {max_points}", False
+    while len(found) < max_points and not leaves:
         last = found[-1]
         made = _step(problem, last, length)
         if made is None:
@@ -150,13 +161,16 @@ def follow(
                 break
             continue
         point, corrections = made
+        leaves = not until[0] <= point.param <= until[1]
+        if leaves:
+            stopped = f"params left {until}"
+            point, length = _landed(problem, last, point, length, until[0] if point.param < until[0] else until[1])
+            if length == 0:  # the last point is at the bound
+                break
         if last.tangent[0] * point.tangent[0] < 0:
             folds += _fold(problem, last, point, length)
         found.append(point)
         away.append(away[-1] + length)
-        if not until[0] <= point.param <= until[1]:
-            stopped = f"params left {until}"
-            break
         length = min(length * GROWTH, 10 * abs(step)) if corrections <= EASY else length
     xp = array_namespace(first.u)
     like = backend_of(first.u)
@@ -169,22 +183,32 @@ def follow(
     return Branch(numbers([p.param for p in found]), ys, numbers(away), turns, stopped)
 
 
-def _first(problem: Problem, y_guess: Any, step: float) -> Point:
-    """Return the solution at the given parameter, and the tangent in the direction asked for."""
+def _check(problem: Any, step: Any, until: Any, max_points: Any) -> None:
+    """Raise unless the problem has one number to follow it by, and the options say where to and how far."""
+    check_problem(problem)
     if isinstance(problem, Evolution1D | Evolution2D):
         raise mismatch("problem", "one whose y holds all that is solved for", f"an {type(problem).__name__}")
+    check_real("step", "a finite number other than 0", step, lambda step: step != 0 and math.isfinite(step))
+    check_whole("follow", "max_points", max_points)
     param = problem.params
-    if isinstance(param, bool) or not (isinstance(param, int | float) or getattr(param, "shape", None) == ()):
+    if not is_real(param) and (isinstance(param, bool) or getattr(param, "shape", None) != ()):
         raise mismatch("params", "a single number, where the branch starts", repr(param))
-    if step == 0:
-        raise mismatch("step", "a number other than 0", "0")
+    start = real_numbers(param, "params")[0]
+    if not isinstance(until, tuple | list) or len(until) != 2 or not all(map(is_real, until)):
+        raise mismatch("until", "two numbers, between which the branch goes on", repr(until))
+    if not until[0] <= start <= until[1] or until[0] == until[1]:
+        raise mismatch("until", f"(lower, upper) with params = {start} between them", repr(until))
+
+
+def _first(problem: Problem, y_guess: Any, step: float) -> Point:
+    """Return the solution at the given parameter, and the tangent in the direction asked for."""
     rule = rule_of(problem.inverse, problem.family)
     if isinstance(rule, PaperForm) or not rule.exact:
         raise InputError(f"the rule {rule.key!r}: expected an exact rule with a linear solve of its own.")
     sol = solve(problem, y_guess)
     if sol.status.ndim:
         raise mismatch("problem", "a single equation", f"a batch {tuple(sol.status.shape)}", "Follow its elements.")
-    p = float(param)
+    p = float(problem.params)
     return Point(p, sol.y, _tangent(problem, p, sol.y, (1.0 if step > 0 else -1.0, 0.0 * sol.y)))
 
 
@@ -267,15 +291,34 @@ def _step(problem: Problem, last: Point, length: float) -> tuple[Point, int] | N
 
 def _fold(problem: Problem, last: Point, point: Point, length: float) -> list[Point]:
     """Return the point between two where the parameter turns back: its part of the tangent vanishes."""
+    return [_between(problem, last, point, length, lambda p: p.tangent[0])[1]]
+
+
+def _landed(problem: Problem, last: Point, point: Point, length: float, bound: float) -> tuple[Point, float]:
+    """Return the point between two where the parameter is that of the bound, and how far it is from the first."""
+    h, near = _between(problem, last, point, length, lambda p: p.param - bound)
+    sol = solve(_at(problem, bound, near.u), near.u, method=FEW, on_failure="return", check_inputs=False)
+    if int(sol.status) != int(Status.CONVERGED):
+        return near, h  # a fold at the very bound: the point beside it
+    return Point(bound, sol.y, near.tangent), h
+
+
+def _between(
+    problem: Problem, last: Point, point: Point, length: float, measure: Callable[[Point], float]
+) -> tuple[float, Point]:
+    """Return where between two points a measure of them vanishes, as a distance from the first, and the point."""
     from scipy.optimize import brentq
 
     seen = {0.0: last, length: point}
 
-    def turning(h: float) -> float:
+    def nearest() -> float:
+        return min(seen, key=lambda h: abs(measure(seen[h])))
+
+    def measured(h: float) -> float:
         if h not in seen:
             made = _step(problem, last, h)
-            seen[h] = made[0] if made else min(seen.values(), key=lambda p: abs(p.tangent[0]))
-        return seen[h].tangent[0]
+            seen[h] = made[0] if made else seen[nearest()]
+        return measure(seen[h])
 
-    brentq(turning, 0.0, length, xtol=NEAR * length)
-    return [min(seen.values(), key=lambda p: abs(p.tangent[0]))]
+    brentq(measured, 0.0, length, xtol=NEAR * length)
+    return nearest(), seen[nearest()]

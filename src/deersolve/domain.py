@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
+from .options import check_whole
 from .record import record, static
 from .typing import Array, array_namespace
 
@@ -31,6 +32,11 @@ class Steps:
     n_points: int = static()
     lags: tuple[int, ...] = static(default=(1,))
     live: Array | None = None
+
+    def __post_init__(self) -> None:
+        check_whole("Steps", "n_points", self.n_points, least=0)
+        for lag in self.lags if isinstance(self.lags, tuple) else (None,):
+            check_whole("Steps", "lags as a tuple, each", lag)
 
     @property
     def length(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+SHOWN = 200  # characters of what was received
+
 
 class DeerError(Exception):
     """Base class of every error of deersolve."""
@@ -54,8 +56,9 @@ class CheckpointWarning(UserWarning):
 
 def mismatch(what: str, expected: object, received: object, advice: str = "") -> InputError:
     """Compose the error message that every check of the package uses."""
-    text = f"{what}: expected {expected}; received {received}."
-    return InputError(f"{text} {advice}".rstrip())
+    shown = " ".join(str(received).split())
+    shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]} ..."
+    return InputError(f"{what}: expected {expected}; received {shown}. {advice}".rstrip())
 
 
 def level_of_caller() -> int:

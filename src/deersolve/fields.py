@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .arrays import beside
+from .arrays import alike
 from .domain import Initial, TimeGrid
 from .errors import UnknownKeyError, mismatch
 from .record import tree_leaves, tree_map
@@ -33,7 +33,7 @@ def names_of(problem: Problem) -> tuple[str, ...]:
 def check_name(problem: Problem, name: str, what: str) -> None:
     """Raise unless it is one of those."""
     known = names_of(problem)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise UnknownKeyError(f"{what}: unknown field {name!r}." + close_matches(str(name), list(known)))
 
 
@@ -156,7 +156,7 @@ def _given(problem: Problem, system: System, name: str) -> Any:
     like, backend = system.data.guess, system.backend
 
     def array(value: Any) -> Array:
-        return beside(value, like, backend, name)
+        return alike(value, like, backend, name)
 
     if name == "params":
         return tree_map(lambda a: as_array(system, a), problem.params)

@@ -13,6 +13,7 @@ import numpy as np
 from .atomic import place, replacing
 from .backends import backend_of
 from .errors import InputError, mismatch
+from .options import check_whole
 from .plot import BESIDE, COLOURS, Picture
 from .solution import Solution, Status
 from .view import SHOWN, chosen, element_of
@@ -101,8 +102,7 @@ def film_of(sol: Solution, element: Any, components: Any, frames: int, units: Ma
     if sol.t is None or sol.s is None:
         advice = "Draw it with sol.plot()."
         raise mismatch("animate", "a solution of Evolution1D or Evolution2D", "one without time or space", advice)
-    if not isinstance(frames, int) or frames < 1:
-        raise mismatch("animate", "frames as an integer >= 1", repr(frames))
+    check_whole("animate", "frames", frames)
     if set(units) - set(NAMES):
         raise mismatch("animate", f"units of {', '.join(NAMES)}", f"{dict(units)}")
     picked = element_of(sol, element, "animate")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 from .domain import kept
-from .errors import mismatch
+from .options import check_real, check_whole
 from .structure import Structure
 from .system import Linearised, System
 from .typing import Array, array_namespace
@@ -51,6 +51,8 @@ class Step:
     """The damping of the first step."""
     searches: ClassVar[bool] = False
     """Whether it compares residuals, so that only rules with one will do."""
+    damps: ClassVar[bool] = False
+    """Whether it solves in damped least squares, so that only rules which can will do."""
     flows: ClassVar[bool] = False
     """Whether it goes along a flow to a steady state, so that only equations in space will do."""
 
@@ -90,8 +92,7 @@ class Damped(Step):
     fraction: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.fraction <= 1:
-            raise mismatch("Damped", "fraction in (0, 1]", repr(self.fraction))
+        check_real("Damped", "fraction in (0, 1]", self.fraction, lambda value: 0 < value <= 1)
 
     def __call__(self, here: Here) -> tuple[Array, Array, Array]:
         r, delta = here.correction()
@@ -145,8 +146,8 @@ class LineSearch(Step):
     searches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_fraction("LineSearch", "factor", self.factor)
-        check_count("LineSearch", "tries", self.tries)
+        check_real("LineSearch", "factor in (0, 1)", self.factor, lambda value: 0 < value < 1)
+        check_whole("LineSearch", "tries", self.tries)
 
     def __call__(self, here: Here) -> tuple[Array, Array, Array]:
         system, (r, delta) = here.system, here.correction()
@@ -208,12 +209,13 @@ class LevenbergMarquardt(Step):
     factor: float = 10.0
     tries: int = 10
     searches: ClassVar[bool] = True
+    damps: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name, value, least in (("damping", self.damping, 0), ("factor", self.factor, 1)):
-            if not least < value < float("inf"):
-                raise mismatch("LevenbergMarquardt", f"{name} as a finite number > {least}", repr(value))
-        check_count("LevenbergMarquardt", "tries", self.tries)
+        what, largest = "LevenbergMarquardt", float("inf")
+        check_real(what, "damping as a finite number > 0", self.damping, lambda value: 0 < value < largest)
+        check_real(what, "factor as a finite number > 1", self.factor, lambda value: 1 < value < largest)
+        check_whole("LevenbergMarquardt", "tries", self.tries)
 
     def __call__(self, here: Here) -> tuple[Array, Array, Array]:
         system, rule, Gs = here.system, here.system.rule, here.Gs
@@ -282,14 +284,3 @@ def norm(system: System, r: Array) -> Array:
     peak = system.over_grid(xp.max, xp.abs(r))
     scale = xp.where((peak > 0) & (peak < xp.inf), peak, 1.0)
     return scale * xp.sqrt(system.over_grid(xp.mean, (r / system.per_element(scale)) ** 2))
-
-
-def _check_fraction(what: str, name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise mismatch(what, f"{name} in (0, 1)", repr(value))
-
-
-def check_count(what: str, name: str, value: int) -> None:
-    """Raise unless the option is a whole number from 1 on."""
-    if not isinstance(value, int) or value < 1:
-        raise mismatch(what, f"{name} as an integer >= 1", repr(value))

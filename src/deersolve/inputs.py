@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .arrays import batch_of, beside, expanded, ranks, spanning, state
-from .backends import backend_of
+from .arrays import batch_of, beside, expanded, plain, ranks, spanning, state
 from .backends.generic import Backend
 from .domain import Initial, Steps, TimeGrid
 from .errors import InputError, LibraryError, mismatch
@@ -33,7 +32,7 @@ from .typing import Array, array_namespace, dtype_name
 def check_problem(problem: Any) -> None:
     """Raise unless it is a problem."""
     if not isinstance(problem, Problem):
-        raise mismatch("solve", "a Recurrence, an InitialValueProblem or another Problem", repr(problem))
+        raise mismatch("problem", "a Recurrence, an InitialValueProblem or another Problem", repr(problem))
 
 
 def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, Data]:
@@ -58,11 +57,11 @@ def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, 
         if isinstance(problem, Evolution1D):
             return on_a_sheet(problem, y_guess, stages)
         return in_a_volume(problem, y_guess, stages)
-    given = problem.boundary.y0 if isinstance(problem.boundary, Initial) else y_guess
-    name = "y0" if isinstance(problem.boundary, Initial) else "y_guess"
-    if given is None:
+    name, given = ("y0", problem.boundary.y0) if isinstance(problem.boundary, Initial) else ("y_guess", y_guess)
+    if given is None and name == "y_guess":
         raise mismatch("solve", "y_guess, an array (*B, *R, n), for a Problem without ds.Initial", "None")
     like, backend = state(given, name)
+    y_guess = None if y_guess is None else beside(y_guess, like, backend, "y_guess")
     if isinstance(problem, InitialValueProblem):
         return backend, _initial_value(problem, like, backend, y_guess)
     if isinstance(problem, Recurrence):
@@ -70,16 +69,15 @@ def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, 
     return backend, _general(problem, like, backend, y_guess)
 
 
-def _guess(y_guess: Any, first: Array, shape: tuple[int, ...], backend: Backend) -> Array:
+def _guess(y_guess: Array | None, first: Array, shape: tuple[int, ...]) -> Array:
     """Return the user's guess, or the initial value everywhere, with all axes of y."""
     xp = array_namespace(first)
     if y_guess is None:
         return xp.broadcast_to(first, shape)
-    guess = beside(y_guess, first, backend, "y_guess")
     try:
-        return xp.broadcast_to(guess, shape)
+        return xp.broadcast_to(y_guess, shape)
     except Exception as error:
-        raise mismatch("y_guess", f"an array that broadcasts to {shape}", tuple(guess.shape)) from error
+        raise mismatch("y_guess", f"an array that broadcasts to {shape}", tuple(y_guess.shape)) from error
 
 
 def _recurrence(problem: Recurrence, y0: Array, backend: Backend, y_guess: Any) -> Data:
@@ -105,7 +103,7 @@ def _recurrence(problem: Recurrence, y0: Array, backend: Backend, y_guess: Any) 
     parts += [("y_guess", tuple(y_guess.shape[:-2]))] if getattr(y_guess, "ndim", 0) > 2 else []
     batch = batch_of(parts)
     y0 = xp.reshape(y0, (*(1 for _ in range(len(batch) + 2 - y0.ndim)), *y0.shape))
-    guess = _guess(y_guess, y0[..., -1:, :], (*batch, T, n), backend)
+    guess = _guess(y_guess, y0[..., -1:, :], (*batch, T, n))
     return Data(x, Steps(T, problem.lags), Initial(y0), guess)
 
 
@@ -127,21 +125,19 @@ def _initial_value(problem: InitialValueProblem, y0: Array, backend: Backend, y_
     first = xp.reshape(first, (*(1 for _ in range(len(batch) + 2 - first.ndim)), *first.shape))
     t = xp.reshape(grid.t, (*(1 for _ in range(len(batch) + 1 - grid.t.ndim)), *grid.t.shape))
     D = xp.reshape(grid.D, (*(1 for _ in range(len(batch) + 2 - grid.D.ndim)), *grid.D.shape))
-    guess = _guess(y_guess, first, (*batch, T, n), backend)
+    guess = _guess(y_guess, first, (*batch, T, n))
     start = xp.broadcast_to(first, (*batch, 1, n))
     return Data(x, TimeGrid(t, D), Initial(first), xp.concat([start, guess[..., 1:, :]], axis=-2))
 
 
 def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:
     """Return times and interval lengths; differences are taken in the dtype of t."""
-    if not hasattr(t, "shape"):
-        t = beside(t, y0, backend, "t")
-    if t.ndim < 1 or t.shape[-1] < 2:
+    t, own = plain(t if hasattr(t, "shape") else beside(t, y0, backend, "t"), "t")
+    if t.ndim < 1 or t.shape[-1] < 2 or 0 in t.shape:
         raise mismatch("t", "shape (T,) or (*B, T) with T >= 2", tuple(t.shape), "A single point has no interval.")
-    own = backend_of(t)
     kind = dtype_name(t)
     if kind not in ("float32", "float64"):
-        raise LibraryError(f"t: expected float32 or float64; received {kind}.")
+        raise LibraryError(f"t: expected float32 or float64; received {kind}. Write 1.0 instead of 1, or convert it.")
     if own is not backend and not backend.accepts(t):
         raise LibraryError(f"t: expected an array of {backend.name}, like y0; received one of {own.name}.")
     D = t[..., 1:] - t[..., :-1]
@@ -160,12 +156,9 @@ def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:
     return TimeGrid(t, like.astype(D, y0.dtype)[..., None])
 
 
-def _general(problem: Problem, like: Array, backend: Backend, y_guess: Any) -> Data:
-    if y_guess is None:
+def _general(problem: Problem, like: Array, backend: Backend, guess: Array | None) -> Data:
+    if guess is None:
         raise mismatch("solve", "y_guess, an array (*B, *R, n): a Problem has no default guess", "None")
-    guess, own = state(y_guess, "y_guess")
-    if own is not backend:
-        raise LibraryError(f"y_guess: expected an array of {backend.name}; received one of {own.name}.")
     if guess.ndim < 2:
         raise mismatch("y_guess", "shape (*B, *R, n) with at least one grid axis", tuple(guess.shape))
     x = expanded(problem.x, guess, backend, max(guess.ndim, ranks(problem.x)))
@@ -175,11 +168,20 @@ def _general(problem: Problem, like: Array, backend: Backend, y_guess: Any) -> D
             xp.broadcast_to(leaf[..., :1], (*guess.shape[:-1], 1))
         except Exception as error:
             raise mismatch("x", f"leaves that broadcast over {tuple(guess.shape[:-1])}", tuple(leaf.shape)) from error
-    boundary = problem.boundary
-    if isinstance(boundary, Initial) and boundary.y0.ndim < guess.ndim:
-        y0 = boundary.y0
-        boundary = Initial(xp.reshape(y0, (*(1 for _ in range(guess.ndim - y0.ndim)), *y0.shape)))
+    boundary, points = problem.boundary, problem.grid.n_points if isinstance(problem.grid, Steps | TimeGrid) else None
+    if points not in (None, guess.shape[-2]):
+        raise mismatch("y_guess", f"shape (*B, T, n) with the T = {points} points of the grid", tuple(guess.shape))
+    if isinstance(boundary, Initial):
+        _check_start(problem.grid, like, guess)
+        boundary = Initial(xp.reshape(like, (*(1 for _ in range(guess.ndim - like.ndim)), *like.shape)))
     return Data(x, problem.grid, boundary, guess)
+
+
+def _check_start(grid: Any, y0: Array, guess: Array) -> None:
+    """Raise unless a start of a user's own problem has the components of y, and as many values as the lags reach."""
+    K, (n, rank) = max(getattr(grid, "lags", (1,))), (guess.shape[-1], guess.ndim)
+    if y0.ndim > rank or y0.shape[-1] != n or (K > 1 and (y0.ndim < 2 or y0.shape[-2] < K)):
+        raise mismatch("y0", f"shape (*B, K, n) with K = {K} and n = {n}", tuple(y0.shape))
 
 
 def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
@@ -208,6 +210,12 @@ def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
                 "give jac= or write f with ds.array_namespace(y)."
             )
             error.add_note(hint)
+            raise
+        except (ValueError, LookupError, AttributeError, ArithmeticError) as error:
+            if not isinstance(error, InputError):
+                error.add_note(
+                    "f raised this error. It is called as f(y_1, ..., y_P, x, params), on all points at once."
+                )
             raise
 
     functions: dict[str, Any] = {"f": f if not hasattr(grid, "pointwise") else grid.pointwise(f)}

@@ -42,7 +42,10 @@ def to_xarray(sol: Solution, components: Sequence[Any] | None, batch: Mapping[st
     elements = _elements(status.shape, batch)
     grid, coordinates = _grid(sol, tuple(elements))
     dims = (*elements, *grid, COMPONENT)
-    names = np.arange(sol.y.shape[-1]) if components is None else np.asarray(components)
+    try:
+        names = np.arange(sol.y.shape[-1]) if components is None else np.asarray(components)
+    except ValueError:
+        names = np.empty(0)  # lists of different lengths
     if names.shape != (sol.y.shape[-1],):
         raise mismatch("components", f"n = {sol.y.shape[-1]} names", f"{components!r}")
     flags = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name for s in Status)}
@@ -72,6 +75,8 @@ def _elements(shape: tuple[int, ...], named: Mapping[str, Any] | None) -> dict[s
     if named is None:
         names = ["batch"] if len(shape) == 1 else [f"batch_{k}" for k in range(len(shape))]
         return {name: np.arange(size) for name, size in zip(names, shape, strict=True)}
+    if not isinstance(named, Mapping):
+        raise mismatch("batch", "a dict of coordinates", type(named).__name__)
     sizes = [np.shape(v)[0] if np.ndim(v) == 1 else None for v in named.values()]
     if sizes != list(shape) or {*AXES, STEP, COMPONENT} & set(named):
         raise mismatch("batch", f"a name and as many coordinates for each axis of the batch {shape}", f"{named!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .at_solution import at_the_solution, check_converged
 from .backends._compilers import untraced
 from .errors import InputError
+from .options import is_whole
 from .problems import Problem
 from .solution import Solution
 from .typing import Array
@@ -70,8 +71,8 @@ def lyapunov(problem: Problem, sol: Solution, skip: int = 0) -> Array:
     made = backend.to_numpy(A.to_dense())
     made = np.broadcast_to(made, (*y.shape, y.shape[-1]))[..., grid.overlap :, :, :]
     T, batch, n = made.shape[-3], made.shape[:-3], made.shape[-1]
-    if not 0 <= skip < T:
-        raise InputError(f"skip: expected 0 <= skip < {T}, the number of steps; received {skip!r}.")
+    if not is_whole(skip) or not 0 <= skip < T:
+        raise InputError(f"skip: expected 0 <= skip < {T}, the number of steps, a whole number; received {skip!r}.")
     matrices = np.moveaxis(made, -3, 0)
     start = np.random.default_rng(0).normal(size=n)
     v = np.broadcast_to(start / np.linalg.norm(start), (*batch, n))[..., None]

@@ -11,6 +11,7 @@ from .homotopy import newton_on_branch
 from .march import sequential, windowed
 from .memory import bytes_of
 from .newton import REUSE, Iterate, Options, start_at
+from .options import check_real, check_whole
 from .quasi import Hutchinson, Picard
 from .registry import close_matches
 from .slide import can_slide, sliding
@@ -74,20 +75,18 @@ class Newton:
         structure = (
             STRUCTURES.get(self.structure, self.structure) if isinstance(self.structure, str) else self.structure
         )
-        if structure not in STRUCTURES.values() and not isinstance(structure, Choice):
+        if not isinstance(structure, Choice) and not any(structure is known for known in STRUCTURES.values()):
             hint = close_matches(str(self.structure), list(STRUCTURES))
             if isinstance(structure, type):
                 hint = " Use BlockDiagonal.of_size(b), Hutchinson() or Picard()."
             raise UnknownKeyError(f"Newton: unknown structure {self.structure!r}.{hint}")
         object.__setattr__(self, "structure", structure)
-        if not isinstance(self.max_steps, int) or self.max_steps < 1:
-            raise mismatch("Newton", "max_steps as an integer >= 1", repr(self.max_steps))
-        if self.window is not None and (not isinstance(self.window, int) or self.window < 1):
-            raise mismatch("Newton", "window as an integer >= 1 or None", repr(self.window))
+        check_whole("Newton", "max_steps", self.max_steps)
+        if self.window is not None:
+            check_whole("Newton", "window", self.window)
         if not isinstance(self.step, Step):
             raise mismatch("Newton", f"step as {STEPS}", repr(self.step))
-        if not isinstance(self.reuse, int) or self.reuse < 0:
-            raise mismatch("Newton", "reuse as an integer >= 0", repr(self.reuse))
+        check_whole("Newton", "reuse", self.reuse, least=0)
 
     @property
     def options(self) -> Options:
@@ -175,5 +174,6 @@ def method_of(method: Any) -> Newton | Sequential | Auto:
 
 def _check_tolerances(rtol: float | None, atol: float | None) -> None:
     for name, value in (("rtol", rtol), ("atol", atol)):
-        if value is not None and not 0 <= value < float("inf"):
-            raise mismatch(name, "a finite number >= 0, or None for roundoff", repr(value))
+        if value is not None:
+            expected = "a finite number >= 0, or None for roundoff"
+            check_real(name, expected, value, lambda value: 0 <= value < float("inf"))

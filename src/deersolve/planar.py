@@ -15,7 +15,7 @@ from .line import Ends, Line, Stencil
 from .plane import SIDES, Basis, Plane, Sides, turned, without_images
 from .problems import Elliptic2D, Evolution2D
 from .record import tree_leaves, tree_map
-from .space import check_points, components_of, end_of, stencils_of
+from .space import check_points, check_width, components_of, end_of, stencils_of
 from .system import Data
 from .typing import Array, array_namespace
 
@@ -100,11 +100,12 @@ def on_a_plane(problem: Elliptic2D, y_guess: Any) -> tuple[Backend, Data]:
     D = diffusion_of(problem.coefficients["D"], like, backend, frame)
     sides = {k: getattr(problem, k) for k in SIDES}
     n = components_of(tuple(sides.values()), {"D": D}, like if y_guess is not None else None)
+    check_width(D, "D", n)
     ends = {k: end_of(side, n, like, backend, k) for k, side in sides.items()}
     values = {k: _along(ends[k][2], k, *(full, images), xp) for k in SIDES}
     rank = max(3, D.ndim, ranks(problem.x), *(v.ndim + 1 for v in values.values()))
     rank = max(rank, like.ndim) if y_guess is not None else rank
-    x = {k: cut_to(frame, a, k) for k, a in expanded(problem.x or {}, like, backend, rank).items()}
+    x = tree_map(lambda a: cut_to(frame, a, "x"), expanded(problem.x or {}, like, backend, rank))
     x = {**expanded(frame.coordinates(), like, backend, rank), **x}
     guess = 0 * frame.points[0][:, None, None] if y_guess is None else cut_to(frame, like, "y_guess")
     parts = [("D", tuple(D.shape[:-3])), *((k, tuple(v.shape[:-2])) for k, v in values.items())]

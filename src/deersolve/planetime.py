@@ -15,7 +15,7 @@ from .plane import SIDES, Sides, turned
 from .problems import Evolution2D
 from .record import tree_leaves, tree_map
 from .sheet import staged
-from .space import end_of
+from .space import check_width, end_of
 from .spacetime import check_times
 from .system import Data
 from .typing import Array, array_namespace
@@ -34,13 +34,14 @@ def in_a_volume(problem: Evolution2D, y_guess: Any, rule: Any) -> tuple[Backend,
     u0 = cut_to(frame, u0, "u0")
     D = diffusion_of(problem.coefficients["D"], u0, backend, frame)
     if D.ndim > 3:
-        raise mismatch("D", "a diffusion that a batch shares, up to (X, Y, n)", tuple(D.shape))
+        raise mismatch("D", "a diffusion that batch and time share, up to (X, Y, n)", tuple(D.shape))
+    check_width(D, "D", n)
     ends = {k: end_of(getattr(problem, k), n, u0, backend, k) for k in SIDES}
     values = {k: _over_time(ends[k][2], k, T, frame) for k in SIDES}
-    given = {k: a[None, ...] if getattr(a, "ndim", 4) == 3 else a for k, a in (problem.x or {}).items()}
+    given = tree_map(lambda a: a[None, ...] if getattr(a, "ndim", 0) == 3 else a, problem.x or {})
     rank = max(u0.ndim + 1, ranks(given), *(v.ndim + 1 for v in values.values()), getattr(y_guess, "ndim", 0))
     given, *on_faces = _split(given, frame)
-    x = {k: cut_to(frame, a, k) for k, a in expanded(given, u0, backend, rank).items()}
+    x = tree_map(lambda a: cut_to(frame, a, "x"), expanded(given, u0, backend, rank))
     own = {"t": t[:, None, None, None], **{k: a[None, ...] for k, a in frame.coordinates().items()}}
     x = {**expanded(own, u0, backend, rank), **x}
     if frame.has_flux:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .errors import FunctionError
+from .errors import FunctionError, InputError
 from .record import tree_map
 from .system import System
 from .typing import Array, array_namespace
@@ -99,12 +99,26 @@ def stretch(system: System) -> tuple[tuple[Array, ...], Any]:
     y = guess + 1e-2 * (peak + 1e-1) * xp.reshape(wave, (*(1 for _ in range(guess.ndim - 2)), n, size))
 
     behind = int("ends" in system.functions)  # rows of the signals that f is not of
+    ys = system.shifted(y)
+    _check_signals(ys, y, behind)
 
     def first(a: Array) -> Array:
         spans = a.ndim > 1 and a.shape[-2] in (n, n + behind) and system.grid_ndim == 1
         return a[..., : min(n, LENGTH), :] if spans else a
 
-    return tuple(map(first, system.shifted(y))), tree_map(first, system.data.x)
+    return tuple(map(first, ys)), tree_map(first, system.data.x)
+
+
+def _check_signals(ys: tuple[Any, ...], y: Array, behind: int) -> None:
+    """Raise unless a user's shifters return arrays on the grid of y."""
+    *batch, n, _ = y.shape
+    for y_p in ys or (None,):
+        shape = tuple(getattr(y_p, "shape", ()))
+        if len(shape) != y.ndim or [*shape[:-2]] != batch or shape[-2] not in (n, n + behind):
+            received = shape if hasattr(y_p, "shape") else type(y_p).__name__
+            raise FunctionError(
+                f"shift: expected arrays (*B, *R, n) as y is, here {tuple(y.shape)}; received {received}."
+            )
 
 
 def _check_shape(whole: Any, y: Array, system: System) -> None:
@@ -125,6 +139,10 @@ def _check_shape(whole: Any, y: Array, system: System) -> None:
         )
     if system.backend is not _backend(whole):
         raise FunctionError(f"f: expected an array of {system.backend.name}; received one of {_backend(whole).name}.")
+    try:
+        system.backend.plain(whole, "f")
+    except InputError as error:
+        raise FunctionError(str(error)) from None
 
 
 def _backend(array: Array) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
-from .errors import mismatch
-from .globalise import Here, Step, check_count, norm, search
+from .globalise import Here, Step, norm, search
+from .options import check_real, check_whole
 from .typing import Array, array_namespace
 
 HELD = 0.8  # of the residual: the most that a step may leave of what it should have removed
@@ -80,9 +80,9 @@ class PseudoTransient(Step):
     factor: ClassVar[float] = 4.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.dt < float("inf"):
-            raise mismatch("PseudoTransient", "dt as a finite number > 0", repr(self.dt))
-        check_count("PseudoTransient", "tries", self.tries)
+        expected = "dt as a finite number > 0"
+        check_real("PseudoTransient", expected, self.dt, lambda value: 0 < value < float("inf"))
+        check_whole("PseudoTransient", "tries", self.tries)
 
     @property
     def damping(self) -> float:  # type: ignore[override]

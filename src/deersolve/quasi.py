@@ -26,7 +26,7 @@ import dataclasses
 import random
 from typing import Any, ClassVar
 
-from .errors import mismatch
+from .options import check_whole
 from .structure import Choice, Diagonal, Structure
 from .typing import Array, array_namespace
 
@@ -96,8 +96,7 @@ class Hutchinson(Choice):
     name: ClassVar[str] = "hutchinson"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seed, int):
-            raise mismatch("Hutchinson", "seed as an integer", repr(self.seed))
+        check_whole("Hutchinson", "seed", self.seed, least=0)
 
     def simplify(self, full: Structure) -> Structure:
         """Keep the diagonal."""

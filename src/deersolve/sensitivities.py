@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from .arrays import alike, beside
 from .at_solution import at_the_solution, check_converged, linear_solves
 from .backends._compilers import untraced
 from .backends.generic import passed
 from .errors import InputError, mismatch
-from .fields import SIDES, Fields, as_array, check_name, fields_of, offered, residual_of
+from .fields import SIDES, Fields, check_name, fields_of, offered, residual_of
 from .implicit import has_transpose
+from .inputs import check_problem
 from .problems import Problem
 from .record import tree_leaves, tree_map
 from .seeds import by_seeds
@@ -66,8 +68,9 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
     >>> bool(abs(dy[-1, 0] + np.exp(-2.0)) < 1e-4)
     True
     """
+    check_problem(problem)
     many = not isinstance(directions, dict)
-    listed = list(directions) if many else [directions]
+    listed = [directions] if not isinstance(directions, list | tuple) else [*directions]
     if not listed or not all(isinstance(d, dict) and d for d in listed):
         raise mismatch("directions", "a dict such as {'params': dparams}, or a sequence of them", repr(directions))
     for name in {k for d in listed for k in d}:
@@ -129,12 +132,15 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     >>> bool(abs(found["params"] + np.exp(-2.0)) < 1e-4), found["y0"].shape
     (True, (1,))
     """
+    system = at_the_solution(problem, sol)
+    cotangent = alike(cotangent, sol.y, system.backend, "cotangent")
     if tuple(cotangent.shape) != tuple(sol.y.shape):
         raise mismatch("cotangent", f"the shape of y, {tuple(sol.y.shape)}", tuple(cotangent.shape))
+    if wrt is not None and not isinstance(wrt, str | list | tuple):
+        raise mismatch("wrt", "the name of a field, or a tuple of them", repr(wrt))
     names = (wrt,) if isinstance(wrt, str) else tuple(_by_default(problem) if wrt is None else wrt)
     for name in names:
         check_name(problem, name, "wrt")
-    system = at_the_solution(problem, sol)
     if not has_transpose(system.rule):
         raise InputError(f"adjoint: the rule {system.rule.key!r} has no transposed solve: give it a method transpose.")
     backend, xp = system.backend, array_namespace(sol.y)
@@ -173,9 +179,10 @@ def _direction(system: System, fields: Fields, given: dict[str, Any]) -> list[Ar
         if name not in given:
             flat += [array_namespace(a).zeros_like(a) for a in leaves]
             continue
-        changes = [as_array(system, d) for d in tree_leaves(given[name])]
+        what = f"directions[{name!r}]"
+        changes = [beside(d, system.data.guess, system.backend, what, cast=False) for d in tree_leaves(given[name])]
         expected, received = ([tuple(getattr(a, "shape", ())) for a in tree] for tree in (leaves, changes))
         if received != expected:
-            raise mismatch(f"directions[{name!r}]", f"the shapes of {name}, {expected}", str(received))
+            raise mismatch(what, f"the shapes of {name}, {expected}", str(received))
         flat += [array_namespace(a).astype(d, a.dtype) for d, a in zip(changes, leaves, strict=True)]
     return flat

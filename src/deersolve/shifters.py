@@ -9,6 +9,7 @@ from typing import Any
 
 from .domain import Initial
 from .errors import mismatch
+from .options import is_whole
 from .plane import turned
 from .typing import Array, array_namespace
 
@@ -36,6 +37,8 @@ class Lag(BuiltIn):
 
     def __call__(self, y: Array, *, grid: Any, boundary: Initial) -> Array:
         """Return the signal k steps earlier, shape (*B, T, n)."""
+        if not isinstance(boundary, Initial):
+            raise mismatch("boundary", "ds.Initial(y0), the values before the first point, for ds.lag", repr(boundary))
         xp, T = array_namespace(y), y.shape[-2]
         history = boundary.y0
         K = history.shape[-2]
@@ -146,9 +149,9 @@ def lag(k: int) -> Lag:
     >>> ds.lag(2)
     Lag(k=2)
     """
-    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+    if not is_whole(k) or k < 1:
         raise mismatch("lag", "an integer k >= 1", repr(k))
-    return Lag(k)
+    return Lag(int(k))
 
 
 def with_end(end: int) -> WithEnd:

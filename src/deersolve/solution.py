@@ -38,7 +38,7 @@ _ADVICE = {
     Status.CONVERGED: "the discrete equation is solved",
     Status.MAX_STEPS: (
         "Newton's method was still moving after max_steps; try a better y_guess, a shorter window "
-        "(Newton(window=...)), more steps, or method='sequential'"
+        "(Newton(window=...)), more steps, Newton(atol=...) where y is close to 0, or method='sequential'"
     ),
     Status.NONFINITE: (
         "f, its Jacobian or the iterate overflowed or was NaN; try method='sequential', a shorter window, or "
@@ -53,7 +53,8 @@ _ADVICE = {
     ),
     Status.NO_DISCRETE_SOLUTION: (
         "the implicit rule has no root that continues from the y before it, or Newton's method went to another one; "
-        "the solution may end there (a blow-up), or the grid is too coarse: refine it where y changes fast"
+        "the solution may end there (a blow-up), f may jump there (as sign(y) does: smooth it, as tanh(y / width)), or "
+        "the grid is too coarse: refine it where y changes fast"
     ),
     Status.SINGULAR: (
         "the linearised equation has no single solution at y: the conditions do not fix the solution (as periodic ones "
@@ -65,12 +66,14 @@ _ADVICE = {
 
 _ADVICE_IN_SPACE = {
     Status.MAX_STEPS: (
-        "Newton's method was still moving after max_steps; try a better y_guess, Newton(step=LineSearch()), more "
-        "steps, or follow() the solution along a parameter from where it is known: past a fold there is none"
+        "Newton's method was still moving after max_steps; try a better y_guess, Newton(step=PseudoTransient()) to "
+        "a stable steady state, Newton(step=LineSearch()), more steps, Newton(atol=...) where y is close to 0, or "
+        "follow() the solution along a parameter from where it is known: past a fold there is none"
     ),
     Status.NONFINITE: (
         "f, its Jacobian or the iterate overflowed or was NaN; try a better y_guess, Newton(step=LineSearch()) or a "
-        "finer grid, and check that the solution itself stays finite"
+        "finer grid, and check that the solution itself stays finite; where f or a coefficient is singular at an end, "
+        "as 1 / r is, cells=True puts no point there"
     ),
 }
 

@@ -9,23 +9,36 @@ from typing import Any
 from .backends._compilers import untraced
 from .choose import choose
 from .derivative import derivative_of
-from .errors import ConvergenceError, DiscretisationWarning, InputError, UnknownKeyError, level_of_caller
+from .domain import Initial, Steps, TimeGrid
+from .errors import (
+    ConvergenceError,
+    DiscretisationWarning,
+    InputError,
+    UnknownKeyError,
+    level_of_caller,
+    mismatch,
+)
+from .failure import first_nonfinite
 from .globalise import FULL
 from .implicit import described
 from .inputs import check_problem, closed, prepare
 from .inverses import PaperForm, Rule, rule_of
+from .line import Line
 from .methods import Auto, Newton, method_of
+from .options import check_flag
 from .plan import Plan, run
+from .plane import Plane
 from .probe import probe, stretch
 from .problems import Problem
 from .quasi import Picard
 from .registry import close_matches
 from .scans import which_scan
 from .solution import Solution, Status, advice_on, numbers
+from .span import Span
 from .stretches import run_watched, watched
 from .structure import Dense
 from .system import System
-from .typing import array_namespace, dtype_name
+from .typing import Array, array_namespace, dtype_name
 from .watch import Watch, in_words, watching
 
 ON_FAILURE = ("raise", "nan", "return")
@@ -101,8 +114,9 @@ def solve(  # noqa: PLR0913 - the public signature
     >>> bool(sol.converged), sol.y.shape
     (True, (1001, 2))
     """
-    if on_failure not in (None, *ON_FAILURE):
+    if on_failure is not None and (not isinstance(on_failure, str) or on_failure not in ON_FAILURE):
         raise UnknownKeyError(f"on_failure: unknown {on_failure!r}." + close_matches(str(on_failure), list(ON_FAILURE)))
+    check_flag("check_inputs", check_inputs)
     asked = method_of(Auto() if method is None else method)
     watch = None if on_window is None else Watch(on_window)
     check_problem(problem)
@@ -127,14 +141,14 @@ def solve(  # noqa: PLR0913 - the public signature
         plan = Plan(backend, rule, problem.shift, chosen, grid_ndim)
         with watching(None):  # f may hold a solve of its own
             sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
-    sol = _described(sol, system, chosen, why, derivative)
+    sol, y = _described(sol, system, chosen, why, derivative), sol.y
     if hasattr(data.grid, "presented"):
         corrected = None if sol.y_corrected is None else data.grid.presented(sol.y_corrected)
         stages = data.grid.between(sol.y) if hasattr(data.grid, "between") else None
         sol = dataclasses.replace(sol, y=data.grid.presented(sol.y), y_corrected=corrected, stages=stages)
     if hasattr(data.grid, "space"):
         sol = dataclasses.replace(sol, **data.grid.space)
-    return _finish(sol, system, problem.is_causal, on_failure)
+    return _finish(sol, system, y, problem.is_causal, on_failure)
 
 
 def _name(method: Any, length: int) -> str:
@@ -170,8 +184,8 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     return dataclasses.replace(sol, stats=stats)
 
 
-def _finish(sol: Solution, system: System, is_causal: bool, on_failure: str | None) -> Solution:
-    """Warn of a coarse grid; raise, fill with NaN or return what failed."""
+def _finish(sol: Solution, system: System, y: Array, is_causal: bool, on_failure: str | None) -> Solution:
+    """Warn of a coarse grid; raise, fill with NaN or return what failed. ``y`` is as the solver has it."""
     concrete = system.backend.is_concrete((sol.status, sol.stats.discretisation_error))
     mode = on_failure or ("raise" if concrete else "nan")
     xp = array_namespace(sol.y)
@@ -181,7 +195,7 @@ def _finish(sol: Solution, system: System, is_causal: bool, on_failure: str | No
         if bool(xp.all(converged)):
             return sol
         if mode == "raise":
-            raise ConvergenceError(_complaint(sol, system.rule, is_causal), sol)
+            raise ConvergenceError(_complaint(sol, system, y, is_causal), sol)
     elif mode == "raise":
         raise InputError(
             "on_failure: expected 'nan' or 'return' inside jit or vmap, where no status can be read; received 'raise'."
@@ -209,10 +223,11 @@ def _warn_if_coarse(sol: Solution) -> None:
         )
 
 
-def _complaint(sol: Solution, rule: Rule, is_causal: bool) -> str:
+def _complaint(sol: Solution, system: System, y: Array, is_causal: bool) -> str:
     codes = [int(c) for c in numbers(sol.status)]
     counts = [f"{codes.count(c)} {Status(c).name} ({advice_on(Status(c), is_causal)})" for c in sorted(set(codes)) if c]
-    advice = f"{rule.advice}. " if rule.advice else ""
+    advice = f"{system.rule.advice}. " if system.rule.advice else ""
+    advice = first_nonfinite(sol, system, y) + advice
     return (
         f"{sum(c != 0 for c in codes)} of {len(codes)} batch elements did not converge: {'; '.join(counts)}. "
         f"Method {sol.stats.method}, rule {sol.stats.rule}. {advice}The partial result is in this error's .solution; "
@@ -220,8 +235,17 @@ def _complaint(sol: Solution, rule: Rule, is_causal: bool) -> str:
     )
 
 
+GRIDS = {"shift": Steps, "ddt": TimeGrid, "d2dx2": Line, "laplace2d": Plane, "ddx": Span}
+
+
 def _check_rule(rule: Rule, problem: Problem) -> None:
-    expected = problem.family
+    expected, family = problem.family, rule.key.partition(".")[0]
+    if rule.is_builtin and not expected:
+        kind = GRIDS.get(family, object)
+        if not isinstance(problem.grid, kind):
+            raise mismatch("grid", f"{kind.__name__}(...) for the rule {rule.key!r}", repr(problem.grid))
+        if family in ("shift", "ddt") and not isinstance(problem.boundary, Initial):
+            raise mismatch("boundary", f"ds.Initial(y0) for the rule {rule.key!r}", repr(problem.boundary))
     if rule.is_builtin and expected and not rule.key.startswith(f"{expected}."):
         raise InputError(
             f"inverse: expected a rule for {type(problem).__name__} ({expected}.*); received {rule.key!r}."
@@ -261,6 +285,11 @@ def _check_step(rule: Rule, method: Any, grid: Any) -> None:
         raise InputError(
             f"step: expected a rule whose residual does not depend on G (exact=True) for {type(step).__name__}; "
             f"received {rule.key!r}. Choose an exact rule, such as ddt.trapezoid, or windows."
+        )
+    if step.damps and type(rule).damped is Rule.damped:
+        raise InputError(
+            f"step: expected a rule with a damped solve, such as ddt.trapezoid, for {type(step).__name__}; received "
+            f"{rule.key!r}. Choose another step, or windows."
         )
     if step.flows and not hasattr(grid, "flow"):
         raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .arrays import batch_of, beside, expanded, ranks, spanning, state
+from .arrays import batch_of, beside, expanded, ranks, real_numbers, spanning, state
 from .backends.generic import Backend
 from .domain import Dirichlet, Neumann, NoFlux, Periodic, Robin
 from .errors import mismatch
@@ -31,6 +31,8 @@ def on_a_line(problem: BoundaryValueProblem, y_guess: Any) -> tuple[Backend, Dat
     for name, a in {**coefficients, **({} if y_guess is None else {"y_guess": like})}.items():
         _check_components(a, name, N, (problem.left, problem.right))
     n = components_of((problem.left, problem.right), coefficients, like if y_guess is not None else None)
+    for name, a in coefficients.items():
+        check_width(a, name, n)
     ends = [end_of(side, n, like, backend, k) for side, k in ((problem.left, "left"), (problem.right, "right"))]
     rank = max(2, *(a.ndim for a in coefficients.values()), *(v.ndim + 1 for _, _, v in ends), ranks(problem.x))
     rank = max(rank, like.ndim) if y_guess is not None else rank
@@ -84,6 +86,12 @@ def coefficient_of(value: Any, like: Array, backend: Backend, name: str, N: int,
     return a
 
 
+def check_width(a: Array, name: str, n: int) -> None:
+    """Raise unless there is one number for all components, or one for each."""
+    if a.shape[-1] not in (1, n):
+        raise mismatch(name, f"1 or n = {n} components on the last axis", tuple(a.shape))
+
+
 def _check_components(a: Array, name: str, N: int, sides: tuple[Any, ...]) -> None:
     """Raise where there is a number for each component, as many as there are points, and no condition says so."""
     if a.ndim <= 2 and math.prod(a.shape) == a.shape[-1] == N > 1 and components_of(sides, {}, None) != N:
@@ -109,9 +117,17 @@ def components_of(sides: tuple[Any, ...], coefficients: dict[str, Array], guess:
         sizes.append(len(parts))
         for part in parts:
             for value in (getattr(part, k, 0.0) for k in ("value", "slope", "a", "b")):
-                shape = getattr(value, "shape", (len(value),) if isinstance(value, tuple | list) else ())
-                sizes += [int(shape[-1])] if shape and len(parts) == 1 else []
+                sizes += [_width(value)] if len(parts) == 1 else []
     return max(sizes)
+
+
+def _width(value: Any) -> int:
+    """Return the length of the last axis of what a user gave for a condition."""
+    if isinstance(value, tuple | list) and value:
+        is_row = not isinstance(value[0], tuple | list) and not getattr(value[0], "shape", ())
+        return len(value) if is_row else _width(value[0])
+    shape = getattr(value, "shape", ())
+    return int(shape[-1]) if shape else 1
 
 
 def end_of(side: Any, n: int, like: Array, backend: Backend, name: str) -> tuple[Any, Any, Array]:
@@ -158,9 +174,7 @@ def _robin(condition: Any) -> tuple[Any, Any, Any]:
 
 def _numbers(given: list[Any], n: int, name: str) -> tuple[float, ...]:
     """Return n numbers."""
-    flat: list[float] = []
-    for value in given:
-        flat += [float(v) for v in value] if hasattr(value, "__len__") else [float(value)]
+    flat = [number for value in given for number in real_numbers(value, f"a and b at the {name}")]
     if len(flat) not in (1, n):
         raise mismatch(name, f"a and b as numbers, or n = {n} of them", f"{len(flat)}")
     return tuple(flat) if len(flat) == n else tuple(flat * n)

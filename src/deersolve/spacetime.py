@@ -14,7 +14,7 @@ from .line import Ends, Line
 from .problems import Evolution1D
 from .record import tree_leaves, tree_map
 from .sheet import Sheet, laid_out, staged
-from .space import check_points, coefficient_of, end_of, stencils_of
+from .space import check_points, check_width, coefficient_of, end_of, stencils_of
 from .system import Data
 from .typing import Array, Tree, array_namespace
 
@@ -32,12 +32,17 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
         raise mismatch("u0", f"shape (*B, X, n) with X = {X} points of s", tuple(u0.shape))
     n = int(u0.shape[-1])
     D = coefficient_of(problem.coefficients["D"], u0, backend, "D", X, may_vanish=problem.flux is not None)
+    if D.ndim > 2:
+        raise mismatch(
+            "D", f"a diffusion that batch and time share: a number, (n,), (X, 1) or (X, n) with X = {X}", tuple(D.shape)
+        )
+    check_width(D, "D", n)
     ends = [end_of(side, n, u0, backend, k) for side, k in ((problem.left, "left"), (problem.right, "right"))]
     values = [v if v.ndim > 1 else v[None, :] for _, _, v in ends]
     for name, v in zip(("left", "right"), values, strict=True):
         if v.shape[-2] not in (1, T):
             raise mismatch(name, f"a value, or one for each of T = {T} times on axis -2", tuple(v.shape))
-    given = {k: a if getattr(a, "ndim", 2) != 2 else a[None, ...] for k, a in (problem.x or {}).items()}
+    given = tree_map(lambda a: a[None, ...] if getattr(a, "ndim", 0) == 2 else a, problem.x or {})
     rank = max(u0.ndim + 1, D.ndim + 1, ranks(given), *(v.ndim + 1 for v in values), getattr(y_guess, "ndim", 0))
     places = {"t": t[:, None, None], "s": points[None, :, None]}
     x = _fields(problem, given, places, lambda leaves: expanded(leaves, u0, backend, rank), n, backend)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, cast
 
 from .backends import backend_of
 from .errors import InputError
+from .options import check_whole
 from .record import record
 from .typing import Array, array_namespace
 
@@ -61,6 +62,12 @@ class Structure(abc.ABC):
         """Return the matrices with ``shift``, which broadcasts to ``(*S, n)``, added to their diagonals."""
         dense = self.to_dense()
         return Dense(dense + shift[..., None] * identity(dense, self.n, dense.ndim))
+
+    def in_blocks(self, size: int) -> BlockDiagonal:
+        """Return the blocks of that size on the diagonal."""
+        xp, dense = array_namespace(self.values), self.to_dense()
+        starts = range(0, self.n, size)
+        return BlockDiagonal(xp.stack([dense[..., i : i + size, i : i + size] for i in starts], axis=-3))
 
     def map(self, function: Any) -> Structure:
         """Apply an elementwise or grid-only function to what is stored."""
@@ -136,6 +143,10 @@ class Diagonal(Structure):
     def to_dense(self) -> Array:
         return self.values[..., None] * identity(self.values, self.n, self.values.ndim + 1)
 
+    def in_blocks(self, size: int) -> BlockDiagonal:
+        shape = (*self.values.shape[:-1], self.n // size, size)
+        return BlockDiagonal(Diagonal(array_namespace(self.values).reshape(self.values, shape)).to_dense())
+
     def diagonal(self) -> Array:
         return self.values
 
@@ -175,6 +186,19 @@ class BlockDiagonal(Structure):
         full = self.values[..., :, :, None, :] * eye
         return xp.reshape(full, (*self.values.shape[:-3], m * b, m * b))
 
+    def in_blocks(self, size: int) -> BlockDiagonal:
+        xp, (*_, count, own, _) = array_namespace(self.values), self.values.shape
+        if own == size:
+            return self
+        if own % size == 0:
+            parts = Dense(self.values).in_blocks(size).values  # (*S, n / own, own / size, size, size)
+            return BlockDiagonal(xp.reshape(parts, (*parts.shape[:-4], count * parts.shape[-3], size, size)))
+        if size % own:
+            return super().in_blocks(size)
+        some = size // own
+        grouped = xp.reshape(self.values, (*self.values.shape[:-3], count // some, some, own, own))
+        return BlockDiagonal(BlockDiagonal(grouped).to_dense())
+
     def apply(self, v: Array) -> Array:
         xp = array_namespace(self.values)
         parts = xp.reshape(v, (*v.shape[:-1], self.values.shape[-3], self.values.shape[-1]))
@@ -205,6 +229,9 @@ class BlockSize(Choice):
 
     size: int
 
+    def __post_init__(self) -> None:
+        check_whole("BlockDiagonal", "the size of its blocks", self.size)
+
     @property
     def name(self) -> str:
         """The name shown in ``stats``."""
@@ -214,12 +241,10 @@ class BlockSize(Choice):
         """Keep the diagonal blocks of ``full``."""
         if isinstance(full, Diagonal | Zero):
             return full
-        xp, dense, b = array_namespace(full.values), full.to_dense(), self.size
-        if full.n % b:
-            text = f"BlockDiagonal: expected a block size that divides n = {full.n}; received {b}."
+        if full.n % self.size:
+            text = f"BlockDiagonal: expected a block size that divides n = {full.n}; received {self.size}."
             raise InputError(text)
-        starts = range(0, full.n, b)
-        return BlockDiagonal(xp.stack([dense[..., i : i + b, i : i + b] for i in starts], axis=-3))
+        return full.in_blocks(self.size)
 
 
 @record
@@ -252,6 +277,9 @@ class Zero(Structure):
 
     def to_dense(self) -> Array:
         return Diagonal(self.values).to_dense()
+
+    def in_blocks(self, size: int) -> BlockDiagonal:
+        return Diagonal(self.values).in_blocks(size)
 
     def diagonal(self) -> Array:
         return self.values

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from .errors import LibraryError
+
 Array: TypeAlias = Any
 """An array of any library that follows the Array API: ``(*batch, *grid, n)``."""
 
@@ -34,7 +36,7 @@ def array_namespace(*arrays: Array) -> Namespace:
 
     Raises
     ------
-    TypeError
+    LibraryError
         If an argument is not an array or if two libraries are mixed.
 
     Examples
@@ -49,7 +51,11 @@ def array_namespace(*arrays: Array) -> Namespace:
         return known
     import array_api_compat
 
-    found = array_api_compat.array_namespace(*arrays)
+    try:
+        found = array_api_compat.array_namespace(*arrays)
+    except TypeError as error:
+        received = ", ".join(type(a).__name__ for a in arrays) or "none"
+        raise LibraryError(f"array_namespace: expected arrays of one library; received {received}.") from error
     if len(arrays) == 1:
         _KNOWN[type(arrays[0])] = found
     return found

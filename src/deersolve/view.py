@@ -111,7 +111,7 @@ def chosen(what: str, shape: tuple[int, ...], index: Any, ndim: int = 1) -> Any:
     """Return the flat numbers of the entries that an index of an array of that shape picks."""
     try:
         found = np.arange(np.prod(shape, dtype=int)).reshape(shape)[index]
-    except IndexError:
+    except (IndexError, TypeError, ValueError):
         found = np.empty(0)
     if found.ndim != ndim or not found.size:
         kind = "the index of one entry" if ndim == 0 else "a slice or a list of numbers"

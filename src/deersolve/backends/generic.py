@@ -224,6 +224,10 @@ class Backend:
 
         return np.from_dlpack(array)
 
+    def plain(self, array: Array, name: str) -> Array:
+        """Return what a user gave in the form that all functions take; raise where there is no such form."""
+        return array
+
     def is_array(self, value: Any) -> bool:
         """Return whether the value is an array of this library."""
         from . import backend_of

@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, concrete_or_error, jaxpr_as_fun
+from jax.sharding import AxisType
 
+from ..errors import mismatch
 from ..record import each_record, field_names
 from ..typing import Array, Tree
 from . import registry
@@ -125,6 +127,13 @@ class Jax(Backend):
     def is_concrete(self, tree: Tree) -> bool:
         """Return whether no leaf is a tracer that hides its numbers."""
         return all(_is_concrete(a) for a in jax.tree.leaves(tree))
+
+    def plain(self, array: Array, name: str) -> Array:
+        """Return the array; refuse axes of a mesh that have to be named in every operation."""
+        if AxisType.Explicit in jax.typeof(array).sharding.mesh.axis_types:
+            advice = "Make it so: jax.make_mesh(shape, names, axis_types=(jax.sharding.AxisType.Auto,) * len(names))."
+            raise mismatch(name, "an array on a mesh with automatic axes", "one with explicit axes", advice)
+        return array
 
     def to_numpy(self, array: Array) -> Any:
         """Return the numbers as a NumPy array: inside jit, operations on constants are traced too."""

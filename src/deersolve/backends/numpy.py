@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ..errors import LibraryError, mismatch
 from ..typing import Array
 from . import registry
 from .generic import Backend
+
+PLAIN = (np.ndarray, np.memmap)
 
 
 class NumPy(Backend):
     """NumPy arrays, on the CPU."""
 
     name = "numpy"
+
+    def plain(self, array: Array, name: str) -> Array:
+        """Return the array in the byte order of the machine; refuse masks, matrices, units and what are no numbers."""
+        if not isinstance(array, np.generic) and type(array) not in PLAIN:
+            advice = "Its masks, units or products would be lost: fill or convert it, and give np.asarray(...)."
+            raise mismatch(name, "a plain array", type(array).__name__, advice)
+        if array.dtype.kind not in "biufc":
+            raise LibraryError(f"{name}: expected an array of numbers; received dtype {array.dtype}.")
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
     def to_numpy(self, array: Array) -> Any:
         """Return the array."""

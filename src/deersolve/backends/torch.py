@@ -12,7 +12,7 @@ from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
-from ..errors import InputError
+from ..errors import InputError, mismatch
 from ..record import tree_map
 from ..typing import Array, Tree
 from . import registry
@@ -105,7 +105,8 @@ class Torch(Backend):
 
     def pushforward(self, function: Callable[..., Array], primals: list[Array], directions: list[Array]) -> Array:
         """Return the derivatives of ``function(*primals)`` along m directions, by forward mode."""
-        rows = [torch.func.jvp(function, tuple(primals), d)[1] for d in zip(*directions, strict=True)]
+        at = tuple(a.contiguous() for a in primals)  # a number that is repeated cannot be dual
+        rows = [torch.func.jvp(function, at, d)[1] for d in zip(*directions, strict=True)]
         return torch.stack(rows)
 
     def pullback(self, function: Callable[..., Array], primals: list[Array], cotangent: Array) -> list[Array] | None:
@@ -155,6 +156,14 @@ class Torch(Backend):
             return rhs / matrices
         result, info = torch.linalg.solve_ex(matrices, rhs)
         return torch.where((info != 0)[..., None, None], torch.nan, result)
+
+    def plain(self, array: Array, name: str) -> Array:
+        """Return the tensor; refuse those whose numbers do not lie side by side."""
+        if array.layout is not torch.strided or array.is_nested or array.is_quantized or array.is_meta:
+            advice = "Give a tensor with all of its numbers, such as x.to_dense()."
+            kind = "nested" if array.is_nested else f"{array.layout} on {array.device}"
+            raise mismatch(name, "a dense tensor", f"one that is {kind}", advice)
+        return array
 
     def to_numpy(self, array: Array) -> Any:
         """Return the numbers as a NumPy array, cut from any graph and transform."""

@@ -122,7 +122,11 @@ class PaperForm(Rule):
     def inverse(self, Gs: tuple[Structure, ...], rhs: Array, data: Any) -> Array:
         """Return ``L_G^{-1}[rhs]``."""
         where = {"grid": data.grid, "boundary": data.boundary} if self.wants_domain else {}
-        return self.function(Gs, rhs, **where)
+        y = self.function(Gs, rhs, **where)
+        if getattr(y, "shape", None) != rhs.shape:
+            received = tuple(y.shape) if hasattr(y, "shape") else type(y).__name__
+            raise mismatch("inverse", f"an array of the shape of rhs, {tuple(rhs.shape)}", received)
+        return y
 
     def correction(
         self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array, data: Any
@@ -186,6 +190,8 @@ def rule_of(inverse: Any, family: str = "") -> Rule:
 
     if isinstance(inverse, Rule):
         return inverse
+    if isinstance(inverse, type):
+        raise mismatch("inverse", "a name, a rule or a callable (Gs, rhs) -> y", f"the class {inverse.__name__}")
     if isinstance(inverse, str):
         short = inverse if "." in inverse or not family else f"{family}.{inverse}"
         return registry[short]

@@ -20,7 +20,7 @@ from ..domain import Initial
 from ..line import Line
 from ..matrix_sign import in_right_half_plane
 from ..sheet import Sheet
-from ..structure import BlockDiagonal, Dense, Structure, identity
+from ..structure import BlockDiagonal, Structure, identity
 from ..typing import Array, array_namespace
 from ._base import Rule
 from ._quadrature import quadrature_defect
@@ -290,8 +290,7 @@ class Heat(Rule):
         xp, (m, X, n) = array_namespace(grid.D), grid.shape
         parts = []
         for G in Gs:
-            blocks = G if isinstance(G, BlockDiagonal) else BlockDiagonal.of_size(n).simplify(Dense(G.to_dense()))
-            values = blocks.values
+            values = G.in_blocks(n).values
             parts.append(xp.reshape(values, (*values.shape[:-3], m, X, n, n)))
         cut = (slice(-1) if grid.has_image else slice(None), slice(None), slice(None))
         return tuple(part[(..., *cut)] for part in parts)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from ..backends import backend_of
 from ..domain import Initial, kept
 from ..plane import turned
-from ..structure import BlockDiagonal, Dense, Structure, identity
+from ..structure import Dense, Structure, identity
 from ..typing import Array, array_namespace
 from ..volume import Volume
 from ._carried import Carried
@@ -92,7 +92,7 @@ class Heat2D(Heat):
         xp, (m, X, Y, n) = array_namespace(grid.D), grid.shape
         parts: list[Array | None] = []
         for p, G in enumerate(Gs):
-            blocks = G if isinstance(G, BlockDiagonal) else BlockDiagonal.of_size(n).simplify(Dense(G.to_dense()))
+            blocks = G.in_blocks(n)
             values = blocks.values
             is_absent = p > 0 and is_seen_zero(blocks)
             parts.append(None if is_absent else xp.reshape(values, (*values.shape[:-3], m, X, Y, n, n)))

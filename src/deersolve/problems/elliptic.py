@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..errors import mismatch
+from ..options import check_flag
 from ..shifters import SlopeAlong, identity
 from ..typing import Array, Tree
 from .base import Problem
@@ -82,6 +83,7 @@ class Elliptic2D(Problem):
         super().__init__(f, shift=shift, inverse="laplace2d.krylov", x=x, params=params, jac=jac)
         if not isinstance(points, tuple | list) or len(points) != 2:
             raise mismatch("points", "two arrays, (s, r)", type(points).__name__)
+        check_flag("cells", cells)
         check_ends(left, right)
         check_ends(bottom, top, ("bottom", "top"))
         check_fields(x, "sr")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..domain import Initial
 from ..fluxes import reach_of
+from ..options import check_flag
 from ..shifters import LevelAround, identity, level_slope
 from ..typing import Array, Tree
 from .base import Problem
@@ -91,6 +92,7 @@ class Evolution1D(Problem):
         cells: bool = False,
         flux: Callable[..., Array] | None = None,
     ) -> None:
+        check_flag("cells", cells)
         check_flux((flux,), cells)
         beside = () if flux is None else tuple(map(LevelAround, range(2 * reach_of(flux))))
         f = f if flux is None else Conserved(f, (flux,))

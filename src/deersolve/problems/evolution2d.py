@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from ..domain import Initial
 from ..errors import mismatch
 from ..fluxes import reach_of
+from ..options import check_flag
 from ..shifters import LevelAroundAlong, LevelSlopeAlong, identity
 from ..typing import Array, Tree
 from .base import Problem
@@ -93,6 +94,7 @@ class Evolution2D(Problem):
         self.flux = (None, None) if flux is None else tuple(flux) if isinstance(flux, tuple | list) else (flux,)
         if len(self.flux) != 2 or (flux is not None and self.flux == (None, None)):
             raise mismatch("flux", "two numerical fluxes, along s and along r, or None for one of them", repr(flux))
+        check_flag("cells", cells)
         check_flux(self.flux, cells)
         shift: tuple[Any, ...] = (identity, LevelSlopeAlong("s"), LevelSlopeAlong("r"))
         for axis, one in zip("sr", self.flux, strict=True):

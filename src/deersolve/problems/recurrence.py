@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..domain import Initial, Steps
 from ..errors import mismatch
+from ..options import check_whole
 from ..shifters import lag
 from ..typing import Array, Tree
 from .base import Problem
@@ -62,11 +63,13 @@ class Recurrence(Problem):
         jac: Callable[..., Any] | None = None,
     ) -> None:
         lags = tuple(lags) if isinstance(lags, tuple | list) else (lags,)
+        shift = tuple(lag(k) for k in lags)
+        lags = tuple(int(k) for k in lags)
         if not lags or len(set(lags)) != len(lags):
             raise mismatch("Recurrence", "lags as distinct integers >= 1, such as (1, 3)", repr(lags))
-        shift = tuple(lag(k) for k in lags)
-        if n_points is not None and (not isinstance(n_points, int) or n_points < 1):
-            raise mismatch("Recurrence", "n_points as an integer >= 1", repr(n_points))
+        if n_points is not None:
+            check_whole("Recurrence", "n_points", n_points)
+            n_points = int(n_points)
         grid = None if n_points is None else Steps(n_points, lags)
         super().__init__(f, shift=shift, inverse="shift.scan", x=x, params=params, grid=grid, jac=jac)
         self.boundary, self.lags = Initial(y0), lags

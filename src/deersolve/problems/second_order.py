@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..domain import Dirichlet, Neumann, NoFlux, Periodic, Robin
 from ..errors import InputError, mismatch
+from ..options import check_flag
 from ..shifters import identity, slope
 from ..typing import Array, Tree
 from .base import Problem
@@ -33,6 +34,8 @@ def check_fields(x: Any, coordinates: str) -> None:
     """Raise unless x is None, or a dict without the names of coordinates."""
     if x is not None and not isinstance(x, dict):
         raise mismatch("x", "a dict of arrays beside the coordinates", type(x).__name__)
+    if not all(isinstance(name, str) for name in x or ()):
+        raise mismatch("x", "a dict with names as keys", repr([*(x or ())]))
     for name in set(x or ()) & set(coordinates):
         raise mismatch("x", f"names beside {', '.join(coordinates)}, which are the coordinates", repr(name))
 
@@ -96,6 +99,7 @@ class BoundaryValueProblem(Problem):
         jac: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__(f, shift=(identity, slope), inverse="d2dx2.blocktridiagonal", x=x, params=params, jac=jac)
+        check_flag("cells", cells)
         check_ends(left, right)
         check_fields(x, "s")
         self.s, self.left, self.right, self.cells = s, left, right, cells

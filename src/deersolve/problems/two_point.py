@@ -11,6 +11,7 @@ from ..errors import mismatch
 from ..shifters import identity, with_end
 from ..typing import Array, Tree
 from .base import Problem
+from .second_order import check_fields
 
 
 class TwoPointProblem(Problem):
@@ -76,8 +77,7 @@ class TwoPointProblem(Problem):
         if not isinstance(ends, Coupled | Periodic) and (isinstance(ends, type) or not callable(ends)):
             expected = "Coupled(first, last, value), Periodic() or a function (u_a, u_b, params)"
             raise mismatch("ends", expected, repr(ends))
-        if x is not None and not isinstance(x, dict):
-            raise mismatch("x", "a dict of arrays beside the points", type(x).__name__)
+        check_fields(x, "s")
         self.s, self.ends = s, ends
         named = ("first", "last", "value") if isinstance(ends, Coupled) else ()
         self.coefficients = {name: getattr(ends, name) for name in named}
