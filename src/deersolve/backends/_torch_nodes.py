@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from ..record import tree_leaves, tree_map
 from .generic import passed
 
 TOO_HIGH = (
@@ -51,41 +52,66 @@ def _ieee(products: Any) -> Iterator[None]:
 
 
 class Order:
-    """Whether anybody has asked a graph for more than first derivatives."""
+    """Whether anybody has asked a graph for more than first derivatives, and the linear solves that they share."""
 
     is_higher = False
+    linear: Any = None
+
+
+class Slot:
+    """The place of a tensor in a tree, while a graph saves it."""
+
+
+def solution(before: Any, r: Any, y: Any, later: Any, order: Order | None) -> Any:
+    """Return y as the solution of residual(y; theta) = 0 on the graph of r, which is the residual at y.
+
+    ``later`` holds what the linear solves are made of when they are asked for, and how: the tensors are saved as those
+    of any other node are, so that a change in place is an error and not another gradient.
+    """
+    held, made = (None, None) if later is None else later
+    leaves = [a.detach() for a in tree_leaves(held) if isinstance(a, torch.Tensor)]
+    places = tree_map(lambda a: Slot() if isinstance(a, torch.Tensor) else a, held)
+
+    def filled(saved: Any) -> Any:
+        rest = iter(saved)
+        return made(tree_map(lambda a: next(rest) if isinstance(a, Slot) else a, places))
+
+    return Solution.apply(before, r, y, leaves, filled, order)
 
 
 class Solution(torch.autograd.Function):  # type: ignore[misc]
     """y as the solution of residual(y; theta) = 0: backward is one transposed solve with G at y.
 
     Its derivative leaves out that G moves with y: in the second of two such nodes what G multiplies is zero to first
-    order, and so is u in the first.
+    order, and so is u in the first, which takes the linear solves of the second.
     """
 
     @staticmethod
-    def forward(ctx: Any, before: Any, r: Any, y: Any, linearisation: Any, order: Order | None) -> Any:
+    def forward(ctx: Any, before: Any, r: Any, y: Any, leaves: Any, linear: Any, order: Order | None) -> Any:
         ctx.set_materialize_grads(False)
-        ctx.linearisation, ctx.order = linearisation, order
+        ctx.linear, ctx.order = linear, order
         out = y.detach()
-        ctx.save_for_backward(out)
+        ctx.save_for_backward(out, *leaves)
         return out
 
     @staticmethod
     def backward(ctx: Any, c: Any) -> Any:
         if c is None:
-            return None, None, None, None, None
-        (y,) = ctx.saved_tensors
+            return (None,) * 6
+        y, *saved = ctx.saved_tensors
+        order = ctx.order or Order()
         if torch.is_grad_enabled():
             if ctx.order is None:
                 raise InputError(IN_BLOCKS)
-            ctx.order.is_higher = True
+            order.is_higher = True
         with torch.no_grad(), full_precision():
-            solve, transpose = ctx.linearisation(y.detach())
-            u = transpose(c.detach())
+            linear = order.linear or ctx.linear(saved)
+            u = linear.transpose(c.detach())
+        if order.is_higher:
+            order.linear = linear
         if torch.is_grad_enabled():
-            u = Transposed.apply(c, u, y, solve)
-        return c if ctx.order and ctx.order.is_higher else None, u, None, None, None
+            u = Transposed.apply(c, u, y, linear.solve)
+        return c if order.is_higher else None, u, None, None, None, None
 
 
 class Weightless(torch.autograd.Function):  # type: ignore[misc]
