@@ -10,7 +10,7 @@ import torch
 
 from ..errors import InputError
 from ..record import tree_leaves, tree_map
-from .generic import passed
+from .generic import Later, passed
 
 TOO_HIGH = (
     "a third derivative by backward: expected at most the second. Nested torch.func.grad, and JAX, have every order."
@@ -62,13 +62,13 @@ class Slot:
     """The place of a tensor in a tree, while a graph saves it."""
 
 
-def solution(before: Any, r: Any, y: Any, later: Any, order: Order | None) -> Any:
+def solution(before: Any, r: Any, y: Any, later: Later | None, order: Order | None) -> Any:
     """Return y as the solution of residual(y; theta) = 0 on the graph of r, which is the residual at y.
 
     ``later`` holds what the linear solves are made of when they are asked for, and how: the tensors are saved as those
     of any other node are, so that a change in place is an error and not another gradient.
     """
-    held, made = (None, None) if later is None else later
+    held, made = later or (None, lambda held: held)
     leaves = [a.detach() for a in tree_leaves(held) if isinstance(a, torch.Tensor)]
     places = tree_map(lambda a: Slot() if isinstance(a, torch.Tensor) else a, held)
 
@@ -76,7 +76,7 @@ def solution(before: Any, r: Any, y: Any, later: Any, order: Order | None) -> An
         rest = iter(saved)
         return made(tree_map(lambda a: next(rest) if isinstance(a, Slot) else a, places))
 
-    return Solution.apply(before, r, y, leaves, filled, order)
+    return Solution.apply(before, r, y, (leaves, filled), order)
 
 
 class Solution(torch.autograd.Function):  # type: ignore[misc]
@@ -87,9 +87,10 @@ class Solution(torch.autograd.Function):  # type: ignore[misc]
     """
 
     @staticmethod
-    def forward(ctx: Any, before: Any, r: Any, y: Any, leaves: Any, linear: Any, order: Order | None) -> Any:
+    def forward(ctx: Any, before: Any, r: Any, y: Any, later: Any, order: Order | None) -> Any:
         ctx.set_materialize_grads(False)
-        ctx.linear, ctx.order = linear, order
+        leaves, ctx.linear = later
+        ctx.order = order
         out = y.detach()
         ctx.save_for_backward(out, *leaves)
         return out
@@ -97,7 +98,7 @@ class Solution(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def backward(ctx: Any, c: Any) -> Any:
         if c is None:
-            return (None,) * 6
+            return (None,) * 5
         y, *saved = ctx.saved_tensors
         order = ctx.order or Order()
         if torch.is_grad_enabled():
@@ -111,7 +112,7 @@ class Solution(torch.autograd.Function):  # type: ignore[misc]
             order.linear = linear
         if torch.is_grad_enabled():
             u = Transposed.apply(c, u, y, linear.solve)
-        return c if order.is_higher else None, u, None, None, None, None
+        return c if order.is_higher else None, u, None, None, None
 
 
 class Weightless(torch.autograd.Function):  # type: ignore[misc]
