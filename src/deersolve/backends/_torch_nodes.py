@@ -107,7 +107,7 @@ class Solution(torch.autograd.Function):  # type: ignore[misc]
             order.is_higher = True
         with torch.no_grad(), full_precision():
             linear = order.linear or ctx.linear(saved)
-            u = linear.transpose(c.detach())
+            u = linear.transpose(c)
         if order.is_higher:
             order.linear = linear
         if torch.is_grad_enabled():
@@ -153,7 +153,7 @@ class Transposed(torch.autograd.Function):  # type: ignore[misc]
     def backward(ctx: Any, c: Any) -> Any:
         (y,) = ctx.saved_tensors
         with torch.no_grad(), full_precision():
-            z = ctx.solve(c.detach())
+            z = ctx.solve(c)
         return Refused.apply(z, y, TOO_HIGH) if torch.is_grad_enabled() else z, None, None, None
 
 

@@ -29,14 +29,14 @@ class Torch(Backend):
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and its Jacobians: one reverse-mode derivative a row."""
-        if not _is_plain() or torch.is_inference_mode_enabled():
+        if not _is_plain():
             return _by_transforms(f, ys, x)
-        is_followed = torch.is_grad_enabled()
-        with contextlib.nullcontext() if is_followed else without_hooks(), torch.enable_grad():
-            here = apart(ys)
-            fy = f(*here, x)
-            rows = rows_of(fy, here, create_graph=is_followed)
-        return fy if is_followed else fy.detach(), rows
+        try:
+            return _by_graph(f, ys, x)
+        except RuntimeError as error:
+            if "nference tensor" not in str(error):
+                raise
+            return _by_transforms(f, ys, x)  # a graph takes none of those that were made in inference mode
 
     def deferred(self, f: Callable[..., Array], ys: tuple[Array, ...]) -> Deferred | None:
         """Return ``f(*ys)`` on the graph, and what gives its Jacobians from that graph, as long as nobody frees it."""
@@ -215,6 +215,16 @@ def _is_followed(layer: Array) -> bool:
 
 def _is_dual(tensor: Array) -> bool:
     return forward_ad.unpack_dual(tensor).tangent is not None
+
+
+def _by_graph(f: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> Jacobians:
+    """Return ``f(*ys, x)`` and its Jacobians, with their own derivatives where somebody may ask for those."""
+    is_followed = torch.is_grad_enabled()
+    with contextlib.nullcontext() if is_followed else without_hooks(), torch.enable_grad():
+        here = apart(ys)
+        fy = f(*here, x)
+        rows = rows_of(fy, here, create_graph=is_followed)
+    return fy if is_followed else fy.detach(), rows
 
 
 def _by_transforms(f: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> Jacobians:
