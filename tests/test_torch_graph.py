@@ -82,7 +82,7 @@ def test_in_blocks_f_is_to_be_what_it_was():
 @pytest.mark.parametrize("method", METHODS, ids=str)
 @pytest.mark.parametrize("kind", [lambda x: x, lambda x: x[None], lambda x: x.float()], ids=["as is", "batch", "cast"])
 def test_inputs_changed_in_place_change_no_gradient(method, kind):
-    """x is added, so that PyTorch's own loop stays right; where a solve needs x once more, it says what PyTorch does."""
+    """x is added, so that PyTorch's own loop stays right; where x is needed once more, it is PyTorch's error."""
     for of_tree in (False, True):
         w, x = leaf(), kind(X.clone())
         before = x.to(W.dtype, copy=True).reshape(20, 2)

@@ -137,10 +137,11 @@ def _waved(y: Array, k: int, system: System) -> Array:
     What couples batch elements or points would not show where they are equal, as in a cell that starts from zeros.
     """
     xp, phase = array_namespace(y), 1.0 + 0.6 * k
-    for axis, size in enumerate(reversed(y.shape)):
+    for axis, size in enumerate(y.shape):
         if size > 1:
             place = xp.astype(xp.arange(size, device=system.backend.placement(y)), y.dtype)
-            phase = phase + (0.9 + 0.8 * axis) * xp.reshape(place, (size, *(1 for _ in range(axis))))
+            place = place[(*(None,) * axis, slice(None), *(None,) * (y.ndim - 1 - axis))]
+            phase = phase + (0.1 + 0.8 * (y.ndim - axis)) * place
     wave = math.sin(phase) if isinstance(phase, float) else xp.sin(phase)
     return y + 1e-2 * (xp.abs(y) + 1e-1) * wave
 
