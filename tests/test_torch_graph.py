@@ -231,6 +231,21 @@ def test_tensors_of_inference_mode():
         torch.testing.assert_close(y, by_loop(W), rtol=TOL, atol=TOL)
 
 
+def test_a_compiled_f_is_called_as_it_was_written():
+    """What PyTorch's compiler makes of its backward may run once only."""
+    traced = []
+
+    def f(y, x, w):
+        traced.append(torch.compiler.is_compiling())
+        return cell(y, x, w)
+
+    w = leaf()
+    y = solved(w, f=torch.compile(f, backend="eager"))
+    torch.testing.assert_close(slope(y, w), expected(), rtol=TOL, atol=TOL)
+    assert traced
+    assert not any(traced)
+
+
 def test_a_solve_asks_no_transform_and_backward_calls_f_no_more(monkeypatch):
     """``torch.func.vjp`` imports the compiler of PyTorch on its first call, which takes seconds."""
     calls = []

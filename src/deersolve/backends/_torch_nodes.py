@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +34,14 @@ def full_precision() -> Iterator[None]:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         yield
+
+
+def as_written() -> contextlib.AbstractContextManager[Any]:
+    """Run what ``torch.compile`` made of f as it was written: its own backward may run only once."""
+    if "torch._dynamo" not in sys.modules:  # without it nobody compiles, and its import is slow
+        return contextlib.nullcontext()
+    stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..record import tree_map
 from ..typing import Array, Tree
 from . import registry
-from ._torch_nodes import Gate, Guard, Order, Refused, Weightless, full_precision, solution
+from ._torch_nodes import Gate, Guard, Order, Refused, Weightless, as_written, full_precision, solution
 from ._torch_rows import apart, has_hooks, rows_of, without_hooks
 from .generic import ON_HOST, Backend, Deferred, Jacobians, Later
 
@@ -142,8 +142,8 @@ class Torch(Backend):
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
-        """Compute in the dtype of y0, whatever autocast and the settings for TF32 ask for."""
-        with super().quiet(), full_precision():
+        """Compute in the dtype of y0, whatever autocast and the settings for TF32 ask for; call f as it was written."""
+        with super().quiet(), full_precision(), as_written():
             yield
 
     def frozen(self) -> contextlib.AbstractContextManager[Any]:
