@@ -266,19 +266,21 @@ def test_torch_third_derivatives_are_refused():
 
 def test_backward_is_one_jacobian_and_one_transposed_solve(monkeypatch):
     torch = pytest.importorskip("torch")
+    from deersolve.backends import _torch_rows
     from deersolve.inverses import registry
     from deersolve.system import System
 
     calls = []
     rule = type(registry["shift.scan"])
-    for owner, name in ((System, "linearise"), (rule, "transpose"), (rule, "solve")):
+    watched = (System, "linearise"), (System, "f"), (_torch_rows, "_pulled"), (rule, "transpose"), (rule, "solve")
+    for owner, name in watched:
         real = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *a, _r=real, _n=name, **k: (calls.append(_n), _r(*a, **k))[1])
     w = torch.tensor(W, requires_grad=True)
     loss = energy(w, torch.tensor(X), torch.tensor(Y0), "newton", True)
     calls.clear()
     loss.backward()
-    assert calls == ["linearise", "transpose"]
+    assert calls == ["_pulled"] * len(W) + ["transpose"]  # a row each
 
 
 def test_y_corrected_has_its_own_gradient_or_an_error():

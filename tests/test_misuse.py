@@ -53,6 +53,59 @@ def test_coupled_points_dropout_and_writing_are_caught(lib):
             ds.solve(ds.InitialValueProblem(f, t, y0))
 
 
+SAME = np.array([[0.5, 1.0]] * 3)  # three elements that start alike, as cells that start from zeros do
+OVER_THE_BATCH = {
+    "mean": lambda xp, y: y - xp.mean(y, axis=0, keepdims=True),
+    "spread": lambda xp, y: y / (1 + xp.max(y, axis=0, keepdims=True) - xp.min(y, axis=0, keepdims=True)),
+    "order": lambda xp, y: xp.roll(y, 1, axis=0),
+}
+
+
+KINDS = ["recurrence", "lags", "ode", "line", "plane", "evolution", "ends"]
+
+
+@pytest.mark.parametrize(("kind", "way"), [*((k, "mean") for k in KINDS), ("ode", "spread"), ("lags", "order")])
+def test_batch_elements_that_start_alike_and_are_coupled_are_caught(lib, kind, way):
+    """y would be right, its derivative not: df / dy of one element by another would be left out."""
+    same, s = lib.asarray(SAME), lib.asarray(np.linspace(0.0, 1.0, 7))
+    ends = {k: ds.Dirichlet(same[0, ...]) for k in ("left", "right")}
+    sides = {**ends, "bottom": ds.Dirichlet(same[0, ...]), "top": ds.Dirichlet(same[0, ...])}
+    level, field = lib.asarray(SAME[:, None] + np.zeros((7, 2))), lib.asarray(SAME[:, None, None] + np.zeros((7, 7, 2)))
+
+    def f(y, *rest):
+        return -0.1 * OVER_THE_BATCH[way](ds.array_namespace(y), y)
+
+    problem, guess = {
+        "recurrence": lambda: (ds.Recurrence(f, same, n_points=5), None),
+        "lags": lambda: (ds.Recurrence(f, lib.asarray(np.ones((3, 9, 2))), lags=(1, 9), n_points=5), None),
+        "ode": lambda: (ds.InitialValueProblem(f, s, same), None),
+        "line": lambda: (ds.Elliptic1D(f, s, **ends), level),
+        "plane": lambda: (ds.Elliptic2D(f, (s, s), **sides), field),
+        "evolution": lambda: (ds.Evolution1D(f, s, s, level, **ends), None),
+        "ends": lambda: (ds.TwoPointProblem(lambda u, x, p: 0 * u, s, lambda a, b, p: a + f(b) - 1), level),
+    }[kind]()
+    with pytest.raises(ds.FunctionError, match="statistics over the batch couple elements"):
+        ds.solve(problem, guess)
+
+
+def test_the_batch_is_named_where_it_alone_is_coupled():
+    over = OVER_THE_BATCH["mean"]
+    with pytest.raises(ds.FunctionError, match="Here it is the batch"):
+        ds.solve(ds.Recurrence(lambda y, x, p: over(np, y) + x, SAME, np.ones((3, 9, 2))))
+
+
+def test_the_probe_stays_where_f_is_defined():
+    """Components of other sizes, one of which may not turn negative."""
+    seen = []
+
+    def f(y, x, p):
+        seen.append(y.min(axis=(0, 1)))
+        return -np.sqrt(y[..., :1]) * np.ones(2)
+
+    ds.solve(ds.Recurrence(lambda y, x, p: 0.5 * y + 0 * f(y, x, p), np.array([[0.01, 1e3]] * 2), n_points=3))
+    assert min(low[0] for low in seen) > 0
+
+
 @pytest.mark.parametrize(("B", "n"), [((), 1), ((1,), 1), ((21,), 1), ((21,), 2), ((2,), 21), ((21,), 21)])
 def test_shapes_that_coincide(B, n):
     y0 = np.random.default_rng(1).uniform(0.5, 1.5, (*B, n))

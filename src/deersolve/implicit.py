@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+from .backends.generic import Later
 from .blockwise import Blockwise
+from .domain import kept
+from .errors import FunctionError
 from .inverses import PaperForm, Rule
 from .newton import newton_step
 from .shelter import sheltered
-from .structure import Dense
-from .system import Linearised, System
+from .structure import Dense, Structure
+from .system import Data, Linearised, System
 from .typing import Array, Tree, array_namespace
 
 INEXACT_STEPS = 4  # of a rule whose solution depends on G: each gains some digits
+SAME = 1e3  # in units of eps: how far two evaluations of one f may differ, since libraries may round as they like
+CHANGED = (
+    "backward: f at the solution is not what it was in solve(): expected the same weights; received some that were "
+    "modified by an inplace operation, or given another value. The Jacobians do not fit the memory and are computed in "
+    "backward: call it before anything changes, or solve with a method of more memory, as Auto(memory=None)."
+)
 
 
 class Linear(NamedTuple):
@@ -33,9 +43,16 @@ def linearisation(system: System, y: Array) -> Linear:
 
 def inverse_at(system: System, at: Linearised) -> Linear:
     """Return the same, with the Jacobians at hand."""
-    Gs = tuple(-J for J in at.Js)
-    where = {"grid": system.data.grid, "boundary": system.data.boundary}
-    return Linear(partial(system.rule.solve, Gs, **where), partial(system.rule.transpose, Gs, **where))
+    return _inverse(system.rule, at.Js, _where(system))
+
+
+def _inverse(rule: Rule, Js: tuple[Structure, ...], where: dict[str, Any]) -> Linear:
+    Gs = tuple(-J for J in Js)
+    return Linear(partial(rule.solve, Gs, **where), partial(rule.transpose, Gs, **where))
+
+
+def _where(system: System) -> dict[str, Any]:
+    return {"grid": system.data.grid, "boundary": system.data.boundary}
 
 
 def residual(system: System, y: Array) -> Array:
@@ -46,6 +63,49 @@ def residual(system: System, y: Array) -> Array:
 def _on_graph(system: System, y: Array) -> Array:
     """Return the residual as a place in a graph of derivatives: what it amounts to is not asked for."""
     return residual(system, y) if system.block is None else Blockwise(system, y).residual(system.backend.weightless)
+
+
+def _recorded(system: System, y: Array) -> tuple[Array, Later]:
+    """Return the residual at y on the graph, and the linear solves there, of what this graph keeps of f.
+
+    f is not called again for them: they are those of the x, the params and the weights that it was called with now.
+    """
+    by, ys, where = system.backend, system.shifted(y), _where(system)
+    made = None if "jac" in system.functions else by.deferred(system.f, ys)
+    if made is None:
+        with by.frozen():
+            Js = system.jacobians(by.without_gradient(ys))[1]
+        fy = system.f(*ys)
+        later: Later = (where, Js), lambda held: _inverse(system.rule, held[1], held[0])
+    else:
+        fy, rows = made
+        later = where, lambda where: _inverse(system.rule, system.structured(rows), where)
+    return kept(system.data.grid, system.rule.residual(y, fy, **where)), later
+
+
+def _in_blocks(system: System, y: Array) -> Later:
+    """Return the linear solves at y, for which f is called again: it has to be the f that was solved."""
+    before = _trace(system, y)
+
+    def made(data: Data) -> Linear:
+        again = dataclasses.replace(system, data=dataclasses.replace(data, guess=y))
+        after, xp = _trace(again, y), array_namespace(y)
+        size = xp.abs(before) + xp.abs(after) + xp.max(xp.abs(y), axis=-1, keepdims=True)
+        is_same = xp.abs(after - before) <= SAME * float(xp.finfo(y.dtype).eps) * size
+        if not bool(xp.all(is_same | (before != before))):
+            raise FunctionError(CHANGED)
+        return linearisation(again, y)
+
+    return dataclasses.replace(system.data, guess=None), made
+
+
+def _trace(system: System, y: Array) -> Array:
+    """Return a number for each point, (*B, T, 1), that tells the residual of one f at y from that of another."""
+    xp, n = array_namespace(y), y.shape[-1]
+    weights = 1 / (1 + xp.arange(n, dtype=y.dtype, device=system.backend.placement(y)))
+    with system.backend.frozen():
+        r = residual(system, y)
+        return xp.sum(r * xp.reshape(weights, (*(1 for _ in r.shape[:-1]), n)), axis=-1, keepdims=True)
 
 
 def has_transpose(rule: Rule) -> bool:
@@ -75,9 +135,9 @@ def attach(live: System, y: Array, usable: Array) -> Array:
     made = by.recorded(lambda: _on_graph(system, at) if is_node else system.f(*system.shifted(at)))
     if made is None:
         return y
-    orders = 2 if system.block is None else 1  # a second one takes G of all points
-    functions = partial(residual, system), partial(linearisation, system)
-    moved = by.implicit(at, made, *functions, orders) if is_node else None
+    again = partial(_recorded, system) if system.block is None else None  # a second order takes G of all points
+    later = None if again or not is_node else _in_blocks(system, at)
+    moved = by.implicit(at, made, later, again) if is_node else None
     if moved is None:
         moved = at
         for _ in range(by.orders(made).bit_length() if system.rule.exact else INEXACT_STEPS):

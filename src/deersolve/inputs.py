@@ -187,12 +187,14 @@ def _check_start(grid: Any, y0: Array, guess: Array) -> None:
 def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
     """Return f and jac as functions of ``(y_1, ..., y_P, x)``, and conditions that are a function as "ends".
 
-    params goes in as it is.
+    params goes in as it is. All of it is what the problem holds now: derivatives may be asked for after it was given
+    other fields.
     """
+    function, params = problem.f, problem.params
 
     def f(*args: Any) -> Any:
         try:
-            return problem.f(*args, problem.params)
+            return function(*args, params)
         except RuntimeError as error:
             if "dtype" in str(error):
                 error.add_note(
@@ -221,8 +223,8 @@ def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
     functions: dict[str, Any] = {"f": f if not hasattr(grid, "pointwise") else grid.pointwise(f)}
     if problem.jac is not None:
         jac = problem.jac
-        functions["jac"] = lambda *args: jac(*args, problem.params)
+        functions["jac"] = lambda *args: jac(*args, params)
     conditions = getattr(problem, "functional", None)
     if conditions is not None:
-        functions["ends"] = lambda *ends: conditions(*ends, problem.params)
+        functions["ends"] = lambda *ends: conditions(*ends, params)
     return functions

@@ -15,8 +15,16 @@ COUPLED = (
     "f of one batch element at one grid point differs from that entry of f of all of them: expected an "
     "f that acts on each point by itself, over (*B, T, n). If f is written for a single point (n,), "
     "wrap it: ds.pointwise(f); for rows (N, n), as torch.nn cells are: ds.rowwise(f); for SciPy's "
-    "fun(t, y): ds.from_scipy(fun). Batch norm, means over time and inputs that f closes over couple "
-    "points: pass inputs through x."
+    "fun(t, y): ds.from_scipy(fun). Batch norm and other statistics over the batch couple elements; means over time "
+    "and inputs that f closes over couple points: pass inputs through x."
+)
+BATCH = (
+    " Here it is the batch: one element with all of its points differs too, all elements at one point do not. A batch "
+    "norm in eval() takes statistics that are fixed; a layer norm takes them over the components."
+)
+ENDS = (
+    "the conditions of one batch element differ from that entry of the conditions of all of them: expected a function "
+    "that acts on each element by itself, over (*B, 1, n). Means and other statistics over the batch couple elements."
 )
 REACHED = (
     "f, or a flux, at one point of space changes with y at another: expected an f that acts on each point by itself, "
@@ -44,17 +52,38 @@ def probe(system: System) -> None:
             "f returned two different values for the same arguments: expected a pure function. "
             "Turn off dropout and random numbers, or draw them before and pass them through x."
         )
-    element = tuple(size - 1 for size in whole.shape[: system.n_batch])
-    for point in {0, whole.shape[-2] - 1}:
-        expected = _cut(whole, element, point)
-        try:
-            one = f(*(_cut(y, element, point) for y in ys), _cut_tree(x, element, point))
-        except Exception as error:
-            raise FunctionError(COUPLED) from error
-        if tuple(one.shape) != tuple(expected.shape) or not _equal(one, expected, AGREEMENT):
-            raise FunctionError(COUPLED)
+    last = whole.shape[-2] - 1
+    for is_last, point in ((False, 0), (True, last)) if last else ((True, 0),):
+        element = tuple((size - 1) * is_last for size in whole.shape[: system.n_batch])
+        if not _is_alone(f, (*ys, x), whole, element, slice(point, point + 1)):
+            alone = {"batch": (element, slice(None)), "points": (None, slice(point, point + 1))}
+            seen = {name for name, cut in alone.items() if not _is_alone(f, (*ys, x), whole, *cut)}
+            raise FunctionError(COUPLED + (BATCH if seen == {"batch"} else ""))
+    _check_ends(system, ys)
     if system.grid_ndim > 1 or hasattr(system.data.grid, "block"):
         _check_space(system, ys, x, whole)
+
+
+def _is_alone(f: Any, args: tuple[Any, ...], whole: Array, element: tuple[int, ...] | None, points: slice) -> bool:
+    """Return whether f of a part of its arguments is that part of f of all of them."""
+    expected = _cut(whole, element, points)
+    try:
+        one = f(*tree_map(lambda a: _cut(a, element, points), args))
+    except Exception as error:
+        raise FunctionError(COUPLED) from error
+    return tuple(one.shape) == tuple(expected.shape) and _equal(one, expected, AGREEMENT)
+
+
+def _check_ends(system: System, ys: tuple[Array, ...]) -> None:
+    """Raise if conditions that are a function couple batch elements."""
+    if "ends" not in system.functions or system.n_batch == 0:
+        return
+    ends, conditions = tuple(y[..., -1:, :] for y in ys), system.functions["ends"]
+    whole = conditions(*ends)
+    for is_last in (False, True):
+        element = tuple((size - 1) * is_last for size in ys[0].shape[: system.n_batch])
+        if not _is_alone(conditions, ends, whole, element, slice(None)):
+            raise FunctionError(ENDS)
 
 
 def _check_space(system: System, ys: tuple[Array, ...], x: Any, whole: Array) -> None:
@@ -87,17 +116,11 @@ def _on_stretch(f: Any, ys: tuple[Array, ...], x: Any, system: System) -> Any:
 
 
 def stretch(system: System) -> tuple[tuple[Array, ...], Any]:
-    """Return shifted signals and x on a short stretch of the grid, y varying from point to point."""
+    """Return shifted signals and x on a short stretch of the grid, no two entries of a signal alike."""
     if hasattr(system.data.grid, "window"):
         system = system.head(min(LENGTH, system.data.guess.shape[-2]))
-    guess, where = system.data.guess, system.backend.placement(system.data.guess)
-    xp, (n, size) = array_namespace(guess), guess.shape[-2:]
-    rows = xp.astype(xp.arange(n, device=where), guess.dtype)
-    columns = xp.astype(xp.arange(size, device=where), guess.dtype)
-    wave = xp.sin(1.0 + 1.7 * rows[:, None] + 0.9 * columns[None, :])
-    peak = xp.max(xp.abs(guess)) if 0 not in guess.shape else 1.0
-    y = guess + 1e-2 * (peak + 1e-1) * xp.reshape(wave, (*(1 for _ in range(guess.ndim - 2)), n, size))
-
+    guess = system.data.guess
+    n = guess.shape[-2]
     behind = int("ends" in system.functions)  # rows of the signals that f is not of
     ys = system.shifted(y)
     _check_signals(ys, y, behind)
@@ -106,6 +129,7 @@ def stretch(system: System) -> tuple[tuple[Array, ...], Any]:
         spans = a.ndim > 1 and a.shape[-2] in (n, n + behind) and system.grid_ndim == 1
         return a[..., : min(n, LENGTH), :] if spans else a
 
+<<<<<<< HEAD
     return tuple(map(first, ys)), tree_map(first, system.data.x)
 
 
@@ -119,6 +143,25 @@ def _check_signals(ys: tuple[Any, ...], y: Array, behind: int) -> None:
             raise FunctionError(
                 f"shift: expected arrays (*B, *R, n) as y is, here {tuple(y.shape)}; received {received}."
             )
+=======
+    ys = map(first, system.shifted(guess))
+    return tuple(_waved(y, k, system) for k, y in enumerate(ys)), tree_map(first, system.data.x)
+
+
+def _waved(y: Array, k: int, system: System) -> Array:
+    """Return y, each entry moved by at most 1 % and a little, by another share along every axis.
+
+    What couples batch elements or points would not show where they are equal, as in a cell that starts from zeros.
+    """
+    xp, phase = array_namespace(y), 1.0 + 0.6 * k
+    for axis, size in enumerate(y.shape):
+        if size > 1:
+            place = xp.astype(xp.arange(size, device=system.backend.placement(y)), y.dtype)
+            place = place[(*(None,) * axis, slice(None), *(None,) * (y.ndim - 1 - axis))]
+            phase = phase + (0.1 + 0.8 * (y.ndim - axis)) * place
+    wave = math.sin(phase) if isinstance(phase, float) else xp.sin(phase)
+    return y + 1e-2 * (xp.abs(y) + 1e-1) * wave
+>>>>>>> w-torch
 
 
 def _check_shape(whole: Any, y: Array, system: System) -> None:
@@ -151,18 +194,14 @@ def _backend(array: Array) -> Any:
     return backend_of(array)
 
 
-def _cut_tree(x: Any, element: tuple[int, ...], point: int) -> Any:
-    return tree_map(lambda a: _cut(a, element, point), x)
-
-
-def _cut(a: Array, element: tuple[int, ...], point: int) -> Array:
-    """Keep one batch element and one point, with their axes."""
+def _cut(a: Array, element: tuple[int, ...] | None, points: slice) -> Array:
+    """Keep one batch element, or all, and some points, with their axes."""
     sizes = a.shape
     where: list[Any] = [slice(None)] * a.ndim
-    for k, e in enumerate(element):
+    for k, e in enumerate(element or ()):
         where[k] = slice(e, e + 1) if sizes[k] > 1 else slice(None)
     if sizes[-2] > 1:
-        where[-2] = slice(point, point + 1)
+        where[-2] = points
     return a[tuple(where)]
 
 

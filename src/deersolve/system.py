@@ -104,6 +104,11 @@ class System:
             Diagonal(J) if J.ndim == ys[0].ndim else Dense(J) for J in made
         )
 
+    def structured(self, rows: Callable[[int | None], tuple[Array, ...]]) -> tuple[Structure, ...]:
+        """Return the Jacobians of rows that give (*S, n, n), or (*S, points, n, n) where f couples n components."""
+        block = getattr(self.data.grid, "block", None)
+        return tuple(map(Dense if block is None else BlockDiagonal, rows(block)))
+
     def _parted(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
         """Return the points, where the signals are the same, and the row behind them, where each is another end."""
         return ys[0][..., :-1, :], tuple(y[..., -1:, :] for y in ys)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from ..errors import InputError
-from .generic import passed
+from ..record import tree_leaves, tree_map
+from .generic import Later, passed
 
 TOO_HIGH = (
     "a third derivative by backward: expected at most the second. Nested torch.func.grad, and JAX, have every order."
@@ -34,6 +36,14 @@ def full_precision() -> Iterator[None]:
         yield
 
 
+def as_written() -> contextlib.AbstractContextManager[Any]:
+    """Run what ``torch.compile`` made of f as it was written: its own backward may run only once."""
+    if "torch._dynamo" not in sys.modules:  # without it nobody compiles, and its import is slow
+        return contextlib.nullcontext()
+    stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
+
+
 @contextlib.contextmanager
 def _ieee(products: Any) -> Iterator[None]:
     """Keep the matrix products of one library in their own dtype."""
@@ -51,41 +61,67 @@ def _ieee(products: Any) -> Iterator[None]:
 
 
 class Order:
-    """Whether anybody has asked a graph for more than first derivatives."""
+    """Whether anybody has asked a graph for more than first derivatives, and the linear solves that they share."""
 
     is_higher = False
+    linear: Any = None
+
+
+class Slot:
+    """The place of a tensor in a tree, while a graph saves it."""
+
+
+def solution(before: Any, r: Any, y: Any, later: Later | None, order: Order | None) -> Any:
+    """Return y as the solution of residual(y; theta) = 0 on the graph of r, which is the residual at y.
+
+    ``later`` holds what the linear solves are made of when they are asked for, and how: the tensors are saved as those
+    of any other node are, so that a change in place is an error and not another gradient.
+    """
+    held, made = later or (None, lambda held: held)
+    leaves = [a.detach() for a in tree_leaves(held) if isinstance(a, torch.Tensor)]
+    places = tree_map(lambda a: Slot() if isinstance(a, torch.Tensor) else a, held)
+
+    def filled(saved: Any) -> Any:
+        rest = iter(saved)
+        return made(tree_map(lambda a: next(rest) if isinstance(a, Slot) else a, places))
+
+    return Solution.apply(before, r, y, (leaves, filled), order)
 
 
 class Solution(torch.autograd.Function):  # type: ignore[misc]
     """y as the solution of residual(y; theta) = 0: backward is one transposed solve with G at y.
 
     Its derivative leaves out that G moves with y: in the second of two such nodes what G multiplies is zero to first
-    order, and so is u in the first.
+    order, and so is u in the first, which takes the linear solves of the second.
     """
 
     @staticmethod
-    def forward(ctx: Any, before: Any, r: Any, y: Any, linearisation: Any, order: Order | None) -> Any:
+    def forward(ctx: Any, before: Any, r: Any, y: Any, later: Any, order: Order | None) -> Any:
         ctx.set_materialize_grads(False)
-        ctx.linearisation, ctx.order = linearisation, order
+        leaves, ctx.linear = later
+        ctx.order = order
         out = y.detach()
-        ctx.save_for_backward(out)
+        ctx.save_for_backward(out, *leaves)
         return out
 
     @staticmethod
     def backward(ctx: Any, c: Any) -> Any:
         if c is None:
-            return None, None, None, None, None
-        (y,) = ctx.saved_tensors
+            return (None,) * 5
+        y, *saved = ctx.saved_tensors
+        order = ctx.order or Order()
         if torch.is_grad_enabled():
             if ctx.order is None:
                 raise InputError(IN_BLOCKS)
-            ctx.order.is_higher = True
+            order.is_higher = True
         with torch.no_grad(), full_precision():
-            solve, transpose = ctx.linearisation(y.detach())
-            u = transpose(c.detach())
+            linear = order.linear or ctx.linear(saved)
+            u = linear.transpose(c)
+        if order.is_higher:
+            order.linear = linear
         if torch.is_grad_enabled():
-            u = Transposed.apply(c, u, y, solve)
-        return c if ctx.order and ctx.order.is_higher else None, u, None, None, None
+            u = Transposed.apply(c, u, y, linear.solve)
+        return c if order.is_higher else None, u, None, None, None
 
 
 class Weightless(torch.autograd.Function):  # type: ignore[misc]
@@ -126,7 +162,7 @@ class Transposed(torch.autograd.Function):  # type: ignore[misc]
     def backward(ctx: Any, c: Any) -> Any:
         (y,) = ctx.saved_tensors
         with torch.no_grad(), full_precision():
-            z = ctx.solve(c.detach())
+            z = ctx.solve(c)
         return Refused.apply(z, y, TOO_HIGH) if torch.is_grad_enabled() else z, None, None, None
 
 

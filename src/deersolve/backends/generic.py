@@ -27,6 +27,10 @@ ON_HOST = (
 )
 HELD = 100_000  # numbers in small arrays that wait to be written into a large one
 Jacobians = tuple[Array, tuple[Array, ...]]
+Deferred = tuple[Array, Callable[[int | None], tuple[Array, ...]]]
+"""f at every grid point, and what gives d f / d y_p when it is asked for, of n components at a point or of all."""
+Later = tuple[Tree, Callable[[Tree], Any]]
+"""Arrays, and what makes of them the inverse of a linear operator and its transpose, both as functions."""
 
 
 class Solver(Protocol):
@@ -265,13 +269,15 @@ class Backend:
         """Return the highest derivative that may be asked of what :meth:`recorded` returned."""
         return 1
 
-    def implicit(
-        self, y: Array, r: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any], orders: int
-    ) -> Any:
+    def deferred(self, f: Callable[..., Array], ys: tuple[Array, ...]) -> Deferred | None:
+        """Return ``f(*ys)`` and its Jacobians later, where a graph keeps what they need, else None."""
+        return None
+
+    def implicit(self, y: Array, r: Array, later: Later | None, again: Callable[[Array], Any] | None) -> Any:
         """Return y as the solution of ``residual(y) = 0`` on the graph, or None where the graph cannot hold it.
 
-        ``r`` is the residual at y, recorded; ``linearisation(y)`` gives the inverse of ``-d residual / d y`` and its
-        transpose, both as functions. Of ``orders`` derivatives, 1 or 2, each has its price in memory.
+        ``r`` is the residual at y, recorded; ``later`` gives the inverse of ``-d residual / d y`` and its transpose.
+        Where two derivatives may be asked for, ``again`` gives both at another y; each has its price in memory.
         """
         return None
 

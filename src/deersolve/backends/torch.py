@@ -1,4 +1,4 @@
-"""PyTorch: Jacobians by ``torch.func``, eager loops."""
+"""PyTorch: Jacobians by reverse mode, eager loops."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from ..errors import InputError, mismatch
 from ..record import tree_map
 from ..typing import Array, Tree
 from . import registry
-from ._torch_nodes import Gate, Guard, Order, Refused, Solution, Weightless, full_precision
-from .generic import ON_HOST, Backend, Jacobians
+from ._torch_nodes import Gate, Guard, Order, Refused, Weightless, as_written, full_precision, solution
+from ._torch_rows import apart, has_hooks, rows_of, without_hooks
+from .generic import ON_HOST, Backend, Deferred, Jacobians, Later
 
 
 class Torch(Backend):
@@ -27,14 +28,23 @@ class Torch(Backend):
     derivative = "automatic differentiation"
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
-        """Return ``f(*ys, x)`` and its Jacobians: one reverse-mode derivative a row, batched by vmap."""
-        fy, pullback = torch.func.vjp(lambda *ys: f(*ys, x), *ys)
-        n = fy.shape[-1]
-        if n == 1:
-            return fy, tuple(row[..., None, :] for row in pullback(torch.ones_like(fy)))
-        seeds = torch.eye(n, dtype=fy.dtype, device=fy.device)
-        rows = torch.func.vmap(lambda seed: pullback(seed.expand_as(fy)))(seeds)
-        return fy, tuple(row.movedim(0, -2) for row in rows)  # other out_dims fail where f ignores an argument
+        """Return ``f(*ys, x)`` and its Jacobians: one reverse-mode derivative a row."""
+        if not _is_plain():
+            return _by_transforms(f, ys, x)
+        try:
+            return _by_graph(f, ys, x)
+        except RuntimeError as error:
+            if "nference tensor" not in str(error):
+                raise
+            return _by_transforms(f, ys, x)  # a graph takes none of those that were made in inference mode
+
+    def deferred(self, f: Callable[..., Array], ys: tuple[Array, ...]) -> Deferred | None:
+        """Return ``f(*ys)`` on the graph, and what gives its Jacobians from that graph, as long as nobody frees it."""
+        if has_hooks():  # what they unpack may be computed afresh, which is not to happen for each row
+            return None
+        here = apart(ys)
+        fy = f(*here)
+        return fy, lambda n: rows_of(fy, here, n)
 
     def without_gradient(self, tree: Tree) -> Tree:
         """Detach every tensor of the tree."""
@@ -87,9 +97,7 @@ class Torch(Backend):
             return max(2 + transforms, 3)
         return max(transforms, 1)
 
-    def implicit(
-        self, y: Array, r: Array, residual: Callable[[Array], Array], linearisation: Callable[[Array], Any], orders: int
-    ) -> Any:
+    def implicit(self, y: Array, r: Array, later: Later | None, again: Callable[[Array], Any] | None) -> Any:
         """Return y as one node of the graph, or None inside ``torch.func`` and forward mode.
 
         Of two such nodes the second is evaluated at the first, so that y follows theta in the derivative of the
@@ -97,11 +105,12 @@ class Torch(Backend):
         """
         if _is_wrapped(r) or _is_dual(r):
             return None
-        if orders == 1:
-            return Solution.apply(None, r, y, linearisation, None)
-        before = Solution.apply(y, r, y, linearisation, Order())
+        if again is None:
+            return solution(None, r, y, later, None)
         order = Order()
-        return Solution.apply(before, residual(Gate.apply(before, order)), y, linearisation, order)
+        before = solution(y, r, y, None, order)
+        r, later = again(Gate.apply(before, order))
+        return solution(before, r, y, later, order)
 
     def pushforward(self, function: Callable[..., Array], primals: list[Array], directions: list[Array]) -> Array:
         """Return the derivatives of ``function(*primals)`` along m directions, by forward mode."""
@@ -134,8 +143,8 @@ class Torch(Backend):
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
-        """Compute in the dtype of y0, whatever autocast and the settings for TF32 ask for."""
-        with super().quiet(), full_precision():
+        """Compute in the dtype of y0, whatever autocast and the settings for TF32 ask for; call f as it was written."""
+        with super().quiet(), full_precision(), as_written():
             yield
 
     def frozen(self) -> contextlib.AbstractContextManager[Any]:
@@ -183,7 +192,12 @@ class Torch(Backend):
 
 def _has_graph_only() -> bool:
     """Return whether a graph is recorded, and no transform or forward mode follows."""
-    return torch.is_grad_enabled() and not _in_forward_mode() and functorch.peek_interpreter_stack() is None
+    return torch.is_grad_enabled() and _is_plain()
+
+
+def _is_plain() -> bool:
+    """Return whether no transform and no forward mode follows."""
+    return not _in_forward_mode() and functorch.peek_interpreter_stack() is None
 
 
 def _in_forward_mode() -> bool:
@@ -210,6 +224,27 @@ def _is_followed(layer: Array) -> bool:
 
 def _is_dual(tensor: Array) -> bool:
     return forward_ad.unpack_dual(tensor).tangent is not None
+
+
+def _by_graph(f: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> Jacobians:
+    """Return ``f(*ys, x)`` and its Jacobians, with their own derivatives where somebody may ask for those."""
+    is_followed = torch.is_grad_enabled()
+    with contextlib.nullcontext() if is_followed else without_hooks(), torch.enable_grad():
+        here = apart(ys)
+        fy = f(*here, x)
+        rows = rows_of(fy, here, create_graph=is_followed)
+    return fy if is_followed else fy.detach(), rows
+
+
+def _by_transforms(f: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> Jacobians:
+    """Return ``f(*ys, x)`` and its Jacobians, inside other transforms."""
+    fy, pullback = torch.func.vjp(lambda *ys: f(*ys, x), *ys)
+    n = fy.shape[-1]
+    if n == 1:
+        return fy, tuple(row[..., None, :] for row in pullback(torch.ones_like(fy)))
+    seeds = torch.eye(n, dtype=fy.dtype, device=fy.device)
+    rows = torch.func.vmap(lambda seed: pullback(seed.expand_as(fy)))(seeds)
+    return fy, tuple(row.movedim(0, -2) for row in rows)  # other out_dims fail where f ignores an argument
 
 
 registry.add("torch", Torch())
