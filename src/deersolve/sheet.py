@@ -100,7 +100,15 @@ class Sheet(TimeGrid):
     def renamed(self, boundary: Initial, new: dict[str, Array]) -> tuple[Sheet, Initial]:
         """Return the sheet and the boundary data with some of those in the place of the old ones."""
         line, ends = self.line.renamed(self.ends, new)
-        return dataclasses.replace(self, line=line, ends=ends), Initial(new.get("u0", boundary.y0))
+        sheet = dataclasses.replace(self, line=line, ends=ends)
+        return sheet, Initial(sheet.begun(new.get("u0", boundary.y0)))
+
+    def begun(self, y0: Array) -> Array:
+        """Return the first level with the values that conditions give: they hold from there on, whatever u0 says."""
+        if self.has_image:
+            return y0
+        ends = tree_map(lambda a: a[..., :1, :, :, :], self.ends)
+        return self.together(self.line.free * self.apart(y0) + self.line.values(ends))
 
     def laid(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""

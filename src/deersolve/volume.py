@@ -101,7 +101,13 @@ class Volume(TimeGrid):
         """Return the volume and the boundary data with some of those in the place of the old ones."""
         level, sides = self.level.renamed(self.sides, new)
         whole = dataclasses.replace(self.whole, D=level.D[None, None, ...])
-        return dataclasses.replace(self, level=level, whole=whole, sides=sides), Initial(new.get("u0", boundary.y0))
+        volume = dataclasses.replace(self, level=level, whole=whole, sides=sides)
+        return volume, Initial(volume.begun(new.get("u0", boundary.y0)))
+
+    def begun(self, y0: Array) -> Array:
+        """Return the first level with the values that conditions give: they hold from there on, whatever u0 says."""
+        sides = tree_map(lambda a: a[..., :1, :, :, :, :], self.sides)
+        return self.together(self.whole.free * self.apart(y0) + self.whole.values(sides))
 
     def laid(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
