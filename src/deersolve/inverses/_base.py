@@ -95,6 +95,10 @@ class Rule:
         """Return the residual of y in a quadrature through ``points`` points, or None if there is none."""
         return None
 
+    def truncation(self, Gs: tuple[Structure, ...], y: Array, *, grid: Any, boundary: Any) -> Array | None:
+        """Return what differences of a higher order change of the residual of y, or None if there are none."""
+        return None
+
     def correction(
         self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array, data: Any
     ) -> tuple[Array, Array]:
