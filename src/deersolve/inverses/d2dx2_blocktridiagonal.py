@@ -57,13 +57,15 @@ class BlockTridiagonal(Rule):
         delta = solve(_blocks(grid, Gs), grid.proper(r), grid.is_ring)
         return delta if not grid.has_image else _with_image(delta, delta[..., :1, :] + r[..., -1:, :])
 
-    def truncation(self, Gs: tuple[Structure, ...], u: Array, *, grid: Line, boundary: Ends) -> Array | None:
-        """Return what differences of fourth order change of the residual of u; None on too few points."""
-        v = grid.proper(u)
-        if v.shape[-2] < FEWEST:
+    def truncation(
+        self, Gs: tuple[Structure, ...], y: Array, *, grid: Line, boundary: Ends, is_smoothed: bool
+    ) -> Array | None:
+        """Return what differences of fourth order change of the residual of y, or None on too few points."""
+        u = grid.proper(y)
+        if u.shape[-2] < FEWEST:
             return None
         a, b, _ = map(grid.proper, grid.weights)
-        first, second = missed(grid, boundary, v)
+        first, second = missed(grid, boundary, u, is_smoothed)
         G1 = Dense(_points(grid, Gs[1].to_dense()))
         rows = -_unit(grid) * (a * second + b * first + (G1 @ first))
         return rows if not grid.has_image else _with_image(rows, 0 * rows[..., :1, :])
