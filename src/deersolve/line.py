@@ -198,6 +198,20 @@ class Line:
         return {"s": self.s}
 
     @property
+    def lines(self) -> dict[str, Line]:
+        """The axes of space by their names."""
+        return {"s": self}
+
+    @property
+    def transport(self) -> tuple[Array, Array]:
+        """The weights of the second derivative and of the first in L."""
+        return self.proper(self.weights[0]), self.proper(self.weights[1])
+
+    def in_space(self, a: Array, tail: int) -> Array:
+        """Return an array (*B, N, ...) with so many axes of a point, without the image of the first one."""
+        return a[(..., slice(-1), *(slice(None),) * tail)] if self.has_image else a
+
+    @property
     def flow(self) -> Array:
         """The sign of a, 0 where a value is given: that with which ``u_tau = sign (L u - f)`` is well-posed."""
         xp = array_namespace(self.free)

@@ -75,6 +75,23 @@ class Sheet(TimeGrid):
         """The points of space by the names of their axes."""
         return self.line.space
 
+    @property
+    def lines(self) -> dict[str, Line]:
+        """The axes of space by their names."""
+        return self.line.lines
+
+    @property
+    def transport(self) -> tuple[Array, Array]:
+        """The weights of the second derivative and of the first in L."""
+        second, first = self.line.transport
+        return second[..., 0, 0, :, :], first[..., 0, 0, :, :]
+
+    def in_space(self, a: Array, tail: int) -> Array:
+        """Return the levels of an array laid out as y, (*B, T, X, ...), with so many axes of a point."""
+        shape = (*self.shape, self.shape[-1])[: 2 + tail]
+        apart = array_namespace(a).reshape(a, (*a.shape[: a.ndim + 1 - 2 * tail], *shape))
+        return self.line.in_space(apart[(..., -1, slice(None), *(slice(None),) * tail)], tail)
+
     def presented(self, y: Array) -> Array:
         """Return u at the levels, (*B, T, X, n): the last stages."""
         return self.apart(y)[..., -1, :, :]

@@ -15,6 +15,7 @@ from .implicit import described
 from .inputs import check_problem, closed, prepare
 from .inverses import PaperForm, Rule, rule_of
 from .methods import Auto, Newton, method_of
+from .peclet import worst_place
 from .plan import Plan, run
 from .probe import probe, stretch
 from .problems import Problem
@@ -128,6 +129,8 @@ def solve(  # noqa: PLR0913 - the public signature
         with watching(None):  # f may hold a solve of its own
             sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
     sol = _described(sol, system, chosen, why, derivative)
+    if check_inputs:
+        _warn_if_unresolved(system, sol)
     if hasattr(data.grid, "presented"):
         corrected = None if sol.y_corrected is None else data.grid.presented(sol.y_corrected)
         stages = data.grid.between(sol.y) if hasattr(data.grid, "between") else None
@@ -207,6 +210,13 @@ def _warn_if_coarse(sol: Solution) -> None:
             DiscretisationWarning,
             stacklevel=level_of_caller(),
         )
+
+
+def _warn_if_unresolved(system: System, sol: Solution) -> None:
+    with system.backend.frozen():
+        place = worst_place(system, sol)
+    if place is not None:
+        warnings.warn(str(place), DiscretisationWarning, stacklevel=level_of_caller())
 
 
 def _complaint(sol: Solution, rule: Rule, is_causal: bool) -> str:

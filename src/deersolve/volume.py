@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from .domain import Initial, Slice, TimeGrid
+from .line import Line
 from .plane import SIDES, Plane, Sides, with_axes
 from .record import record, static, tree_map
 from .sheet import staged
@@ -73,6 +74,22 @@ class Volume(TimeGrid):
         """Return (*B, T, m X Y n) of (*B, T, m, X, Y, n)."""
         m, X, Y, n = self.shape
         return array_namespace(u).reshape(u, (*u.shape[:-4], m * X * Y * n))
+
+    @property
+    def lines(self) -> dict[str, Line]:
+        """The axes of space by their names."""
+        return self.level.lines
+
+    @property
+    def transport(self) -> tuple[Array, Array]:
+        """The weights of the second derivatives and of the first in L."""
+        return self.level.transport
+
+    def in_space(self, a: Array, tail: int) -> Array:
+        """Return the levels of an array laid out as y, (*B, T, X, Y, ...), with so many axes of a point."""
+        shape = (*self.shape, self.shape[-1])[: 3 + tail]
+        apart = array_namespace(a).reshape(a, (*a.shape[: a.ndim + 1 - 2 * tail], *shape))
+        return apart[(..., -1, slice(None), slice(None), *(slice(None),) * tail)]
 
     def presented(self, y: Array) -> Array:
         """Return u at the levels, (*B, T, X, Y, n): the last stages, with the images of first points."""

@@ -1,4 +1,4 @@
-"""What differences of second order miss of u' and u'': the difference to a polynomial through the nearest five points."""
+"""What differences of second order miss of u' and u'': those to a polynomial through the nearest five points."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def _between(u: Array, gaps: Array, divided: list[Array], is_smoothed: bool) -> 
     """Return the derivatives at all points but the first and the last, each from the five nearest."""
     xp, (d1, d2, d3, d4) = array_namespace(u), divided
     before, behind = gaps[..., :-1, :], gaps[..., 1:, :]
-    further = xp.concat([behind[..., :-1, :] + behind[..., 1:, :], -(before[..., -1:, :] + before[..., -2:-1, :])], -2)
+    further = xp.concat(
+        [behind[..., :-1, :] + behind[..., 1:, :], -(before[..., -1:, :] + before[..., -2:-1, :])], axis=-2
+    )
     third = xp.concat([d3, d3[..., -1:, :]], axis=-2)
     fourth = _smoothed(d4) if is_smoothed else xp.concat([d4[..., :1, :], d4, d4[..., -1:, :]], axis=-2)
     nodes = [-before, 0 * before, behind, further]

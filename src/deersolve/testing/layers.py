@@ -144,7 +144,8 @@ def _nozzle(u: Any, v: Any, s: Any, eps: float) -> Any:
     return flow / (A * u)
 
 
-def _of(*ends: float) -> dict[str, Callable[[float], float]]:
+def _of(*ends: float) -> dict[str, Any]:
+    """Return the same values at the ends for every eps."""
     return {"left": lambda eps: ends[0], "right": lambda eps: ends[1]}
 
 
@@ -164,9 +165,7 @@ SECOND_ORDER: dict[int, Layer] = {
         lambda u, v, s, eps: v, **_of(1.0, 0.0), exact=lambda s, eps: np.expm1((s - 1) / eps) / np.expm1(-1 / eps)
     ),
     3: Layer(
-        lambda u, v, s, eps: (
-            u - (2 + np.cos(PI * s)) * (v + PI * np.sin(PI * s)) - (1 + eps * PI**2) * np.cos(PI * s)
-        ),
+        lambda u, v, s, eps: u - (2 + np.cos(PI * s)) * (v + PI * np.sin(PI * s)) - (1 + eps * PI**2) * np.cos(PI * s),
         **_of(-1.0, -1.0),
         exact=_cosine,
         **BOTH,
