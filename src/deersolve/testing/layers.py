@@ -40,7 +40,7 @@ class Layer:
 
     def second_order(self, s: Any, eps: float) -> BoundaryValueProblem:
         """Return the equation as it is."""
-        ends = {"left": Dirichlet(self.left(eps)), "right": Dirichlet(self.right(eps))}
+        ends: dict[str, Any] = {"left": Dirichlet(self.left(eps)), "right": Dirichlet(self.right(eps))}
         a = self.a(s, eps)[:, None]
         return BoundaryValueProblem(lambda u, u_s, x, p: self.f(u, u_s, x["s"], eps), s, a=a, **ends)
 
@@ -71,7 +71,7 @@ class System:
     def first_order(self, s: Any, eps: float) -> TwoPointProblem:
         """Return the system."""
         rows = [np.zeros((self.n, self.n)), np.zeros((self.n, self.n))]
-        value = []
+        value: list[float] = []
         for matrix, given in zip(rows, (self.at_first, self.at_last), strict=True):
             for component, number in given.items():
                 matrix[len(value), component] = 1.0
@@ -81,7 +81,7 @@ class System:
             parts = [u[..., k] for k in range(self.n)]
             return np.stack([part + 0 * u[..., 0] for part in self.f(parts, eps)], axis=-1)
 
-        return TwoPointProblem(f, s, Coupled(*rows, np.asarray(value)))
+        return TwoPointProblem(f, s, Coupled(rows[0], rows[1], np.asarray(value)))
 
 
 def _erf(s: Any, eps: float) -> Any:
