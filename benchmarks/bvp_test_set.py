@@ -2,8 +2,8 @@
 
 ``python benchmarks/bvp_test_set.py [points]``, 401 by default: all problems with a closed form, eps from 0.1 to
 1e-4, as TwoPointProblem and as BoundaryValueProblem. Newton's method starts from the solution, so that what is left are
-errors of the grid. The table has the error relative to the largest |u|, the estimate, and what was said; the last line counts the
-answers that are wrong by more than 1 % in silence, and those that are right to 1 % and not trusted.
+errors of the grid. The table has the error relative to the largest |u|, the estimate, and what was said; the last line
+counts the answers that are wrong by more than 1 % in silence, and those that are right to 1 % and not trusted.
 """
 
 from __future__ import annotations
