@@ -68,8 +68,9 @@ def worst_place(system: System, sol: Solution) -> Place | None:
         step = -(-grid.n_points // LEVELS)
         levels = range((grid.n_points - 1) % step, grid.n_points, step)
         y = y[..., levels[0] :: step, :]
-    u = _of_range_1(system, np.asarray(backend.to_numpy(grid.in_space(y, 1))), sol)
-    places = [place for axis in _axes(grid) for place in _places(system, axis, u, sol.y, levels)]
+    with np.errstate(all="ignore"):  # of elements that failed
+        u = _of_range_1(system, np.asarray(backend.to_numpy(grid.in_space(y, 1))), sol)
+        places = [place for axis in _axes(grid) for place in _places(system, axis, u, sol.y, levels)]
     return max(places, key=lambda place: place.missed, default=None)
 
 
@@ -155,7 +156,9 @@ def _numbers(system: System, axis: Axis, y: Any, level: int | None) -> Any:
 
 
 def _largest_loss(convection: Any, diffusion: Any) -> Any:
-    """Return the largest eigenvalue of ``-convection / diffusion`` at every point."""
+    """Return the largest eigenvalue of ``-convection / diffusion`` at every point; 0 of an element without numbers."""
+    convection = np.where(np.isfinite(convection), convection, 0.0)
+    diffusion = np.where(np.isfinite(diffusion), diffusion, 0.0)
     size = np.max(np.abs(convection), axis=(-2, -1))[..., None]
     least = np.where(size > 0, NOTHING * size, 1.0)
     return np.max(np.linalg.eigvals(-convection / np.maximum(diffusion, least)[..., None]).real, axis=-1)
