@@ -179,6 +179,7 @@ def test_elements_do_not_see_each_other(lib):
         np.testing.assert_allclose(lib.to_numpy(both.y)[k], lib.to_numpy(one.y), rtol=0, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of a coarse grid, and rightly
 @given(
     D=st.sampled_from([1e-3, 1e-1, 1.0]), c=st.floats(-4, 4), b=st.floats(-3, 3), dt=st.sampled_from([1e-3, 1.0, 1e3]),
     structure=st.sampled_from(["dense", "diagonal", "zero"]), seed=st.integers(0, 999),

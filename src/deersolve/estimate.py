@@ -7,6 +7,7 @@ from collections.abc import Callable
 from .blockwise import Blockwise
 from .inverses import Rule
 from .newton import tiny
+from .resolution import in_space
 from .system import Linearised, System
 from .typing import Array, array_namespace
 
@@ -23,6 +24,8 @@ def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | Non
     for the trapezoid. The same with a quadrature of 3rd order tells whether the grid is fine enough
     for either to be believed.
     """
+    if type(system.rule).truncation is not Rule.truncation:
+        return in_space(system, y)
     if type(system.rule).defect is Rule.defect:
         return None
     where = {"grid": system.data.grid, "boundary": system.data.boundary}

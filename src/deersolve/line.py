@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from .record import record, static, tree_map
 from .typing import Array, array_namespace
@@ -106,6 +107,41 @@ class Composed:
 
 
 @record
+class Wall:
+    """One end: beyond it u is ``value u_w + slope du/dn + own u_0 + next u_1``, u_0 the point next to it.
+
+    Attributes
+    ----------
+    distance : array, shape (1, 1)
+        That of u_0 from the wall.
+    value, slope, own, next : array, shape (1, n)
+        The weights of u and its outward derivative at the wall, of u_0 and of its neighbour.
+    """
+
+    distance: Array
+    value: Array
+    slope: Array
+    own: Array
+    next: Array
+
+
+@record
+class Walls:
+    """What is between the points of a line, and beyond.
+
+    Attributes
+    ----------
+    gaps : array, shape (N + 1, 1)
+        The distances between neighbours, with the points beyond both ends.
+    ends : tuple of Wall
+        The first and the last; of no use in a ring.
+    """
+
+    gaps: Array
+    ends: tuple[Wall, Wall]
+
+
+@record
 class Line:
     """The points of one space axis, and d/ds and d2/ds2 on them.
 
@@ -130,6 +166,8 @@ class Line:
     around : tuple of Stencil and Composed
         In cells of an equation with a flux, the states that it is given besides u: those of the cells before and those
         behind, or what a condition says of u at a wall between.
+    walls : Walls or None
+        The distances between the points, and the ends, where an error of the differences is estimated.
     """
 
     s: Array
@@ -142,6 +180,7 @@ class Line:
     has_image: bool = static(default=False)
     unfixed: tuple[bool, ...] = static(default=())
     around: tuple[Stencil | Composed, ...] = ()
+    walls: Any = None
 
     @property
     def signals(self) -> tuple[Stencil | Composed, ...]:
@@ -157,6 +196,20 @@ class Line:
     def space(self) -> dict[str, Array]:
         """The points of space by the names of their axes."""
         return {"s": self.s}
+
+    @property
+    def lines(self) -> dict[str, Line]:
+        """The axes of space by their names."""
+        return {"s": self}
+
+    @property
+    def transport(self) -> tuple[Array, Array]:
+        """The weights of the second derivative and of the first in L."""
+        return self.proper(self.weights[0]), self.proper(self.weights[1])
+
+    def in_space(self, a: Array, tail: int) -> Array:
+        """Return an array (*B, N, ...) with so many axes of a point, without the image of the first one."""
+        return a[(..., slice(-1), *(slice(None),) * tail)] if self.has_image else a
 
     @property
     def flow(self) -> Array:

@@ -84,6 +84,20 @@ class Plane:
         return 2
 
     @property
+    def lines(self) -> dict[str, Line]:
+        """The axes of space by their names."""
+        return {"s": self.s, "r": self.r}
+
+    @property
+    def transport(self) -> tuple[Array, Array]:
+        """The weights of the second derivatives and of the first in L."""
+        return self.D, 0 * self.D
+
+    def in_space(self, a: Array, tail: int) -> Array:
+        """Return an array (*B, X, Y, ...) with so many axes of a point."""
+        return a
+
+    @property
     def flow(self) -> Array:
         """The sign of D, 0 where a value is given: that with which ``u_tau = D Laplacian(u) - f`` is well-posed."""
         return self.free

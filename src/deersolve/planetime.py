@@ -63,6 +63,7 @@ def in_a_volume(problem: Evolution2D, y_guess: Any, rule: Any) -> tuple[Backend,
     volume = Volume(t, steps, level, whole, sides, shape=(m, X, Y, n), nodes=tuple(nodes))
     start = xp.reshape(u0, (*(1 for _ in range(len(batch) + 3 - u0.ndim)), *u0.shape))
     first = volume.together(xp.broadcast_to(start[..., None, None, :, :, :], (*start.shape[:-3], 1, m, X, Y, n)))
+    first = volume.begun(first)
     if y_guess is None:
         guess = xp.broadcast_to(first, (*batch, T, m * X * Y * n))
     else:

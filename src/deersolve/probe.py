@@ -122,29 +122,14 @@ def stretch(system: System) -> tuple[tuple[Array, ...], Any]:
     guess = system.data.guess
     n = guess.shape[-2]
     behind = int("ends" in system.functions)  # rows of the signals that f is not of
-    ys = system.shifted(y)
-    _check_signals(ys, y, behind)
 
     def first(a: Array) -> Array:
         spans = a.ndim > 1 and a.shape[-2] in (n, n + behind) and system.grid_ndim == 1
         return a[..., : min(n, LENGTH), :] if spans else a
 
-<<<<<<< HEAD
-    return tuple(map(first, ys)), tree_map(first, system.data.x)
-
-
-def _check_signals(ys: tuple[Any, ...], y: Array, behind: int) -> None:
-    """Raise unless a user's shifters return arrays on the grid of y."""
-    *batch, n, _ = y.shape
-    for y_p in ys or (None,):
-        shape = tuple(getattr(y_p, "shape", ()))
-        if len(shape) != y.ndim or [*shape[:-2]] != batch or shape[-2] not in (n, n + behind):
-            received = shape if hasattr(y_p, "shape") else type(y_p).__name__
-            raise FunctionError(
-                f"shift: expected arrays (*B, *R, n) as y is, here {tuple(y.shape)}; received {received}."
-            )
-=======
-    ys = map(first, system.shifted(guess))
+    signals = system.shifted(guess)
+    _check_signals(signals, guess, behind)
+    ys = map(first, signals)
     return tuple(_waved(y, k, system) for k, y in enumerate(ys)), tree_map(first, system.data.x)
 
 
@@ -161,7 +146,18 @@ def _waved(y: Array, k: int, system: System) -> Array:
             phase = phase + (0.1 + 0.8 * (y.ndim - axis)) * place
     wave = math.sin(phase) if isinstance(phase, float) else xp.sin(phase)
     return y + 1e-2 * (xp.abs(y) + 1e-1) * wave
->>>>>>> w-torch
+
+
+def _check_signals(ys: tuple[Any, ...], y: Array, behind: int) -> None:
+    """Raise unless a user's shifters return arrays on the grid of y."""
+    *batch, n, _ = y.shape
+    for y_p in ys or (None,):
+        shape = tuple(getattr(y_p, "shape", ()))
+        if len(shape) != y.ndim or [*shape[:-2]] != batch or shape[-2] not in (n, n + behind):
+            received = shape if hasattr(y_p, "shape") else type(y_p).__name__
+            raise FunctionError(
+                f"shift: expected arrays (*B, *R, n) as y is, here {tuple(y.shape)}; received {received}."
+            )
 
 
 def _check_shape(whole: Any, y: Array, system: System) -> None:

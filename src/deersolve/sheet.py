@@ -75,6 +75,23 @@ class Sheet(TimeGrid):
         """The points of space by the names of their axes."""
         return self.line.space
 
+    @property
+    def lines(self) -> dict[str, Line]:
+        """The axes of space by their names."""
+        return self.line.lines
+
+    @property
+    def transport(self) -> tuple[Array, Array]:
+        """The weights of the second derivative and of the first in L."""
+        second, first = self.line.transport
+        return second[..., 0, 0, :, :], first[..., 0, 0, :, :]
+
+    def in_space(self, a: Array, tail: int) -> Array:
+        """Return the levels of an array laid out as y, (*B, T, X, ...), with so many axes of a point."""
+        shape = (*self.shape, self.shape[-1])[: 2 + tail]
+        apart = array_namespace(a).reshape(a, (*a.shape[: a.ndim + 1 - 2 * tail], *shape))
+        return self.line.in_space(apart[(..., -1, slice(None), *(slice(None),) * tail)], tail)
+
     def presented(self, y: Array) -> Array:
         """Return u at the levels, (*B, T, X, n): the last stages."""
         return self.apart(y)[..., -1, :, :]
@@ -100,7 +117,15 @@ class Sheet(TimeGrid):
     def renamed(self, boundary: Initial, new: dict[str, Array]) -> tuple[Sheet, Initial]:
         """Return the sheet and the boundary data with some of those in the place of the old ones."""
         line, ends = self.line.renamed(self.ends, new)
-        return dataclasses.replace(self, line=line, ends=ends), Initial(new.get("u0", boundary.y0))
+        sheet = dataclasses.replace(self, line=line, ends=ends)
+        return sheet, Initial(sheet.begun(new.get("u0", boundary.y0)))
+
+    def begun(self, y0: Array) -> Array:
+        """Return the first level with the values that conditions give: they hold from there on, whatever u0 says."""
+        if self.has_image:
+            return y0
+        ends = tree_map(lambda a: a[..., :1, :, :, :], self.ends)
+        return self.together(self.line.free * self.apart(y0) + self.line.values(ends))
 
     def laid(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""

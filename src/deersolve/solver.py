@@ -26,6 +26,7 @@ from .inverses import PaperForm, Rule, rule_of
 from .line import Line
 from .methods import Auto, Newton, method_of
 from .options import check_flag
+from .peclet import worst_place
 from .plan import Plan, run
 from .plane import Plane
 from .probe import probe, stretch
@@ -142,6 +143,8 @@ def solve(  # noqa: PLR0913 - the public signature
         with watching(None):  # f may hold a solve of its own
             sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
     sol, y = _described(sol, system, chosen, why, derivative), sol.y
+    if check_inputs:
+        _warn_if_unresolved(system, sol)
     if hasattr(data.grid, "presented"):
         corrected = None if sol.y_corrected is None else data.grid.presented(sol.y_corrected)
         stages = data.grid.between(sol.y) if hasattr(data.grid, "between") else None
@@ -221,6 +224,13 @@ def _warn_if_coarse(sol: Solution) -> None:
             DiscretisationWarning,
             stacklevel=level_of_caller(),
         )
+
+
+def _warn_if_unresolved(system: System, sol: Solution) -> None:
+    with system.backend.frozen():
+        place = worst_place(system, sol)
+    if place is not None:
+        warnings.warn(str(place), DiscretisationWarning, stacklevel=level_of_caller())
 
 
 def _complaint(sol: Solution, system: System, y: Array, is_causal: bool) -> str:

@@ -9,7 +9,7 @@ from .arrays import batch_of, beside, expanded, ranks, real_numbers, spanning, s
 from .backends.generic import Backend
 from .domain import Dirichlet, Neumann, NoFlux, Periodic, Robin
 from .errors import mismatch
-from .line import Ends, Line, Stencil
+from .line import Ends, Line, Stencil, Wall, Walls
 from .problems import BoundaryValueProblem
 from .record import tree_leaves, tree_map
 from .system import Data
@@ -55,6 +55,7 @@ def on_a_line(problem: BoundaryValueProblem, y_guess: Any) -> tuple[Backend, Dat
     second, first, free, held = tree_map(ranked, stencils_of(s, ends, is_ring, problem.cells, n, backend))
     unfixed = tuple(p == 0 == q for p, q in zip(ends[0][0], ends[1][0], strict=True))
     kind: dict[str, Any] = {"is_ring": is_ring, "has_image": is_ring and not problem.cells, "unfixed": unfixed}
+    kind["walls"] = tree_map(ranked, walls_of(s, ends, is_ring, problem.cells, backend))
     line = Line(points, second, first, free, held, weights, **kind)
     values = [xp.broadcast_to(ranked(v[..., None, :]), (*batch, 1, n)) for _, _, v in ends]
     return backend, Data(x, line, Ends(*values), guess)
@@ -180,21 +181,23 @@ def _numbers(given: list[Any], n: int, name: str) -> tuple[float, ...]:
     return tuple(flat) if len(flat) == n else tuple(flat * n)
 
 
+def gaps_of(s: Array, is_ring: bool, cells: bool) -> Array:
+    """Return the distances between neighbours, (N + 1, 1), with the points beyond both ends."""
+    xp, h = array_namespace(s), (s[1:] - s[:-1])[:, None]
+    if is_ring and not cells:
+        return xp.concat([h[-1:, :], h], axis=0)
+    inner = 0.5 * (h[1:, :] + h[:-1, :]) if cells else h
+    first, last = [0.5 * (h[:1, :] + h[-1:, :])] * 2 if is_ring else [h[:1, :], h[-1:, :]]
+    return xp.concat([first, inner, last], axis=0)
+
+
 def stencils_of(
     s: Array, ends: list[Any], is_ring: bool, cells: bool, n: int, backend: Backend
 ) -> tuple[Stencil, Stencil, Array, Ends]:
     """Return d2/ds2 and d/ds by central differences, where the equation holds, and at which end it does not."""
-    xp, h = array_namespace(s), (s[1:] - s[:-1])[:, None]
-    if cells:
-        beyond = [0.5 * (h[:1, :] + h[-1:, :])] * 2 if is_ring else [h[:1, :], h[-1:, :]]
-        gaps = 0.5 * (h[1:, :] + h[:-1, :])
-        width = h
-    else:
-        beyond = [h[-1:, :], h[-1:, :]] if is_ring else [h[:1, :], h[-1:, :]]
-        gaps = h[:-1, :] if is_ring else h
-        width = None
-    before, behind = xp.concat([beyond[0], gaps], axis=0), xp.concat([gaps, beyond[1]], axis=0)
-    width = 0.5 * (before + behind) if width is None else width
+    xp, gaps = array_namespace(s), gaps_of(s, is_ring, cells)
+    before, behind, beyond = gaps[:-1, :], gaps[1:, :], (gaps[:1, :], gaps[-1:, :])
+    width = (s[1:] - s[:-1])[:, None] if cells else 0.5 * (before + behind)
     down, up = 1 / (width * before), 1 / (width * behind)
     both = before + behind
     rows = {
@@ -225,6 +228,19 @@ def stencils_of(
         lower = xp.concat([zero, lower[1:-1, :], lower[-1:, :] + uN * r1], axis=0)
         made.append(Stencil(lower, middle, upper, top * (l0 * q), bottom * (uN * t)))
     return made[0], made[1], free, held
+
+
+def walls_of(s: Array, ends: list[Any], is_ring: bool, cells: bool, backend: Backend) -> Walls:
+    """Return the distances between the points, and what :func:`ghost_of` says of u beyond the ends by u at the wall."""
+    gaps, walls = gaps_of(s, is_ring, cells), []
+    for (a, b, _), h in zip(ends, (gaps[:1, :], gaps[-1:, :]), strict=True):
+        own, _, _ = ghost_of(a, b, h, cells, s, backend)
+        zero = 0 * own
+        if cells:
+            walls.append(Wall(0.5 * h, 1 - own, 0.5 * h * (1 + own), own, zero))
+        else:
+            walls.append(Wall(0 * h, zero, 2 * h + zero, zero, zero + 1))
+    return Walls(gaps, (walls[0], walls[1]))
 
 
 def ghost_of(a: Any, b: Any, h: Array, cells: bool, like: Array, backend: Backend) -> tuple[Array, Array, Array]:

@@ -72,6 +72,7 @@ def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, 
     )
     start = xp.reshape(u0, (*(1 for _ in range(len(batch) + 2 - u0.ndim)), *u0.shape))
     level = sheet.together(xp.broadcast_to(start[..., None, None, :, :], (*start.shape[:-2], 1, m, X, n)))
+    level = sheet.begun(level)
     guess = (
         xp.broadcast_to(level, (*batch, T, m * X * n)) if y_guess is None else _laid(y_guess, sheet, batch, u0, backend)
     )

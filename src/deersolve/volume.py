@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from .domain import Initial, Slice, TimeGrid
+from .line import Line
 from .plane import SIDES, Plane, Sides, with_axes
 from .record import record, static, tree_map
 from .sheet import staged
@@ -74,6 +75,22 @@ class Volume(TimeGrid):
         m, X, Y, n = self.shape
         return array_namespace(u).reshape(u, (*u.shape[:-4], m * X * Y * n))
 
+    @property
+    def lines(self) -> dict[str, Line]:
+        """The axes of space by their names."""
+        return self.level.lines
+
+    @property
+    def transport(self) -> tuple[Array, Array]:
+        """The weights of the second derivatives and of the first in L."""
+        return self.level.transport
+
+    def in_space(self, a: Array, tail: int) -> Array:
+        """Return the levels of an array laid out as y, (*B, T, X, Y, ...), with so many axes of a point."""
+        shape = (*self.shape, self.shape[-1])[: 3 + tail]
+        apart = array_namespace(a).reshape(a, (*a.shape[: a.ndim + 1 - 2 * tail], *shape))
+        return apart[(..., -1, slice(None), slice(None), *(slice(None),) * tail)]
+
     def presented(self, y: Array) -> Array:
         """Return u at the levels, (*B, T, X, Y, n): the last stages, with the images of first points."""
         return self.level.presented(self.apart(y)[..., -1, :, :, :])
@@ -101,7 +118,13 @@ class Volume(TimeGrid):
         """Return the volume and the boundary data with some of those in the place of the old ones."""
         level, sides = self.level.renamed(self.sides, new)
         whole = dataclasses.replace(self.whole, D=level.D[None, None, ...])
-        return dataclasses.replace(self, level=level, whole=whole, sides=sides), Initial(new.get("u0", boundary.y0))
+        volume = dataclasses.replace(self, level=level, whole=whole, sides=sides)
+        return volume, Initial(volume.begun(new.get("u0", boundary.y0)))
+
+    def begun(self, y0: Array) -> Array:
+        """Return the first level with the values that conditions give: they hold from there on, whatever u0 says."""
+        sides = tree_map(lambda a: a[..., :1, :, :, :, :], self.sides)
+        return self.together(self.whole.free * self.apart(y0) + self.whole.values(sides))
 
     def laid(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""

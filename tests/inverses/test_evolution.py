@@ -222,3 +222,58 @@ def test_f_of_the_wrong_shape_is_named():
     problem = ds.Evolution1D(lambda u, u_s, x, params: u[..., 0], T, S, U0, 1.0, **ENDS)
     with pytest.raises(ds.FunctionError, match="shape"):
         ds.solve(problem)
+
+
+def cooling(lib, u0, t, s, rule="heat.trbdf2"):
+    """Return u_t = u_ss with u = 0 at the left and 1 at the right."""
+    ends = {"left": ds.Dirichlet(0.0), "right": ds.Dirichlet(lib(np.array([1.0])))}
+    return ds.Evolution1D(lambda u, u_s, x, p: 0 * u, lib(t), lib(s), lib(u0), 1.0, **ends)
+
+
+def test_every_library_starts_from_the_values_that_hold(lib):
+    s, t, rule = np.linspace(0.0, 1.0, 5), np.linspace(0.0, 0.1, 3), registry["heat.trbdf2"]
+    _, data = prepare(cooling(lib.asarray, np.full((5, 1), 7.0), t, s), None, rule)
+    expected = [0.0, 7.0, 7.0, 7.0, 1.0]
+    np.testing.assert_array_equal(lib.to_numpy(data.boundary.y0), [[*expected, *expected]])
+    sides = {"left": ds.Dirichlet(1.0), "right": ds.NoFlux(), "bottom": ds.Dirichlet(2.0), "top": ds.Neumann()}
+    plane = ds.Evolution2D(lambda u, u_s, u_r, x, p: 0 * u, t, (s[::2], s[::2]), np.full((3, 3, 1), 7.0), 1.0, **sides)
+    _, data = prepare(plane, None, registry["heat2d.backward_euler"])
+    np.testing.assert_array_equal(data.boundary.y0.reshape(3, 3), [[1, 1, 1], [2, 7, 7], [2, 7, 7]])
+
+
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of backward Euler, and rightly
+@pytest.mark.parametrize("rule", ["trbdf2", "trapezoid", "backward_euler"])
+def test_a_start_that_does_not_fit_its_ends(rule):
+    """The solution of the same differences in closed form; of the order of the rule, with the estimate beside it."""
+    N, u0 = 20, np.ones((21, 1))
+    s, A = np.linspace(0.0, 1.0, N + 1), -2 * np.eye(N - 1) + np.eye(N - 1, k=1) + np.eye(N - 1, k=-1)
+    rates, V = np.linalg.eigh(A * N**2)
+    steady = s[1:-1]
+    errors = []
+    for T in (101, 201):
+        t = np.linspace(0.0, 0.1, T)
+        exact = steady + (np.exp(rates * t[:, None]) * (V.T @ (u0[1:-1, 0] - steady))) @ V.T
+        fits = u0 + 0 * u0
+        fits[0] = 0.0
+        sol, same = (ds.solve(cooling(np.asarray, u, t, s), inverse=rule) for u in (u0, fits))
+        np.testing.assert_array_equal(sol.y, same.y)
+        errors.append(np.abs(sol.y[-1, 1:-1, 0] - exact[-1]).max())
+        largest = np.abs(sol.y[:, 1:-1, 0] - exact).max()
+        assert 0.5 < float(sol.stats.discretisation_error) / largest < 2
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(1 if rule == "backward_euler" else 2, abs=0.2)
+
+
+def test_what_a_value_at_an_end_does_from_the_first_level_on_is_in_its_gradient():
+    s, t = np.linspace(0.0, 1.0, 7), np.linspace(0.0, 0.05, 5)
+
+    def problem(left):
+        return ds.Evolution1D(
+            lambda u, u_s, x, p: -u * u, t, s, np.ones((7, 1)), 1.0, left=ds.Dirichlet(left), right=ds.Neumann()
+        )
+
+    sol, h = ds.solve(problem(np.array([0.5]))), 1e-5
+    w = np.random.default_rng(0).normal(size=sol.y.shape)
+    found = ds.adjoint(problem(np.array([0.5])), sol, w, wrt=("left", "u0"))
+    moved = [float((ds.solve(problem(np.array([0.5 + d]))).y * w).sum()) for d in (h, -h)]
+    assert float(found["left"][0]) == pytest.approx((moved[0] - moved[1]) / (2 * h), rel=1e-7)
+    assert found["u0"][0, 0] == 0

@@ -36,6 +36,60 @@ def test_second_order_in_the_spacing_with_every_condition(left, right, cells, n)
     assert slopes[-1] == pytest.approx(2.0, abs=0.1), (errors, slopes)
 
 
+def curved(asarray, kind, s, cells):
+    """Return a problem of which u = exp(sin(3 s)) is the solution, and u; f has u_s, a and b vary."""
+    s = np.asarray(s)
+    points = 0.5 * (s[1:] + s[:-1]) if cells else s
+
+    def exact(s):
+        u = np.exp(np.sin(3 * s))
+        slope = 3 * np.cos(3 * s) * u
+        return u, slope, 3 * np.cos(3 * s) * slope - 9 * np.sin(3 * s) * u
+
+    u, u_s, u_ss = exact(points)
+    (u0, s0, _), (u1, s1, _) = exact(s[0]), exact(s[-1])
+    left, right = {
+        "dirichlet": (ds.Dirichlet(u0), ds.Dirichlet(u1)),
+        "neumann": (ds.Neumann(-s0), ds.Dirichlet(u1)),
+        "robin": (ds.Robin(1.0, 0.5, u0 - 0.5 * s0), ds.Robin(2.0, 0.7, 2 * u1 + 0.7 * s1)),
+        "periodic": (ds.Periodic(), ds.Periodic()),
+    }[kind]
+    a, b = (1.0, 0.5) if kind == "periodic" else (1 + 0.3 * points, 0.5 + points)
+    fields = {"u": u, "slope": u_s, "f": a * u_ss + b * u_s - 2 * u}
+
+    def f(u, u_s, x, p):
+        return x["f"] + 0.2 * (u * u - x["u"] ** 2) + 0.3 * (u_s * u_s - x["slope"] ** 2)
+
+    def column(v):
+        return asarray(v[:, None]) if np.ndim(v) else v
+
+    x, given = {k: column(v) for k, v in fields.items()}, {"a": column(a), "b": column(b), "c": -2.0}
+    return ds.BoundaryValueProblem(f, asarray(s), left=left, right=right, x=x, cells=cells, **given), u[:, None]
+
+
+GRIDS = {
+    "dirichlet": lambda z: 0.2 + 1.3 * z,
+    "neumann": lambda z: 0.2 + 1.3 * (z + 0.3 * z * z),
+    "robin": lambda z: 0.2 + 1.3 * (z + 0.05 * np.sin(2 * np.pi * z)),
+    "periodic": lambda z: 2 * np.pi / 3 * (z + 0.05 * np.sin(2 * np.pi * z)),
+}
+
+
+@pytest.mark.parametrize("cells", [False, True], ids=["points", "cells"])
+@pytest.mark.parametrize("kind", GRIDS)
+def test_the_error_is_estimated_and_corrected_to_fourth_order(kind, cells):
+    errors, corrected = [], []
+    for N in (80, 160, 320):
+        problem, u = curved(np.asarray, kind, GRIDS[kind](np.linspace(0.0, 1.0, N + 1)), cells)
+        sol = ds.solve(problem, u)
+        errors.append(np.abs(sol.y - u).max())
+        corrected.append(np.abs(sol.y_corrected - u).max())
+        assert float(sol.stats.discretisation_error) * np.abs(sol.y).max() == pytest.approx(errors[-1], rel=0.1)
+        assert sol.stats.is_asymptotic
+    assert np.log2(corrected[0] / corrected[2]) / 2 > 2.7  # 4 on equal spacings, at an end of others 3
+    assert corrected[2] < 0.1 * errors[2]
+
+
 def dense_of(blocks, is_ring):
     (N, n), A = blocks[0].shape[:2], np.zeros((blocks[0].shape[0], blocks[0].shape[-1]) * 2)
     for i in range(N):
@@ -123,6 +177,7 @@ CASES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of coarse grids, and rightly
 @pytest.mark.parametrize("name", CASES)
 def test_every_library_finds_the_same(lib, name):
     if lib.is_jax and name not in ("mixed", "ring of cells"):
@@ -131,6 +186,9 @@ def test_every_library_finds_the_same(lib, name):
     expected = ds.solve(CASES[name](np.asarray).problem)
     np.testing.assert_allclose(lib.to_numpy(sol.y), expected.y, rtol=0, atol=1e-11 * np.abs(expected.y).max())
     assert int(lib.to_numpy(sol.status)) == 0
+    estimates = [lib.to_numpy(sol.stats.discretisation_error), expected.stats.discretisation_error]
+    assert estimates[0] == pytest.approx(estimates[1], rel=1e-8)
+    np.testing.assert_allclose(lib.to_numpy(sol.y_corrected), expected.y_corrected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("upper", [False, True])
@@ -344,6 +402,7 @@ def test_f_that_is_lost_in_roundoff_certifies_nothing(lib, side):
     assert np.abs(lib.to_numpy(near.y)).max() < 4 / 3
 
 
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of coarse grids, and rightly
 @given(
     N=st.integers(5, 200), D=st.sampled_from([1e-4, 1e-2, 1.0]), c=st.floats(-100, 100), side=st.integers(0, 2),
     step=st.sampled_from([ds.Full(), ds.LineSearch(), ds.Damped(0.5)]),

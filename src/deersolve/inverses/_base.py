@@ -98,6 +98,12 @@ class Rule:
         """Return the residual of y in a quadrature through ``points`` points, or None if there is none."""
         return None
 
+    def truncation(
+        self, Gs: tuple[Structure, ...], y: Array, *, grid: Any, boundary: Any, is_smoothed: bool
+    ) -> Array | None:
+        """Return what differences of a higher order, or those smoothed, change of the residual of y; None: nothing."""
+        return None
+
     def correction(
         self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array, data: Any
     ) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ from ..line import Ends, Line
 from ..structure import Dense, Diagonal, Structure, identity
 from ..typing import Array, array_namespace
 from ._base import Rule, register
+from ._differences import FEWEST, missed
 
 Blocks = tuple[Array, Array, Array]
 
@@ -57,6 +58,19 @@ class BlockTridiagonal(Rule):
         delta = solve(_blocks(grid, Gs), rows, grid.is_ring)
         delta = array_namespace(r).where(grid.free > 0, delta, rows)
         return delta if not grid.has_image else _with_image(delta, delta[..., :1, :] + r[..., -1:, :])
+
+    def truncation(
+        self, Gs: tuple[Structure, ...], y: Array, *, grid: Line, boundary: Ends, is_smoothed: bool
+    ) -> Array | None:
+        """Return what differences of fourth order change of the residual of y, or None on too few points."""
+        u = grid.proper(y)
+        if u.shape[-2] < FEWEST:
+            return None
+        a, b, _ = map(grid.proper, grid.weights)
+        first, second = missed(grid, boundary, u, is_smoothed)
+        G1 = Dense(_points(grid, Gs[1].to_dense()))
+        rows = -_unit(grid) * (a * second + b * first + (G1 @ first))
+        return rows if not grid.has_image else _with_image(rows, 0 * rows[..., :1, :])
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Line, boundary: Ends) -> Array:
         """Return u by the transposed system."""

@@ -1,0 +1,101 @@
+"""What differences of second order miss of u' and u'': those to a polynomial through the nearest five points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..line import Ends, Line, Wall
+from ..typing import Array, array_namespace
+
+FEWEST = 6  # points of a line
+ORDER = 4  # of the polynomials
+PAST = 3  # points of a ring that are repeated before its first and behind its last
+
+
+def missed(line: Line, ends: Ends, u: Array, is_smoothed: bool) -> tuple[Array, Array]:
+    """Return the derivatives of the polynomials less the differences of the line, at every point of u.
+
+    At an end the differences take a point beyond it from the condition there; what they miss is what they would if the
+    polynomial satisfied that condition. Smoothed, the fourth difference at a point is the mean of those beside it,
+    which is the same where the points resolve u.
+    """
+    first = line.first.of(u, line.is_ring) + line.first.given(ends)
+    second = line.second.of(u, line.is_ring) + line.second.given(ends)
+    gaps = line.walls.gaps
+    if line.is_ring:
+        xp = array_namespace(u)
+        u = xp.concat([u[..., -PAST:, :], u, u[..., :PAST, :]], axis=-2)
+        gaps = xp.concat([gaps[..., -PAST:-1, :], gaps, gaps[..., 1:PAST, :]], axis=-2)
+        made = _between(u, gaps, _divided(u, gaps), is_smoothed)
+        slope, curve = (a[..., PAST - 1 : 1 - PAST, :] for a in made)
+        return slope - first, curve - second
+    return _on_an_open_line(line, u, (first, second), is_smoothed)
+
+
+def _on_an_open_line(line: Line, u: Array, differences: tuple[Array, Array], is_smoothed: bool) -> tuple[Array, Array]:
+    """Return the same between two ends, each of which is the first point as it is seen from there."""
+    xp, gaps = array_namespace(u), line.walls.gaps
+    inner, turned = gaps[..., 1:-1, :], xp.flip(gaps, axis=-2)
+    divided = _divided(u, inner)
+    from_last = [xp.flip((-1) ** k * d, axis=-2) for k, d in enumerate([u, *divided])]
+    first, last = _at_end(line.walls.ends[0], gaps, [u, *divided]), _at_end(line.walls.ends[1], turned, from_last)
+    between = _between(u, inner, divided, is_smoothed)
+    slope, curve = (a - b[..., 1:-1, :] for a, b in zip(between, differences, strict=True))
+    return xp.concat([first[0], slope, -last[0]], axis=-2), xp.concat([first[1], curve, last[1]], axis=-2)
+
+
+def _divided(u: Array, gaps: Array) -> list[Array]:
+    """Return the divided differences of one to four neighbouring gaps."""
+    made, values = [], u
+    N = u.shape[-2]
+    for order in range(1, ORDER + 1):
+        length = sum(gaps[..., k : N - order + k, :] for k in range(order))
+        values = (values[..., 1:, :] - values[..., :-1, :]) / length
+        made.append(values)
+    return made
+
+
+def _between(u: Array, gaps: Array, divided: list[Array], is_smoothed: bool) -> tuple[Array, Array]:
+    """Return the derivatives at all points but the first and the last, each from the five nearest."""
+    xp, (d1, d2, d3, d4) = array_namespace(u), divided
+    before, behind = gaps[..., :-1, :], gaps[..., 1:, :]
+    further = xp.concat(
+        [behind[..., :-1, :] + behind[..., 1:, :], -(before[..., -1:, :] + before[..., -2:-1, :])], axis=-2
+    )
+    third = xp.concat([d3, d3[..., -1:, :]], axis=-2)
+    fourth = _smoothed(d4) if is_smoothed else xp.concat([d4[..., :1, :], d4, d4[..., -1:, :]], axis=-2)
+    nodes = [-before, 0 * before, behind, further]
+    _, slope, curve = _polynomial([u[..., :-2, :], d1[..., :-1, :], d2, third, fourth], nodes, 0.0)
+    return slope, curve
+
+
+def _smoothed(d: Array) -> Array:
+    """Return the means of both neighbours, one more at each end: past the ends d goes on in a straight line."""
+    first, second, before, last = d[..., :1, :], d[..., 1:2, :], d[..., -2:-1, :], d[..., -1:, :]
+    longer = [3 * first - 2 * second, 2 * first - second, d, 2 * last - before, 3 * last - 2 * before]
+    whole = array_namespace(d).concat(longer, axis=-2)
+    return 0.5 * (whole[..., 2:, :] + whole[..., :-2, :])
+
+
+def _at_end(wall: Wall, gaps: Array, divided: list[Array]) -> tuple[Array, Array]:
+    """Return what is missed at the first point."""
+    h, g1, g2, g3 = (gaps[..., k : k + 1, :] for k in range(4))
+    at = [d[..., :1, :] for d in divided]
+    nodes = [0.0, g1, g1 + g2, g1 + g2 + g3]
+    _, slope, curve = _polynomial(at, nodes, 0.0)
+    value, out, _ = _polynomial(at, nodes, -wall.distance)
+    u0 = at[0]
+    beyond = wall.value * value - wall.slope * out + wall.own * u0 + wall.next * divided[0][..., 1:2, :]
+    down, up = (u0 - beyond) / h, at[1]
+    return slope - (down * g1 + up * h) / (h + g1), curve - (up - down) / h
+
+
+def _polynomial(divided: list[Array], nodes: list[Any], z: Any) -> tuple[Any, Any, Any]:
+    """Return the value and two derivatives at z of ``d_0 + (z - z_0) (d_1 + (z - z_1) (d_2 + ...))``."""
+    *rest, value = divided
+    slope = curve = 0.0 * value
+    for d, node in zip(reversed(rest), reversed(nodes), strict=True):
+        curve = curve * (z - node) + 2 * slope
+        slope = slope * (z - node) + value
+        value = value * (z - node) + d
+    return value, slope, curve

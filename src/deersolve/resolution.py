@@ -1,0 +1,37 @@
+"""The error of differences in space: estimated where a rule has differences of a higher order."""
+
+from __future__ import annotations
+
+from .newton import tiny
+from .system import System
+from .typing import Array, array_namespace
+
+AGREE = 0.25  # of the larger one of two estimates: what they may differ by where the points resolve y
+
+
+def in_space(system: System, y: Array) -> tuple[Array, Array, Array] | None:
+    """Return y corrected to fourth order, the relative error of y and whether the estimate is asymptotic, or None.
+
+    What differences of fourth order change of the residual is propagated by the rule's own solve. The same with those
+    differences smoothed tells whether the points resolve y; where they do not, the error is taken to be twice the
+    larger of both.
+    """
+    xp, rule = array_namespace(y), system.rule
+    where = {"grid": system.data.grid, "boundary": system.data.boundary}
+    Gs = tuple(-J for J in system.linearise(y).Js)
+    defects = [rule.truncation(Gs, y, is_smoothed=flag, **where) for flag in (False, True)]
+    if defects[0] is None or defects[1] is None:
+        return None
+    solve = rule.solver(Gs, y, **where)
+    delta, other = solve(defects[0]), solve(defects[1])
+    sizes = [_relative(change, y) for change in (delta, other, delta - other)]
+    larger = xp.maximum(sizes[0], sizes[1])
+    is_asymptotic = sizes[2] <= AGREE * larger
+    return y + delta, xp.where(is_asymptotic, larger, 2 * larger), is_asymptotic
+
+
+def _relative(change: Array, y: Array) -> Array:
+    """Return the largest change of a component by its largest value, of the worst component."""
+    xp = array_namespace(y)
+    change, peak = (xp.max(xp.abs(a), axis=-2) for a in (change, y))
+    return xp.max(xp.where(change == 0, 0.0, change / xp.where(peak > 0, peak, tiny(y))), axis=-1)

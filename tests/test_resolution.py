@@ -1,0 +1,136 @@
+"""What the points do not resolve is said: the BVP test set and cell Peclet numbers; smooth solutions without a word."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import deersolve as ds
+from deersolve.testing.layers import SECOND_ORDER
+from tests.conftest import library
+
+WRONG = 1e-2
+KNOWN = sorted(k for k, layer in SECOND_ORDER.items() if layer.exact is not None)
+NUMPY = library("numpy")
+OPEN = {35}  # ill-conditioned: the certificate speaks of it
+
+
+def said(problem, guess=None, **options):
+    """Return the solution and what was warned of."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        sol = ds.solve(problem, guess, on_failure="return", **options)
+    return sol, [str(w.message) for w in seen if issubclass(w.category, ds.DiscretisationWarning)]
+
+
+@pytest.mark.parametrize("kind", ["second_order", "first_order"])
+@pytest.mark.parametrize("number", sorted(set(KNOWN) - OPEN))
+def test_no_answer_of_the_bvp_test_set_is_wrong_in_silence(number, kind):
+    layer = SECOND_ORDER[number]
+    s = layer.grid(401)
+    for eps in (0.1, 1e-2, 1e-3, 1e-4):
+        eps = 1 / (1 / eps + 1) if number == 16 else eps  # of odd 1 / eps the solution is the only one
+        u = layer.exact(s, eps)
+        guess = u[:, None] if kind == "second_order" else np.stack([u, np.gradient(u, s)], axis=-1)
+        sol, warned = said(getattr(layer, kind)(s, eps), guess)
+        error = np.abs(sol.y[:, 0] - u).max() / np.abs(u).max()
+        assert error <= WRONG or warned or int(sol.status), (eps, error)
+        assert error > 1e-3 or not warned or kind == "first_order", (eps, error)
+
+
+def rings(lib, u0, D, rate, N=50, **options):
+    s, t = np.linspace(0.0, 1.0, N + 1), np.linspace(0.0, 0.1, 11 if N > 20 else 3)
+    ends = {"left": ds.Periodic(), "right": ds.Periodic()}
+    return ds.Evolution1D(rate, lib.asarray(t), lib.asarray(s), lib.asarray(u0(s)[:, None]), D, **ends, **options)
+
+
+def wave(s):
+    return np.sin(2 * np.pi * s)
+
+
+def step(s):
+    return np.where((s > 0.3) & (s < 0.6), 1.0, 0.0)
+
+
+def advection(u, u_s, x, p):
+    return -u_s
+
+
+@pytest.mark.skip_backend("jax", reason="compiles for long, and the numbers are looked at by NumPy")
+def test_convection_that_is_not_resolved_is_named_with_its_place(lib):
+    problem = rings(lib, step, 1e-6, advection, 20)
+    _, warned = said(problem)
+    assert len(warned) == 1
+    assert "cell Peclet number" in warned[0]
+    assert "s = 0.275" in warned[0] or "s = 0.575" in warned[0]
+    assert "t = 0" in warned[0]
+    assert not said(problem, check_inputs=False)[1]
+
+
+@pytest.mark.parametrize("case", ["smooth", "constant", "diffusion", "resolved"])
+def test_what_is_resolved_is_not_warned_of(case):
+    u0, D, rate = {
+        "smooth": (wave, 1e-9, advection),
+        "constant": (lambda s: 300.0 + 0 * s, 1e-3, lambda u, u_s, x, p: -100 * u_s),
+        "diffusion": (lambda s: np.exp(-(((s - 0.5) / 0.02) ** 2)), 1.0, lambda u, u_s, x, p: 0 * u),
+        "resolved": (wave, 0.03, lambda u, u_s, x, p: -u * u_s),
+    }[case]
+    assert not any("Peclet" in w for w in said(rings(NUMPY, u0, D, rate))[1])
+
+
+@pytest.mark.parametrize("name", ["central", "upwind", "limited"])
+def test_of_fluxes_the_central_one_is_warned_of(name):
+    def F(u, x, p):
+        return u
+
+    upwind = ds.upwind(F, lambda u, x, p: 0 * u + 1)
+    flux = {"central": ds.central(F), "upwind": upwind, "limited": ds.limited(upwind)}[name]
+    problem = rings(NUMPY, lambda s: step(0.5 * (s[1:] + s[:-1])), 0.0, None, cells=True, flux=flux)
+    sol, warned = said(problem, method=ds.Newton(window=5))
+    assert sol.converged
+    assert bool(warned) is (name == "central")
+
+
+def test_components_that_carry_each_other():
+    s, t = np.linspace(0.0, 1.0, 51), np.linspace(0.0, 0.1, 11)
+    ends = {"left": ds.Periodic(), "right": ds.Periodic()}
+    for shape, is_warned in ((step, True), (wave, False)):
+        u0 = np.stack([shape(s), 0 * s], axis=-1)
+        problem = ds.Evolution1D(lambda u, u_s, x, p: -u_s[..., ::-1], t, s, u0, 1e-6, **ends)
+        assert bool(said(problem)[1]) is is_warned
+
+
+def test_an_outlet_in_a_rectangle():
+    """The solution is below 1; on cells of the Peclet number 17 the discrete one reaches 1.8."""
+    s = np.linspace(0.0, 1.0, 31)
+    zero = {side: ds.Dirichlet(0.0) for side in ("left", "right", "bottom", "top")}
+    for D, is_warned in ((1e-3, True), (0.1, False)):
+        problem = ds.Elliptic2D(lambda u, u_s, u_r, x, p: u_r - 1, (s, s), D, **zero)
+        _, warned = said(problem, inverse="direct")
+        assert bool(warned) is is_warned
+        assert not warned or "r = 0.9833" in warned[0]
+    u0 = 0 * s[:, None, None] + step(s)[:, None]
+    sides = {**dict.fromkeys(("left", "right"), ds.NoFlux()), **dict.fromkeys(("bottom", "top"), ds.Periodic())}
+    carried = ds.Evolution2D(lambda u, u_s, u_r, x, p: -u_r, np.linspace(0.0, 0.1, 6), (s, s), u0, 1e-4, **sides)
+    assert any("r = 0.3" in w or "r = 0.58" in w for w in said(carried)[1])
+
+
+def test_an_outlet_on_a_line_steady_and_in_time():
+    eps, s = 1e-3, np.linspace(0.0, 1.0, 51)
+    ends = {"left": ds.Dirichlet(1.0), "right": ds.Dirichlet(1.0)}
+    exact = 1 + s - (np.exp((s - 1) / eps) - np.exp(-1 / eps)) / (1 - np.exp(-1 / eps))
+    steady = ds.Elliptic1D(lambda u, u_s, x, p: u_s - 1, s, eps, **ends)
+    t = np.linspace(0.0, 3.0, 301)
+    in_time = ds.Evolution1D(lambda u, u_s, x, p: 1 - u_s, t, s, np.ones((51, 1)), eps, **ends)
+    for problem, last in ((steady, slice(None)), (in_time, -1)):
+        sol, warned = said(problem)
+        assert np.abs(sol.y[last][:, 0] - exact).max() > 0.1
+        assert any("s = 0.99" in w and "is 10" in w for w in warned)
+    assert sol.converged
+    fine = 1 - (1 - np.linspace(0.0, 1.0, 201)) ** 4  # graded towards the outlet
+    sol, warned = said(ds.Elliptic1D(lambda u, u_s, x, p: u_s - 1, fine, eps, **ends))
+    exact = 1 + fine - (np.exp((fine - 1) / eps) - np.exp(-1 / eps)) / (1 - np.exp(-1 / eps))
+    assert not warned
+    assert np.abs(sol.y[:, 0] - exact).max() < WRONG
