@@ -237,12 +237,18 @@ def _complaint(sol: Solution, system: System, y: Array, is_causal: bool) -> str:
     codes = [int(c) for c in numbers(sol.status)]
     counts = [f"{codes.count(c)} {Status(c).name} ({advice_on(Status(c), is_causal)})" for c in sorted(set(codes)) if c]
     advice = f"{system.rule.advice}. " if system.rule.advice else ""
-    advice = first_nonfinite(sol, system, y) + advice
+    advice = first_nonfinite(sol, system, y) + _open_part(sol) + advice
     return (
         f"{sum(c != 0 for c in codes)} of {len(codes)} batch elements did not converge: {'; '.join(counts)}. "
         f"Method {sol.stats.method}, rule {sol.stats.rule}. {advice}The partial result is in this error's .solution; "
         "on_failure='return' or 'nan' returns it instead."
     )
+
+
+def _open_part(sol: Solution) -> str:
+    """Return a sentence on what is left to correct of elements that are SINGULAR."""
+    parts = [e for c, e in zip(numbers(sol.status), numbers(sol.stats.error), strict=True) if c == Status.SINGULAR]
+    return f"What is left to correct of a singular one is {max(parts):.1e} of the size of its terms. " if parts else ""
 
 
 GRIDS = {"shift": Steps, "ddt": TimeGrid, "d2dx2": Line, "laplace2d": Plane, "ddx": Span}
