@@ -9,6 +9,7 @@ from typing import Any
 from .backends import backend_of
 from .errors import mismatch
 from .record import tree_map
+from .scipy_form import FromScipy
 from .typing import Array, array_namespace
 
 
@@ -81,46 +82,47 @@ def pointwise(f: Callable[..., Array]) -> Callable[..., Array]:
     return rowwise(of_rows)
 
 
-def from_scipy(fun: Callable[..., Any]) -> Callable[..., Array]:
-    """Turn SciPy's right-hand side ``fun(t, y)``, y of shape (n, N), into an f of trajectories.
+def from_scipy(fun: Callable[..., Any], *, vectorized: bool = False, unknowns: int = 0) -> FromScipy:
+    """Turn SciPy's right-hand side ``fun(t, y)`` into an f of trajectories, or its ``bc(ya, yb)`` into conditions.
 
     Parameters
     ----------
     fun : callable
-        As for ``scipy.integrate.solve_ivp(fun, ...)``: components on the first axis, a list or an array back.
-        ``params`` is passed on as a third argument if it is not None (a tuple is unpacked, as ``args`` is).
+        As for ``scipy.integrate.solve_ivp``: of a number t and y of shape (n,), a list, tuple or array of n numbers
+        back. ``params`` is passed on as a third argument if it is not None (a tuple is unpacked, as ``args`` is). As
+        for ``solve_bvp``: ``fun(x, y)`` for the f of a :class:`TwoPointProblem`, ``bc(ya, yb)`` for its ``ends``.
+    vectorized : bool
+        Whether fun takes arrays of many points, t of shape (N,) and y of shape (n, N), for sure. By default that is
+        tried on a stretch of the grid and again at the solution: where it fails or has other values, fun is called
+        point by point (by ``vmap`` on JAX and PyTorch), and ``sol.stats.derivative`` says so.
+    unknowns : int
+        How many unknown numbers p solve_bvp would be given a guess of: they stand behind y in the state, and fun and
+        bc are called with p as third argument.
 
     Returns
     -------
     callable
-        f of the contract; x must be the time, which is the default of ``InitialValueProblem``.
+        f of the contract; x must be the time, which is the default of ``InitialValueProblem``, or the points s.
 
     Raises
     ------
     InputError
         If x is not the time.
+    FunctionError
+        From ``solve``: if fun cannot be called at a point, or ``vmap`` cannot follow it on JAX or PyTorch.
 
     Examples
     --------
     >>> import numpy as np
     >>> import deersolve as ds
-    >>> f = ds.from_scipy(lambda t, y: [y[1], -np.sin(y[0])])
-    >>> f(np.ones((7, 2)), np.zeros((7, 1)), None).shape
-    (7, 2)
+    >>> def fun(t, y):
+    ...     return [y[1], -np.sin(y[0])] if t < 0.5 else [y[1], 0.0]
+    >>> t = np.linspace(0.0, 1.0, 101)
+    >>> sol = ds.solve(ds.InitialValueProblem(ds.from_scipy(fun), t, np.array([1.0, 0.0])))
+    >>> sol.stats.derivative
+    'dual numbers, point by point'
     """
-
-    def of_trajectory(y: Array, x: Any, params: Any) -> Array:
-        if not hasattr(x, "shape") or x.shape[-1] != 1:
-            raise mismatch("from_scipy", "x to be the time, shape (T, 1)", type(x).__name__)
-        extra = () if params is None else params if isinstance(params, tuple) else (params,)
-        xp = array_namespace(y)
-        out = fun(x[..., 0], xp.moveaxis(y, -1, 0), *extra)
-        if isinstance(out, list | tuple):
-            flat = y[..., 0] * 0
-            return xp.stack([flat + part for part in out], axis=-1)
-        return xp.moveaxis(out, 0, -1)
-
-    return of_trajectory
+    return FromScipy(fun, bool(vectorized), unknowns)
 
 
 def ravel(*arrays: Array) -> Array:

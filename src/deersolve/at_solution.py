@@ -12,6 +12,7 @@ from .inputs import closed, prepare
 from .inverses import PaperForm, Rule, rule_of
 from .newton import backward_error, magnitudes, slope_terms
 from .problems import Problem
+from .settle import settled
 from .shelter import sheltered
 from .solution import Solution, Status, numbers
 from .system import System
@@ -31,8 +32,8 @@ def check_converged(system: System, sol: Solution, asked: Array | None = None) -
         )
 
 
-def at_the_solution(problem: Problem, sol: Solution) -> System:
-    """Return the discrete equation with its solution as guess; raise if sol is not of its kind."""
+def at_the_solution(problem: Problem, sol: Solution) -> tuple[Problem, System]:
+    """Return problem and discrete equation, with its solution as guess; raise if sol is not of its kind."""
     rule = _rule_of(problem, sol)
     backend, data = prepare(problem, sol.y, rule)
     grid = data.grid
@@ -47,9 +48,10 @@ def at_the_solution(problem: Problem, sol: Solution) -> System:
         data = dataclasses.replace(data, guess=grid.whole_of(sol.y, sol.stages))
     elif not hasattr(grid, "presented"):
         data = dataclasses.replace(data, guess=sol.y)
+    problem = settled(problem, backend, data)
     system = System(backend, rule, problem.shift, closed(problem, grid), data, int(getattr(grid, "ndim", 1)))
     with backend.quiet():
-        return dataclasses.replace(system, functions=derivative_of(system, False)[0])
+        return problem, dataclasses.replace(system, functions=derivative_of(system, False)[0])
 
 
 def _rule_of(problem: Problem, sol: Solution) -> Rule:

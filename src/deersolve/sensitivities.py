@@ -72,7 +72,7 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
         raise mismatch("directions", "a dict such as {'params': dparams}, or a sequence of them", repr(directions))
     for name in {k for d in listed for k in d}:
         check_name(problem, name, "directions")
-    system = at_the_solution(problem, sol)
+    problem, system = at_the_solution(problem, sol)
     _check_any(system, sol)
     backend, xp = system.backend, array_namespace(sol.y)
     with backend.quiet():
@@ -134,7 +134,7 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     names = (wrt,) if isinstance(wrt, str) else tuple(_by_default(problem) if wrt is None else wrt)
     for name in names:
         check_name(problem, name, "wrt")
-    system = at_the_solution(problem, sol)
+    problem, system = at_the_solution(problem, sol)
     if not has_transpose(system.rule):
         raise InputError(f"adjoint: the rule {system.rule.key!r} has no transposed solve: give it a method transpose.")
     backend, xp = system.backend, array_namespace(sol.y)

@@ -21,6 +21,7 @@ from .problems import Problem
 from .quasi import Picard
 from .registry import close_matches
 from .scans import which_scan
+from .settle import settled, unsettled
 from .solution import Solution, Status, advice_on, numbers
 from .stretches import run_watched, watched
 from .structure import Dense
@@ -109,6 +110,7 @@ def solve(  # noqa: PLR0913 - the public signature
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
     backend, data = prepare(problem, y_guess, rule)
+    problem = settled(problem, backend, data)
     functions = closed(problem, data.grid)
     with backend.quiet():
         grid_ndim = int(getattr(data.grid, "ndim", 1))
@@ -127,6 +129,18 @@ def solve(  # noqa: PLR0913 - the public signature
         plan = Plan(backend, rule, problem.shift, chosen, grid_ndim)
         with watching(None):  # f may hold a solve of its own
             sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
+    other = unsettled(problem, backend, data, sol.y)
+    if other is not None:
+        return solve(
+            other,
+            y_guess,
+            inverse=inverse,
+            method=method,
+            on_failure=on_failure,
+            check_inputs=check_inputs,
+            on_window=on_window,
+        )
+    derivative = ", ".join(filter(None, (derivative, getattr(problem.f, "way", ""))))
     sol = _described(sol, system, chosen, why, derivative)
     if hasattr(data.grid, "presented"):
         corrected = None if sol.y_corrected is None else data.grid.presented(sol.y_corrected)
