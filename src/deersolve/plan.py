@@ -128,7 +128,7 @@ def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
         rows = tuple(y[..., -1:, :] for y in system.shifted(data.guess))
         return [rows, tuple(y[(*(slice(1) for _ in y.shape[:-1]), ...)] for y in rows)]
 
-    called = {name: (f, ends if name == "ends" else calls) for name, f in functions.items()}
+    called = {name: (f, ends if name.startswith("ends") else calls) for name, f in functions.items()}
     result: Solution = plan.backend.call(plan, called, data)
     return result
 

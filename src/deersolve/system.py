@@ -112,9 +112,12 @@ class System:
         """Return the same where the last row is that of conditions on both ends: f is of the first signal only."""
         xp, (u, ends) = array_namespace(ys[0]), self._parted(ys)
         of_first: dict[str, Callable[..., Any]]
-        of_first = {name: partial(_of_one, g) for name, g in self.functions.items() if name != "ends"}
+        of_first = {name: partial(_of_one, g) for name, g in self.functions.items() if not name.startswith("ends")}
         fy, Js = dataclasses.replace(self, functions=of_first).jacobians((u,))
-        c, (A, B) = self.backend.jacobians(lambda a, b, _: self.functions["ends"](a, b), ends)
+        if "ends_jac" in self.functions:
+            c, (A, B) = self.functions["ends"](*ends), self.functions["ends_jac"](*ends, None)
+        else:
+            c, (A, B) = self.backend.jacobians(lambda a, b, _: self.functions["ends"](a, b), ends)
         J = Js[0].to_dense()
         rows = xp.concat([J, A], axis=-3), xp.concat([xp.zeros_like(J), B], axis=-3)
         return xp.concat([fy, c], axis=-2), tuple(map(Dense, rows))

@@ -6,6 +6,7 @@ from typing import Any
 
 from .arrays import batch_of, beside, expanded, ranks, spanning, state
 from .backends.generic import Backend
+from .derivative import jacobians_of
 from .domain import Coupled
 from .errors import mismatch
 from .problems import TwoPointProblem
@@ -115,5 +116,5 @@ def _slopes(ends: Any, params: Any, guess: Array, backend: Backend) -> Array:
     if shape != tuple(at[0].shape):
         expected = f"a function that returns an array of the shape of u_a, here {tuple(at[0].shape)}"
         raise mismatch("ends", expected + ": as many conditions as components", shape or type(found).__name__, COUNT)
-    _, (A, B) = backend.jacobians(conditions, at)
+    A, B = jacobians_of(backend, conditions, at)
     return (xp.abs(A) + xp.abs(B))[..., 0, :, :]
