@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
 
 from .backends import backend_of
-from .errors import mismatch
+from .errors import FunctionError, mismatch
 from .record import tree_map
 from .scipy_form import FromScipy
 from .typing import Array, array_namespace
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapted:
+    """An f of rows as an f of trajectories; by which adapter, and what the function inside has to be."""
+
+    function: Callable[..., Array]
+    adapter: str
+    contract: str
+
+    def __call__(self, *args: Any) -> Array:
+        """Return f over (*B, T, n), all leading axes flattened into rows and back."""
+        *ys, x, params = args
+        shape = tuple(ys[0].shape)
+        N = math.prod(shape[:-1])
+
+        def rows(a: Array) -> Array:
+            xp = array_namespace(a)
+            full = a if a.shape[:-1] == shape[:-1] else xp.broadcast_to(a, (*shape[:-1], a.shape[-1]))
+            return xp.reshape(full, (N, a.shape[-1]))
+
+        out = self.function(*(rows(y) for y in ys), tree_map(rows, x), params)
+        found = tuple(out.shape) if hasattr(out, "shape") else type(out).__name__
+        if found != (N, shape[-1]):
+            raise FunctionError(f"f, inside {self.adapter}: expected rows {(N, shape[-1])}; received {found}.")
+        return array_namespace(out).reshape(out, shape)
 
 
 def rowwise(f: Callable[..., Array]) -> Callable[..., Array]:
@@ -35,21 +62,8 @@ def rowwise(f: Callable[..., Array]) -> Callable[..., Array]:
     >>> f(np.ones((3, 5, 2)), np.zeros((3, 5, 2)), None).shape
     (3, 5, 2)
     """
-
-    def over_rows(*args: Any) -> Array:
-        *ys, x, params = args
-        shape = ys[0].shape
-        N = math.prod(shape[:-1])
-
-        def rows(a: Array) -> Array:
-            xp = array_namespace(a)
-            full = a if a.shape[:-1] == shape[:-1] else xp.broadcast_to(a, (*shape[:-1], a.shape[-1]))
-            return xp.reshape(full, (N, a.shape[-1]))
-
-        out = f(*(rows(y) for y in ys), tree_map(rows, x), params)
-        return array_namespace(out).reshape(out, (*shape[:-1], out.shape[-1]))
-
-    return over_rows
+    _check(f, "rowwise", "f(y_1, ..., y_P, x, params) of rows")
+    return Adapted(f, "ds.rowwise", "f(y_1 (N, n), ..., x (N, k), params) -> (N, n), each row by itself")
 
 
 def pointwise(f: Callable[..., Array]) -> Callable[..., Array]:
@@ -74,12 +88,13 @@ def pointwise(f: Callable[..., Array]) -> Callable[..., Array]:
     >>> f(np.ones((4, 2)), None, None).shape
     (4, 2)
     """
+    _check(f, "pointwise", "f(y_1, ..., y_P, x, params) of one point")
 
     def of_rows(*args: Any) -> Array:
         *ys, x, params = args
         return backend_of(ys[0]).vmap(lambda *a: f(*a, params), (*ys, x))
 
-    return rowwise(of_rows)
+    return Adapted(of_rows, "ds.pointwise", "f(y_1 (n,), ..., x (k,), params) -> (n,), of one point")
 
 
 def from_scipy(fun: Callable[..., Any], *, vectorized: bool = False, unknowns: int = 0) -> FromScipy:
@@ -122,7 +137,15 @@ def from_scipy(fun: Callable[..., Any], *, vectorized: bool = False, unknowns: i
     >>> sol.stats.derivative
     'dual numbers, point by point'
     """
+    _check(fun, "from_scipy", "SciPy's fun(t, y) or bc(ya, yb)")
+    if isinstance(unknowns, bool) or not isinstance(unknowns, int) or unknowns < 0:
+        raise mismatch("unknowns", "how many unknown numbers there are, an integer", repr(unknowns))
     return FromScipy(fun, bool(vectorized), unknowns)
+
+
+def _check(f: Any, name: str, expected: str) -> None:
+    if not callable(f):
+        raise mismatch(name, f"a function, {expected}", repr(f))
 
 
 def ravel(*arrays: Array) -> Array:

@@ -13,10 +13,12 @@ from .typing import Array, array_namespace
 LENGTH = 48
 COUPLED = (
     "f of one batch element at one grid point differs from that entry of f of all of them: expected an "
-    "f that acts on each point by itself, over (*B, T, n). If f is written for a single point (n,), "
-    "wrap it: ds.pointwise(f); for rows (N, n), as torch.nn cells are: ds.rowwise(f); for SciPy's "
-    "fun(t, y): ds.from_scipy(fun). Batch norm, means over time and inputs that f closes over couple "
-    "points: pass inputs through x."
+    "f that acts on each point by itself, over (*B, T, n). {} Batch norm, means over time and inputs that f closes over "
+    "couple points: pass inputs through x."
+)
+WRAP = (
+    "If f is written for a single point (n,), wrap it: ds.pointwise(f); for rows (N, n), as torch.nn cells are: "
+    "ds.rowwise(f); for SciPy's fun(t, y): ds.from_scipy(fun)."
 )
 REACHED = (
     "f, or a flux, at one point of space changes with y at another: expected an f that acts on each point by itself, "
@@ -50,9 +52,9 @@ def probe(system: System) -> None:
         try:
             one = f(*(_cut(y, element, point) for y in ys), _cut_tree(x, element, point))
         except Exception as error:
-            raise FunctionError(COUPLED) from error
+            raise FunctionError(COUPLED.format(_inside(f) or WRAP)) from error
         if tuple(one.shape) != tuple(expected.shape) or not _equal(one, expected, AGREEMENT):
-            raise FunctionError(COUPLED)
+            raise FunctionError(COUPLED.format(_inside(f) or WRAP))
     if system.grid_ndim > 1 or hasattr(system.data.grid, "block"):
         _check_space(system, ys, x, whole)
 
@@ -77,13 +79,24 @@ def _on_stretch(f: Any, ys: tuple[Array, ...], x: Any, system: System) -> Any:
     points, T = ys[0].shape[-2], system.data.guess.shape[-2]
     try:
         return f(*ys, x)
-    except (ValueError, IndexError, RuntimeError) as error:
-        if points == T or isinstance(error, FunctionError):
+    except (ValueError, IndexError, RuntimeError, TypeError) as error:
+        if isinstance(error, FunctionError):
+            raise
+        if _inside(f):
+            raise FunctionError(f"f raised {type(error).__name__} ({error}). {_inside(f)}") from error
+        if points == T or isinstance(error, TypeError):
             raise
         raise FunctionError(
             f"f failed on the first {points} of {T} points ({error}): expected an f of any number of points. "
             "An array that varies over the grid goes through x, not through a closure."
         ) from error
+
+
+def _inside(f: Any) -> str:
+    """Return what an adapter takes, where f is made by one: what is inside is not to be wrapped again."""
+    made = getattr(f, "__wrapped__", f)
+    adapter = getattr(made, "adapter", None)
+    return f"It is inside {adapter}, which takes {made.contract}." if adapter else ""
 
 
 def stretch(system: System) -> tuple[tuple[Array, ...], Any]:

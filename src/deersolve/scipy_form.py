@@ -32,7 +32,7 @@ class FromScipy:
     unknowns: int = 0
     is_column: bool = False
     is_whole: bool = False
-    name: ClassVar[str] = "ds.from_scipy"
+    adapter: ClassVar[str] = "ds.from_scipy"
     contract: ClassVar[str] = CONTRACT
 
     @property
@@ -115,9 +115,7 @@ class FromScipy:
         return self
 
     def _mapped(self, y: Array, t: Array, extra: tuple[Any, ...]) -> Array:
-        rows = backend_of(y).vmap(
-            lambda y, t: self._at_point(y, t[0], extra), (_rows(y, y.shape), _rows(t, y.shape))
-        )
+        rows = backend_of(y).vmap(lambda y, t: self._at_point(y, t[0], extra), (_rows(y, y.shape), _rows(t, y.shape)))
         return array_namespace(rows).reshape(rows, y.shape)
 
     def _at_point(self, y: Array, t: Array, extra: tuple[Any, ...]) -> Array:
@@ -184,11 +182,18 @@ def _row(made: Any, y: Array) -> Array:
     shape = getattr(made, "shape", None)
     if shape is None or math.prod(shape) != n:
         raise _of_shape((n,), type(made).__name__ if shape is None else tuple(shape))
+    if not (xp == array_namespace(made) or backend_of(y).accepts(made)):
+        own, other = backend_of(y).name, backend_of(made).name
+        raise FunctionError(f"fun, inside ds.from_scipy: expected an array of {own}, as y is; received one of {other}.")
     return _cast(made if tuple(shape) == (n,) else xp.reshape(made, (n,)), y)
 
 
 def _cast(made: Array, y: Array) -> Array:
-    return made if made.dtype == y.dtype else array_namespace(made).astype(made, y.dtype)
+    """Return numbers in the dtype of y; of a complex one only where y is, as for a complex step."""
+    xp = array_namespace(made)
+    if xp.isdtype(made.dtype, "complex floating") and array_namespace(y).isdtype(y.dtype, "real floating"):
+        raise FunctionError(f"fun, inside ds.from_scipy: expected numbers of dtype {y.dtype}; received {made.dtype}.")
+    return made if made.dtype == y.dtype else xp.astype(made, y.dtype)
 
 
 def _of_shape(expected: tuple[int, ...], received: Any) -> FunctionError:

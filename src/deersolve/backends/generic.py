@@ -283,7 +283,7 @@ class Backend:
             out = function(*(DualArray(a, d) for a, d in zip(primals, directions, strict=True)))
             tangent = out.tangent if isinstance(out, DualArray) else xp.zeros_like(out)
             return xp.broadcast_to(tangent, (m, *out.shape))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, AttributeError):
             rows = [self._difference(function, primals, [d[k, ...] for d in directions]) for k in range(m)]
             return xp.stack(rows)
 

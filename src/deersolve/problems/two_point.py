@@ -109,6 +109,16 @@ class OfFirst:
         return self.function(u, x, params)
 
     @property
+    def adapter(self) -> str | None:
+        """What the function was made by, where it says so."""
+        return getattr(self.function, "adapter", None)
+
+    @property
+    def contract(self) -> str | None:
+        """What the function inside has to be, where it says so."""
+        return getattr(self.function, "contract", None)
+
+    @property
     def way(self) -> str:
         """How the function is called, where it says so."""
         return getattr(self.function, "way", "")
