@@ -71,11 +71,12 @@ def linear_solves(system: System, sol: Solution) -> Linear:
     Elements that did not converge have those of one that did.
     """
     usable = sol.converged
-    system, y = sheltered(system, system.data.guess, usable)
+    system, y = sheltered(dataclasses.replace(system, strict=True), system.data.guess, usable)
     at, xp = system.linearise(y), array_namespace(y)
+    slopes = slope_terms(at)
     where: dict[str, Any] = {"grid": system.data.grid, "boundary": system.data.boundary}
     r = system.rule.residual(y, at.fy, **where)
-    found = backward_error(system, magnitudes(system, y, at.fy, slope_terms(at)), r)
+    found = backward_error(system, magnitudes(system, y, at.fy, xp.where(xp.isfinite(slopes), slopes, 0.0)), r)
     allowed = float(xp.finfo(y.dtype).eps) ** 0.5 + STALE * xp.where(sol.stats.residual > 0, sol.stats.residual, 0.0)
     fits = (found <= allowed) | ~usable
     if system.backend.is_concrete((fits, found)) and not bool(xp.all(fits)):

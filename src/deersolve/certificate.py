@@ -42,13 +42,18 @@ def _off_slope(system: System, y: Array) -> Array:
     vs = tuple(after - before for after, before in zip(moved, ys, strict=True))
     fy, fv = system.f(*ys), system.f(*moved)
     if "jac" in system.functions:
-        change = reduce(add, (J @ v for J, v in zip(system.jacobians(ys)[1], vs, strict=True)))
+        change = _by_matrices(system, ys, vs)
     else:
         change = system.backend.pushforward(system.f, list(ys), [v[None, ...] for v in vs])[0, ...]
+        change = system.backend.when(~xp.isfinite(xp.sum(change)), lambda _: _by_matrices(system, ys, vs), change)
     largest = partial(xp.max, axis=-1, keepdims=True)
     size = largest(xp.abs(fv - fy) + xp.abs(change) + reduce(add, map(xp.abs, vs)))
     allowed = eps**0.25 * size + BACKWARD * eps * largest(xp.abs(fy) + xp.abs(fv))
     return largest(xp.abs(fv - fy - change)) / xp.where(allowed > 0, allowed, tiny(y))
+
+
+def _by_matrices(system: System, ys: tuple[Array, ...], vs: tuple[Array, ...]) -> Array:
+    return reduce(add, (J @ v for J, v in zip(system.jacobians(ys)[1], vs, strict=True)))
 
 
 def determined(system: System, it: Iterate) -> Array:

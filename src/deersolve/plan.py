@@ -65,7 +65,7 @@ class Plan:
 
     def attach(self, functions: Any, data: Data, sol: Solution) -> Solution:
         """Return the solution with its derivative on the graph, where somebody may ask for one."""
-        system = self.system(functions, data)
+        system = dataclasses.replace(self.system(functions, data), strict=True)
         y = attach(system, sol.y, sol.converged)
         corrected = sol.y_corrected
         if corrected is not None and y is not sol.y:
@@ -76,7 +76,7 @@ class Plan:
         """Return the derivatives of y and y_corrected along a direction; ``at(theta)`` gives functions and data."""
 
         def system_at(theta: Any) -> System:
-            return self.system(*at(theta))
+            return dataclasses.replace(self.system(*at(theta)), strict=True)
 
         dy = tangent(by, system_at, theta, direction, sol.y, sol.converged)
         if sol.y_corrected is None:

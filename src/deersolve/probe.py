@@ -13,8 +13,8 @@ from .typing import Array, array_namespace
 LENGTH = 48
 COUPLED = (
     "f of one batch element at one grid point differs from that entry of f of all of them: expected an "
-    "f that acts on each point by itself, over (*B, T, n). {} Batch norm, means over time and inputs that f closes over "
-    "couple points: pass inputs through x."
+    "f that acts on each point by itself, over (*B, T, n). {} Batch norm, means over time and inputs that f closes "
+    "over couple points: pass inputs through x."
 )
 WRAP = (
     "If f is written for a single point (n,), wrap it: ds.pointwise(f); for rows (N, n), as torch.nn cells are: "
