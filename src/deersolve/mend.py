@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import reduce
 from operator import add
-from typing import Any, NamedTuple
+from typing import Any
 
 from .backends.generic import Backend
 from .typing import Array, array_namespace
@@ -14,6 +16,8 @@ from .typing import Array, array_namespace
 Function = Callable[..., Array]
 FINER = 8  # times: a second step; from a kink the slopes on both sides stay apart
 LOST = 1e-6  # of a slope: the most that may be lost in the roundoff of f
+
+_seen: ContextVar[list[bool] | None] = ContextVar("seen", default=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,17 @@ class Directions:
         return reduce(array_namespace(ys[0]).maximum, map(of_points, ys))
 
 
+@contextmanager
+def noticing() -> Iterator[list[bool]]:
+    """Collect whether slopes were mended where Python sees it: not inside a compiled loop."""
+    seen: list[bool] = []
+    before = _seen.set(seen)
+    try:
+        yield seen
+    finally:
+        _seen.reset(before)
+
+
 def mended(
     backend: Backend,
     f: Function,
@@ -57,61 +72,55 @@ def mended(
 
     def look(slopes: tuple[Array, ...]) -> tuple[Array, ...]:
         fy = f(*ys)
-        rows = backend.scan(lambda c, k: (c, _row(f, ys, fy, by, k, strict)), fy[..., :1, :1] * 0, by.count)[1]
+        rows = _by_differences(backend, f, ys, fy, by, strict)
         known = xp.broadcast_to(xp.isfinite(fy), rows.shape)
-        return tuple(
-            xp.where(xp.isfinite(a) | ~is_known, a, b)
-            for a, b, is_known in zip(slopes, by.laid(rows), by.laid(known), strict=True)
-        )
+        places = [~xp.isfinite(a) & is_known for a, is_known in zip(slopes, by.laid(known), strict=True)]
+        seen = _seen.get()
+        if seen is not None and backend.is_concrete(places):
+            seen.append(any(bool(xp.any(place)) for place in places))
+        return tuple(xp.where(place, b, a) for place, a, b in zip(places, slopes, by.laid(rows), strict=True))
 
     when = backend.when_followed if strict else backend.when
     made: tuple[Array, ...] = when(~xp.isfinite(reduce(add, map(xp.sum, slopes))), look, slopes)
     return made
 
 
-class Sides(NamedTuple):
-    """Difference quotients on both sides of y; where f has a derivative, and where roundoff leaves something of it."""
+def _by_differences(
+    backend: Backend, f: Function, ys: tuple[Array, ...], fy: Array, by: Directions, strict: bool
+) -> Array:
+    """Return the derivatives of f along all directions, (m, *S, N): with a step of the size of y, or of what moves.
 
-    ahead: Array
-    behind: Array
-    is_smooth: Array
-    is_sharp: Array
-
-    @property
-    def slope(self) -> Array:
-        """The mean of both, or the one that is finite."""
-        xp = array_namespace(self.ahead)
-        one = xp.where(xp.isfinite(self.ahead), self.ahead, self.behind)
-        other = xp.where(xp.isfinite(self.behind), self.behind, self.ahead)
-        return one / 2 + other / 2
-
-
-def _row(f: Function, ys: tuple[Array, ...], fy: Array, by: Directions, k: Any, strict: bool) -> Array:
-    """Return the derivative of f along direction k: with a step of the size of y there, or, at a kink, of what moves.
-
-    What moves may be tiny beside the rest: its own size loses f in roundoff, but does not reach over a kink.
+    The second is for a kink within the first. It may be tiny beside the rest of y: then f may be lost in roundoff, but
+    it does not reach over a kink.
     """
-    xp, d = array_namespace(fy), by.along(k)
-    here, own = by.peak(ys), by.peak(tuple(y * e for y, e in zip(ys, d, strict=True)))
-    most = xp.max(here, axis=(-2, -1), keepdims=True)
-    size = xp.where(here > 0, here, xp.where(most > 0, most, xp.ones_like(most)))
-    wide, close = _sides(f, ys, fy, d, size), _sides(f, ys, fy, d, xp.where(own > 0, own, size))
-    found = xp.where(wide.is_smooth, wide.slope, close.slope)
-    if strict:
-        found = xp.where(wide.is_smooth | (close.is_smooth & close.is_sharp), found, xp.nan)
-    return found
-
-
-def _sides(f: Function, ys: tuple[Array, ...], fy: Array, d: tuple[Array, ...], size: Array) -> Sides:
     xp, eps = array_namespace(fy), float(array_namespace(fy).finfo(fy.dtype).eps)
+    here = by.peak(ys)
+    most = xp.max(here, axis=(-2, -1), keepdims=True)
+    size = eps ** (1 / 3) * xp.where(here > 0, here, xp.where(most > 0, most, xp.ones_like(most)))
 
-    def quotients(h: Array) -> tuple[Array, Array, Array]:
-        up, down = (f(*(y + sign * h * e for y, e in zip(ys, d, strict=True))) for sign in (1.0, -1.0))
-        return (up - fy) / h, (fy - down) / h, 4 * eps * (xp.abs(up) + xp.abs(down) + xp.abs(fy)) / h
+    def steps(d: tuple[Array, ...]) -> Array:
+        own = eps ** (1 / 3) * by.peak(tuple(y * e for y, e in zip(ys, d, strict=True)))
+        close = xp.where(own > 0, own, size)
+        return xp.stack([size, size / FINER, close, close / FINER])
 
-    h = eps ** (1 / 3) * size
-    ahead, behind, noise = quotients(h)
-    nearer, nearer_behind, least = quotients(h / FINER)
-    is_smooth = xp.abs(nearer - nearer_behind) <= xp.abs(ahead - behind) / 2 + least
-    is_finite = xp.isfinite(ahead) & xp.isfinite(behind)
-    return Sides(ahead, behind, is_smooth & is_finite, noise <= LOST * xp.abs(ahead + behind))
+    def moved(carry: Any, i: Any) -> tuple[Any, tuple[Array, Array]]:
+        d = by.along(i // 8)
+        h = backend.slice(steps(d), i % 8 // 2, 1, 0)[0, ...]
+        signed = h * (1 - 2 * (i % 2))
+        return carry, ((f(*(y + signed * e for y, e in zip(ys, d, strict=True))) - fy) / signed, h)
+
+    quotients, hs = backend.scan(moved, fy[..., :1, :1] * 0, 8 * by.count)[1]
+    sides = xp.reshape(quotients, (by.count, 4, 2, *fy.shape))
+    noise = 12 * eps * xp.abs(fy) / xp.reshape(hs, (by.count, 4, 2, *fy.shape))[:, :, 0, ...]
+    apart = xp.abs(sides[:, :, 0, ...] - sides[:, :, 1, ...])
+    is_smooth = (apart[:, 1::2, ...] <= apart[:, ::2, ...] / 2 + noise[:, 1::2, ...]) & (apart[:, ::2, ...] < xp.inf)
+    is_finite = xp.isfinite(sides[:, ::2, ...])
+    ahead, behind = sides[:, ::2, 0, ...], sides[:, ::2, 1, ...]
+    one, other = xp.where(is_finite[:, :, 0, ...], ahead, behind), xp.where(is_finite[:, :, 1, ...], behind, ahead)
+    slopes = one / 2 + other / 2
+    wide = is_smooth[:, 0, ...]
+    found = xp.where(wide, slopes[:, 0, ...], slopes[:, 1, ...])
+    if strict:
+        is_sharp = noise[:, 2, ...] <= LOST * xp.abs(slopes[:, 1, ...])
+        found = xp.where(wide | (is_smooth[:, 1, ...] & is_sharp), found, xp.nan)
+    return found

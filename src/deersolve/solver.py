@@ -14,6 +14,7 @@ from .globalise import FULL
 from .implicit import described
 from .inputs import check_problem, closed, prepare
 from .inverses import PaperForm, Rule, rule_of
+from .mend import noticing
 from .methods import Auto, Newton, method_of
 from .plan import Plan, run
 from .probe import probe, stretch
@@ -127,7 +128,7 @@ def solve(  # noqa: PLR0913 - the public signature
         _check_structure(rule, chosen, data.grid)
         _check_step(rule, chosen, data.grid)
         plan = Plan(backend, rule, problem.shift, chosen, grid_ndim)
-        with watching(None):  # f may hold a solve of its own
+        with watching(None), noticing() as mends:  # f may hold a solve of its own
             sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
     other = unsettled(problem, backend, data, sol.y)
     if other is not None:
@@ -140,7 +141,8 @@ def solve(  # noqa: PLR0913 - the public signature
             check_inputs=check_inputs,
             on_window=on_window,
         )
-    derivative = ", ".join(filter(None, (derivative, getattr(problem.f, "way", ""))))
+    told = "differences where those are not finite" if any(mends) else ""
+    derivative = ", ".join(filter(None, (derivative, told, getattr(problem.f, "way", ""))))
     sol = _described(sol, system, chosen, why, derivative)
     if hasattr(data.grid, "presented"):
         corrected = None if sol.y_corrected is None else data.grid.presented(sol.y_corrected)
