@@ -24,6 +24,8 @@ CONTRACT = "fun(t, y) of a number t and y of shape (n,), which returns n numbers
 class FromScipy:
     """f from ``fun(t, y)``: what is meant is fun at every point by itself; ``is_whole`` calls it once for all.
 
+    ``is_single`` forbids that: it was found to have other values.
+
     A point is a number t and y of shape (n,), as solve_ivp has it, or a column of each (``is_column``), as solve_bvp.
     """
 
@@ -32,6 +34,7 @@ class FromScipy:
     unknowns: int = 0
     is_column: bool = False
     is_whole: bool = False
+    is_single: bool = False
     adapter: ClassVar[str] = "ds.from_scipy"
     contract: ClassVar[str] = CONTRACT
 
@@ -68,7 +71,7 @@ class FromScipy:
         FunctionError
             If fun fails at a point, or where vmap calls it.
         """
-        if self.vectorized:
+        if self.vectorized or self.is_single:
             return self
         args = (ys[0], _time(x), _extra(params))
         if backend.compiles:
@@ -99,7 +102,7 @@ class FromScipy:
         """Return f point by point where one call for all does not have its values, else None."""
         if not self.is_whole or self.holds(ys[0], x, params):
             return None
-        return dataclasses.replace(self, is_whole=False)
+        return dataclasses.replace(self, is_whole=False, is_single=True)
 
     def _of_a_kind(self, call: Callable[[FromScipy], Any], advice: str) -> FromScipy:
         """Return this, or of columns if fun can only be called with those."""
