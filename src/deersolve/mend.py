@@ -111,7 +111,7 @@ def _by_differences(
 
     quotients, hs = backend.scan(moved, fy[..., :1, :1] * 0, 8 * by.count)[1]
     sides = xp.reshape(quotients, (by.count, 4, 2, *fy.shape))
-    noise = 12 * eps * xp.abs(fy) / xp.reshape(hs, (by.count, 4, 2, *fy.shape))[:, :, 0, ...]
+    noise = 12 * eps * xp.abs(fy)[None, None, ...] / xp.reshape(hs, (by.count, 4, 2, *fy.shape))[:, :, 0, ...]
     apart = xp.abs(sides[:, :, 0, ...] - sides[:, :, 1, ...])
     is_smooth = (apart[:, 1::2, ...] <= apart[:, ::2, ...] / 2 + noise[:, 1::2, ...]) & (apart[:, ::2, ...] < xp.inf)
     is_finite = xp.isfinite(sides[:, ::2, ...])
