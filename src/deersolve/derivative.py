@@ -64,12 +64,6 @@ def followed(
     return None, backend.derivative
 
 
-def jacobians_of(backend: Backend, f: Callable[..., Array], ys: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Return the Jacobians of f at ys, whatever can follow it there."""
-    jac = followed(backend, f, ys, None)[0] if backend.derivative == "dual numbers" else None
-    return backend.jacobians(f, ys)[1] if jac is None else jac(*ys, None)
-
-
 def conditions_of(ends: Callable[..., Array]) -> Callable[..., Array]:
     """Return conditions on two ends as a function with an x, which they do not have."""
     return lambda a, b, _: ends(a, b)

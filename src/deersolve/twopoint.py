@@ -6,7 +6,6 @@ from typing import Any
 
 from .arrays import batch_of, beside, expanded, ranks, spanning, state
 from .backends.generic import Backend
-from .derivative import jacobians_of
 from .domain import Coupled
 from .errors import mismatch
 from .problems import TwoPointProblem
@@ -108,13 +107,14 @@ def _slopes(ends: Any, params: Any, guess: Array, backend: Backend) -> Array:
     """Return the size of the derivatives of the conditions at the guess, (*B, n, n); raise if they are not n."""
     xp, at = array_namespace(guess), (guess[..., :1, :], guess[..., -1:, :])
 
-    def conditions(a: Array, b: Array, _: Any) -> Any:
-        return ends(a, b, params)
-
-    found = conditions(*at, None)
+    found = ends(*at, params)
     shape = tuple(getattr(found, "shape", ()))
     if shape != tuple(at[0].shape):
         expected = f"a function that returns an array of the shape of u_a, here {tuple(at[0].shape)}"
         raise mismatch("ends", expected + ": as many conditions as components", shape or type(found).__name__, COUNT)
-    A, B = jacobians_of(backend, conditions, at)
+    n = guess.shape[-1]
+    units = xp.zeros_like(at[0])[None, ...] + xp.moveaxis(identity(guess, n, guess.ndim + 1), -2, 0)
+    directions = [xp.concat([units, 0 * units]), xp.concat([0 * units, units])]
+    made = xp.moveaxis(backend.pushforward(lambda a, b: ends(a, b, params), list(at), directions), 0, -1)
+    A, B = made[..., :n], made[..., n:]
     return (xp.abs(A) + xp.abs(B))[..., 0, :, :]
