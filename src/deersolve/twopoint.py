@@ -105,7 +105,10 @@ def _check_rank(matrices: list[Any], n: int) -> None:
 
 def _slopes(ends: Any, params: Any, guess: Array, backend: Backend) -> Array:
     """Return the size of the derivatives of the conditions at the guess, (*B, n, n); raise if they are not n."""
-    xp, at = array_namespace(guess), (guess[..., :1, :], guess[..., -1:, :])
+    xp, at = (
+        array_namespace(guess),
+        (guess[..., :1, :] + 0, guess[..., -1:, :] + 0),
+    )  # the guess may be a view of one row
 
     found = ends(*at, params)
     shape = tuple(getattr(found, "shape", ()))
