@@ -108,8 +108,7 @@ def _slopes(ends: Any, params: Any, guess: Array, backend: Backend) -> Array:
     xp, at = (
         array_namespace(guess),
         (guess[..., :1, :] + 0, guess[..., -1:, :] + 0),
-    )  # the guess may be a view of one row
-
+    )  # of a view: alone in memory
     found = ends(*at, params)
     shape = tuple(getattr(found, "shape", ()))
     if shape != tuple(at[0].shape):
