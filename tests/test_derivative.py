@@ -9,7 +9,9 @@ import pytest
 from scipy import special
 
 import deersolve as ds
+from deersolve.backends import backend_of
 from deersolve.derivative import complex_step, differences
+from deersolve.mend import Directions, mended
 from tests.references import loop
 
 POINTS = np.random.default_rng(5).uniform(0.2, 1.5, (3, 7, 2))
@@ -98,3 +100,87 @@ def test_f_may_ignore_an_argument(lib):
     for _ in range(7):
         expected.append(0.5 * expected[-1] ** 2 + 0.1)
     np.testing.assert_allclose(lib.to_numpy(ds.solve(problem, method="newton").y), expected[1:], rtol=0, atol=1e-14)
+
+
+def rooted(xp, y):
+    return xp.sqrt(xp.maximum(y, xp.zeros_like(y)))
+
+
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+def test_an_automatic_derivative_that_is_not_finite_where_f_is(lib):
+    """A tank that empties at t = 4, and 1 / (1 + exp(y)) at 1000: inf * 0 for derivatives that are 0."""
+
+    def f(y, t, k):
+        xp = ds.array_namespace(y)
+        a, b = y[..., :1], y[..., 1:]
+        return xp.concat([-k * rooted(xp, a), 1 / (1 + xp.exp(b))], axis=-1)
+
+    def by_hand(y, t, k):
+        slope = np.where(y[..., 0] > 0, -k / (2 * np.sqrt(np.maximum(y[..., 0], 1e-300))), 0.0)
+        return np.stack([slope, 0 * slope], axis=-1)
+
+    t = np.linspace(0.0, 5.0, 81)
+    given = (t, np.array([1.0, 1000.0]))
+    problem = ds.InitialValueProblem(f, *map(lib.asarray, given), params=lib.asarray(0.5))
+    sol = ds.solve(problem, method=ds.Newton(window=40))
+    with np.errstate(over="ignore"):
+        expected = ds.solve(ds.InitialValueProblem(f, *given, params=0.5, jac=by_hand), method=ds.Newton(window=40))
+    np.testing.assert_allclose(lib.to_numpy(sol.y), expected.y, rtol=0, atol=1e-12)
+    exact = np.where(t < 4, (1 - t / 4) ** 2, 0.0)
+    np.testing.assert_allclose(lib.to_numpy(sol.y)[:, 0], exact, rtol=0, atol=1e-3)
+    if not lib.is_jax:
+        assert sol.stats.derivative.endswith("differences where those are not finite")
+
+
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+def test_gradients_where_slopes_were_mended_are_right_or_nan(lib):
+    """Before the tank is empty d y / d k = -(1 - k t / 2) t; what comes later is 0, or not known."""
+
+    def f(y, t, k):
+        return -k * rooted(ds.array_namespace(y), y)
+
+    t = np.linspace(0.0, 5.0, 81)
+    problem = ds.InitialValueProblem(f, lib.asarray(t), lib.asarray([1.0]), params=lib.asarray(0.5))
+    sol = ds.solve(problem, method=ds.Newton(window=27))
+    dy = lib.to_numpy(ds.sensitivity(problem, sol, {"params": lib.asarray(1.0)}))[:, 0]
+    early = t < 3
+    np.testing.assert_allclose(dy[early], (-(1 - t / 4) * t)[early], rtol=0, atol=1e-12)
+    late = dy[t > 4.5]
+    assert np.all(np.isnan(late) | (np.abs(late) < 0.1))
+
+
+@pytest.mark.parametrize(
+    ("f", "slope", "is_smooth"),
+    [
+        (lambda y: np.cbrt(y**3), 1.0, True),
+        (lambda y: np.sqrt(y**4), 0.0, True),
+        (lambda y: np.sqrt(y**2), 0.0, False),
+        (lambda y: np.sqrt(np.maximum(y, 0)), None, False),
+        (lambda y: np.sqrt(y), None, False),
+    ],
+    ids=["identity", "square", "modulus", "one-sided root", "root"],
+)
+def test_slopes_at_0_that_dual_numbers_do_not_give(f, slope, is_smooth):
+    """A slope that is another on each side is none for a gradient; Newton's method takes any that is finite."""
+    zero, backend = np.zeros((1, 1)), backend_of(np.zeros(1))
+    by = Directions(1, 1, lambda k: (np.ones((1, 1)),), lambda rows: (np.moveaxis(rows, 0, -1),))
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(backend.jacobians(lambda y, x: f(y), (zero,))[1][0]).all()
+        lenient, strict = (
+            mended(backend, f, (zero,), (np.full((1, 1, 1), np.nan),), by, flag)[0].item() for flag in (False, True)
+        )
+    assert np.isfinite(lenient)
+    assert slope is None or lenient == pytest.approx(slope, abs=1e-9)
+    assert np.isnan(strict) != is_smooth
+
+
+def test_slopes_in_space_that_are_not_finite(lib):
+    """u'' = 1 / (1 + exp(1000 u)), which is 0 to roundoff for u between 1 and 2: a straight line."""
+
+    def f(u, u_s, x, params):
+        return 1 / (1 + ds.array_namespace(u).exp(1000 * u))
+
+    s = np.linspace(0.0, 1.0, 21)
+    ends = {"left": ds.Dirichlet(1.0), "right": ds.Dirichlet(2.0)}
+    sol = ds.solve(ds.BoundaryValueProblem(f, lib.asarray(s), **ends))
+    np.testing.assert_allclose(lib.to_numpy(sol.y)[:, 0], 1 + s, rtol=0, atol=1e-13)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,34 @@ from .backends import backend_of
 from .errors import FunctionError, mismatch
 from .options import check_whole
 from .record import tree_map
+from .scipy_form import FromScipy
 from .typing import Array, array_namespace
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapted:
+    """An f of rows as an f of trajectories; by which adapter, and what the function inside has to be."""
+
+    function: Callable[..., Array]
+    adapter: str
+    contract: str
+
+    def __call__(self, *args: Any) -> Array:
+        """Return f over (*B, T, n), all leading axes flattened into rows and back."""
+        *ys, x, params = args
+        shape = tuple(ys[0].shape)
+        N = math.prod(shape[:-1])
+
+        def rows(a: Array) -> Array:
+            xp = array_namespace(a)
+            full = a if a.shape[:-1] == shape[:-1] else xp.broadcast_to(a, (*shape[:-1], a.shape[-1]))
+            return xp.reshape(full, (N, a.shape[-1]))
+
+        out = self.function(*(rows(y) for y in ys), tree_map(rows, x), params)
+        found = tuple(out.shape) if hasattr(out, "shape") else type(out).__name__
+        if found != (N, shape[-1]):
+            raise FunctionError(f"f, inside {self.adapter}: expected rows {(N, shape[-1])}; received {found}.")
+        return array_namespace(out).reshape(out, shape)
 
 
 def rowwise(f: Callable[..., Array]) -> Callable[..., Array]:
@@ -35,25 +63,8 @@ def rowwise(f: Callable[..., Array]) -> Callable[..., Array]:
     >>> f(np.ones((3, 5, 2)), np.zeros((3, 5, 2)), None).shape
     (3, 5, 2)
     """
-    _check(f, "rowwise", "f(y_1 (N, n), ..., x (N, k), params)")
-
-    def over_rows(*args: Any) -> Array:
-        *ys, x, params = args
-        shape = ys[0].shape
-        N = math.prod(shape[:-1])
-
-        def rows(a: Array) -> Array:
-            xp = array_namespace(a)
-            full = a if a.shape[:-1] == shape[:-1] else xp.broadcast_to(a, (*shape[:-1], a.shape[-1]))
-            return xp.reshape(full, (N, a.shape[-1]))
-
-        out = f(*(rows(y) for y in ys), tree_map(rows, x), params)
-        if len(getattr(out, "shape", ())) != 2 or out.shape[0] != N:
-            received = tuple(out.shape) if hasattr(out, "shape") else type(out).__name__
-            raise FunctionError(f"rowwise: expected f to return rows (N, n), here N = {N}; received {received}.")
-        return array_namespace(out).reshape(out, (*shape[:-1], out.shape[-1]))
-
-    return over_rows
+    _check(f, "rowwise", "f(y_1, ..., y_P, x, params) of rows")
+    return Adapted(f, "ds.rowwise", "f(y_1 (N, n), ..., x (N, k), params) -> (N, n), each row by itself")
 
 
 def pointwise(f: Callable[..., Array]) -> Callable[..., Array]:
@@ -78,7 +89,7 @@ def pointwise(f: Callable[..., Array]) -> Callable[..., Array]:
     >>> f(np.ones((4, 2)), None, None).shape
     (4, 2)
     """
-    _check(f, "pointwise", "f(y_1 (n,), ..., x (k,), params)")
+    _check(f, "pointwise", "f(y_1, ..., y_P, x, params) of one point")
 
     def of_rows(*args: Any) -> Array:
         *ys, x, params = args
@@ -92,55 +103,58 @@ def pointwise(f: Callable[..., Array]) -> Callable[..., Array]:
 
         return backend_of(ys[0]).vmap(at_a_point, (*ys, x))
 
-    return rowwise(of_rows)
+    return Adapted(of_rows, "ds.pointwise", "f(y_1 (n,), ..., x (k,), params) -> (n,), of one point")
 
 
-def from_scipy(fun: Callable[..., Any]) -> Callable[..., Array]:
-    """Turn SciPy's right-hand side ``fun(t, y)``, y of shape (n, N), into an f of trajectories.
+def from_scipy(fun: Callable[..., Any], *, vectorized: bool = False, unknowns: int = 0) -> FromScipy:
+    """Turn SciPy's right-hand side ``fun(t, y)`` into an f of trajectories, or its ``bc(ya, yb)`` into conditions.
 
     Parameters
     ----------
     fun : callable
-        As for ``scipy.integrate.solve_ivp(fun, ...)``: components on the first axis, a list or an array back.
-        ``params`` is passed on as a third argument if it is not None (a tuple is unpacked, as ``args`` is).
+        As for ``scipy.integrate.solve_ivp``: of a number t and y of shape (n,), a list, tuple or array of n numbers
+        back. ``params`` is passed on as a third argument if it is not None (a tuple is unpacked, as ``args`` is). As
+        for ``solve_bvp``: ``fun(x, y)`` for the f of a :class:`TwoPointProblem`, ``bc(ya, yb)`` for its ``ends``.
+    vectorized : bool
+        Whether fun takes arrays of many points, t of shape (N,) and y of shape (n, N), for sure. By default that is
+        tried on a stretch of the grid and again at the solution: where it fails or has other values, fun is called
+        point by point (by ``vmap`` on JAX and PyTorch), and ``sol.stats.derivative`` says so.
+    unknowns : int
+        How many unknown numbers p solve_bvp would be given a guess of: they stand behind y in the state, and fun and
+        bc are called with p as third argument.
 
     Returns
     -------
     callable
-        f of the contract; x must be the time, which is the default of ``InitialValueProblem``.
+        f of the contract; x must be the time, which is the default of ``InitialValueProblem``, or the points s.
 
     Raises
     ------
     InputError
         If x is not the time.
+    FunctionError
+        From ``solve``: if fun cannot be called at a point, or ``vmap`` cannot follow it on JAX or PyTorch.
 
     Examples
     --------
     >>> import numpy as np
     >>> import deersolve as ds
-    >>> f = ds.from_scipy(lambda t, y: [y[1], -np.sin(y[0])])
-    >>> f(np.ones((7, 2)), np.zeros((7, 1)), None).shape
-    (7, 2)
+    >>> def fun(t, y):
+    ...     return [y[1], -np.sin(y[0])] if t < 0.5 else [y[1], 0.0]
+    >>> t = np.linspace(0.0, 1.0, 101)
+    >>> sol = ds.solve(ds.InitialValueProblem(ds.from_scipy(fun), t, np.array([1.0, 0.0])))
+    >>> sol.stats.derivative
+    'dual numbers, point by point'
     """
-    _check(fun, "from_scipy", "SciPy's fun(t, y)")
-
-    def of_trajectory(y: Array, x: Any, params: Any) -> Array:
-        if not hasattr(x, "shape") or x.shape[-1] != 1:
-            raise mismatch("from_scipy", "x to be the time, shape (T, 1)", type(x).__name__)
-        extra = () if params is None else params if isinstance(params, tuple) else (params,)
-        xp = array_namespace(y)
-        out = fun(x[..., 0], xp.moveaxis(y, -1, 0), *extra)
-        if isinstance(out, list | tuple):
-            flat = y[..., 0] * 0
-            return xp.stack([flat + part for part in out], axis=-1)
-        return xp.moveaxis(out, 0, -1)
-
-    return of_trajectory
+    _check(fun, "from_scipy", "SciPy's fun(t, y) or bc(ya, yb)")
+    if isinstance(unknowns, bool) or not isinstance(unknowns, int) or unknowns < 0:
+        raise mismatch("unknowns", "how many unknown numbers there are, an integer", repr(unknowns))
+    return FromScipy(fun, bool(vectorized), unknowns)
 
 
-def _check(given: Any, where: str, expected: str) -> None:
-    if not callable(given):
-        raise mismatch(where, f"a function {expected}", repr(given))
+def _check(f: Any, name: str, expected: str) -> None:
+    if not callable(f):
+        raise mismatch(name, f"a function, {expected}", repr(f))
 
 
 def ravel(*arrays: Array) -> Array:

@@ -12,6 +12,7 @@ from .inputs import check_problem, closed, prepare
 from .inverses import PaperForm, Rule, rule_of
 from .newton import backward_error, magnitudes, slope_terms
 from .problems import Problem
+from .settle import settled
 from .shelter import sheltered
 from .solution import Solution, Status, numbers
 from .system import System
@@ -31,8 +32,8 @@ def check_converged(system: System, sol: Solution, asked: Array | None = None) -
         )
 
 
-def at_the_solution(problem: Problem, sol: Solution) -> System:
-    """Return the discrete equation with its solution as guess; raise if sol is not of its kind."""
+def at_the_solution(problem: Problem, sol: Solution) -> tuple[Problem, System]:
+    """Return problem and discrete equation, with its solution as guess; raise if sol is not of its kind."""
     check_problem(problem)
     if not isinstance(sol, Solution):
         raise mismatch("sol", "the Solution that solve returned", type(sol).__name__)
@@ -51,9 +52,10 @@ def at_the_solution(problem: Problem, sol: Solution) -> System:
         data = dataclasses.replace(data, guess=grid.whole_of(sol.y, sol.stages))
     elif not hasattr(grid, "presented"):
         data = dataclasses.replace(data, guess=sol.y)
+    problem = settled(problem, backend, data)
     system = System(backend, rule, problem.shift, closed(problem, grid), data, int(getattr(grid, "ndim", 1)))
     with backend.quiet():
-        return dataclasses.replace(system, functions=derivative_of(system, False)[0])
+        return problem, dataclasses.replace(system, functions=derivative_of(system, False)[0])
 
 
 def _rule_of(problem: Problem, sol: Solution) -> Rule:
@@ -73,11 +75,14 @@ def linear_solves(system: System, sol: Solution) -> Linear:
     Elements that did not converge have those of one that did.
     """
     usable = sol.converged
-    system, y = sheltered(system, system.data.guess, usable)
+    system, y = sheltered(dataclasses.replace(system, strict=True), system.data.guess, usable)
     at, xp = system.linearise(y), array_namespace(y)
+    slopes = slope_terms(at)
+    if system.backend.is_concrete(slopes) and not bool(xp.all(xp.isfinite(slopes))):
+        slopes = slope_terms(dataclasses.replace(system, strict=False).linearise(y))
     where: dict[str, Any] = {"grid": system.data.grid, "boundary": system.data.boundary}
     r = system.rule.residual(y, at.fy, **where)
-    found = backward_error(system, magnitudes(system, y, at.fy, slope_terms(at)), r)
+    found = backward_error(system, magnitudes(system, y, at.fy, slopes), r)
     allowed = float(xp.finfo(y.dtype).eps) ** 0.5 + STALE * xp.where(sol.stats.residual > 0, sol.stats.residual, 0.0)
     fits = (found <= allowed) | ~usable
     if system.backend.is_concrete((fits, found)) and not bool(xp.all(fits)):

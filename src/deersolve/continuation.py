@@ -21,6 +21,7 @@ from .methods import Newton
 from .newton import backward_error, magnitudes, slope_terms
 from .options import check_real, check_whole, is_real
 from .problems import Evolution1D, Evolution2D, Problem
+from .settle import settled
 from .solution import Solution, Status
 from .solver import solve
 from .system import System
@@ -222,6 +223,7 @@ def _system(problem: Problem, param: float, y: Array) -> System:
     """Return the equation at one parameter and y."""
     here = _at(problem, param, y)
     backend, data = prepare(here, y)
+    here = settled(here, backend, data)
     rule = rule_of(problem.inverse, problem.family)
     ndim = int(getattr(data.grid, "ndim", 1))
     system = System(backend, rule, problem.shift, closed(here, data.grid), data, ndim)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from .backends.generic import Backend
 from .errors import FunctionError
 from .probe import stretch
 from .structure import Dense, Diagonal
@@ -32,22 +33,40 @@ def derivative_of(system: System, check: bool = True) -> tuple[Functions, str]:
         If the user's ``jac`` is not the Jacobian of f.
     """
     functions, backend = system.functions, system.backend
-    if "jac" in functions:
-        if check:
-            _check(system)
-        return functions, "analytic"
+    if "jac" in functions and check:
+        _check(system)
     if backend.derivative != "dual numbers" or hasattr(system.data.grid, "block"):
-        return functions, backend.derivative  # in blocks: by directions, which are differences where they have to be
-    ys, x = stretch(system)
-    f = functions["f"]
+        # in blocks: by directions, which are differences where they have to be
+        return functions, "analytic" if "jac" in functions else backend.derivative
+    made, name = functions, "analytic"
+    if "jac" not in functions:
+        jac, name = followed(backend, functions["f"], *stretch(system))
+        made = functions if jac is None else {**functions, "jac": jac}
+    if "ends" in functions:
+        at = tuple(y[..., -1:, :] for y in system.shifted(system.data.guess))
+        jac, by = followed(backend, conditions_of(functions["ends"]), at, None)
+        if jac is not None:
+            made, name = {**made, "ends_jac": jac}, f"{name}, of the conditions {by}"
+    return made, name
+
+
+def followed(
+    backend: Backend, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree
+) -> tuple[Callable[..., tuple[Array, ...]] | None, str]:
+    """Return None where the backend's derivative follows f, else the Jacobians of f by steps; and what it is called."""
     try:
         backend.jacobians(f, ys, x)
-    except TypeError:
+    except Exception:  # of whatever type: with numbers f works
         for jac, name in ((complex_step(f), "complex step"), (differences(f), "central differences")):
             if _agrees(f, jac, ys, x):
-                return {**functions, "jac": jac}, name
+                return jac, name
         raise
-    return functions, backend.derivative
+    return None, backend.derivative
+
+
+def conditions_of(ends: Callable[..., Array]) -> Callable[..., Array]:
+    """Return conditions on two ends as a function with an x, which they do not have."""
+    return lambda a, b, _: ends(a, b)
 
 
 def complex_step(f: Callable[..., Array]) -> Callable[..., tuple[Array, ...]]:

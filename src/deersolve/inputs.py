@@ -28,6 +28,8 @@ from .system import Data
 from .twopoint import between_ends
 from .typing import Array, array_namespace, dtype_name
 
+CALLED = "as f(y_1, ..., y_P, x, params); ds.from_scipy takes SciPy's fun(t, y)"
+
 
 def check_problem(problem: Any) -> None:
     """Raise unless it is a problem."""
@@ -205,10 +207,11 @@ def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
         except TypeError as error:
             if "Tracer" in type(error).__name__ or isinstance(error, InputError):
                 raise
+            adapter = getattr(problem.f, "adapter", None)
+            called = f"inside {adapter}, as {getattr(problem.f, 'contract', '')}" if adapter else CALLED
             hint = (
-                "f raised this TypeError. It is called as f(y_1, ..., y_P, x, params); ds.from_scipy takes "
-                "SciPy's fun(t, y). If f closes over an array, is it of the library of y0? "
-                "On NumPy and CuPy f is also called with dual numbers (see the page on errors in the docs); "
+                f"f raised this TypeError. It is called {called}. If f closes over an array, is it of the library of "
+                "y0? On NumPy and CuPy f is also called with dual numbers (see the page on errors in the docs); "
                 "give jac= or write f with ds.array_namespace(y)."
             )
             error.add_note(hint)
@@ -220,6 +223,7 @@ def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
                 )
             raise
 
+    f.__wrapped__ = problem.f  # type: ignore[attr-defined]
     functions: dict[str, Any] = {"f": f if not hasattr(grid, "pointwise") else grid.pointwise(f)}
     if problem.jac is not None:
         jac = problem.jac

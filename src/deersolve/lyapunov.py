@@ -57,7 +57,7 @@ def lyapunov(problem: Problem, sol: Solution, skip: int = 0) -> Array:
     """
     import numpy as np
 
-    system = at_the_solution(problem, sol)
+    _, system = at_the_solution(problem, sol)
     check_converged(system, sol)
     y, grid, backend = system.data.guess, system.data.grid, system.backend
     with backend.quiet():

@@ -65,7 +65,7 @@ class Plan:
 
     def attach(self, functions: Any, data: Data, sol: Solution) -> Solution:
         """Return the solution with its derivative on the graph, where somebody may ask for one."""
-        system = self.system(functions, data)
+        system = dataclasses.replace(self.system(functions, data), strict=True)
         y = attach(system, sol.y, sol.converged)
         corrected = sol.y_corrected
         if corrected is not None and y is not sol.y:
@@ -76,7 +76,7 @@ class Plan:
         """Return the derivatives of y and y_corrected along a direction; ``at(theta)`` gives functions and data."""
 
         def system_at(theta: Any) -> System:
-            return self.system(*at(theta))
+            return dataclasses.replace(self.system(*at(theta)), strict=True)
 
         dy = tangent(by, system_at, theta, direction, sol.y, sol.converged)
         if sol.y_corrected is None:
@@ -129,7 +129,7 @@ def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
         rows = tuple(y[..., -1:, :] for y in system.shifted(data.guess))
         return [rows, tuple(y[(*(slice(1) for _ in y.shape[:-1]), ...)] for y in rows)]
 
-    called = {name: (f, ends if name == "ends" else calls) for name, f in functions.items()}
+    called = {name: (f, ends if name.startswith("ends") else calls) for name, f in functions.items()}
     result: Solution = plan.backend.call(plan, called, data)
     return result
 

@@ -13,10 +13,12 @@ from .typing import Array, array_namespace
 LENGTH = 48
 COUPLED = (
     "f of one batch element at one grid point differs from that entry of f of all of them: expected an "
-    "f that acts on each point by itself, over (*B, T, n). If f is written for a single point (n,), "
-    "wrap it: ds.pointwise(f); for rows (N, n), as torch.nn cells are: ds.rowwise(f); for SciPy's "
-    "fun(t, y): ds.from_scipy(fun). Batch norm and other statistics over the batch couple elements; means over time "
-    "and inputs that f closes over couple points: pass inputs through x."
+    "f that acts on each point by itself, over (*B, T, n). {} Batch norm and other statistics over the batch couple "
+    "elements; means over time and inputs that f closes over couple points: pass inputs through x."
+)
+WRAP = (
+    "If f is written for a single point (n,), wrap it: ds.pointwise(f); for rows (N, n), as torch.nn cells are: "
+    "ds.rowwise(f); for SciPy's fun(t, y): ds.from_scipy(fun)."
 )
 BATCH = (
     " Here it is the batch: one element with all of its points differs too, all elements at one point do not. A batch "
@@ -52,13 +54,13 @@ def probe(system: System) -> None:
             "f returned two different values for the same arguments: expected a pure function. "
             "Turn off dropout and random numbers, or draw them before and pass them through x."
         )
-    last = whole.shape[-2] - 1
+    last, coupled = whole.shape[-2] - 1, COUPLED.format(_inside(f) or WRAP)
     for is_last, point in ((False, 0), (True, last)) if last else ((True, 0),):
         element = tuple((size - 1) * is_last for size in whole.shape[: system.n_batch])
         if not _is_alone(f, (*ys, x), whole, element, slice(point, point + 1)):
             alone = {"batch": (element, slice(None)), "points": (None, slice(point, point + 1))}
             seen = {name for name, cut in alone.items() if not _is_alone(f, (*ys, x), whole, *cut)}
-            raise FunctionError(COUPLED + (BATCH if seen == {"batch"} else ""))
+            raise FunctionError(coupled + (BATCH if seen == {"batch"} else ""))
     _check_ends(system, ys)
     if system.grid_ndim > 1 or hasattr(system.data.grid, "block"):
         _check_space(system, ys, x, whole)
@@ -70,7 +72,7 @@ def _is_alone(f: Any, args: tuple[Any, ...], whole: Array, element: tuple[int, .
     try:
         one = f(*tree_map(lambda a: _cut(a, element, points), args))
     except Exception as error:
-        raise FunctionError(COUPLED) from error
+        raise FunctionError(COUPLED.format(_inside(f) or WRAP)) from error
     return tuple(one.shape) == tuple(expected.shape) and _equal(one, expected, AGREEMENT)
 
 
@@ -106,13 +108,24 @@ def _on_stretch(f: Any, ys: tuple[Array, ...], x: Any, system: System) -> Any:
     points, T = ys[0].shape[-2], system.data.guess.shape[-2]
     try:
         return f(*ys, x)
-    except (ValueError, IndexError, RuntimeError) as error:
-        if points == T or isinstance(error, FunctionError):
+    except (ValueError, IndexError, RuntimeError, TypeError) as error:
+        if isinstance(error, FunctionError):
+            raise
+        if _inside(f):
+            raise FunctionError(f"f raised {type(error).__name__} ({error}). {_inside(f)}") from error
+        if points == T or isinstance(error, TypeError):
             raise
         raise FunctionError(
             f"f failed on the first {points} of {T} points ({error}): expected an f of any number of points. "
             "An array that varies over the grid goes through x, not through a closure."
         ) from error
+
+
+def _inside(f: Any) -> str:
+    """Return what an adapter takes, where f is made by one: what is inside is not to be wrapped again."""
+    made = getattr(f, "__wrapped__", f)
+    adapter = getattr(made, "adapter", None)
+    return f"It is inside {adapter}, which takes {made.contract}." if adapter else ""
 
 
 def stretch(system: System) -> tuple[tuple[Array, ...], Any]:

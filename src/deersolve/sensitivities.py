@@ -75,7 +75,7 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
         raise mismatch("directions", "a dict such as {'params': dparams}, or a sequence of them", repr(directions))
     for name in {k for d in listed for k in d}:
         check_name(problem, name, "directions")
-    system = at_the_solution(problem, sol)
+    problem, system = at_the_solution(problem, sol)
     _check_any(system, sol)
     backend, xp = system.backend, array_namespace(sol.y)
     with backend.quiet():
@@ -132,7 +132,7 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     >>> bool(abs(found["params"] + np.exp(-2.0)) < 1e-4), found["y0"].shape
     (True, (1,))
     """
-    system = at_the_solution(problem, sol)
+    problem, system = at_the_solution(problem, sol)
     cotangent = alike(cotangent, sol.y, system.backend, "cotangent")
     if tuple(cotangent.shape) != tuple(sol.y.shape):
         raise mismatch("cotangent", f"the shape of y, {tuple(sol.y.shape)}", tuple(cotangent.shape))

@@ -24,6 +24,7 @@ from .implicit import described
 from .inputs import check_problem, closed, prepare
 from .inverses import PaperForm, Rule, rule_of
 from .line import Line
+from .mend import noticing
 from .methods import Auto, Newton, method_of
 from .options import check_flag
 from .peclet import worst_place
@@ -34,6 +35,7 @@ from .problems import Problem
 from .quasi import Picard
 from .registry import close_matches
 from .scans import which_scan
+from .settle import settled, unsettled
 from .solution import Solution, Status, advice_on, numbers
 from .span import Span
 from .stretches import run_watched, watched
@@ -124,6 +126,7 @@ def solve(  # noqa: PLR0913 - the public signature
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
     backend, data = prepare(problem, y_guess, rule)
+    problem = settled(problem, backend, data)
     functions = closed(problem, data.grid)
     with backend.quiet():
         grid_ndim = int(getattr(data.grid, "ndim", 1))
@@ -140,8 +143,21 @@ def solve(  # noqa: PLR0913 - the public signature
         _check_structure(rule, chosen, data.grid)
         _check_step(rule, chosen, data.grid)
         plan = Plan(backend, rule, problem.shift, chosen, grid_ndim)
-        with watching(None):  # f may hold a solve of its own
+        with watching(None), noticing() as mends:  # f may hold a solve of its own
             sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
+    other = unsettled(problem, backend, data, sol.y)
+    if other is not None:
+        return solve(
+            other,
+            y_guess,
+            inverse=inverse,
+            method=method,
+            on_failure=on_failure,
+            check_inputs=check_inputs,
+            on_window=on_window,
+        )
+    told = "differences where those are not finite" if any(mends) else ""
+    derivative = ", ".join(filter(None, (derivative, told, getattr(problem.f, "way", ""))))
     sol, y = _described(sol, system, chosen, why, derivative), sol.y
     if check_inputs:
         _warn_if_unresolved(system, sol)

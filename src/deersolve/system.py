@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .backends.generic import Backend, spans_of
+from .backends.generic import Backend, spans_of, split_columns
 from .domain import Initial, kept
 from .inverses import Rule
+from .mend import Directions, mended
 from .record import record, tree_map
 from .shifters import Shifter, apply_shifters
 from .structure import BlockDiagonal, Dense, Diagonal, Structure
@@ -46,6 +47,7 @@ class System:
     data: Data
     grid_ndim: int = 1
     block: int | None = None  # how many steps or intervals are linearised at once; None for all
+    strict: bool = False  # whether a slope of f that is another on each side is NaN: for derivatives of the solution
 
     @property
     def stretch(self) -> int:
@@ -96,8 +98,8 @@ class System:
         if "ends" in self.functions:
             return self._with_ends(ys)
         if "jac" not in self.functions:
-            fy, Js = self.backend.jacobians(self.functions["f"], ys, self.data.x)
-            return fy, tuple(Dense(J) for J in Js)
+            fy, Js = self._automatic(self.functions["f"], ys, self.data.x)
+            return fy, tuple(map(Dense, Js))
         made = self.functions["jac"](*ys, self.data.x)
         made = tuple(made) if isinstance(made, tuple | list) else (made,)
         return self.functions["f"](*ys, self.data.x), tuple(
@@ -109,6 +111,28 @@ class System:
         block = getattr(self.data.grid, "block", None)
         return tuple(map(Dense if block is None else BlockDiagonal, rows(block)))
 
+    def _automatic(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> tuple[Array, tuple[Array, ...]]:
+        """Return ``f(*ys, x)`` and its Jacobians by the derivative of the library, finite wherever f has slopes."""
+        fy, Js = self.backend.jacobians(f, ys, x)
+
+        def along(k: Any) -> tuple[Array, ...]:
+            ends = [sum(y.shape[-1] for y in ys[:p]) for p in range(len(ys))]
+            return tuple(self._unit(y, k - end) for y, end in zip(ys, ends, strict=True))
+
+        def laid(rows: Array) -> tuple[Array, ...]:
+            return split_columns(array_namespace(rows).moveaxis(rows, 0, -1), ys)
+
+        by = Directions(sum(y.shape[-1] for y in ys), fy.shape[-1], along, laid)
+        return fy, mended(self.backend, lambda *ys: f(*ys, x), ys, Js, by, self.strict)
+
+    def _unit(self, y: Array, k: Any, period: int | None = None) -> Array:
+        """Return 1 in component k, or in component k of every block, and 0 elsewhere, of the shape of y."""
+        xp = array_namespace(y)
+        place = xp.arange(y.shape[-1], device=self.backend.placement(y))
+        place = place if period is None else place % period
+        chosen = xp.reshape(place == k, (*(1 for _ in y.shape[:-1]), y.shape[-1]))
+        return xp.zeros_like(y) + xp.astype(chosen, y.dtype)
+
     def _parted(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
         """Return the points, where the signals are the same, and the row behind them, where each is another end."""
         return ys[0][..., :-1, :], tuple(y[..., -1:, :] for y in ys)
@@ -117,9 +141,12 @@ class System:
         """Return the same where the last row is that of conditions on both ends: f is of the first signal only."""
         xp, (u, ends) = array_namespace(ys[0]), self._parted(ys)
         of_first: dict[str, Callable[..., Any]]
-        of_first = {name: partial(_of_one, g) for name, g in self.functions.items() if name != "ends"}
+        of_first = {name: partial(_of_one, g) for name, g in self.functions.items() if not name.startswith("ends")}
         fy, Js = dataclasses.replace(self, functions=of_first).jacobians((u,))
-        c, (A, B) = self.backend.jacobians(lambda a, b, _: self.functions["ends"](a, b), ends)
+        if "ends_jac" in self.functions:
+            c, (A, B) = self.functions["ends"](*ends), self.functions["ends_jac"](*ends, None)
+        else:
+            c, (A, B) = self._automatic(lambda a, b, _: self.functions["ends"](a, b), ends, None)
         J = Js[0].to_dense()
         rows = xp.concat([J, A], axis=-3), xp.concat([xp.zeros_like(J), B], axis=-3)
         return xp.concat([fy, c], axis=-2), tuple(map(Dense, rows))
@@ -127,12 +154,19 @@ class System:
     def _in_blocks(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
         """Return the same where f couples n components at a point of many: one directional derivative for each."""
         xp, f, n = array_namespace(ys[0]), self.functions["f"], self.data.grid.block
-        place = xp.arange(ys[0].shape[-1], device=self.backend.placement(ys[0])) % n
-        place = xp.reshape(place, (*(1 for _ in ys[0].shape[:-1]), place.shape[0]))
-        units = [xp.zeros_like(ys[0]) + xp.astype(place == k, ys[0].dtype) for k in range(n)]
+        units = [self._unit(ys[0], k, n) for k in range(n)]
         zero, P = xp.zeros_like(ys[0]), len(ys)
         directions = [xp.stack([u if q == p else zero for q in range(P) for u in units]) for p in range(P)]
-        made = self.backend.pushforward(lambda *ys: f(*ys, self.data.x), list(ys), directions)
+
+        def along(k: Any) -> tuple[Array, ...]:
+            return tuple(self._unit(y, k - p * n, n) for p, y in enumerate(ys))
+
+        def at(*ys: Array) -> Array:
+            return f(*ys, self.data.x)
+
+        made = self.backend.pushforward(at, list(ys), directions)
+        by = Directions(P * n, n, along, lambda rows: (rows,))
+        (made,) = mended(self.backend, at, ys, (made,), by, self.strict)
         columns = xp.moveaxis(xp.reshape(made, (P, n, *made.shape[1:-1], made.shape[-1] // n, n)), 1, -1)
         return f(*ys, self.data.x), tuple(BlockDiagonal(columns[p, ...]) for p in range(P))
 

@@ -105,15 +105,18 @@ def _check_rank(matrices: list[Any], n: int) -> None:
 
 def _slopes(ends: Any, params: Any, guess: Array, backend: Backend) -> Array:
     """Return the size of the derivatives of the conditions at the guess, (*B, n, n); raise if they are not n."""
-    xp, at = array_namespace(guess), (guess[..., :1, :], guess[..., -1:, :])
-
-    def conditions(a: Array, b: Array, _: Any) -> Any:
-        return ends(a, b, params)
-
-    found = conditions(*at, None)
+    xp, at = (
+        array_namespace(guess),
+        (guess[..., :1, :] + 0, guess[..., -1:, :] + 0),
+    )  # of a view: alone in memory
+    found = ends(*at, params)
     shape = tuple(getattr(found, "shape", ()))
     if shape != tuple(at[0].shape):
         expected = f"a function that returns an array of the shape of u_a, here {tuple(at[0].shape)}"
         raise mismatch("ends", expected + ": as many conditions as components", shape or type(found).__name__, COUNT)
-    _, (A, B) = backend.jacobians(conditions, at)
+    n = guess.shape[-1]
+    units = xp.zeros_like(at[0])[None, ...] + xp.moveaxis(identity(guess, n, guess.ndim + 1), -2, 0)
+    directions = [xp.concat([units, 0 * units]), xp.concat([0 * units, units])]
+    made = xp.moveaxis(backend.pushforward(lambda a, b: ends(a, b, params), list(at), directions), 0, -1)
+    A, B = made[..., :n], made[..., n:]
     return (xp.abs(A) + xp.abs(B))[..., 0, :, :]

@@ -97,6 +97,10 @@ class Backend:
             lambda s: array_namespace(s[0]).any(s[0]), lambda s: (s[0] & False, function(s[1])), (flag, value)
         )[1]
 
+    def when_followed(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
+        """Return what :meth:`when` does; derivatives pass in every mode."""
+        return self.when(flag, function, value)
+
     def rematerialised(self, function: Callable[..., Array]) -> Callable[..., Array]:
         """Return the function, of which a graph of derivatives keeps the arguments only."""
         return function
@@ -293,7 +297,7 @@ class Backend:
             out = function(*(DualArray(a, d) for a, d in zip(primals, directions, strict=True)))
             tangent = out.tangent if isinstance(out, DualArray) else xp.zeros_like(out)
             return xp.broadcast_to(tangent, (m, *out.shape))
-        except TypeError:
+        except (TypeError, ValueError, AttributeError):
             rows = [self._difference(function, primals, [d[k, ...] for d in directions]) for k in range(m)]
             return xp.stack(rows)
 

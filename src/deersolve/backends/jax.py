@@ -62,6 +62,10 @@ class Jax(Backend):
         """Return ``lax.while_loop(cond, body, state)``."""
         return jax.lax.while_loop(cond, body, state)
 
+    def when_followed(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
+        """Return ``function(value)`` where the flag holds anywhere, by ``lax.cond``; mapped over, it computes both."""
+        return jax.lax.cond(jnp.any(flag), function, lambda v: v, value)
+
     def rematerialised(self, function: Callable[..., Array]) -> Callable[..., Array]:
         """Return ``jax.checkpoint(function)``."""
         return cast("Callable[..., Array]", jax.checkpoint(function))

@@ -26,7 +26,8 @@ class TwoPointProblem(Problem):
     ends : Coupled, Periodic or callable
         The conditions: linear ones, ``first @ u(a) + last @ u(b) = value``; the same at both ends; or a function
         ``ends(u_a, u_b, params)`` of arrays (*B, 1, n), which has to be 0, of their shape: as many conditions as
-        components.
+        components. ``ds.from_scipy(bc)`` takes the ``bc(ya, yb)`` of ``scipy.integrate.solve_bvp``, and
+        ``ds.from_scipy(fun)`` its ``fun(x, y)``.
     x : dict of array, optional
         What f is given beside ``x["s"]``, the points; leaves (N, k) or (*B, N, k).
     params, jac
@@ -78,6 +79,7 @@ class TwoPointProblem(Problem):
             expected = "Coupled(first, last, value), Periodic() or a function (u_a, u_b, params)"
             raise mismatch("ends", expected, repr(ends))
         check_fields(x, "s")
+        ends = getattr(ends, "conditions", ends)
         self.s, self.ends = s, ends
         named = ("first", "last", "value") if isinstance(ends, Coupled) else ()
         self.coefficients = {name: getattr(ends, name) for name in named}
@@ -105,6 +107,32 @@ class OfFirst:
     def __call__(self, u: Array, other: Array, x: Tree, params: Any) -> Any:
         """Return ``function(u, x, params)``."""
         return self.function(u, x, params)
+
+    @property
+    def adapter(self) -> str | None:
+        """What the function was made by, where it says so."""
+        return getattr(self.function, "adapter", None)
+
+    @property
+    def contract(self) -> str | None:
+        """What the function inside has to be, where it says so."""
+        return getattr(self.function, "contract", None)
+
+    @property
+    def way(self) -> str:
+        """How the function is called, where it says so."""
+        return getattr(self.function, "way", "")
+
+    def settled(self, backend: Any, ys: tuple[Array, ...], x: Tree, params: Any) -> Any:
+        """Return the same of the function as it is called fastest, where it can be called in several ways."""
+        settle = getattr(self.function, "settled", None)
+        return self if settle is None else OfFirst(settle(backend, ys[:1], x, params))
+
+    def otherwise(self, ys: tuple[Array, ...], x: Tree, params: Any) -> Any:
+        """Return the same of the function as it has to be called instead, or None."""
+        look = getattr(self.function, "otherwise", None)
+        other = None if look is None else look((ys[0][..., :-1, :],), x, params)
+        return None if other is None else OfFirst(other)
 
 
 class JacobiansOfFirst(OfFirst):
