@@ -115,6 +115,7 @@ class Stats:
     history: Array
     discretisation_error: Any = None
     is_asymptotic: Any = None
+    local_error: Any = None
     rule: str = static(default="")
     method: str = static(default="")
     scan: str = static(default="")
