@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from .blockwise import Blockwise
 from .inverses import Rule
@@ -33,37 +34,49 @@ def discretisation(system: System, y: Array) -> Estimate | None:
     ``delta = L_G^{-1}[defect]``: delta is the error of y to leading order and y + delta is of 4th order
     for the trapezoid. What the same does to y + delta, with all that the quadrature itself may be wrong by, tells
     whether delta is to be believed: a second correction that is not much smaller than the first one means that f
-    jumps, is stiff or too non-linear, or oscillates on the grid. Then the larger of the two is the estimate.
+    jumps, is stiff or too non-linear, or oscillates on the grid. Then what the doubts of the quadrature do to y
+    counts where it is larger than delta: at a jump it is what the rule is wrong by.
     """
-    correction = _correction(system, y)
-    if correction is None:
+    first = _deferred(system, y)
+    if first is None:
         return None
-    delta, rest = correction
-    better = y + delta
-    n = getattr(system.data.grid, "block", y.shape[-1])
+    xp, n = array_namespace(y), getattr(system.data.grid, "block", y.shape[-1])
     size = _sizes(y, n)
-    xp = array_namespace(y)
     peak = xp.max(size, axis=-2, keepdims=True)
     peak = xp.where(peak > 0, peak, tiny(y))
-    first, second = (_sizes(change, n) / peak for change in (delta, rest(better)))
-    error, other = (xp.max(change, axis=(-2, -1)) for change in (first, second))
-    sure = other <= CONTRACTS * error
-    first = xp.where((second > first) & ~sure[..., None, None], second, first)
-    near = xp.max(_with_neighbours(size / peak), axis=-1)
-    local = xp.max(first, axis=-1)
+    second = first.solve(sum(first.defect(first.better)))
+    change, other = (_sizes(u, n) / peak for u in (first.delta, second))
+    sure = xp.max(other, axis=(-2, -1)) <= CONTRACTS * xp.max(change, axis=(-2, -1))
+
+    def doubted(change: Array) -> Array:
+        jumps = _sizes(first.solve(first.doubt), n) / peak
+        return xp.where((jumps > change) & ~sure[..., None, None], jumps, change)
+
+    change = system.backend.when(~sure, doubted, change)
+    near, local = xp.max(_with_neighbours(size / peak), axis=-1), xp.max(change, axis=-1)
     local = xp.where(local == 0, 0.0, local / xp.where(near > 0, near, tiny(y)))
-    return Estimate(better, xp.max(first, axis=(-2, -1)), sure, local)
+    return Estimate(first.better, xp.max(change, axis=(-2, -1)), sure, local)
 
 
 def corrected(system: System, y: Array) -> Array:
     """Return y after one deferred correction, where there is one."""
-    correction = _correction(system, y)
-    assert correction is not None  # as it was when y_corrected was made
-    return y + correction[0]
+    first = _deferred(system, y)
+    assert first is not None  # as it was when y_corrected was made
+    return first.better
 
 
-def _correction(system: System, y: Array) -> tuple[Array, Callable[[Array], Array]] | None:
-    """Return delta, and what a second correction with the doubts of its quadrature makes of some other y."""
+@dataclass(frozen=True)
+class _Correction:
+    """A deferred correction of y, and what it takes to make a second one."""
+
+    delta: Array
+    better: Array
+    doubt: Array
+    defect: Callable[[Array], Any]
+    solve: Callable[[Array], Array]
+
+
+def _deferred(system: System, y: Array) -> _Correction | None:
     rule = system.rule
     if type(rule).defect is Rule.defect:
         return None
@@ -78,12 +91,12 @@ def _correction(system: System, y: Array) -> tuple[Array, Callable[[Array], Arra
     made = rule.defect(y, fy, **extra, **where)
     if made is None:
         return None
+    delta = solve(made[0])
 
-    def rest(u: Array) -> Array:
-        defect, doubt = rule.defect(u, system.f(*system.shifted(u)), **extra, **where) or made
-        return solve(defect + doubt)
+    def defect(u: Array) -> Any:
+        return rule.defect(u, system.f(*system.shifted(u)), **extra, **where)
 
-    return solve(made[0]), rest
+    return _Correction(delta, y + delta, made[1], defect, solve)
 
 
 def _sizes(u: Array, n: int) -> Array:
