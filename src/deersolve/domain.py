@@ -75,7 +75,7 @@ class TimeGrid:
         xp, zero = array_namespace(times), self.D[..., :1, 0] * 0
         pairs = xp.astype(self.D[..., 0] == 0, times.dtype)
         side = xp.concat([zero, pairs], axis=-1) - xp.concat([pairs, zero], axis=-1)
-        ahead = xp.sign(xp.sum(self.D[..., 0], axis=-1, keepdims=True))
+        ahead = xp.where(xp.sum(self.D, axis=-2) < 0, -1.0, xp.ones_like(zero))
         limits = xp.finfo(times.dtype)
         return times + side * ahead * (xp.abs(times) * float(limits.eps) + float(limits.smallest_normal))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from .blockwise import Blockwise
 from .inverses import Rule
+from .inverses._quadrature import largest_near
 from .newton import tiny
 from .system import System
 from .typing import Array, array_namespace
@@ -53,7 +54,7 @@ def discretisation(system: System, y: Array) -> Estimate | None:
         return xp.where((jumps > change) & ~sure[..., None, None], jumps, change)
 
     change = system.backend.when(~sure, doubted, change)
-    near, local = xp.max(_with_neighbours(size / peak), axis=-1), xp.max(change, axis=-1)
+    near, local = xp.max(largest_near(size / peak), axis=-1), xp.max(change, axis=-1)
     local = xp.where(local == 0, 0.0, local / xp.where(near > 0, near, tiny(y)))
     return Estimate(first.better, xp.max(change, axis=(-2, -1)), sure, local)
 
@@ -103,11 +104,3 @@ def _sizes(u: Array, n: int) -> Array:
     """Return the largest |u| over space, and stages, at each point and of each of n components, (*B, T, n)."""
     xp = array_namespace(u)
     return xp.max(xp.reshape(xp.abs(u), (*u.shape[:-1], -1, n)), axis=-2)
-
-
-def _with_neighbours(size: Array) -> Array:
-    """Return the largest of each point and the two beside it: a zero between them is no small y."""
-    xp = array_namespace(size)
-    before = xp.concat([size[..., :1, :], size[..., :-1, :]], axis=-2)
-    behind = xp.concat([size[..., 1:, :], size[..., -1:, :]], axis=-2)
-    return xp.maximum(size, xp.maximum(before, behind))

@@ -151,7 +151,7 @@ def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:
         if not bool(at_once.all(at_once.isfinite(times))):
             raise mismatch("t", "finite times", "NaN or infinity")
         if not _is_ordered(at_once, times) and not _is_ordered(at_once, -times):
-            what = "strictly increasing or strictly decreasing times, of which some may stand there twice, where f jumps"
+            what = "strictly increasing or strictly decreasing times; some may stand there twice, where f jumps"
             raise mismatch("t", what, "a grid that is neither")
     like = array_namespace(y0)
     if own is not backend:

@@ -270,9 +270,9 @@ class Solution:
 
         The axes of ``y`` are those of the batch, then "t", "s" and "r", or "step" of a recurrence, and "component".
         Beside ``y`` and ``y_corrected`` there are, for each batch element, its ``status``, ``steps``, ``error``,
-        ``residual``, ``discretisation_error`` and ``history``, at each point its ``local_error``; in the attributes what ran, how many elements have which
-        status, and the largest errors. Units are yours, and none are named. Where times differ between batch elements,
-        the axis is "t_index", and "t" a coordinate over it and the batch.
+        ``residual``, ``discretisation_error`` and ``history``, and at each point its ``local_error``; in the attributes
+        what ran, how many elements have which status, and the largest errors. Units are yours, and none are named.
+        Where times differ between batch elements, the axis is "t_index", and "t" a coordinate over it and the batch.
 
         Needs xarray: ``pip install 'deersolve[xarray]'``. :func:`from_xarray` is the way back, to a guess.
 

@@ -13,6 +13,7 @@ from ..typing import Array, array_namespace
 
 GAP = 32  # an interval so much shorter than the next one is not interpolated across: f may jump there
 POINTS = 4  # of a cubic
+ONE_SIDED = 4.0  # how much more an extrapolated cubic is doubted than one between points on both sides
 
 
 def quadrature_defect(y: Array, fy: Array, lengths: Array) -> tuple[Array, Array] | None:
@@ -37,17 +38,18 @@ def quadrature_defect(y: Array, fy: Array, lengths: Array) -> tuple[Array, Array
     if y.shape[-2] < POINTS:
         return None
     rise = fy[..., 1:, :] - fy[..., :-1, :]
-    curvature, spread, is_alone = _curvature(rise, D)
+    curvature, spread, sides = _curvature(rise, D)
     bend, doubt = D**3 / 6 * curvature, xp.abs(D**3 / 6) * spread
-    size = doubt + xp.abs(bend)
-    doubt = doubt * doubt / xp.where(size > 0, size, 1.0) + is_alone * xp.abs(D * rise) / 2
+    smooth = largest_near(xp.abs(bend)) / xp.where(doubt > 0, doubt, 1.0)  # at a kink about 1, at a jump less
+    doubt = doubt * xp.where(sides > 1, 1 / (1 + smooth**4), ONE_SIDED)
+    doubt = doubt + xp.astype(sides == 0, D.dtype) / 2 * xp.abs(D * rise)
     rows = D / 2 * (fy[..., 1:, :] + fy[..., :-1, :]) - bend - (y[..., 1:, :] - y[..., :-1, :])
     zero = xp.zeros_like(y[..., :1, :])
     return xp.concat([zero, rows], axis=-2), xp.concat([zero, doubt], axis=-2)
 
 
 def _curvature(rise: Array, D: Array) -> tuple[Array, Array, Array]:
-    """Return the second divided difference at the middle of each interval, its spread, and 1 where there is none."""
+    """Return the second divided difference at the middle of each interval, its spread, and on how many sides it is."""
     xp = array_namespace(rise)
     near, far = xp.abs(D[..., :-1, :]), xp.abs(D[..., 1:, :])
     holds = xp.astype((near * GAP > far) & (far * GAP > near), D.dtype)
@@ -63,7 +65,15 @@ def _curvature(rise: Array, D: Array) -> tuple[Array, Array, Array]:
     value = both * around + (left.holds - both) * from_left + (right.holds - both) * from_right
     off_left = xp.abs(from_left - (both * around + (1 - both) * before.holds * left.q))
     off_right = xp.abs(from_right - (both * around + (1 - both) * behind.holds * right.q))
-    return value, left.holds * off_left + right.holds * off_right, 1 - xp.maximum(left.holds, right.holds)
+    return value, left.holds * off_left + right.holds * off_right, left.holds + right.holds
+
+
+def largest_near(values: Array) -> Array:
+    """Return the largest of each row and the two beside it."""
+    xp = array_namespace(values)
+    before = xp.concat([values[..., :1, :], values[..., :-1, :]], axis=-2)
+    behind = xp.concat([values[..., 1:, :], values[..., -1:, :]], axis=-2)
+    return xp.maximum(values, xp.maximum(before, behind))
 
 
 @dataclass(frozen=True)

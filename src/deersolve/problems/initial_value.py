@@ -36,7 +36,8 @@ class InitialValueProblem(Problem):
     Raises
     ------
     InputError
-        By :func:`solve`, if the grid is not monotone and finite, a time stands there more than twice, or shapes do not match.
+        By :func:`solve`, if the grid is not monotone and finite, or a time stands there more than twice, or shapes do
+        not match.
 
     Examples
     --------
