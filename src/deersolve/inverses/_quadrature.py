@@ -13,7 +13,7 @@ from ..typing import Array, array_namespace
 
 GAP = 32  # an interval so much shorter than the next one is not interpolated across: f may jump there
 POINTS = 4  # of a cubic
-ONE_SIDED = 4.0  # how much more an extrapolated cubic is doubted than one between points on both sides
+ONE_SIDED = 2.0  # how much more an extrapolated cubic is doubted than one between points on both sides
 
 
 def quadrature_defect(y: Array, fy: Array, lengths: Array) -> tuple[Array, Array] | None:
