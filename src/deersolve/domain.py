@@ -76,6 +76,15 @@ class TimeGrid:
         """The number of grid points T."""
         return int(self.t.shape[-1])
 
+    def sided(self, times: Array) -> Array:
+        """Return the times, of two that are the same one a little earlier and the other a little later."""
+        xp, zero = array_namespace(times), self.D[..., :1, 0] * 0
+        pairs = xp.astype(self.D[..., 0] == 0, times.dtype)
+        side = xp.concat([zero, pairs], axis=-1) - xp.concat([pairs, zero], axis=-1)
+        ahead = xp.where(xp.sum(self.D, axis=-2) < 0, -1.0, xp.ones_like(zero))
+        limits = xp.finfo(times.dtype)
+        return times + side * ahead * (xp.abs(times) * float(limits.eps) + float(limits.smallest_normal))
+
     @property
     def length(self) -> int:
         """How many intervals can be marched over."""

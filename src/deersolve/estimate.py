@@ -1,68 +1,130 @@
-"""The discretisation error: one deferred correction with a quadrature of 4th order."""
+"""The discretisation error: one deferred correction with a quadrature of 4th order, and a second to judge it by."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from .blockwise import Blockwise
 from .inverses import Rule
-from .newton import tiny
+from .inverses._quadrature import largest_near
+from .newton import least
 from .resolution import in_space
-from .system import Linearised, System
+from .system import System
 from .typing import Array, array_namespace
 
-STIFF = 2.0  # D |d f / d y| above which no quadrature of f is asymptotic
+CONTRACTS = 1 / 3  # r <= 1/3: what further corrections add, r + r^2 + ..., is at most half of the first
 
 
-def discretisation(system: System, y: Array) -> tuple[Array, Array, Array] | None:
-    """Return y_corrected, the relative error of y and whether the estimate is asymptotic, or None.
+@dataclass(frozen=True)
+class Estimate:
+    """How far y is from the differential equation; see the fields of the same names of Solution and Stats."""
+
+    y_corrected: Array
+    error: Array
+    is_asymptotic: Array
+    local_error: Array
+
+
+def discretisation(system: System, y: Array) -> Estimate | None:
+    """Return the error of y by deferred correction, or None where the rule or the grid has no such quadrature.
 
     Notes
     -----
     The defect of y in a quadrature of higher order is propagated by the rule's own linear solve,
     ``delta = L_G^{-1}[defect]``: delta is the error of y to leading order and y + delta is of 4th order
-    for the trapezoid. The same with a quadrature of 3rd order tells whether the grid is fine enough
-    for either to be believed.
+    for the trapezoid. What the same does to y + delta, with all that the quadrature itself may be wrong by, tells
+    whether delta is to be believed: a second correction that is not much smaller than the first one means that f
+    jumps, is stiff or too non-linear, or oscillates on the grid. Then what the doubts of the quadrature do to y
+    counts where it is larger than delta: at a jump it is what the rule is wrong by.
     """
     if type(system.rule).truncation is not Rule.truncation:
-        return in_space(system, y)
-    if type(system.rule).defect is Rule.defect:
+        return _in_space(system, y)
+    first = _deferred(system, y)
+    if first is None:
+        return None
+    xp, n = array_namespace(y), getattr(system.data.grid, "block", y.shape[-1])
+    size = _sizes(y, n) + least(y)
+    peak = xp.max(size, axis=-2, keepdims=True)
+    second = first.solve(sum(first.defect(first.better)))
+    change, other = (_sizes(u, n) / peak for u in (first.delta, second))
+    sure = xp.max(other, axis=(-2, -1)) <= CONTRACTS * xp.max(change, axis=(-2, -1))
+
+    def doubted(change: Array) -> Array:
+        jumps = _sizes(first.solve(first.doubt), n) / peak
+        return xp.where((jumps > change) & ~sure[..., None, None], jumps, change)
+
+    change = system.backend.when(~sure, doubted, change)
+    return Estimate(first.better, xp.max(change, axis=(-2, -1)), sure, _local(change, size / peak))
+
+
+def _local(change: Array, size: Array) -> Array:
+    """Return the largest change of a component by the largest size nearby, at every point; both relative to peaks."""
+    xp = array_namespace(size)
+    return xp.max(change, axis=-1) / xp.max(largest_near(size), axis=-1)
+
+
+def _in_space(system: System, y: Array) -> Estimate | None:
+    """Return the same of differences in space; where they do not resolve y, the local error grows with the whole."""
+    made = in_space(system, y)
+    if made is None:
+        return None
+    xp, (better, error, sure) = array_namespace(y), made
+    size = xp.abs(y) + least(y)
+    peak = xp.max(size, axis=-2, keepdims=True)
+    change = xp.abs(better - y) / peak
+    largest = xp.max(change, axis=(-2, -1))
+    grown = error / xp.where(largest > 0, largest, 1.0)
+    return Estimate(better, error, sure, _local(change * grown[..., None, None], size / peak))
+
+
+def corrected(system: System, y: Array) -> Array:
+    """Return y after one deferred correction, where there is one."""
+    if type(system.rule).truncation is not Rule.truncation:
+        made = in_space(system, y)
+        assert made is not None
+        return made[0]
+    first = _deferred(system, y)
+    assert first is not None  # as it was when y_corrected was made
+    return first.better
+
+
+@dataclass(frozen=True)
+class _Correction:
+    """A deferred correction of y, and what it takes to make a second one."""
+
+    delta: Array
+    better: Array
+    doubt: Array
+    defect: Callable[[Array], Any]
+    solve: Callable[[Array], Array]
+
+
+def _deferred(system: System, y: Array) -> _Correction | None:
+    rule = system.rule
+    if type(rule).defect is Rule.defect:
         return None
     where = {"grid": system.data.grid, "boundary": system.data.boundary}
     solve: Callable[[Array], Array]
     if system.block is not None:
-        fy, extra, linear = system.f(*system.shifted(y)), {}, Blockwise(system, y)
-        stiffness, solve = linear.rows(lambda part: _stiffness(part, part.linearise(part.data.guess))), linear.solve
+        fy, extra, solve = system.f(*system.shifted(y)), {}, Blockwise(system, y).solve
     else:
         at = system.linearise(y)
         Gs = tuple(-J for J in at.Js)
-        fy, extra = at.fy, {} if system.rule.exact else {"Gs": Gs}
-        stiffness, solve = _stiffness(system, at), system.rule.solver(Gs, y, **where)
-    defects = [system.rule.defect(y, fy, points=points, **extra, **where) for points in (4, 3)]
-    if defects[0] is None or defects[1] is None:
+        fy, extra, solve = at.fy, {} if rule.exact else {"Gs": Gs}, rule.solver(Gs, y, **where)
+    made = rule.defect(y, fy, **extra, **where)
+    if made is None:
         return None
-    delta, third = map(solve, defects)
-    error, other = (_relative(change, y, getattr(system.data.grid, "block", y.shape[-1])) for change in (delta, third))
-    agree = (error <= 5 * other) & (other <= 5 * error)
-    return y + delta, error, agree & (system.over_grid(array_namespace(y).max, stiffness) <= STIFF)
+    delta = solve(made[0])
+
+    def defect(u: Array) -> Any:
+        return rule.defect(u, system.f(*system.shifted(u)), **extra, **where)
+
+    return _Correction(delta, y + delta, made[1], defect, solve)
 
 
-def _stiffness(system: System, at: Linearised) -> Array:
-    """Return D |d f / d y| in the row-sum norm at every point, (*B, T, 1); zero at the first."""
-    xp = array_namespace(at.fy)
-    rows = xp.max(abs(at.Js[0]) @ xp.ones_like(at.fy), axis=-1, keepdims=True)
-    D = xp.abs(system.data.grid.D)
-    rows = rows[..., : D.shape[-2] + 1, :]  # conditions may stand behind the points
-    return rows * xp.concat([xp.zeros_like(D[..., :1, :]), D], axis=-2)
-
-
-def _relative(delta: Array, y: Array, n: int) -> Array:
-    """Return the largest change by the largest value, over t and space, of the worst of n components."""
-    xp = array_namespace(y)
-
-    def largest(u: Array) -> Array:
-        over_t = xp.max(xp.abs(u), axis=-2)
-        return xp.max(xp.reshape(over_t, (*over_t.shape[:-1], -1, n)), axis=-2)
-
-    change, peak = largest(delta), largest(y)
-    return xp.max(xp.where(change == 0, 0.0, change / xp.where(peak > 0, peak, tiny(y))), axis=-1)
+def _sizes(u: Array, n: int) -> Array:
+    """Return the largest |u| over space, and stages, at each point and of each of n components, (*B, T, n)."""
+    xp = array_namespace(u)
+    return xp.max(xp.reshape(xp.abs(u), (*u.shape[:-1], -1, n)), axis=-2)

@@ -45,7 +45,7 @@ def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, 
     LibraryError
         If libraries or devices are mixed, or the dtype is not float32 or float64.
     InputError
-        If shapes do not fit, or a grid is empty, not finite or not strictly monotone.
+        If shapes do not fit, or a grid is empty, not finite or not monotone.
     """
     check_problem(problem)
     if isinstance(problem, BoundaryValueProblem):
@@ -114,7 +114,7 @@ def _initial_value(problem: InitialValueProblem, y0: Array, backend: Backend, y_
     xp, n, T = array_namespace(y0), y0.shape[-1], grid.n_points
     rank = max(y0.ndim + 1, grid.t.ndim + 1, ranks(problem.x), getattr(y_guess, "ndim", 0))
     if problem.x is None:
-        x = xp.astype(grid.t, y0.dtype)[..., None]
+        x = grid.sided(xp.astype(grid.t, y0.dtype))[..., None]
         x = xp.reshape(x, (*(1 for _ in range(rank - x.ndim)), *x.shape))
     else:
         x = expanded(problem.x, y0, backend, rank)
@@ -148,14 +148,24 @@ def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:
         at_once = array_namespace(times)
         if not bool(at_once.all(at_once.isfinite(times))):
             raise mismatch("t", "finite times", "NaN or infinity")
-        ahead = times[..., 1:] > times[..., :-1]
-        if not bool(at_once.all(ahead)) and not bool(at_once.all(times[..., 1:] < times[..., :-1])):
-            raise mismatch("t", "strictly increasing or strictly decreasing times", "a grid that is neither")
+        if not _is_ordered(at_once, times) and not _is_ordered(at_once, -times):
+            what = "strictly increasing or strictly decreasing times; some may stand there twice, where f jumps"
+            raise mismatch("t", what, "a grid that is neither")
     like = array_namespace(y0)
     if own is not backend:
         return TimeGrid(backend.convert(t, y0, None), backend.convert(D[..., None], y0, y0.dtype))
     beside(t, y0, backend, "t", cast=False)
     return TimeGrid(t, like.astype(D, y0.dtype)[..., None])
+
+
+def _is_ordered(xp: Any, times: Array) -> bool:
+    """Tell whether times rise, and none stands there more than twice, nor alone."""
+    rises = times[..., 1:] > times[..., :-1]
+    if bool(xp.all(rises)):
+        return True
+    is_pair = ~rises & (times[..., 1:] == times[..., :-1])
+    apart = ~(is_pair[..., 1:] & is_pair[..., :-1])
+    return bool(xp.all(rises | is_pair)) and bool(xp.all(apart)) and bool(xp.all(xp.any(rises, axis=-1)))
 
 
 def _general(problem: Problem, like: Array, backend: Backend, guess: Array | None) -> Data:

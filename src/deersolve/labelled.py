@@ -59,6 +59,8 @@ def to_xarray(sol: Solution, components: Sequence[Any] | None, batch: Mapping[st
     for name in ("discretisation_error", "is_asymptotic"):
         if getattr(stats, name) is not None:
             fields[name] = (tuple(elements), backend.to_numpy(getattr(stats, name)))
+    if stats.local_error is not None:
+        fields["local_error"] = ((*elements, grid[0]), backend.to_numpy(stats.local_error))
     history = backend.to_numpy(stats.history)
     known = np.flatnonzero(~np.isnan(history.reshape(-1, history.shape[-1])).all(axis=0))
     if len(known):

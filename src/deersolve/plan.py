@@ -7,7 +7,7 @@ from typing import Any
 
 from .backends.generic import Backend
 from .certificate import determined, has_one_solution, rule_holds, slopes_hold
-from .estimate import discretisation
+from .estimate import Estimate, corrected, discretisation
 from .implicit import attach, tangent, through
 from .inverses import Rule
 from .march import stride_of
@@ -59,18 +59,25 @@ class Plan:
         system = self.system(functions, self.backend.without_gradient(data))
         with self.backend.frozen():
             it, status, estimate = self._iterate(system)
-        corrected, error, sure = estimate if estimate is not None else (None, None, None)
-        stats = Stats(it.steps, it.error, it.residual, it.history, error, sure, windows=it.windows)
-        return Solution(it.y, status, stats, corrected, getattr(data.grid, "t", None))
+        stats, better = Stats(it.steps, it.error, it.residual, it.history, windows=it.windows), None
+        if estimate is not None:
+            better = estimate.y_corrected
+            stats = dataclasses.replace(
+                stats,
+                discretisation_error=estimate.error,
+                is_asymptotic=estimate.is_asymptotic,
+                local_error=estimate.local_error,
+            )
+        return Solution(it.y, status, stats, better, getattr(data.grid, "t", None))
 
     def attach(self, functions: Any, data: Data, sol: Solution) -> Solution:
         """Return the solution with its derivative on the graph, where somebody may ask for one."""
         system = dataclasses.replace(self.system(functions, data), strict=True)
         y = attach(system, sol.y, sol.converged)
-        corrected = sol.y_corrected
-        if corrected is not None and y is not sol.y:
-            corrected = self.backend.refused(corrected, y, NO_DERIVATIVE)
-        return dataclasses.replace(sol, y=y, y_corrected=corrected)
+        better = sol.y_corrected
+        if better is not None and y is not sol.y:
+            better = self.backend.refused(better, y, NO_DERIVATIVE)
+        return dataclasses.replace(sol, y=y, y_corrected=better)
 
     def tangent(self, by: Any, at: Any, theta: Any, direction: Any, sol: Solution) -> tuple[Any, Any]:
         """Return the derivatives of y and y_corrected along a direction; ``at(theta)`` gives functions and data."""
@@ -81,9 +88,9 @@ class Plan:
         dy = tangent(by, system_at, theta, direction, sol.y, sol.converged)
         if sol.y_corrected is None:
             return dy, None
-        return dy, through(by, _corrected, system_at, (theta, sol.y), (direction, dy), sol.converged)
+        return dy, through(by, corrected, system_at, (theta, sol.y), (direction, dy), sol.converged)
 
-    def _iterate(self, system: System) -> tuple[Any, Any, Any]:
+    def _iterate(self, system: System) -> tuple[Any, Any, Estimate | None]:
         """Return the last iterate, its status and the estimated discretisation error."""
         it = self.method.run(system)
         status = it.status
@@ -99,12 +106,6 @@ class Plan:
 
 def _block(data: Data) -> int | None:
     return getattr(data.grid, "block", None)
-
-
-def _corrected(system: System, y: Any) -> Any:
-    estimate = discretisation(system, y)
-    assert estimate is not None  # as it was when y_corrected was made
-    return estimate[0]
 
 
 def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:

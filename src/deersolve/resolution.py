@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .newton import tiny
+from .newton import least
 from .system import System
 from .typing import Array, array_namespace
 
@@ -34,4 +34,4 @@ def _relative(change: Array, y: Array) -> Array:
     """Return the largest change of a component by its largest value, of the worst component."""
     xp = array_namespace(y)
     change, peak = (xp.max(xp.abs(a), axis=-2) for a in (change, y))
-    return xp.max(xp.where(change == 0, 0.0, change / xp.where(peak > 0, peak, tiny(y))), axis=-1)
+    return xp.max(change / (peak + least(y)), axis=-1)

@@ -103,7 +103,13 @@ class Stats:
         For a differential equation: the estimated error of y, per component the largest over t relative
         to the largest |y|, the worst component.
     is_asymptotic : array of bool, shape (*B,) or None
-        Whether two such estimates agree within a factor of 5.
+        Whether that is right within a factor of 2 and ``y_corrected`` better than y, as a second correction and the
+        spread of the quadrature tell. Where not, the number is a guess: f jumps, is stiff, or the grid too coarse.
+    local_error : array, shape (*B, T) or None
+        The same at each point of time (of a :class:`TwoPointProblem`, each point), relative to the size of y there and
+        at the two points beside it: the largest |error| by the largest |y|, each component in units of its own largest
+        value, over all components and space. Where y decays it grows to 1 and more while ``discretisation_error`` is
+        small.
     rule, method, scan, derivative, choice : str
         What ran, and why.
     gradient : str
@@ -119,6 +125,7 @@ class Stats:
     history: Array
     discretisation_error: Any = None
     is_asymptotic: Any = None
+    local_error: Any = None
     rule: str = static(default="")
     method: str = static(default="")
     scan: str = static(default="")
@@ -267,9 +274,9 @@ class Solution:
 
         The axes of ``y`` are those of the batch, then "t", "s" and "r", or "step" of a recurrence, and "component".
         Beside ``y`` and ``y_corrected`` there are, for each batch element, its ``status``, ``steps``, ``error``,
-        ``residual``, ``discretisation_error`` and ``history``; in the attributes what ran, how many elements have which
-        status, and the largest errors. Units are yours, and none are named. Where times differ between batch elements,
-        the axis is "t_index", and "t" a coordinate over it and the batch.
+        ``residual``, ``discretisation_error`` and ``history``, and at each point its ``local_error``; in the attributes
+        what ran, how many elements have which status, and the largest errors. Units are yours, and none are named.
+        Where times differ between batch elements, the axis is "t_index", and "t" a coordinate over it and the batch.
 
         Needs xarray: ``pip install 'deersolve[xarray]'``. :func:`from_xarray` is the way back, to a guess.
 

@@ -46,6 +46,11 @@ from .watch import Watch, in_words, watching
 
 ON_FAILURE = ("raise", "nan", "return")
 COARSE = 1e-2  # the relative discretisation error above which solve() warns
+REFINE = "Refine the grid, or look at sol.y_corrected."
+DISTRUST = (
+    "Refine the grid: it is too coarse for sol.y_corrected, and for more than the order of this number "
+    "(stats.is_asymptotic). If f jumps at known times, let them stand twice in the grid."
+)
 
 
 @untraced
@@ -232,14 +237,17 @@ def _warn_if_coarse(sol: Solution) -> None:
     if error is None:
         return
     xp = array_namespace(error)
-    worst = float(xp.max(xp.where(sol.converged & xp.isfinite(error), error, 0.0)))
-    if worst > COARSE:
-        warnings.warn(
-            f"the discretisation error is estimated at {worst:.1e} of the largest |y|: the discrete equation is "
-            "solved, the differential equation is not. Refine the grid, or look at sol.y_corrected.",
-            DiscretisationWarning,
-            stacklevel=level_of_caller(),
-        )
+    coarse = sol.converged & ~(error <= COARSE)
+    if not bool(xp.any(coarse)):
+        return
+    sure = bool(xp.all(sol.stats.is_asymptotic | ~coarse))
+    worst = float(xp.max(xp.where(coarse & xp.isfinite(error), error, 0.0))) or float("inf")
+    warnings.warn(
+        f"the discretisation error is estimated at {worst:.1e} of the largest |y|: the discrete equation is "
+        f"solved, the differential equation is not. {REFINE if sure else DISTRUST}",
+        DiscretisationWarning,
+        stacklevel=level_of_caller(),
+    )
 
 
 def _warn_if_unresolved(system: System, sol: Solution) -> None:

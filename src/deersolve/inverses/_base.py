@@ -94,8 +94,8 @@ class Rule:
         """Return A with ``delta_i = A_i delta_{i-1}`` where r is 0, shape (*B, T, n, n), or None if there is none."""
         return None
 
-    def defect(self, y: Array, fy: Array, *, grid: Any, boundary: Any, points: int, **kw: Any) -> Array | None:
-        """Return the residual of y in a quadrature through ``points`` points, or None if there is none."""
+    def defect(self, y: Array, fy: Array, *, grid: Any, boundary: Any, **kw: Any) -> tuple[Array, Array] | None:
+        """Return the residual of y in a quadrature of higher order, and how far that may be wrong, or None."""
         return None
 
     def truncation(

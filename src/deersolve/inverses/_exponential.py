@@ -38,13 +38,16 @@ class Exponential(Rule):
         """Return ``y_{i+1} + y_i``."""
         return _stacked(y[..., :1, :], y[..., 1:, :] + y[..., :-1, :])
 
-    def defect(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, points: int, **kw: Any) -> Array | None:
-        """Return phi_1 times the residual of y in the quadrature through ``points`` points; ``Gs`` is needed."""
-        rows = quadrature_defect(y, fy, grid.t, grid.D, points)
-        if rows is None:
+    def defect(
+        self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, **kw: Any
+    ) -> tuple[Array, Array] | None:
+        """Return phi_1 times the residual of y in the quadrature of 4th order, and its doubts; ``Gs`` is needed."""
+        made = quadrature_defect(y, fy, grid.D)
+        if made is None:
             return None
         _, _, phi = self._on_intervals(kw["Gs"][0], grid)
-        return _stacked(rows[..., :1, :], phi @ rows[..., 1:, :])
+        defect, doubt = (_stacked(rows[..., :1, :], phi @ rows[..., 1:, :]) for rows in made)
+        return defect, doubt
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
         """Return delta with ``delta_{i+1} = exp(-G D) delta_i + r_{i+1}``."""

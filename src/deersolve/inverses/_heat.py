@@ -51,15 +51,20 @@ class Heat(Rule):
             made = xp.concat([made, made[..., :1, :]], axis=-2)
         return xp.concat([y[..., :1, :], _flat(made)], axis=-2)
 
-    def defect(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial, points: int, **kw: Any) -> Array | None:
-        """Return the residual of the levels in a quadrature in time, in the units of the rows; a stage has its part."""
+    def defect(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial, **kw: Any) -> tuple[Array, Array] | None:
+        """Return the residual of the levels in a quadrature in time, and its doubts, as :meth:`_shared` has them."""
         xp, u = array_namespace(y), self._field(grid, y)
         levels = u[..., -1, :, :], self._slopes(grid, u, fy)[..., -1, :, :]
         laid = [xp.reshape(a, (*a.shape[:-2], a.shape[-2] * a.shape[-1])) for a in levels]
-        made = quadrature_defect(laid[0], laid[1], grid.t, grid.D, points)
+        made = quadrature_defect(laid[0], laid[1], grid.D)
         if made is None:
             return None
-        whole = xp.reshape(made, levels[0].shape)[..., 1:, None, :, :]
+        defect, doubt = (self._shared(grid, xp.reshape(rows, levels[0].shape)) for rows in made)
+        return defect, doubt
+
+    def _shared(self, grid: Any, levels: Array) -> Array:
+        """Return rows of the levels, (*B, T, X, n), in the units of those of the stages, of which each has its part."""
+        xp, whole = array_namespace(levels), levels[..., 1:, None, :, :]
         rows = xp.concat([unit * (c * whole) for unit, c in zip(self._units(grid), self.nodes, strict=True)], axis=-3)
         rows = xp.concat([0 * rows[..., :1, :, :, :], rows], axis=-4)
         return _flat(xp.concat([rows, 0 * rows[..., :1, :]], axis=-2) if grid.has_image else rows)

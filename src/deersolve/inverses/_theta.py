@@ -35,9 +35,11 @@ class Theta(Rule):
         mean = (1 - self.theta) * fy[..., :-1, :] + self.theta * fy[..., 1:, :]
         return _stacked(y[..., :1, :], y[..., 1:, :] + y[..., :-1, :] + xp.abs(grid.D) * mean)
 
-    def defect(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, points: int, **kw: Any) -> Array | None:
-        """Return the residual of y in the quadrature through the nearest ``points`` points."""
-        return quadrature_defect(y, fy, grid.t, grid.D, points)
+    def defect(
+        self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, **kw: Any
+    ) -> tuple[Array, Array] | None:
+        """Return the residual of y in the quadrature of 4th order, and its doubts."""
+        return quadrature_defect(y, fy, grid.D)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
         """Return delta: one small system for each interval, then a scan."""

@@ -53,10 +53,9 @@ class TwoPoint(Rule):
         steps = _means(grid, fy) + y[..., 1:, :] + y[..., :-1, :]
         return _stacked(grid.unit * (_conditions(grid, fy) + xp.abs(boundary.value) + met), steps)
 
-    def defect(self, y: Array, fy: Array, *, grid: Span, boundary: Given, points: int, **kw: Any) -> Array | None:
-        """Return the residual of y in the quadrature through the nearest ``points`` points."""
-        s = array_namespace(y).reshape(grid.s, (*(1 for _ in y.shape[:-2]), grid.n_points))
-        return quadrature_defect(y, fy[..., : grid.n_points, :], s, grid.D, points)
+    def defect(self, y: Array, fy: Array, *, grid: Span, boundary: Given, **kw: Any) -> tuple[Array, Array] | None:
+        """Return the residual of y in the quadrature of 4th order, and its doubts."""
+        return quadrature_defect(y, fy[..., : grid.n_points, :], grid.D)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Span, boundary: Given) -> Array:
         """Return delta by one system that links neighbours and the two ends."""

@@ -19,12 +19,15 @@ class InitialValueProblem(Problem):
     f : callable
         ``f(y, x, params)``, (*B, T, n) -> (*B, T, n), the time derivative in the unit of t.
     t : array, shape (T,) or (*B, T)
-        The grid; it may be wider than y0 (float64 grid, float32 state): differences are taken first.
+        The grid; it may be wider than y0 (float64 grid, float32 state): differences are taken first. Where f jumps
+        the time may stand there twice, as in ``[0, 0.5, 1, 1, 1.5]``: y is the same at both, f has the value before
+        the jump at the first and the one behind it at the second.
     y0 : array, shape (*B, n)
         The value at t[0]. The solution y, (*B, T, n), contains it: y[..., 0, :] is y0.
     x : tree of arrays, optional
-        All that varies, each leaf (*B or 1, T or 1, k). By default the time, shape (T, 1);
-        pass ``x={"t": t[:, None], "u": u}`` for both.
+        All that varies, each leaf (*B or 1, T or 1, k). By default the time, shape (T, 1), of two that are the same
+        one a rounding error earlier and the other later, so that ``t > 1`` and ``t >= 1`` are the two sides of 1;
+        pass ``x={"t": t[:, None], "u": u}`` for both. What is passed stays as it is: there u may have two values.
     params : any, optional
         Passed to f as it is.
     jac : callable, optional
@@ -33,7 +36,8 @@ class InitialValueProblem(Problem):
     Raises
     ------
     InputError
-        By :func:`solve`, if the grid is not strictly monotone and finite, or shapes do not match.
+        By :func:`solve`, if the grid is not monotone and finite, or a time stands there more than twice, or shapes do
+        not match.
 
     Examples
     --------
@@ -44,6 +48,14 @@ class InitialValueProblem(Problem):
     >>> sol = ds.solve(decay)
     >>> bool(abs(sol.y[-1, 0] - np.exp(-2.0)) < 1e-6)
     True
+
+    A tap that opens at t = 1:
+
+    >>> t = np.concatenate([np.linspace(0.0, 1.0, 101), np.linspace(1.0, 2.0, 101)])
+    >>> tap = ds.InitialValueProblem(lambda y, t, p: (t > 1) - y, t, np.array([0.0]))
+    >>> sol = ds.solve(tap)
+    >>> bool(abs(sol.y[-1, 0] - (1 - np.exp(-1.0))) < 1e-5), bool(sol.stats.is_asymptotic)
+    (True, True)
     """
 
     family: ClassVar[str] = "ddt"
