@@ -154,6 +154,7 @@ def test_windows_and_little_memory_find_the_same():
         np.testing.assert_allclose(ds.solve(problem, method=method).y, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # 31 levels of a front that steepens
 def test_a_batch_of_starts():
     problem = reference_problem("burgers", 31, X=64)
     u0 = problem.boundary.y0
