@@ -110,7 +110,7 @@ def tracked(y0, known, cubic, steps=400):
 ARTEFACTS = {
     "2 equal": (lambda y, xp: y * (1 - y), [0.01, 0.01]),
     "4 equal": (lambda y, xp: y * (1 - y), [0.01] * 4),
-    "2 unequal": (lambda y, xp: y * (1 - y) * (1 + y[..., ::-1]), [0.01, 0.02]),
+    "2 unequal": (lambda y, xp: y * (1 - y) * (1 + xp.flip(y, axis=-1)), [0.01, 0.02]),
     "rotated": (lambda y, xp: y * (1 - y) + 0.01 * xp.stack([y[..., 1], -y[..., 0]], axis=-1), [0.01, 0.01]),
     "two stable roots": (lambda y, xp: y - y**3, [0.01]),
 }

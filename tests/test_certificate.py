@@ -233,7 +233,8 @@ def test_decay_below_the_smallest_number_is_an_answer(lib, rule, dtype):
         factor = {"trapezoid": (2 - z) / (2 + z), "backward_euler": 1 / (1 + z), "exponential": np.exp(-z)}[rule]
         expected = factor[:, None, :] ** np.arange(T)[:, None]
         numbers = np.finfo(dtype)  # the exponential of a matrix is right to eps of its largest entry
-        least = 64 * numbers.eps if rule == "exponential" else 4 * numbers.smallest_normal
+        is_whole = rule == "exponential" or lib.is_transformed  # and a correction certifies to the peak of a component
+        least = 64 * numbers.eps if is_whole else 4 * numbers.smallest_normal
         np.testing.assert_allclose(y, expected, rtol=2e3 * numbers.eps, atol=least)
 
 
