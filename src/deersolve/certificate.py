@@ -89,8 +89,8 @@ def determined(system: System, it: Iterate) -> tuple[Array, Array]:
 
 
 def _signs(system: System, y: Array) -> list[Array]:
-    """Return arrays of signs of the shape of one element of y: all 1, and three without a pattern."""
-    xp, shape = array_namespace(y), tuple(y.shape[system.n_batch :])
+    """Return arrays of signs for every element of y: all 1, and three without a pattern."""
+    xp, shape = array_namespace(y), (*(1 for _ in range(system.n_batch)), *y.shape[system.n_batch :])
     k = xp.astype(xp.arange(math.prod(shape), device=system.backend.placement(y)), y.dtype)
     phase = GOLDEN * k * k + 7.0 * k
     return [xp.reshape(xp.sign(xp.sin(1.0 + j * phase)), shape) for j in range(4)]

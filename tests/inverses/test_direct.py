@@ -101,6 +101,7 @@ def advection(peclet, N):
     return ds.Elliptic2D(lambda u, u_s, u_r, x, p: u * u_s + 0.5 * u_r - 1.0, (s, s), 1.0 / peclet, **ZERO)
 
 
+@pytest.mark.filterwarnings("ignore:u is not resolved:deersolve.DiscretisationWarning")
 def test_first_derivatives_as_large_as_you_like():
     """A Peclet number of 300, from 0; krylov gives up and says what to do instead."""
     sol = ds.solve(advection(300.0, 66), inverse="direct")
@@ -112,6 +113,7 @@ def test_first_derivatives_as_large_as_you_like():
         ds.solve(advection(300.0, 66), method=ds.Newton(max_steps=6))
 
 
+@pytest.mark.filterwarnings("ignore:u is not resolved:deersolve.DiscretisationWarning")
 def test_a_matrix_that_is_singular_on_the_way_is_told_of():
     """On a grid too coarse Newton's method itself goes astray; a line search finds its way."""
     with pytest.raises(ds.ConvergenceError, match=r"LineSearch.*singular"):

@@ -139,6 +139,7 @@ def test_the_linear_solves_equal_the_assembled_matrix(left, right, rule):
         assert off <= 64 * EPS * np.linalg.cond(A) * np.abs(expected).max()
 
 
+@pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # 4 levels of 6 points
 def test_every_library_finds_the_same(lib):
     for left, right in SIDES[1:2] if lib.is_jax else SIDES[1::2]:  # there each is compiled
         problem, _ = manufactured(left, right, 6, 4, 1, asarray=lib.asarray)

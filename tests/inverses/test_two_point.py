@@ -351,8 +351,8 @@ def test_a_batch_gives_what_its_elements_give(lib, is_linear):
 
 
 def test_one_element_that_fails_touches_no_other():
-    values = np.array([[0.0, 0.0], [np.nan, 0.0], [1.0, 0.0]])
-    f = first_order(lambda u, v, s, p: -u)
+    values = np.array([[0.0, 0.0], [1e300, 0.0], [1.0, 0.0]])
+    f = first_order(lambda u, v, s, p: -u * u * u)
     both = ds.solve(ds.TwoPointProblem(f, S, ds.Coupled(LEFT, RIGHT, values)), on_failure="nan")
     assert both.converged.tolist() == [True, False, True]
     alone = ds.solve(ds.TwoPointProblem(f, S, ds.Coupled(LEFT, RIGHT, values[2])))
@@ -453,7 +453,7 @@ BAD = {
     "numbers": ({"ends": ds.Coupled(1.0, -1.0)}, r"first: expected a matrix \(n, n\)"),
     "value": ({"ends": ds.Coupled(LEFT, RIGHT, np.zeros(3))}, r"value: expected shape \(2,\)"),
     "twice": ({"ends": ds.Coupled(LEFT, LEFT)}, "expected 2 independent conditions; received 1 among 2 rows"),
-    "not finite": ({"ends": ds.Coupled(np.nan * LEFT, RIGHT)}, "numbers that are not finite"),
+    "not finite": ({"ends": ds.Coupled(np.nan * LEFT, RIGHT)}, "first: expected finite numbers; received nan"),
     "no conditions": ({"ends": 0.0}, r"ends: expected Coupled\(first, last, value\), Periodic\(\) or a function"),
     "a condition of another kind": ({"ends": ds.Dirichlet()}, "ends: expected Coupled"),
     "too few of a function": ({**FUNCTION, "guess": True}, r"ends: expected .* here \(1, 2\).*received \(1, 1\)"),

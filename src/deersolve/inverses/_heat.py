@@ -81,7 +81,8 @@ class Heat(Rule):
         xp, (m, *points, n) = array_namespace(G0), grid.shape
         flat = xp.reshape(G0, (*G0.shape[: -3 - len(points)], m, -1, n, n))[..., 1:, :, :, :, :]
         weights = backend_of(G0).convert([row[k + 1] for k, row in enumerate(self.tableau)], G0, G0.dtype)
-        own = (intervals(grid) * weights[:, None, None])[..., None] * flat
+        h = intervals(grid)
+        own = (h * xp.reshape(weights, (*(1 for _ in range(h.ndim - 3)), m, 1, 1)))[..., None] * flat
         reacts = in_right_half_plane(own + identity(own, n, own.ndim))
         flows = reduce(operator.or_, (xp.any(G != 0) for G in slopes if G is not None), xp.any(own != own))
         holds = xp.all(reacts, axis=(-2, -1)) | flows

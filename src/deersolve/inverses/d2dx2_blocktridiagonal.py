@@ -56,7 +56,7 @@ class BlockTridiagonal(Rule):
         """Return delta by one block tridiagonal solve; where a value is given, exactly what it misses."""
         rows = grid.proper(r)
         delta = solve(_blocks(grid, Gs), rows, grid.is_ring)
-        delta = array_namespace(r).where(grid.free > 0, delta, rows)
+        delta = array_namespace(r).where(grid.free > 0, delta, rows + 0 * delta)
         return delta if not grid.has_image else _with_image(delta, delta[..., :1, :] + r[..., -1:, :])
 
     def truncation(

@@ -40,7 +40,7 @@ class Direct(Laplace2D):
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Plane, boundary: Sides) -> Array:
         """Return delta to roundoff, where a value is given exactly; NaN for an element whose matrix is singular."""
         delta = sparse.solve(entries(grid, Gs), r, _rings(grid), _factors(grid))
-        return array_namespace(r).where(grid.free > 0, delta, r)
+        return array_namespace(r).where(grid.free > 0, delta, r + 0 * delta)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Plane, boundary: Sides) -> Array:
         """Return u by the transposed equations, likewise."""
