@@ -400,11 +400,10 @@ def scale_of(system: System, y: Array, size: Array | None) -> Array:
     That is the largest of its terms, or of it. Where a component passes through zero it is its own peak, but not more
     than the largest component there: sizes of components, and of one at different points, may differ by any factor.
     """
-    xp, over_grid = array_namespace(y), tuple(range(system.n_batch, y.ndim - 1))
+    xp = array_namespace(y)
     own = xp.abs(y) if size is None else xp.maximum(size, xp.abs(y))
     if y.shape[-1] > 1:
-        peak = xp.max(xp.abs(y), axis=over_grid, keepdims=True)
-        own = xp.maximum(own, xp.minimum(xp.max(own, axis=-1, keepdims=True), peak))
+        own = xp.maximum(own, xp.minimum(xp.max(own, axis=-1, keepdims=True), system.peaks(y)))
     return xp.where(xp.isfinite(own), own + least(y), xp.nan)
 
 

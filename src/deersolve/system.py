@@ -178,6 +178,15 @@ class System:
         f = self.f if "ends" in self.functions else lambda *ys: self.functions["f"](*ys, self.data.x)
         return self.backend.pushforward(f, list(ys), directions)
 
+    def peaks(self, y: Array) -> Array:
+        """Return the largest |y| of each component over time and space, of the rank of y."""
+        xp, n = array_namespace(y), getattr(self.data.grid, "block", y.shape[-1])
+        peak = xp.max(xp.abs(y), axis=tuple(range(self.n_batch, y.ndim - 1)), keepdims=True)
+        if n == y.shape[-1]:
+            return peak
+        apart = xp.reshape(peak, (*peak.shape[:-1], peak.shape[-1] // n, n))
+        return xp.reshape(xp.max(apart, axis=-2, keepdims=True) + 0 * apart, peak.shape)
+
     def over_grid(self, reduce: Callable[..., Array], values: Array) -> Array:
         """Reduce over everything but the batch axes."""
         return reduce(values, axis=tuple(range(self.n_batch, values.ndim)))
