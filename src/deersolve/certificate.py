@@ -88,6 +88,14 @@ def determined(system: System, it: Iterate) -> tuple[Array, Array]:
     return ~(lost & ~(moved <= 1)), ~(is_open & ~(moved <= OPEN))
 
 
+def stays_on_branch(system: System, it: Iterate) -> Array:
+    """Return, for each batch element, whether y is on the branch that continues, where the iteration did not look."""
+    if type(system.rule).stays is Rule.stays or system.backend.is_concrete(it.y):
+        return it.certified | True
+    Gs = tuple(-J for J in system.linearise(it.y).Js)
+    return system.over_grid(array_namespace(it.y).all, system.rule.stays(Gs, grid=system.data.grid))
+
+
 def _signs(system: System, y: Array) -> list[Array]:
     """Return arrays of signs for every element of y: all 1, and three without a pattern."""
     xp, shape = array_namespace(y), (*(1 for _ in range(system.n_batch)), *y.shape[system.n_batch :])

@@ -47,16 +47,22 @@ def discretisation(system: System, y: Array) -> Estimate | None:
     xp, n = array_namespace(y), getattr(system.data.grid, "block", y.shape[-1])
     size = _sizes(y, n) + least(y)
     peak = xp.max(size, axis=-2, keepdims=True)
-    second = first.solve(sum(first.defect(first.better)))
-    change, other = (_sizes(u, n) / peak for u in (first.delta, second))
+
+    def corrected_again(u: Array, k: Any) -> tuple[Array, tuple[Array, Array]]:
+        defect, doubt = first.defect(u)
+        delta = first.solve(defect + k * doubt)  # the first time without doubts
+        return u + delta, (delta, doubt)
+
+    _, (deltas, doubts) = system.backend.scan(corrected_again, y + 0, 2)
+    change, other = (_sizes(deltas[k, ...], n) / peak for k in (0, 1))
     sure = xp.max(other, axis=(-2, -1)) <= CONTRACTS * xp.max(change, axis=(-2, -1))
 
     def doubted(change: Array) -> Array:
-        jumps = _sizes(first.solve(first.doubt), n) / peak
+        jumps = _sizes(first.solve(doubts[0, ...]), n) / peak
         return xp.where((jumps > change) & ~sure[..., None, None], jumps, change)
 
     change = system.backend.when(~sure, doubted, change)
-    return Estimate(first.better, xp.max(change, axis=(-2, -1)), sure, _local(change, size / peak))
+    return Estimate(y + deltas[0, ...], xp.max(change, axis=(-2, -1)), sure, _local(change, size / peak))
 
 
 def _local(change: Array, size: Array) -> Array:
@@ -87,21 +93,18 @@ def corrected(system: System, y: Array) -> Array:
         return made[0]
     first = _deferred(system, y)
     assert first is not None  # as it was when y_corrected was made
-    return first.better
+    return y + first.solve(first.defect(y)[0])
 
 
 @dataclass(frozen=True)
-class _Correction:
-    """A deferred correction of y, and what it takes to make a second one."""
+class _Deferred:
+    """What a correction takes: the defect of any u in a quadrature of higher order, and the rule's linear solve."""
 
-    delta: Array
-    better: Array
-    doubt: Array
-    defect: Callable[[Array], Any]
+    defect: Callable[[Array], tuple[Array, Array]]
     solve: Callable[[Array], Array]
 
 
-def _deferred(system: System, y: Array) -> _Correction | None:
+def _deferred(system: System, y: Array) -> _Deferred | None:
     rule = system.rule
     if type(rule).defect is Rule.defect:
         return None
@@ -113,15 +116,13 @@ def _deferred(system: System, y: Array) -> _Correction | None:
         at = system.linearise(y)
         Gs = tuple(-J for J in at.Js)
         fy, extra, solve = at.fy, {} if rule.exact else {"Gs": Gs}, rule.solver(Gs, y, **where)
-    made = rule.defect(y, fy, **extra, **where)
-    if made is None:
+    if rule.defect(y, fy, **extra, **where) is None:
         return None
-    delta = solve(made[0])
 
     def defect(u: Array) -> Any:
         return rule.defect(u, system.f(*system.shifted(u)), **extra, **where)
 
-    return _Correction(delta, y + delta, made[1], defect, solve)
+    return _Deferred(defect, solve)
 
 
 def _sizes(u: Array, n: int) -> Array:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from .backends.generic import Backend
-from .certificate import determined, has_one_solution, rule_holds, slopes_hold
+from .certificate import determined, has_one_solution, rule_holds, slopes_hold, stays_on_branch
 from .estimate import Estimate, corrected, discretisation
 from .implicit import attach, tangent, through
 from .inverses import Rule
@@ -99,6 +99,8 @@ class Plan:
         if not self.rule.is_builtin:
             holds = holds & rule_holds(system, it.y)
         status = array_namespace(it.y).where(it.certified & ~holds, int(Status.UNCERTIFIED), status)
+        strays = it.certified & ~stays_on_branch(system, it)
+        status = array_namespace(it.y).where(strays, int(Status.NO_DISCRETE_SOLUTION), status)
         lost = (it.certified | it.broken) & ~(has_one_solution(system, it) & is_conditioned)
         status = array_namespace(it.y).where(lost, int(Status.SINGULAR), status)
         return it, status, discretisation(system, it.y)

@@ -86,6 +86,10 @@ class Rule:
         """Return at which points y may continue from the one before, and at which it does, (*B, *R); None if all do."""
         return None
 
+    def stays(self, Gs: tuple[Structure, ...], *, grid: Any) -> Array:
+        """Return the second of :meth:`continues` for a rule that offers it at the solution only, (*B, *R)."""
+        raise NotImplementedError
+
     def determines(self, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Array:
         """Return of which elements the linearised equation has one solution in this precision, (*B,)."""
         raise NotImplementedError

@@ -69,8 +69,15 @@ class Heat(Rule):
         rows = xp.concat([0 * rows[..., :1, :, :, :], rows], axis=-4)
         return _flat(xp.concat([rows, 0 * rows[..., :1, :]], axis=-2) if grid.has_image else rows)
 
-    def continues(self, Gs: tuple[Structure, ...], *, grid: Any, boundary: Initial) -> tuple[Array, Array]:
-        """Return where the matrices of the stages surely have eigenvalues with a positive real part, twice, (*B, T).
+    def continues(self, Gs: tuple[Structure, ...], *, grid: Any, boundary: Initial) -> tuple[Array, Array] | None:
+        """Return where :meth:`stays` holds, twice; compiled code looks once, at the end, and not at every step."""
+        if not backend_of(grid.D).is_concrete(tuple(G.values for G in Gs)):
+            return None
+        found = self.stays(Gs, grid=grid)
+        return found, found
+
+    def stays(self, Gs: tuple[Structure, ...], *, grid: Any) -> Array:
+        """Return where the matrices of the stages surely have eigenvalues with a positive real part, (*B, T).
 
         They have for h = 0, and a root that continues from there loses it only where it ends. Where f has no slopes, it
         is enough that those of ``I + h a_kk G`` at each point have; or, of one component, that v > 0 for some M v > 0,
@@ -88,9 +95,7 @@ class Heat(Rule):
         holds = xp.all(reacts, axis=(-2, -1)) | flows
         if n == 1 and len(points) == 1 and len(grid.line.around) <= 2:
             holds = backend_of(G0).when(~holds, lambda flags: flags | self._is_positive(linear, grid), holds)
-        first = xp.ones_like(holds[..., :1])
-        found = xp.concat([first, holds], axis=-1)
-        return found, found
+        return xp.concat([xp.ones_like(holds[..., :1]), holds], axis=-1)
 
     def _is_positive(self, linear: Any, grid: Any) -> Array:
         """Return of which intervals the matrix of every stage maps some v > 0 to 1."""
