@@ -105,7 +105,8 @@ def on_a_plane(problem: Elliptic2D, y_guess: Any) -> tuple[Backend, Data]:
     values = {k: _along(ends[k][2], k, *(full, images), xp) for k in SIDES}
     rank = max(3, D.ndim, ranks(problem.x), *(v.ndim + 1 for v in values.values()))
     rank = max(rank, like.ndim) if y_guess is not None else rank
-    x = tree_map(lambda a: cut_to(frame, a, "x"), expanded(problem.x or {}, like, backend, rank))
+    given = expanded(problem.x or {}, like, backend, rank)
+    x = {k: tree_map(lambda a, k=k: cut_to(frame, a, k), leaves) for k, leaves in given.items()}
     x = {**expanded(frame.coordinates(), like, backend, rank), **x}
     guess = 0 * frame.points[0][:, None, None] if y_guess is None else cut_to(frame, like, "y_guess")
     parts = [("D", tuple(D.shape[:-3])), *((k, tuple(v.shape[:-2])) for k, v in values.items())]
