@@ -124,7 +124,8 @@ def test_an_automatic_derivative_that_is_not_finite_where_f_is(lib):
     problem = ds.InitialValueProblem(f, *map(lib.asarray, given), params=lib.asarray(0.5))
     sol = ds.solve(problem, method=ds.Newton(window=40))
     with np.errstate(over="ignore"):
-        expected = ds.solve(ds.InitialValueProblem(f, *given, params=0.5, jac=by_hand), method=ds.Newton(window=40))
+        by = ds.InitialValueProblem(f, *given, params=0.5, jac=by_hand)
+        expected = ds.solve(by, method=ds.Newton(window=40), check_inputs=False)  # of sizes that no difference takes
     np.testing.assert_allclose(lib.to_numpy(sol.y), expected.y, rtol=0, atol=1e-12)
     exact = np.where(t < 4, (1 - t / 4) ** 2, 0.0)
     np.testing.assert_allclose(lib.to_numpy(sol.y)[:, 0], exact, rtol=0, atol=1e-3)

@@ -329,8 +329,8 @@ def test_bad_requests_are_clear_errors():
 
 
 def nothing_given(kind, asarray):
-    """Return an equation for two elements as a function of p; of the second a side is not finite."""
-    s, t, left = asarray(np.linspace(0.0, 1.0, 6)), asarray(np.linspace(0.0, 0.2, 9)), np.array([0.1, np.nan])
+    """Return an equation for two elements as a function of p; of the second a side overflows."""
+    s, t, left = asarray(np.linspace(0.0, 1.0, 6)), asarray(np.linspace(0.0, 0.2, 9)), np.array([0.1, 1e300])
     others = {side: ds.Neumann() for side in ("bottom", "top")}
     if kind == "line":
         ends = {"left": ds.Dirichlet(asarray(left[:, None, None] * np.ones((9, 1)))), "right": ds.Neumann()}

@@ -252,8 +252,8 @@ def _linearised(problem: Problem, system: System, param: float, u: Array) -> tup
 
 
 def _dot(a: tuple[float, Array], b: tuple[float, Array]) -> float:
-    xp = array_namespace(a[1])
-    return a[0] * b[0] + float(xp.mean(a[1] * b[1]))
+    xp, product = array_namespace(a[1]), backend_of(a[1]).without_gradient(a[1] * b[1])
+    return a[0] * b[0] + float(xp.mean(product))
 
 
 def _tangent(problem: Problem, param: float, u: Array, before: tuple[float, Array]) -> tuple[float, Array]:

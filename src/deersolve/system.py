@@ -120,7 +120,7 @@ class System:
             return tuple(self._unit(y, k - end) for y, end in zip(ys, ends, strict=True))
 
         def laid(rows: Array) -> tuple[Array, ...]:
-            return split_columns(array_namespace(rows).moveaxis(rows, 0, -1), ys)
+            return split_columns(array_namespace(rows).permute_dims(rows, (*range(1, rows.ndim), 0)), ys)
 
         by = Directions(sum(y.shape[-1] for y in ys), fy.shape[-1], along, laid)
         return fy, mended(self.backend, lambda *ys: f(*ys, x), ys, Js, by, self.strict)
