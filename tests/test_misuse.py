@@ -762,10 +762,6 @@ PLACES = {
         lambda of: ode(of(GRID), of(START), lambda y, t, p: y / (t - 0.5)),
         "f is not finite at t = 0.5 in",
     ),
-    "its Jacobian": (
-        lambda of: ode(of(GRID), of(np.ones(1)), lambda y, t, p: ds.array_namespace(y).sqrt(y - 1.0)),
-        "the Jacobian of f is not finite, where f is, at t = 0",
-    ),
     "f of one element": (
         lambda of: rec(lambda y, x, p: y * y, of([[0.5], [3.0]]), n_points=40),
         r"of element \(1,\) f is not finite at step 9",
