@@ -34,7 +34,8 @@ ROOMS = [
     {"globalise", "newton", "homotopy", "pseudotime", "quasi"},
     {"blockwise", "prefix"},
     {"walk", "pace"},
-    {"branch", "certificate", "estimate", "implicit", "march", "seeds", "fields", "resume", "shelter", "slide"},
+    {"branch", "certificate", "estimate", "implicit", "march", "seeds", "fields", "resume", "shelter", "slide"}
+    | {"peclet", "resolution"},
     {"methods", "adapters", "inputs", "probe", "scipy_form"},
     {"derivative", "plan", "settle"},
     {"choose", "stretches", "at_solution"},
