@@ -330,7 +330,9 @@ class Solution:
 
 def numbers(a: Array) -> list[float]:
     """Return the entries of an array as Python numbers."""
-    flat = array_namespace(a).reshape(a, (-1,))
+    from .backends import backend_of
+
+    flat = array_namespace(a).reshape(backend_of(a).without_gradient(a), (-1,))
     return [float(flat[i]) for i in range(flat.shape[0])]
 
 
