@@ -45,6 +45,8 @@ def is_installed(name: str) -> bool:
 
 
 if is_installed("jax"):
+    # Most of the time of the tests is compilation; without these emitters it is half of it. A flag of jaxlib >= 0.8.
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
     import jax
 
     jax.config.update("jax_enable_x64", True)

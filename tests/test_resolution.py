@@ -27,10 +27,7 @@ def said(problem, guess=None, **options):
 
 @pytest.mark.parametrize("kind", ["second_order", "first_order"])
 @pytest.mark.parametrize("number", sorted(set(KNOWN) - OPEN))
-def test_no_answer_of_the_bvp_test_set_is_wrong_in_silence(number, kind, request):
-    if number == 16 and kind == "second_order":
-        reason = "at eps = 1e-4 there are 6 waves between two points: they are taken for a smooth decay, in silence"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+def test_no_answer_of_the_bvp_test_set_is_wrong_in_silence(number, kind):
     layer = SECOND_ORDER[number]
     s = layer.grid(401)
     for eps in (0.1, 1e-2, 1e-3, 1e-4):
@@ -137,3 +134,59 @@ def test_an_outlet_on_a_line_steady_and_in_time():
     exact = 1 + fine - (np.exp((fine - 1) / eps) - np.exp(-1 / eps)) / (1 - np.exp(-1 / eps))
     assert not warned
     assert np.abs(sol.y[:, 0] - exact).max() < WRONG
+
+
+def helmholtz(N, k=40.0, damping=0.0):
+    """u'' + damping u' + k^2 u = 0 with u(0) = 0, u(1) = 1."""
+    s = np.linspace(0.0, 1.0, N)
+    ends = {"left": ds.Dirichlet(0.0), "right": ds.Dirichlet(1.0)}
+    return ds.BoundaryValueProblem(lambda u, u_s, x, p: -damping * u_s - k * k * u, s, **ends), s
+
+
+def test_waves_that_the_points_do_not_follow():
+    """k h is 4 on 11 points, where u is small and smooth but at its end, and 0.05 on 801."""
+    for N, is_followed in ((11, False), (801, True)):
+        problem, s = helmholtz(N)
+        sol, warned = said(problem)
+        wrong = np.abs(sol.y[:, 0] - np.sin(40 * s) / np.sin(40.0)).max() * abs(np.sin(40.0))
+        assert (wrong < WRONG) == is_followed
+        assert any("k h = 4" in text for text in warned) is not is_followed
+
+
+@pytest.mark.parametrize("weight", ["c", "jac", "system", "plane", "ring"])
+def test_waves_in_every_kind_of_equation_in_space(weight):
+    """k h = 2.1 along s on 11 points; of f, of L, of one component of two, in a plane and in a ring."""
+    k, s = 21.0, np.linspace(0.0, 1.0, 11)
+    ends = {"left": ds.Dirichlet(0.0), "right": ds.Dirichlet(1.0)}
+    ring = {"left": ds.Periodic(), "right": ds.Periodic()}
+    sides = {**ends, "bottom": ds.Neumann(0.0), "top": ds.Neumann(0.0)}
+
+    problem = {
+        "c": lambda: ds.BoundaryValueProblem(lambda u, u_s, x, p: 0 * u, s, c=k * k, **ends),
+        "jac": lambda: ds.BoundaryValueProblem(
+            lambda u, u_s, x, p: -k * k * u, s, jac=lambda u, u_s, x, p: (0 * u - k * k, 0 * u), **ends
+        ),
+        "system": lambda: ds.BoundaryValueProblem(
+            lambda u, u_s, x, p: np.array([-k * k, 1.0]) * u, s, left=ds.Dirichlet([0.0, 1.0]), right=ds.Dirichlet(1.0)
+        ),
+        "plane": lambda: ds.Elliptic2D(lambda u, u_s, u_r, x, p: -k * k * u, (s, s), **sides),
+        "ring": lambda: ds.BoundaryValueProblem(
+            lambda u, u_s, x, p: -k * k * (u - np.sin(2 * np.pi * x["s"])), s, **ring
+        ),
+    }[weight]()
+    _, warned = said(problem, **({"inverse": "direct"} if weight == "plane" else {}))
+    assert any("k h = 2.1" in text and "s = " in text for text in warned)
+
+
+def test_no_wave_is_told_of_where_there_is_none():
+    """Decay instead of waves, waves that convection damps, and those of an evolution, which resolves them in time."""
+    problem, _ = helmholtz(11, damping=100.0)
+    decays = ds.BoundaryValueProblem(lambda u, u_s, x, p: 1600 * (u - x["s"]), problem.s, **ends_of(0.0, 1.0))
+    t = np.linspace(0.0, 1e-3, 3)
+    grows = ds.Evolution1D(lambda u, u_s, x, p: 900 * u, t, problem.s, np.ones((11, 1)), **ends_of(1.0, 1.0))
+    for each in (problem, decays, grows):
+        assert not any("a wave" in text for text in said(each)[1])
+
+
+def ends_of(left, right):
+    return {"left": ds.Dirichlet(left), "right": ds.Dirichlet(right)}

@@ -84,7 +84,7 @@ def determined(system: System, it: Iterate) -> tuple[Array, Array]:
         moved = reduce(xp.maximum, (xp.abs(solve(ROUNDOFF * eps * size * v)) for v in _signs(system, y)))
         return system.over_grid(xp.max, xp.abs(moved) / scale_of(system, y, size))
 
-    moved = system.backend.when(lost | is_open, look, 0 * it.error)
+    moved = system.backend.rarely(lost | is_open, look, 0 * it.error)
     return ~(lost & ~(moved <= 1)), ~(is_open & ~(moved <= OPEN))
 
 

@@ -150,6 +150,21 @@ def follow(
     """
     _check(problem, step, until, max_points)
     first = _first(problem, y_guess, step)
+    backend, xp = backend_of(first.u), array_namespace(first.u)
+    with backend.frozen():
+        found, away, folds, stopped = _points(problem, first, step, until, max_points)
+
+    def numbers(values: list[float]) -> Array:
+        return backend.convert(values, first.u, first.u.dtype)
+
+    turns = tuple((p.param, p.u) for p in folds)
+    return Branch(numbers([p.param for p in found]), xp.stack([p.u for p in found]), numbers(away), turns, stopped)
+
+
+def _points(
+    problem: Problem, first: Point, step: float, until: tuple[float, float], max_points: int
+) -> tuple[list[Point], list[float], list[Point], str]:
+    """Return the points from the first on, how far along the branch each is, the folds, and why it ends."""
     found, folds, length, away = [first], [], abs(step), [0.0]
     stopped, leaves = f"max_points = {max_points}", False
     while len(found) < max_points and not leaves:
@@ -173,15 +188,7 @@ def follow(
         found.append(point)
         away.append(away[-1] + length)
         length = min(length * GROWTH, 10 * abs(step)) if corrections <= EASY else length
-    xp = array_namespace(first.u)
-    like = backend_of(first.u)
-
-    def numbers(values: list[float]) -> Array:
-        return like.convert(values, first.u, first.u.dtype)
-
-    ys = xp.stack([p.u for p in found])
-    turns = tuple((p.param, p.u) for p in folds)
-    return Branch(numbers([p.param for p in found]), ys, numbers(away), turns, stopped)
+    return found, away, folds, stopped
 
 
 def _check(problem: Any, step: Any, until: Any, max_points: Any) -> None:
@@ -209,8 +216,10 @@ def _first(problem: Problem, y_guess: Any, step: float) -> Point:
     sol = solve(problem, y_guess)
     if sol.status.ndim:
         raise mismatch("problem", "a single equation", f"a batch {tuple(sol.status.shape)}", "Follow its elements.")
-    p = float(problem.params)
-    return Point(p, sol.y, _tangent(problem, p, sol.y, (1.0 if step > 0 else -1.0, 0.0 * sol.y)))
+    p, backend = float(problem.params), backend_of(sol.y)
+    y = backend.without_gradient(sol.y)
+    with backend.frozen():
+        return Point(p, y, _tangent(problem, p, y, (1.0 if step > 0 else -1.0, 0.0 * y)))
 
 
 def _at(problem: Problem, param: float, like: Array) -> Problem:
@@ -252,8 +261,7 @@ def _linearised(problem: Problem, system: System, param: float, u: Array) -> tup
 
 
 def _dot(a: tuple[float, Array], b: tuple[float, Array]) -> float:
-    xp, product = array_namespace(a[1]), backend_of(a[1]).without_gradient(a[1] * b[1])
-    return a[0] * b[0] + float(xp.mean(product))
+    return a[0] * b[0] + float(array_namespace(a[1]).mean(a[1] * b[1]))
 
 
 def _tangent(problem: Problem, param: float, u: Array, before: tuple[float, Array]) -> tuple[float, Array]:

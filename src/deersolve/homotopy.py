@@ -69,7 +69,7 @@ def continues(system: System, y: Array) -> Array:
         off = xp.max(xp.abs(root - y) / scale, axis=-1)
         return arrives & (off <= float(xp.finfo(y.dtype).eps) ** (1 / 3))
 
-    found: Array = system.backend.when(doubtful, look, doubtful | True)
+    found: Array = system.backend.rarely(doubtful, look, doubtful | True)
     return holds & (found | ~doubtful)
 
 

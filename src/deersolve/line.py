@@ -203,9 +203,10 @@ class Line:
         return {"s": self}
 
     @property
-    def transport(self) -> tuple[Array, Array]:
-        """The weights of the second derivative and of the first in L."""
-        return self.proper(self.weights[0]), self.proper(self.weights[1])
+    def transport(self) -> tuple[Array, Array, Array]:
+        """The weights of the second derivative, of the first and of u in L."""
+        second, first, own = map(self.proper, self.weights)
+        return second, first, own
 
     def in_space(self, a: Array, tail: int) -> Array:
         """Return an array (*B, N, ...) with so many axes of a point, without the image of the first one."""

@@ -35,9 +35,9 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
     whole = start_at(system, system.data.guess, options)
     length = system.data.grid.length
     if window >= length:
-        it = persistent(system, whole, options)
+        it, at_once = persistent(system, whole, options)
         it = one_interval(system, it, whole.active, options) if length == 1 and system.data.grid.overlap else it
-        return judged(system, options, it)
+        return judged(system, options, it, at_once)
 
     def solve_from(boundary: Initial, start: Any, steps: int) -> tuple[Initial, Iterate]:
         part = walked.window(start, steps, boundary)
@@ -46,7 +46,7 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
             if steps == 1 and system.data.grid.overlap:
                 it = one_interval(part, newton_on_branch(part, fresh, options), whole.active, options)
             else:
-                it = persistent(part, fresh, options)
+                it, _ = persistent(part, fresh, options)
         return boundary.after(it.y), it
 
     def body(boundary: Initial, i: Any) -> tuple[Initial, Iterate]:
@@ -94,18 +94,26 @@ def _summary(whole: Iterate, pieces: list[Array], parts: Iterate, tail: Iterate 
     )
 
 
-def judged(system: System, options: Options, it: Iterate) -> Iterate:
-    """Judge the joined trajectory as a whole, unless every point satisfies its equation to roundoff."""
+def judged(system: System, options: Options, it: Iterate, known: Array | None = None) -> Iterate:
+    """Judge the joined trajectory as a whole, unless every point satisfies its equation to roundoff.
+
+    Elements that were certified in one piece are ``known``.
+    """
     xp = array_namespace(it.y)
     eps = float(xp.finfo(it.y.dtype).eps)
     doubtful = it.certified & ~(it.residual <= BACKWARD * eps)
-    if system.block is not None:
-        again: Iterate = system.backend.when(doubtful, lambda it: _judged_in_blocks(system, options, it, doubtful), it)
-        return again
-    start = dataclasses.replace(it, active=doubtful, certified=it.certified & ~doubtful, steps=it.steps * 0)
-    with listening(None):
-        judged = newton(system, start, dataclasses.replace(options, max_steps=2))
-    return dataclasses.replace(judged, steps=it.steps, history=it.history)
+    doubtful = doubtful if known is None else doubtful & ~known
+
+    def look(it: Iterate) -> Iterate:
+        if system.block is not None:
+            return _judged_in_blocks(system, options, it, doubtful)
+        start = dataclasses.replace(it, active=doubtful, certified=it.certified & ~doubtful, steps=it.steps * 0)
+        with listening(None):
+            again = newton(system, start, dataclasses.replace(options, max_steps=2))
+        return dataclasses.replace(again, steps=it.steps, history=it.history)
+
+    again: Iterate = system.backend.rarely(doubtful, look, it)
+    return again
 
 
 def _judged_in_blocks(system: System, options: Options, it: Iterate, doubtful: Array) -> Iterate:

@@ -80,7 +80,7 @@ def mended(
             seen.append(any(bool(xp.any(place)) for place in places))
         return tuple(xp.where(place, b, a) for place, a, b in zip(places, slopes, by.laid(rows), strict=True))
 
-    when = backend.when_followed if strict else backend.when
+    when = backend.when_followed if strict else backend.rarely
     made: tuple[Array, ...] = when(~xp.isfinite(reduce(add, map(xp.sum, slopes))), look, slopes)
     return made
 

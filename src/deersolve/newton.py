@@ -172,13 +172,20 @@ def on_branch(system: System, at: Linearised, near: Array, structure: Any) -> tu
 
     It may, far from a root. Nothing is known of a simplified G: dense steps will tell.
     """
-    found = None if is_paper_form(system.rule) else points_on_branch(system, at)
-    if found is None:
+    if is_paper_form(system.rule) or type(system.rule).continues is Rule.continues:
         return near | True, near | True
-    if structure is not Dense:
-        return ~near, near & False
-    may, does = (system.over_grid(array_namespace(near).all, flags) for flags in found)
-    return may | ~near, does
+
+    def look(unknown: tuple[Array, Array]) -> tuple[Array, Array]:
+        found = points_on_branch(system, at)
+        if found is None:
+            return near | True, near | True
+        if structure is not Dense:
+            return ~near, near & False
+        may, does = (system.over_grid(array_namespace(near).all, flags) for flags in found)
+        return may | ~near, does
+
+    known: tuple[Array, Array] = system.backend.when(near, look, (near | True, near & False))
+    return known
 
 
 def points_on_branch(system: System, at: Linearised) -> tuple[Array, Array] | None:

@@ -69,12 +69,12 @@ def worst_place(system: System, sol: Solution) -> Place | None:
         levels = range((grid.n_points - 1) % step, grid.n_points, step)
         y = y[..., levels[0] :: step, :]
     with np.errstate(all="ignore"):  # of elements that failed
-        u = _of_range_1(system, np.asarray(backend.to_numpy(grid.in_space(y, 1))), sol)
-        places = [place for axis in _axes(grid) for place in _places(system, axis, u, sol.y, levels)]
+        u = of_range_1(system, np.asarray(backend.to_numpy(grid.in_space(y, 1))), sol)
+        places = [place for axis in axes(grid) for place in _places(system, axis, u, sol.y, levels)]
     return max(places, key=lambda place: place.missed, default=None)
 
 
-def _of_range_1(system: System, u: Any, sol: Solution) -> Any:
+def of_range_1(system: System, u: Any, sol: Solution) -> Any:
     """Return each component by its range, 0 where that is roundoff or the element has failed."""
     over = tuple(range(system.n_batch, u.ndim - 1))
     range_ = np.max(u, axis=over, keepdims=True) - np.min(u, axis=over, keepdims=True)
@@ -84,7 +84,7 @@ def _of_range_1(system: System, u: Any, sol: Solution) -> Any:
     return np.where(is_usable, u / np.where(is_usable, range_, 1.0), 0.0)
 
 
-def _axes(grid: Any) -> list[Axis]:
+def axes(grid: Any) -> list[Axis]:
     """Return the axes, with the signals that f is given of each."""
     made, behind = [], 1 + len(grid.lines)
     for k, (name, line) in enumerate(grid.lines.items()):
@@ -112,7 +112,7 @@ def _places(system: System, axis: Axis, u: Any, y: Any, levels: Any) -> Iterator
             score = np.where((at > MISSED) & (numbers > 1), at, 0.0)
             index = np.unravel_index(int(np.argmax(score)), score.shape)
             if score[index] > 0:
-                where = _coordinates(system, axis, s, index, levels[k])
+                where = coordinates(system, axis, s, index, levels[k])
                 yield Place(where, float(score[index]), float(numbers[index]))
 
 
@@ -142,13 +142,13 @@ def _numbers(system: System, axis: Axis, y: Any, level: int | None) -> Any:
     A neighbour has the weight D d2 + (b - df/du_s) d1, and what a flux adds: the number is what convection takes from
     it by what diffusion gives, above 1 where the weight is negative.
     """
-    line, (D, b) = axis.line, _coefficients(system, axis)
-    G1, *beside = _jacobians(system, axis, y, level)
+    line, (D, b, _) = axis.line, coefficients(system, axis)
+    G1, *beside = jacobians(system, axis, y, (axis.slope, *axis.beside), level)
     is_steady = level is None
     G1 = np.sign(D)[..., None] * (b[..., None] * np.eye(G1.shape[-1]) - G1) if is_steady else G1
     ratios = []
     for k, name in enumerate(("lower", "upper")):
-        second, first, free = (_column(system, a, G1.ndim - 1) for a in (*_pair(line, name), line.free))
+        second, first, free = (column(system, a, G1.ndim - 1) for a in (*_pair(line, name), line.free))
         convection = free[..., None] * (G1 * first[..., None, :] + (beside[k] if beside else 0.0))
         ratios.append(_largest_loss(convection, np.abs(D) * second))
     low, up = ratios
@@ -168,21 +168,21 @@ def _pair(line: Line, name: str) -> tuple[Any, Any]:
     return getattr(line.second, name), getattr(line.first, name)
 
 
-def _column(system: System, a: Any, ndim: int) -> Any:
+def column(system: System, a: Any, ndim: int) -> Any:
     """Return an array (1, ..., X, n) of a line as (X, 1, ..., n)."""
     return np.asarray(system.backend.to_numpy(a)).reshape(a.shape[-2], *(1,) * (ndim - 2), a.shape[-1])
 
 
-def _coefficients(system: System, axis: Axis) -> Any:
-    """Return the weights of both derivatives, of (X, *B, ..., n) or with axes of 1."""
+def coefficients(system: System, axis: Axis) -> Any:
+    """Return the weights of both derivatives and of u, of (X, *B, ..., n) or with axes of 1."""
     grid = system.data.grid
     ndim = system.n_batch + len(grid.lines) + 1
     for a in grid.transport:
         yield axis.turned(np.asarray(system.backend.to_numpy(a)).reshape(*(1,) * (ndim - a.ndim), *a.shape), 1)
 
 
-def _jacobians(system: System, axis: Axis, y: Any, level: int | None) -> Any:
-    """Return df by the signals of an axis, (X, *B, ..., n, n), at one level."""
+def jacobians(system: System, axis: Axis, y: Any, signals: tuple[int, ...], level: int | None = None) -> Any:
+    """Return df by some signals, with an axis in front, (X, *B, ..., n, n), at one level."""
     if level is None:
         at, Js = system, [J.to_dense() for J in system.jacobians(system.shifted(y))[1]]
     else:
@@ -191,12 +191,12 @@ def _jacobians(system: System, axis: Axis, y: Any, level: int | None) -> Any:
         part = Data(system.inputs(start, 2), data.grid.window(cut, start, 1), data.boundary, cut(y, start, 2, -2))
         at = dataclasses.replace(system, data=part)
         Js = [cut(J.values, level - start, 1, -4) for J in at.jacobians(at.shifted(part.guess))[1]]
-    for p in (axis.slope, *axis.beside):
+    for p in signals:
         J = np.asarray(system.backend.to_numpy(at.data.grid.in_space(Js[p], 2)))
         yield axis.turned(J if level is None else np.take(J, 0, axis=system.n_batch), 2)
 
 
-def _coordinates(system: System, axis: Axis, s: Any, index: Any, level: int | None) -> dict[str, float]:
+def coordinates(system: System, axis: Axis, s: Any, index: Any, level: int | None) -> dict[str, float]:
     """Return where an interval is."""
     grid, to_numpy = system.data.grid, system.backend.to_numpy
     at = {axis.name: float(0.5 * (s[index[0]] + s[min(index[0] + 1, len(s) - 1)]))}

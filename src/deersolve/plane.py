@@ -89,9 +89,9 @@ class Plane:
         return {"s": self.s, "r": self.r}
 
     @property
-    def transport(self) -> tuple[Array, Array]:
-        """The weights of the second derivatives and of the first in L."""
-        return self.D, 0 * self.D
+    def transport(self) -> tuple[Array, Array, Array]:
+        """The weights of the second derivatives, of the first and of u in L."""
+        return self.D, 0 * self.D, 0 * self.D
 
     def in_space(self, a: Array, tail: int) -> Array:
         """Return an array (*B, X, Y, ...) with so many axes of a point."""

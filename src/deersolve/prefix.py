@@ -24,16 +24,22 @@ def is_quadratic(rule: Rule, options: Options) -> bool:
 
 @record
 class Course:
-    """The last iterate, which elements go on, how many steps they have solved and how many they try next, (*B,)."""
+    """The last iterate, which elements go on, how many steps they have solved and how many they try next, (*B,).
+
+    ``at_once`` tells which elements were certified in one piece.
+    """
 
     it: Iterate
+    at_once: Array
     alive: Array
     place: Array
     size: Array
 
 
-def persistent(system: System, start: Iterate, options: Options) -> Iterate:
+def persistent(system: System, start: Iterate, options: Options) -> tuple[Iterate, Array]:
     """Solve what Newton's method solves, keep it, and look at ever shorter stretches behind it.
+
+    The second that is returned tells which elements were certified in one piece.
 
     Every batch element goes at its own pace, and no shape changes: the grid stands still behind its stretch. An
     element that fails on a single step or interval has failed; it keeps what it had.
@@ -67,13 +73,15 @@ def persistent(system: System, start: Iterate, options: Options) -> Iterate:
         longer = xp.minimum(2 * course.size, zero + length)
         return Course(
             it=dataclasses.replace(together(course.it, lost(system, it, options), stuck, tries), y=y),
+            at_once=course.at_once | (is_whole & it.certified),
             alive=course.alive & ~stuck,
             place=place,
             size=xp.where(it.certified, longer, shorter),
         )
 
-    last: Course = system.backend.while_loop(unfinished, go_on, Course(start, start.active, zero, zero + length))
-    return dataclasses.replace(last.it, certified=last.alive, active=start.active & False)
+    first = Course(start, start.active & False, start.active, zero, zero + length)
+    last: Course = system.backend.while_loop(unfinished, go_on, first)
+    return dataclasses.replace(last.it, certified=last.alive, active=start.active & False), last.at_once
 
 
 def kept(system: System, it: Iterate) -> tuple[Array, Iterate]:

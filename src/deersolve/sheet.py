@@ -81,10 +81,10 @@ class Sheet(TimeGrid):
         return self.line.lines
 
     @property
-    def transport(self) -> tuple[Array, Array]:
-        """The weights of the second derivative and of the first in L."""
-        second, first = self.line.transport
-        return second[..., 0, 0, :, :], first[..., 0, 0, :, :]
+    def transport(self) -> tuple[Array, Array, Array]:
+        """The weights of the second derivative, of the first and of u in L."""
+        second, first, own = (a[..., 0, 0, :, :] for a in self.line.transport)
+        return second, first, own
 
     def in_space(self, a: Array, tail: int) -> Array:
         """Return the levels of an array laid out as y, (*B, T, X, ...), with so many axes of a point."""

@@ -43,6 +43,7 @@ from .structure import Dense
 from .system import System
 from .typing import Array, array_namespace, dtype_name
 from .watch import Watch, in_words, watching
+from .waves import shortest_wave
 
 ON_FAILURE = ("raise", "nan", "return")
 COARSE = 1e-2  # the relative discretisation error above which solve() warns
@@ -252,9 +253,10 @@ def _warn_if_coarse(sol: Solution) -> None:
 
 def _warn_if_unresolved(system: System, sol: Solution) -> None:
     with system.backend.frozen():
-        place = worst_place(system, sol)
-    if place is not None:
-        warnings.warn(str(place), DiscretisationWarning, stacklevel=level_of_caller())
+        places = worst_place(system, sol), shortest_wave(system, sol)
+    for place in places:
+        if place is not None:
+            warnings.warn(str(place), DiscretisationWarning, stacklevel=level_of_caller())
 
 
 def _complaint(sol: Solution, system: System, y: Array, is_causal: bool) -> str:

@@ -81,8 +81,8 @@ class Volume(TimeGrid):
         return self.level.lines
 
     @property
-    def transport(self) -> tuple[Array, Array]:
-        """The weights of the second derivatives and of the first in L."""
+    def transport(self) -> tuple[Array, Array, Array]:
+        """The weights of the second derivatives, of the first and of u in L."""
         return self.level.transport
 
     def in_space(self, a: Array, tail: int) -> Array:

@@ -421,3 +421,18 @@ def test_an_equation_without_f_is_certified(dtype):
     sol = ds.solve(ds.Elliptic1D(lambda u, u_s, x, p: 0 * u, s, left=ds.Dirichlet(1.0), right=ds.Neumann(1.0)))
     assert int(sol.status) == 0
     np.testing.assert_allclose(sol.y[:, 0], 1 + s, rtol=0, atol=500**2 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("cells", [False, True])
+@pytest.mark.parametrize("weight", [25.0, 441.0, -25.0, -441.0])
+def test_a_ring_that_begins_at_a_zero(weight, cells):
+    """u'' = weight (u - sin 2 pi s): u(0) = 0, and so the image of that point is no measure of what is right."""
+    s = np.linspace(0.0, 1.0, 42)
+    ring = {"left": ds.Periodic(), "right": ds.Periodic()}
+    sol = ds.solve(
+        ds.BoundaryValueProblem(lambda u, u_s, x, p: weight * (u - np.sin(2 * np.pi * x["s"])), s, cells=cells, **ring)
+    )
+    h = s[1] - s[0]
+    factor = weight / (weight + (2 * np.sin(np.pi * h) / h) ** 2)
+    places = 0.5 * (s[1:] + s[:-1]) if cells else s
+    np.testing.assert_allclose(sol.y[:, 0], factor * np.sin(2 * np.pi * places), atol=1e-12)

@@ -97,6 +97,10 @@ class Backend:
             lambda s: array_namespace(s[0]).any(s[0]), lambda s: (s[0] & False, function(s[1])), (flag, value)
         )[1]
 
+    def rarely(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
+        """Return what :meth:`when` does, of what hardly any solve needs: a library may compile it only then."""
+        return self.when(flag, function, value)
+
     def when_followed(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
         """Return what :meth:`when` does; derivatives pass in every mode."""
         return self.when(flag, function, value)

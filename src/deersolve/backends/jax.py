@@ -7,6 +7,7 @@ import dataclasses
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, cast
 
 import jax
@@ -24,6 +25,9 @@ from .generic import Backend, Functions, Jacobians, Solver, joined, passed, spli
 
 CACHE_SIZE = 64
 
+_left_out: ContextVar[list[Any] | None] = ContextVar("left_out", default=None)
+"""Flags of what a short program leaves out, each of which says that the answer would need it; None in a whole one."""
+
 
 def _register(cls: type) -> None:
     arrays, statics = field_names(cls)
@@ -31,6 +35,20 @@ def _register(cls: type) -> None:
 
 
 each_record(_register)
+
+
+def _whole(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the method with nothing left out: what it traces is inside a transformation that no flag can leave."""
+
+    @functools.wraps(method)
+    def run(*args: Any) -> Any:
+        before = _left_out.set(None)
+        try:
+            return method(*args)
+        finally:
+            _left_out.reset(before)
+
+    return run
 
 
 class Jax(Backend):
@@ -41,7 +59,7 @@ class Jax(Backend):
     compiles = True
 
     def __init__(self) -> None:
-        self._compiled: OrderedDict[Any, tuple[Any, Any]] = OrderedDict()
+        self._compiled: OrderedDict[Any, _Programs] = OrderedDict()
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and its Jacobians: forward mode at one point, mapped over all points.
@@ -59,8 +77,29 @@ class Jax(Backend):
         return f(*ys, x), split_columns(_at_each_point(columns, ys, x), ys)
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
-        """Return ``lax.while_loop(cond, body, state)``."""
-        return jax.lax.while_loop(cond, body, state)
+        """Return ``lax.while_loop(cond, body, state)``; a short program ends where it is not enough."""
+        if _left_out.get() is None:
+            return jax.lax.while_loop(cond, body, state)
+
+        def going(carry: Any) -> Any:
+            return cond(carry[0]) & ~carry[1]
+
+        def short(carry: Any) -> Any:
+            return _short(body, carry[0])
+
+        state, lacks = jax.lax.while_loop(going, short, (state, jnp.asarray(False)))
+        _leave_out(lacks)
+        return state
+
+    def rarely(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
+        """Return what :meth:`when` does; of a short program the value, and that it is not enough where the flag holds.
+
+        Most of what is compiled is for the few solves that need it. See :meth:`call`.
+        """
+        if _left_out.get() is None:
+            return self.when(flag, function, value)
+        _leave_out(jnp.any(flag))
+        return value
 
     def when_followed(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
         """Return ``function(value)`` where the flag holds anywhere, by ``lax.cond``; mapped over, it computes both."""
@@ -70,6 +109,7 @@ class Jax(Backend):
         """Return ``jax.checkpoint(function)``."""
         return cast("Callable[..., Array]", jax.checkpoint(function))
 
+    @_whole
     def bounded_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int) -> Any:
         """Return a scan of ``most`` rounds that are skipped from where ``cond`` no longer holds."""
 
@@ -80,7 +120,16 @@ class Jax(Backend):
 
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
         """Return ``lax.scan`` of ``body(carry, i)`` over ``i = 0 ... length - 1``."""
-        last, outputs = jax.lax.scan(body, carry, jnp.arange(length))
+        if _left_out.get() is None:
+            last, outputs = jax.lax.scan(body, carry, jnp.arange(length))
+            return last, outputs
+
+        def short(carry: Any, i: Any) -> Any:
+            (new, output), lacks = _short(lambda carry: body(carry, i), carry[0])
+            return (new, carry[1] | lacks), output
+
+        (last, lacks), outputs = jax.lax.scan(short, (carry, jnp.asarray(False)), jnp.arange(length))
+        _leave_out(lacks)
         return last, outputs
 
     def over_spans(
@@ -170,11 +219,13 @@ class Jax(Backend):
         """Return "cpu" or "gpu"."""
         return "cpu" if self.device(array).platform == "cpu" else "gpu"
 
+    @_whole
     def jvp(self, function: Callable[..., Array], primals: Any, tangents: Any) -> tuple[Array, Array]:
         """Return ``jax.jvp(function, primals, tangents)``."""
         value, tangent = jax.jvp(function, primals, tangents)
         return value, tangent
 
+    @_whole
     def inverse(
         self,
         apply: Callable[[Array], Array],
@@ -186,11 +237,13 @@ class Jax(Backend):
         x: Array = jax.lax.custom_linear_solve(apply, b, lambda _, r: solve(r), lambda _, c: transpose(c))
         return x
 
+    @_whole
     def pushforward(self, function: Callable[..., Array], primals: list[Array], directions: list[Array]) -> Array:
         """Return the derivatives of ``function(*primals)`` along m directions, by forward mode."""
         rows: Array = jax.vmap(lambda *d: jax.jvp(function, tuple(primals), d)[1])(*directions)
         return rows
 
+    @_whole
     def pullback(self, function: Callable[..., Array], primals: list[Array], cotangent: Array) -> list[Array] | None:
         """Return the derivatives of ``sum(cotangent * function(*primals))``, by reverse mode."""
         return list(jax.vjp(function, *primals)[1](cotangent))
@@ -199,6 +252,7 @@ class Jax(Backend):
         """Return the array."""
         return array
 
+    @_whole
     def transposed(self, linear: Callable[[Array], Array], c: Array) -> Array:
         """Return the transpose of a linear function of arrays like c, applied to c."""
         (result,) = jax.linear_transpose(linear, c)(c)
@@ -212,6 +266,7 @@ class Jax(Backend):
 
         return self.inverse(lambda d: d, mask, mask, y)
 
+    @_whole
     def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:
         """Map f over the first axis of every array."""
         return jax.vmap(f)(*args)
@@ -226,6 +281,9 @@ class Jax(Backend):
         Each function becomes a jaxpr whose constants (weights, data it closes over) are arguments of
         the compiled solve. The cache is keyed by those jaxprs, by what their nested calls hold, and by
         the solver: weights that changed never return an old answer, and equal functions compile once.
+
+        Where Python can look at the numbers, a short program runs first, without what :meth:`rarely` is asked for. It
+        tells whether the whole one is needed, which then takes its place.
         """
         traced = {name: [jax.make_jaxpr(f)(*args) for args in calls()] for name, (f, calls) in functions.items()}
         constants = {name: [t.consts for t in group] for name, group in traced.items()}
@@ -241,17 +299,53 @@ class Jax(Backend):
 
         inner = [c for group in traced.values() for t in group for c in _nested_constants(t.jaxpr)]
         if not solver.cacheable or any(isinstance(c, jax.core.Tracer) for c in inner):
-            return jax.jit(run)(constants, arrays)
+            return _Programs(run, inner)(self.is_concrete((constants, arrays)), constants, arrays)
         shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), (constants, arrays))
         texts = tuple(str(t.jaxpr) for group in traced.values() for t in group)
         modes = (jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision)
         key = (solver.key, texts, str(shapes), modes, tuple(id(c) for c in inner))
         if key not in self._compiled:
-            self._compiled[key] = (jax.jit(run), inner)  # `inner` is kept so that its ids stay taken
+            self._compiled[key] = _Programs(run, inner)
             if len(self._compiled) > CACHE_SIZE:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
-        return self._compiled[key][0](constants, arrays)
+        return self._compiled[key](self.is_concrete((constants, arrays)), constants, arrays)
+
+
+class _Programs:
+    """A function compiled: whole, and without what is needed rarely."""
+
+    def __init__(self, run: Callable[..., Any], inner: list[Any]) -> None:
+        self.whole = jax.jit(run)
+        self.short = jax.jit(functools.wraps(run)(lambda *args: _short(lambda args: run(*args), args)))
+        self.inner = inner  # kept so that their ids stay taken
+        self.is_enough = True
+
+    def __call__(self, is_seen: bool, *args: Any) -> Any:
+        """Return what the short program gives where that is enough, as far as Python sees it."""
+        if is_seen and self.is_enough:
+            result, lacks = self.short(*args)
+            self.is_enough = not bool(lacks)
+            if self.is_enough:
+                return result
+        return self.whole(*args)
+
+
+def _short(function: Callable[[Any], Any], value: Any) -> tuple[Any, Any]:
+    """Return ``function(value)`` without what :meth:`Jax.rarely` is asked for, and whether that is needed."""
+    flags: list[Any] = []
+    before = _left_out.set(flags)
+    try:
+        result = function(value)
+    finally:
+        _left_out.reset(before)
+    return result, functools.reduce(jnp.logical_or, flags, jnp.asarray(False))
+
+
+def _leave_out(flag: Any) -> None:
+    flags = _left_out.get()
+    assert flags is not None
+    flags.append(flag)
 
 
 @functools.cache

@@ -94,7 +94,7 @@ class Heat(Rule):
         flows = reduce(operator.or_, (xp.any(G != 0) for G in slopes if G is not None), xp.any(own != own))
         holds = xp.all(reacts, axis=(-2, -1)) | flows
         if n == 1 and len(points) == 1 and len(grid.line.around) <= 2:
-            holds = backend_of(G0).when(~holds, lambda flags: flags | self._is_positive(linear, grid), holds)
+            holds = backend_of(G0).rarely(~holds, lambda flags: flags | self._is_positive(linear, grid), holds)
         return xp.concat([xp.ones_like(holds[..., :1]), holds], axis=-1)
 
     def _is_positive(self, linear: Any, grid: Any) -> Array:

@@ -46,11 +46,11 @@ class BlockTridiagonal(Rule):
         return None
 
     def magnitude(self, y: Array, fy: Array, *, grid: Line, boundary: Ends) -> Array:
-        """Return ``m (|f| + |L| |u|)`` with the boundary data among its terms."""
+        """Return ``m (|f| + |L| |u|)`` with the boundary data among its terms; of an image that of its point."""
         xp, u = array_namespace(y), grid.proper(y)
         rows = _unit(grid) * (grid.proper(fy) + _applied(grid, u, sizes=True)) + (1 - grid.free) * u
         rows = rows + xp.abs(_given(grid, boundary))
-        return rows if not grid.has_image else _with_image(rows, y[..., :1, :] + y[..., -1:, :])
+        return rows if not grid.has_image else _with_image(rows, rows[..., :1, :])
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Line, boundary: Ends) -> Array:
         """Return delta by one block tridiagonal solve; where a value is given, exactly what it misses."""
