@@ -131,6 +131,7 @@ def test_one_point_mapped_on_every_library(lib):
     np.testing.assert_allclose(lib.to_numpy(sol.y), expected.y, rtol=0, atol=1e-11)
 
 
+@COARSE
 @pytest.mark.parametrize("fun", [branch, libm], ids=lambda fun: fun.__name__)
 def test_what_vmap_cannot_follow_is_named(lib, fun):
     problem = ds.InitialValueProblem(ds.from_scipy(fun), lib.asarray(T), lib.asarray(Y0))
