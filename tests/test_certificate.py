@@ -49,13 +49,18 @@ def assert_right_or_failed(lib, sol, f, y0, atol=None):
     assert agrees.all() or satisfied.all()
 
 
+COMPILED = ("overflow", "chaos", "floor", "nan met")
+
+
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("case", RECURRENCES.values(), ids=RECURRENCES.keys())
 def test_recurrences_with_every_structure_and_atol(lib, case, structure):
     if structure != "dense" and lib.is_transformed:
         pytest.skip("other structures are tested without a transform")
     f, start, n, dtype = case
-    n = n if lib.is_numpy and structure == "dense" else min(n, 1000)
+    if lib.is_jax and case not in [RECURRENCES[name] for name in COMPILED]:
+        pytest.skip("other numbers, slow to compile")
+    n = n if lib.is_numpy and structure == "dense" else min(n, 200 if lib.is_strict else 1000)
     y0 = lib.asarray([start], dtype)
     problem = ds.Recurrence(f, y0, n_points=n)
     others = ["auto", "sequential"] if structure == "dense" else []
@@ -84,6 +89,8 @@ def test_growth_over_700_e_folds(lib, rule):
 @pytest.mark.parametrize("rule", ["trapezoid", "backward_euler"])
 def test_past_a_blow_up_there_is_no_solution(lib, rule, method):
     """y' = y^2 from 1 blows up at t = 1; the implicit rules have no real solution past it."""
+    if lib.is_jax and (rule != "trapezoid" or method == "newton"):
+        pytest.skip("nearly the same program, slow to compile")
     t = np.linspace(0.0, 2.0, 201)
     problem = ds.InitialValueProblem(lambda y, t, p: y * y, lib.asarray(t), lib.asarray([1.0]))
     sol = lib.solve(problem, inverse=rule, method=method, on_failure="return")
@@ -165,7 +172,7 @@ def test_a_registered_rule_solves(lib):
 @pytest.mark.parametrize("method", ["sequential", ds.Newton(window=7), ds.Auto(memory=1)], ids=["loop", "7", "blocks"])
 def test_a_derivative_that_f_does_not_follow_certifies_no_correction(lib, method):
     """floor(y) has the derivative 0 and, for y >> 1, the slope 1: a correction with that says nothing of the error."""
-    if not lib.is_numpy and (method != ds.Newton(window=7) or lib.name in ("jax", "jax:vmap")):
+    if not lib.is_numpy and (method != ds.Newton(window=7) or lib.is_jax):
         pytest.skip("tried on NumPy, or under jit: the iteration is the same")
     T, rng = 33, np.random.default_rng(0)
     t, x = lib.asarray(np.linspace(0.0, 18.0, T)), lib.asarray(rng.normal(size=(T, 3)))
@@ -226,7 +233,7 @@ def test_decay_below_the_smallest_number_is_an_answer(lib, rule, dtype):
     problem = ds.InitialValueProblem(
         f, lib.asarray(t, dtype), lib.asarray(np.ones((2, 2)), dtype), lib.asarray(x, dtype)
     )
-    for method in ["auto"] if lib.is_jax or lib.is_transformed else ["auto", "newton", "sequential"]:
+    for method in ["auto", "newton", "sequential"] if lib.is_numpy else ["auto"]:
         sol = lib.solve(problem, inverse=rule, method=method, on_failure="return")
         assert lib.to_numpy(sol.status).tolist() == [0, 0]
         z, y = k * t[1], lib.to_numpy(sol.y)
@@ -259,7 +266,7 @@ ZEROS = {
 @pytest.mark.parametrize("case", ZEROS)
 def test_zero_is_an_answer(lib, case, dtype):
     """Below the buckling load the rod is straight: u = 0 from any guess, in every class of problems in space."""
-    if lib.is_transformed or (lib.is_jax and (dtype == "float32" or case == "rectangle")):
+    if lib.is_transformed or (lib.is_jax and (dtype, case) != ("float64", "linear")):
         pytest.skip("the same program with other numbers, slow to compile")
     s = np.linspace(0.0, 1.0, 17)
     guess = np.sin(np.pi * s)[:, None]
@@ -275,7 +282,7 @@ def test_zero_is_an_answer(lib, case, dtype):
 @pytest.mark.parametrize(("left", "right"), [(0.0, 0.0), (0.0, 1.0), (1e-300, 1.0)])
 def test_a_value_that_is_given_is_put_in_exactly(lib, left, right):
     """a u'' + u' = 1 on a grid that is too coarse for a: u is not small beside the end, which is 0 all the same."""
-    if lib.is_transformed or (lib.is_jax and right == 0.0):
+    if lib.is_transformed or (lib.is_jax and (left, right) != (0.0, 1.0)):
         pytest.skip("the same program with other numbers, slow to compile")
     N, a = 51, 1e-3
     s, h = np.linspace(0.0, 1.0, N), 1 / 50
@@ -323,7 +330,7 @@ ILL = {0.02: True, 0.01: False, 0.005: False}
 @pytest.mark.parametrize("family", ["ddx", "d2dx2"])
 def test_a_residual_at_roundoff_of_an_ill_conditioned_equation_is_singular(lib, family, eps, is_determined):
     """eps u'' = s u' - u, u(-1) = 1, u(1) = 2: inside u is s / 2, to exp(-1 / (2 eps)), which roundoff loses."""
-    if lib.is_transformed or (lib.is_jax and eps == 0.005):
+    if lib.is_transformed or (lib.is_jax and (eps, family) != (0.01, "d2dx2")):
         pytest.skip("the same program with other numbers, slow to compile")
 
     def first_order(u, x, p):

@@ -149,7 +149,6 @@ def test_batch_equals_singles():
         np.testing.assert_allclose(batch.y[b], one.y, rtol=0, atol=4 * EPS)
 
 
-@pytest.mark.skip_backend("strict:device1", reason="the values are those of strict")
 def test_one_bad_element_leaves_the_others_bitwise_alone(lib):
     """Element 1 needs many more steps, element 2 overflows; the others do not notice."""
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from functools import reduce
-from operator import add
+from operator import add, and_
 
 from .blockwise import Blockwise
 from .inverses import PaperForm, Rule
 from .newton import BACKWARD, NEAR, ROUNDOFF, Iterate, is_paper_form, least, newton_step, scale_of, slope_terms
 from .structure import Dense
-from .system import System
+from .system import Linearised, System
 from .typing import Array, array_namespace
 
 GOLDEN = 1.618033988749895  # times k^2: phases without a pattern
+ON_THE_WAY = (1.0, 0.75, 0.5, 0.25)  # from a level back to the one before, where the slopes of f are looked at
 OPEN = 1e-2  # the part of y that a residual at roundoff may move where nothing marches
 
 
@@ -89,11 +90,29 @@ def determined(system: System, it: Iterate) -> tuple[Array, Array]:
 
 
 def stays_on_branch(system: System, it: Iterate) -> Array:
-    """Return, for each batch element, whether y is on the branch that continues, where the iteration did not look."""
-    if type(system.rule).stays is Rule.stays or system.backend.is_concrete(it.y):
-        return it.certified | True
-    Gs = tuple(-J for J in system.linearise(it.y).Js)
-    return system.over_grid(array_namespace(it.y).all, system.rule.stays(Gs, grid=system.data.grid))
+    """Return, for each batch element, whether y is on the branch that continues, as far as its rule can tell.
+
+    That is so where the implicit matrix stays what it is for D = 0 on the straight way from each level to the next:
+    of one number that is monotone then, and has one root. At y itself the iteration has looked, if it could.
+    """
+    xp, rule, y, known = array_namespace(it.y), system.rule, it.y, it.certified | True
+    if type(rule).stays is Rule.stays:
+        return known
+
+    def stays(at: Linearised) -> Array:
+        return system.over_grid(xp.all, rule.stays(tuple(-J for J in at.Js), grid=system.data.grid))
+
+    def look(_: Array) -> Array:
+        way = rule.before(y, grid=system.data.grid) - y
+        return reduce(and_, (stays(system.linearise(y + part * way)) for part in ON_THE_WAY))
+
+    here = system.linearise(y)
+    mild = rule.is_mild(tuple(-J for J in here.Js), y, here.fy, grid=system.data.grid)
+    doubtful = it.certified & ~system.over_grid(xp.all, mild)
+    passes: Array = system.backend.rarely(doubtful, look, known)
+    is_seen = system.backend.is_concrete(y)
+    holds = known if is_seen else stays(here)
+    return holds & (passes | ~doubtful)
 
 
 def _signs(system: System, y: Array) -> list[Array]:

@@ -24,7 +24,10 @@ ROUNDS = 400  # evaluations of f on the way
 
 
 def newton_on_branch(system: System, start: Iterate, options: Options) -> Iterate:
-    """Iterate; of an element with a root that does not continue from the y before it, the points before are solved."""
+    """Iterate; of an element with a root that does not continue from the y before it, the points before are solved.
+
+    So are those of an element that is not solved as a whole.
+    """
     it = newton(system, start, options)
     if system.rule.theta is None:
         return it
@@ -36,10 +39,11 @@ def newton_on_branch(system: System, start: Iterate, options: Options) -> Iterat
         strays = it.certified & (first < T)
         parts = (first, it.error, it.residual)
         known = (it.reached.points, it.reached.error, it.reached.residual)
-        reached = Reached(*(xp.where(strays, xp.astype(a, b.dtype), b) for a, b in zip(parts, known, strict=True)))
+        points, *rest = (xp.where(strays, xp.astype(a, b.dtype), b) for a, b in zip(parts, known, strict=True))
+        reached = Reached(xp.minimum(points, xp.astype(first, points.dtype)), *rest)
         return dataclasses.replace(it, certified=it.certified & ~strays, strayed=it.strayed | strays, reached=reached)
 
-    last: Iterate = system.backend.when(it.certified & ~it.sure, look, it)
+    last: Iterate = system.backend.when((it.certified | (it.reached.points > 1)) & ~it.sure, look, it)
     return last
 
 

@@ -191,7 +191,7 @@ def on_branch(system: System, at: Linearised, near: Array, structure: Any) -> tu
 def points_on_branch(system: System, at: Linearised) -> tuple[Array, Array] | None:
     """Return the same for each grid point, None where a rule has one root only."""
     Gs = tuple(-J for J in at.Js)
-    return system.rule.continues(Gs, grid=system.data.grid, boundary=system.data.boundary)
+    return system.rule.continues(Gs, at.ys[0], at.fy, grid=system.data.grid, boundary=system.data.boundary)
 
 
 def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, options: Options) -> Reached:

@@ -82,12 +82,22 @@ class Rule:
         """Return why there is no unique solution, whatever u, given df / dy_p at some points; None if there may be."""
         return None
 
-    def continues(self, Gs: tuple[Structure, ...], *, grid: Any, boundary: Any) -> tuple[Array, Array] | None:
+    def continues(
+        self, Gs: tuple[Structure, ...], y: Array, fy: Array, *, grid: Any, boundary: Any
+    ) -> tuple[Array, Array] | None:
         """Return at which points y may continue from the one before, and at which it does, (*B, *R); None if all do."""
         return None
 
     def stays(self, Gs: tuple[Structure, ...], *, grid: Any) -> Array:
         """Return the second of :meth:`continues` for a rule that offers it at the solution only, (*B, *R)."""
+        raise NotImplementedError
+
+    def is_mild(self, Gs: tuple[Structure, ...], y: Array, fy: Array, *, grid: Any) -> Array:
+        """Return over which intervals f changes so little that :meth:`stays` surely holds on the way, (*B, T - 1)."""
+        raise NotImplementedError
+
+    def before(self, y: Array, *, grid: Any) -> Array:
+        """Return what each point of y starts from, of the shape of y, for a rule with :meth:`stays`."""
         raise NotImplementedError
 
     def determines(self, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Array:

@@ -24,6 +24,7 @@ from ..structure import BlockDiagonal, Structure, identity
 from ..typing import Array, array_namespace
 from ._base import Rule
 from ._quadrature import quadrature_defect
+from ._theta import CONTRACTS, CURVED
 
 
 class Heat(Rule):
@@ -69,7 +70,9 @@ class Heat(Rule):
         rows = xp.concat([0 * rows[..., :1, :, :, :], rows], axis=-4)
         return _flat(xp.concat([rows, 0 * rows[..., :1, :]], axis=-2) if grid.has_image else rows)
 
-    def continues(self, Gs: tuple[Structure, ...], *, grid: Any, boundary: Initial) -> tuple[Array, Array] | None:
+    def continues(
+        self, Gs: tuple[Structure, ...], y: Array, fy: Array, *, grid: Any, boundary: Initial
+    ) -> tuple[Array, Array] | None:
         """Return where :meth:`stays` holds, twice; compiled code looks once, at the end, and not at every step."""
         if not backend_of(grid.D).is_concrete(tuple(G.values for G in Gs)):
             return None
@@ -96,6 +99,28 @@ class Heat(Rule):
         if n == 1 and len(points) == 1 and len(grid.line.around) <= 2:
             holds = backend_of(G0).rarely(~holds, lambda flags: flags | self._is_positive(linear, grid), holds)
         return xp.concat([xp.ones_like(holds[..., :1]), holds], axis=-1)
+
+    def is_mild(self, Gs: tuple[Structure, ...], y: Array, fy: Array, *, grid: Any) -> Array:
+        """Return where ``h a_kk |G|`` is below 1/2 at both ends, and f all but linear between them, (*B, T - 1)."""
+        G0, *_ = self._linear(Gs, grid)
+        xp, (_, *points, n) = array_namespace(G0), grid.shape
+        rows = xp.sum(xp.abs(xp.reshape(G0, (*G0.shape[: -3 - len(points)], -1, n, n))), axis=-1)
+        largest = xp.max(rows, axis=(-2, -1))
+        weight = xp.abs(grid.D[..., 0]) * max(row[k + 1] for k, row in enumerate(self.tableau))
+        way, change = (a - self.before(a, grid=grid) for a in (y, fy))
+        far = xp.max(xp.abs(way), axis=-1)[..., 1:]
+        missed = xp.max(xp.abs(change + (Gs[0] @ way)), axis=-1)[..., 1:]
+        small = float(xp.finfo(y.dtype).eps) ** 0.5 * xp.max(xp.abs(y), axis=-1)[..., 1:]
+        contracts = weight * xp.maximum(largest[..., 1:], largest[..., :-1]) < CONTRACTS
+        return contracts & (weight * missed <= CURVED * far + small)
+
+    def before(self, y: Array, *, grid: Any) -> Array:
+        """Return the level before in the place of each stage; the first level is its own."""
+        xp, m = array_namespace(y), grid.shape[0]
+        stages = xp.reshape(y, (*y.shape[:-1], m, y.shape[-1] // m))
+        levels = stages[..., -1:, :]
+        start = xp.concat([levels[..., :1, :, :], levels[..., :-1, :, :]], axis=-3)
+        return xp.reshape(xp.broadcast_to(start, stages.shape), y.shape)
 
     def _is_positive(self, linear: Any, grid: Any) -> Array:
         """Return of which intervals the matrix of every stage maps some v > 0 to 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from ..backends import backend_of
@@ -11,6 +12,9 @@ from ..structure import Dense, Diagonal, Structure, Zero, identity
 from ..typing import Array, array_namespace
 from ._base import Rule
 from ._quadrature import quadrature_defect
+
+CONTRACTS = 0.5  # of an interval times the slopes of f: from 1 on a root may have been passed
+CURVED = 0.2  # of the way over an interval: what its length makes of the change of f that the slopes do not tell
 
 
 class Theta(Rule):
@@ -56,23 +60,28 @@ class Theta(Rule):
         """Return ``(I + theta D G_{i+1})^{-1} (I - (1 - theta) D G_i)``."""
         return self._recurrence(Gs[0], r, grid)[0]
 
-    def continues(self, Gs: tuple[Structure, ...], *, grid: TimeGrid, boundary: Initial) -> tuple[Array, Array]:
-        """Return where ``det(I + theta D G_{i+1}) > 0``, and where ``|theta D G_{i+1}| < 1``, both (*B, T).
+    def continues(
+        self, Gs: tuple[Structure, ...], y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial
+    ) -> tuple[Array, Array]:
+        """Return where ``det(I + theta D G_{i+1}) > 0``, and where there is but one root, both (*B, T).
 
         The determinant is 1 for D = 0. The root that continues from y_i while D grows to its value loses it only where
         it ends, in a fold with another root: what has a negative one is on another branch, an artefact of the rule.
-        Where the implicit part is a contraction, there is no other root nearby.
+        Where the implicit part is a contraction at both ends, and all but linear between them, there is one root.
         """
-        implicit = self._implicit(Gs[0], grid)
+        (G,), weight = Gs, self.theta * grid.D
+        behind, ahead = (G.map(partial(_points, G, where=part)) for part in (slice(None, -1), slice(1, None)))
+        implicit = _one_plus(weight, ahead)
         xp = array_namespace(implicit.values)
-        if isinstance(implicit, Diagonal):
-            holds, size = xp.all(implicit.values > 0, axis=-1), xp.max(xp.abs(implicit.values - 1), axis=-1)
-        else:
-            M = implicit.to_dense()
-            holds = has_positive_determinant(M)
-            size = xp.max(xp.sum(xp.abs(M - identity(M, M.shape[-1], M.ndim)), axis=-1), axis=-1)
+        way, change = (a[..., 1:, :] - a[..., :-1, :] for a in (y, fy))
+        scale = xp.maximum(xp.abs(y[..., 1:, :]), xp.abs(y[..., :-1, :])) + float(xp.finfo(y.dtype).smallest_normal)
+        far, missed = (xp.max(xp.abs(v) / scale, axis=-1) for v in (way, weight * (change + (ahead @ way))))
+        is_linear = missed <= CURVED * far + float(xp.finfo(y.dtype).eps) ** 0.5
+        contracts = xp.maximum(_off_identity(implicit), _off_identity(_one_plus(weight, behind))) < CONTRACTS
+        holds = implicit.values > 0 if isinstance(implicit, Diagonal) else has_positive_determinant(implicit.to_dense())
+        holds = xp.all(holds, axis=-1) if isinstance(implicit, Diagonal) else holds
         first = xp.ones_like(holds[..., :1])
-        return xp.concat([first, holds], axis=-1), xp.concat([first, size < 1], axis=-1)
+        return xp.concat([first, holds], axis=-1), xp.concat([first, contracts & is_linear], axis=-1)
 
     def _implicit(self, G: Structure, grid: TimeGrid) -> Structure:
         """Return ``I + theta D G_{i+1}``."""
@@ -113,6 +122,15 @@ class Theta(Rule):
         A, b = solved[..., :-1], solved[..., -1]
         first = xp.zeros_like(A[..., :1, :, :])
         return Dense(xp.concat([first, A], axis=-3)), _stacked(r[..., :1, :], b), implicit
+
+
+def _off_identity(M: Structure) -> Array:
+    """Return the largest sum of a row of ``|M - I|`` at every point."""
+    xp = array_namespace(M.values)
+    if isinstance(M, Diagonal):
+        return xp.max(xp.abs(M.values - 1), axis=-1)
+    dense = M.to_dense()
+    return xp.max(xp.sum(xp.abs(dense - identity(dense, M.n, dense.ndim)), axis=-1), axis=-1)
 
 
 def _points(G: Structure, values: Array, where: slice) -> Array:
