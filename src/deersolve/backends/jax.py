@@ -275,6 +275,7 @@ class Jax(Backend):
         """Return ``jax.jit(function)``."""
         return _jitted(function, static)
 
+    @_whole
     def call(self, solver: Solver, functions: Functions, arrays: Tree) -> Any:
         """Return what ``solver`` makes of the functions and arrays, compiled; y has the implicit derivative.
 
