@@ -253,10 +253,9 @@ def _warn_if_coarse(sol: Solution) -> None:
 
 def _warn_if_unresolved(system: System, sol: Solution) -> None:
     with system.backend.frozen():
-        places = worst_place(system, sol), shortest_wave(system, sol)
-    for place in places:
-        if place is not None:
-            warnings.warn(str(place), DiscretisationWarning, stacklevel=level_of_caller())
+        place = worst_place(system, sol) or shortest_wave(system, sol)
+    if place is not None:
+        warnings.warn(str(place), DiscretisationWarning, stacklevel=level_of_caller())
 
 
 def _complaint(sol: Solution, system: System, y: Array, is_causal: bool) -> str:

@@ -47,15 +47,16 @@ def shortest_wave(system: System, sol: Solution) -> Wave | None:
     with np.errstate(all="ignore"):  # of elements that failed
         u = of_range_1(system, np.asarray(backend.to_numpy(grid.in_space(y, 1))), sol)
         varies = np.any(u != 0, axis=tuple(range(system.n_batch, u.ndim)))
-        found = [wave for axis in axes(grid) if (wave := _shortest_along(system, axis, y, varies)) is not None]
+        slopes = [axis.slope for axis in axes(grid)]
+        found = [wave for axis in axes(grid) if (wave := _shortest_along(system, axis, y, slopes, varies)) is not None]
     return max(found, key=lambda wave: wave.turns, default=None)
 
 
-def _shortest_along(system: System, axis: Axis, y: Any, varies: Any) -> Wave | None:
+def _shortest_along(system: System, axis: Axis, y: Any, slopes: list[int], varies: Any) -> Wave | None:
     a, b, c = coefficients(system, axis)
-    G0, G1 = jacobians(system, axis, y, (0, axis.slope))
+    G0, *Gs = jacobians(system, axis, y, (0, *slopes))
     eye, D = np.eye(G0.shape[-1]), np.where(a == 0, np.nan, a)[..., None]
-    damped = np.max(np.sum(np.abs((b[..., None] * eye - G1) / (2 * D)), axis=-1), axis=-1)
+    damped = sum(np.max(np.sum(np.abs((b[..., None] * eye - G) / (2 * D)), axis=-1), axis=-1) for G in Gs)
     K = (c[..., None] * eye - G0) / D
     squares = np.linalg.eigvals(np.where(np.isfinite(K), K, 0.0)) - np.nan_to_num(damped[..., None]) ** 2
     k = np.sqrt(squares.astype(complex))
