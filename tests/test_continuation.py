@@ -162,7 +162,6 @@ def test_an_evolution_is_refused():
         ds.follow(problem)
 
 
-@pytest.mark.skip_backend("jax", reason="the points of a branch are compiled in the first test")
 def test_params_may_be_an_array_of_the_library(lib):
     problem = line(lib.asarray, 10)
     problem.params = lib.asarray(np.array(1.0))
