@@ -4,6 +4,9 @@ Where ``a u'' + b u' + c u = f`` with (c - df/du) / a = k^2 > 0, small changes o
 convection damps away only if |b - df/du_s| > 2 k a. Over an interval a central difference turns them by
 2 arcsin(k h / 2) instead of k h: by 5 % too far at k h = 1, where a wave has six points. From k h = 2 on there is no
 such wave: u may look smooth and be wrong by as much as it is.
+
+In a rectangle only equations without first derivatives are looked at: of ``u u_s`` the term u_s of df/du is large in a
+layer, which is too thin for a wave along it.
 """
 
 from __future__ import annotations
@@ -55,6 +58,8 @@ def shortest_wave(system: System, sol: Solution) -> Wave | None:
 def _shortest_along(system: System, axis: Axis, y: Any, slopes: list[int], varies: Any) -> Wave | None:
     a, b, c = coefficients(system, axis)
     G0, *Gs = jacobians(system, axis, y, (0, *slopes))
+    if len(slopes) > 1 and any(np.any(G != 0) for G in Gs):
+        return None
     eye, D = np.eye(G0.shape[-1]), np.where(a == 0, np.nan, a)[..., None]
     damped = sum(np.max(np.sum(np.abs((b[..., None] * eye - G) / (2 * D)), axis=-1), axis=-1) for G in Gs)
     K = (c[..., None] * eye - G0) / D
