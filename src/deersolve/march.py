@@ -97,7 +97,7 @@ def _summary(whole: Iterate, pieces: list[Array], parts: Iterate, tail: Iterate 
 def judged(system: System, options: Options, it: Iterate, known: Array | None = None) -> Iterate:
     """Judge the joined trajectory as a whole, unless every point satisfies its equation to roundoff.
 
-    Elements that were certified in one piece are ``known``.
+    Elements that came to rest in one piece are ``known``.
     """
     xp = array_namespace(it.y)
     eps = float(xp.finfo(it.y.dtype).eps)

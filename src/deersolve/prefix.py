@@ -26,7 +26,7 @@ def is_quadratic(rule: Rule, options: Options) -> bool:
 class Course:
     """The last iterate, which elements go on, how many steps they have solved and how many they try next, (*B,).
 
-    ``at_once`` tells which elements were certified in one piece.
+    ``at_once`` tells which elements came to rest in one piece.
     """
 
     it: Iterate
@@ -39,7 +39,7 @@ class Course:
 def persistent(system: System, start: Iterate, options: Options) -> tuple[Iterate, Array]:
     """Solve what Newton's method solves, keep it, and look at ever shorter stretches behind it.
 
-    The second that is returned tells which elements were certified in one piece.
+    The second that is returned tells which elements came to rest in one piece, before their steps were used up.
 
     Every batch element goes at its own pace, and no shape changes: the grid stands still behind its stretch. An
     element that fails on a single step or interval has failed; it keeps what it had.
@@ -73,7 +73,7 @@ def persistent(system: System, start: Iterate, options: Options) -> tuple[Iterat
         longer = xp.minimum(2 * course.size, zero + length)
         return Course(
             it=dataclasses.replace(together(course.it, lost(system, it, options), stuck, tries), y=y),
-            at_once=course.at_once | (is_whole & it.certified),
+            at_once=course.at_once | (is_whole & it.certified & (it.steps < limit)),
             alive=course.alive & ~stuck,
             place=place,
             size=xp.where(it.certified, longer, shorter),
