@@ -36,7 +36,7 @@ ROOMS = [
     {"walk", "pace"},
     {"branch", "certificate", "estimate", "implicit", "march", "seeds", "fields", "resume", "shelter", "slide"}
     | {"peclet", "resolution"},
-    {"methods", "adapters", "inputs", "probe", "scipy_form"},
+    {"methods", "adapters", "inputs", "probe", "scipy_form", "waves"},
     {"derivative", "plan", "settle"},
     {"choose", "stretches", "at_solution"},
     {"solver", "failure", "sensitivities"},

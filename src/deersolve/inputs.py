@@ -114,7 +114,8 @@ def _initial_value(problem: InitialValueProblem, y0: Array, backend: Backend, y_
     xp, n, T = array_namespace(y0), y0.shape[-1], grid.n_points
     rank = max(y0.ndim + 1, grid.t.ndim + 1, ranks(problem.x), getattr(y_guess, "ndim", 0))
     if problem.x is None:
-        x = grid.sided(xp.astype(grid.t, y0.dtype))[..., None]
+        x, is_seen = xp.astype(grid.t, y0.dtype), backend.is_concrete(grid.D)
+        x = (x if is_seen and not bool(xp.any(grid.D == 0)) else grid.sided(x))[..., None]
         x = xp.reshape(x, (*(1 for _ in range(rank - x.ndim)), *x.shape))
     else:
         x = expanded(problem.x, y0, backend, rank)
