@@ -78,7 +78,7 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
     problem, system = at_the_solution(problem, sol)
     _check_any(system, sol)
     backend, xp = system.backend, array_namespace(sol.y)
-    with backend.quiet():
+    with backend.quiet(), backend.frozen():
         linear = linear_solves(system, sol)
         fields = fields_of(problem, system, tuple(dict.fromkeys(k for d in listed for k in d)))
         rows = [_direction(system, fields, d) for d in listed]
@@ -149,7 +149,7 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     check_converged(system, sol, asked)
     there = tuple(name for name in names if wrt is not None or offered(problem, system, name))
     fields = fields_of(problem, system, there)
-    with backend.quiet():
+    with backend.quiet(), backend.frozen():
         folded = getattr(system.data.grid, "folded", lambda c: c)
         u = linear_solves(system, sol).transpose(folded(passed(cotangent, sol.converged)))
         function, primals = residual_of(problem, system, fields, sol.converged), tree_leaves(fields)
