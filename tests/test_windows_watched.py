@@ -692,6 +692,8 @@ def test_a_longer_and_a_shorter_horizon(lib, tmp_path):
 
 @pytest.mark.parametrize("method", ["sequential", ds.Newton(window=600)], ids=["loop", "windows"])
 def test_elements_that_had_failed(lib, method, tmp_path):
+    if lib.is_jax and method == "sequential":
+        pytest.skip("windows are enough to compile")
     r, y0 = np.array([2.5, 3.9, 6.0, 4.0])[:, None, None], np.full((4, 1), 0.3)
     problem = ds.Recurrence(by_element, lib.asarray(y0), lib.asarray(r), n_points=2500)
     options = {"method": method, "on_failure": "return"}

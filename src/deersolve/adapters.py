@@ -141,7 +141,7 @@ def from_scipy(fun: Callable[..., Any], *, vectorized: bool = False, unknowns: i
     >>> import deersolve as ds
     >>> def fun(t, y):
     ...     return [y[1], -np.sin(y[0])] if t < 0.5 else [y[1], 0.0]
-    >>> t = np.linspace(0.0, 1.0, 101)
+    >>> t = np.linspace(0.0, 1.0, 401)
     >>> sol = ds.solve(ds.InitialValueProblem(ds.from_scipy(fun), t, np.array([1.0, 0.0])))
     >>> sol.stats.derivative
     'dual numbers, point by point'
