@@ -321,6 +321,7 @@ def test_the_local_error_of_fields_and_two_ends_has_an_entry_for_each_point():
 
 
 def test_local_error_is_labelled():
+    pytest.importorskip("xarray")
     t = np.linspace(0.0, 5.0, 101)
     sol = ds.solve(ds.InitialValueProblem(lambda y, t, p: -y, t, np.ones((3, 1))))
     data = sol.to_xarray(batch={"run": list("abc")})
