@@ -43,7 +43,8 @@ def is_installed(name: str) -> bool:
 
 
 if is_installed("jax"):
-    # Most of the time of the tests is compilation; without these emitters it is half of it. A flag of jaxlib >= 0.8.
+    # Most of the time of the tests is compilation; without these emitters it is half of it. XLA ends the process at a
+    # flag that it does not know: the jaxlib of constraints.txt knows it; with another one set XLA_FLAGS, also to "".
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
     import jax
 

@@ -74,10 +74,12 @@ def test_torch_every_mode_and_two_orders(method):
 @pytest.mark.parametrize(
     ("rule", "n"),
     [
+        ("trapezoid", 1),
         ("trapezoid", 3),
-        ("backward_euler", 1),
+        ("backward_euler", 3),
         ("exponential", 3),
         ("exponential_left", 1),
+        ("exponential_right", 1),
     ],
 )
 def test_jax_every_rule_against_differences(rule, n):

@@ -191,7 +191,7 @@ def test_every_library_finds_the_same(lib, name):
     np.testing.assert_allclose(lib.to_numpy(sol.y_corrected), expected.y_corrected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.skip_backend("jax", reason="compiled in the tests above")
+@pytest.mark.skip_backend("jax", reason="the rule is compiled in test_every_library_finds_the_same")
 @pytest.mark.parametrize("upper", [False, True])
 def test_both_branches_of_bratu(lib, upper):
     """At 401 points the distance to u(1/2) is the discretisation's: 8.9e-8 and 2.2e-6, seen with every solver."""
