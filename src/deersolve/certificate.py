@@ -9,6 +9,7 @@ from operator import add, and_
 from .blockwise import Blockwise
 from .inverses import PaperForm, Rule
 from .newton import BACKWARD, NEAR, ROUNDOFF, Iterate, is_paper_form, least, newton_step, scale_of, slope_terms
+from .record import tree_map
 from .structure import Dense
 from .system import Linearised, System
 from .typing import Array, array_namespace
@@ -72,9 +73,9 @@ def determined(system: System, it: Iterate) -> tuple[Array, Array]:
     where, eps = {"grid": system.data.grid, "boundary": system.data.boundary}, float(xp.finfo(y.dtype).eps)
     lost, is_open = yes & False, it.certified & (it.error > eps ** (1 / 3))
     if hasattr(system.data.grid, "flow"):
-        zero, fy = 0 * y, system.f(*system.shifted(y))
-        terms = rule.magnitude(zero, xp.abs(fy), **where) - rule.magnitude(zero, zero, **where)
-        size = rule.magnitude(xp.abs(y), xp.abs(fy), **where)
+        fy, no_data = xp.abs(system.f(*system.shifted(y))), tree_map(lambda a: 0 * a, system.data.boundary)
+        terms = rule.magnitude(0 * y, fy, grid=system.data.grid, boundary=no_data)
+        size = rule.magnitude(xp.abs(y), fy, **where)
         terms, most = (system.over_grid(xp.max, a) for a in (terms, size))
         lost = it.certified & (NEAR * terms <= BACKWARD * eps * most)
 

@@ -143,7 +143,8 @@ def _numbers(system: System, axis: Axis, y: Any, level: int | None) -> Any:
     it by what diffusion gives, above 1 where the weight is negative.
     """
     line, (D, b, _) = axis.line, coefficients(system, axis)
-    G1, *beside = jacobians(system, axis, y, (axis.slope, *axis.beside), level)
+    Js = jacobians(system, y, (axis.slope, *axis.beside), level)
+    G1, *beside = (axis.turned(J, 2) for J in Js)
     is_steady = level is None
     G1 = np.sign(D)[..., None] * (b[..., None] * np.eye(G1.shape[-1]) - G1) if is_steady else G1
     ratios = []
@@ -181,8 +182,8 @@ def coefficients(system: System, axis: Axis) -> Any:
         yield axis.turned(np.asarray(system.backend.to_numpy(a)).reshape(*(1,) * (ndim - a.ndim), *a.shape), 1)
 
 
-def jacobians(system: System, axis: Axis, y: Any, signals: tuple[int, ...], level: int | None = None) -> Any:
-    """Return df by some signals, with an axis in front, (X, *B, ..., n, n), at one level."""
+def jacobians(system: System, y: Any, signals: tuple[int, ...], level: int | None = None) -> Any:
+    """Return df by some signals as fields, (*B, X, ..., n, n), at one level."""
     if level is None:
         at, Js = system, [J.to_dense() for J in system.jacobians(system.shifted(y))[1]]
     else:
@@ -193,7 +194,7 @@ def jacobians(system: System, axis: Axis, y: Any, signals: tuple[int, ...], leve
         Js = [cut(J.values, level - start, 1, -4) for J in at.jacobians(at.shifted(part.guess))[1]]
     for p in signals:
         J = np.asarray(system.backend.to_numpy(at.data.grid.in_space(Js[p], 2)))
-        yield axis.turned(J if level is None else np.take(J, 0, axis=system.n_batch), 2)
+        yield J if level is None else np.take(J, 0, axis=system.n_batch)
 
 
 def coordinates(system: System, axis: Axis, s: Any, index: Any, level: int | None) -> dict[str, float]:

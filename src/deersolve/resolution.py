@@ -19,11 +19,11 @@ def in_space(system: System, y: Array) -> tuple[Array, Array, Array] | None:
     xp, rule = array_namespace(y), system.rule
     where = {"grid": system.data.grid, "boundary": system.data.boundary}
     Gs = tuple(-J for J in system.linearise(y).Js)
-    defects = [rule.truncation(Gs, y, is_smoothed=flag, **where) for flag in (False, True)]
-    if defects[0] is None or defects[1] is None:
+    defects = rule.truncation(Gs, y, **where)
+    if defects is None:
         return None
     solve = rule.solver(Gs, y, **where)
-    delta, other = solve(defects[0]), solve(defects[1])
+    delta, other = map(solve, defects)
     sizes = [_relative(change, y) for change in (delta, other, delta - other)]
     larger = xp.maximum(sizes[0], sizes[1])
     is_asymptotic = sizes[2] <= AGREE * larger

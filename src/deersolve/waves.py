@@ -51,23 +51,25 @@ def shortest_wave(system: System, sol: Solution) -> Wave | None:
         u = of_range_1(system, np.asarray(backend.to_numpy(grid.in_space(y, 1))), sol)
         varies = np.any(u != 0, axis=tuple(range(system.n_batch, u.ndim)))
         slopes = [axis.slope for axis in axes(grid)]
-        found = [wave for axis in axes(grid) if (wave := _shortest_along(system, axis, y, slopes, varies)) is not None]
+        Js = dict(zip((0, *slopes), jacobians(system, y, (0, *slopes)), strict=True))
+        if len(slopes) > 1 and any(np.any(Js[p] != 0) for p in slopes):
+            return None
+        found = [wave for axis in axes(grid) if (wave := _shortest_along(system, axis, Js, varies)) is not None]
     return max(found, key=lambda wave: wave.turns, default=None)
 
 
-def _shortest_along(system: System, axis: Axis, y: Any, slopes: list[int], varies: Any) -> Wave | None:
+def _shortest_along(system: System, axis: Axis, Js: dict[int, Any], varies: Any) -> Wave | None:
     a, b, c = coefficients(system, axis)
-    G0, *Gs = jacobians(system, axis, y, (0, *slopes))
-    if len(slopes) > 1 and any(np.any(G != 0) for G in Gs):
-        return None
+    G0, G1 = axis.turned(Js[0], 2), axis.turned(Js[axis.slope], 2)
     eye, D = np.eye(G0.shape[-1]), np.where(a == 0, np.nan, a)[..., None]
-    damped = sum(np.max(np.sum(np.abs((b[..., None] * eye - G) / (2 * D)), axis=-1), axis=-1) for G in Gs)
-    K = (c[..., None] * eye - G0) / D
-    squares = np.linalg.eigvals(np.where(np.isfinite(K), K, 0.0)) - np.nan_to_num(damped[..., None]) ** 2
-    k = np.sqrt(squares.astype(complex))
-    k = np.max(np.where(np.abs(k.imag) <= DAMPED * k.real, k.real, 0.0), axis=-1)
+    K = np.nan_to_num((c[..., None] * eye - G0) / D, posinf=0.0, neginf=0.0)
     s = np.asarray(system.backend.to_numpy(axis.line.s), dtype=float)
     h = np.diff(s)
+    if np.max(np.sum(np.abs(K), axis=-1)) * np.max(np.abs(h)) ** 2 <= FOLLOWED**2:  # no eigenvalue is larger
+        return None
+    damped = np.max(np.sum(np.abs((b[..., None] * eye - G1) / (2 * D)), axis=-1), axis=-1)
+    k = np.sqrt((np.linalg.eigvals(K) - np.nan_to_num(damped[..., None]) ** 2).astype(complex))
+    k = np.max(np.where(np.abs(k.imag) <= DAMPED * k.real, k.real, 0.0), axis=-1)
     h = np.maximum(np.concatenate([h, h[-1:]]), np.concatenate([h[:1], h]))[: len(k)]
     free = np.any(column(system, axis.line.free, k.ndim + 1) > 0, axis=-1)
     turns = k * h.reshape(-1, *(1,) * (k.ndim - 1)) * free

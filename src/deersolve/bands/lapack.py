@@ -146,6 +146,8 @@ def repeated(
             return one(r)
         rows, is_lost = _without_bad_rows(to_numpy(r).reshape(count, N, n), is_bad)
         y, _ = back(made, half, half, rows[:, inverse, :].reshape(-1, 1), pivots)
+        if count > 1 and not np.isfinite(y).all():
+            return one(r)
         y = y.reshape(count, N, n)
         y[is_lost] = math.nan
         return from_numpy(y[:, place, :].reshape(shape), r)

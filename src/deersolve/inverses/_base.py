@@ -113,9 +113,9 @@ class Rule:
         return None
 
     def truncation(
-        self, Gs: tuple[Structure, ...], y: Array, *, grid: Any, boundary: Any, is_smoothed: bool
-    ) -> Array | None:
-        """Return what differences of a higher order, or those smoothed, change of the residual of y; None: nothing."""
+        self, Gs: tuple[Structure, ...], y: Array, *, grid: Any, boundary: Any
+    ) -> tuple[Array, Array] | None:
+        """Return what differences of a higher order change of the residual of y, and those smoothed; None: nothing."""
         return None
 
     def correction(

@@ -12,8 +12,12 @@ ORDER = 4  # of the polynomials
 PAST = 3  # points of a ring that are repeated before its first and behind its last
 
 
-def missed(line: Line, ends: Ends, u: Array, is_smoothed: bool) -> tuple[Array, Array]:
-    """Return the derivatives of the polynomials less the differences of the line, at every point of u.
+Pair = tuple[Array, Array]
+"""Of the first and of the second derivative."""
+
+
+def missed(line: Line, ends: Ends, u: Array) -> tuple[Pair, Pair]:
+    """Return the derivatives of the polynomials less the differences of the line at every point of u, and smoothed.
 
     At an end the differences take a point beyond it from the condition there; what they miss is what they would if the
     polynomial satisfied that condition. Smoothed, the fourth difference at a point is the mean of those beside it,
@@ -26,22 +30,28 @@ def missed(line: Line, ends: Ends, u: Array, is_smoothed: bool) -> tuple[Array, 
         xp = array_namespace(u)
         u = xp.concat([u[..., -PAST:, :], u, u[..., :PAST, :]], axis=-2)
         gaps = xp.concat([gaps[..., -PAST:-1, :], gaps, gaps[..., 1:PAST, :]], axis=-2)
-        made = _between(u, gaps, _divided(u, gaps), is_smoothed)
-        slope, curve = (a[..., PAST - 1 : 1 - PAST, :] for a in made)
-        return slope - first, curve - second
-    return _on_an_open_line(line, u, (first, second), is_smoothed)
+        plain, smoothed = (
+            (slope[..., PAST - 1 : 1 - PAST, :] - first, curve[..., PAST - 1 : 1 - PAST, :] - second)
+            for slope, curve in _between(u, gaps, _divided(u, gaps))
+        )
+        return plain, smoothed
+    return _on_an_open_line(line, u, first, second)
 
 
-def _on_an_open_line(line: Line, u: Array, differences: tuple[Array, Array], is_smoothed: bool) -> tuple[Array, Array]:
+def _on_an_open_line(line: Line, u: Array, down: Array, bend: Array) -> tuple[Pair, Pair]:
     """Return the same between two ends, each of which is the first point as it is seen from there."""
     xp, gaps = array_namespace(u), line.walls.gaps
     inner, turned = gaps[..., 1:-1, :], xp.flip(gaps, axis=-2)
     divided = _divided(u, inner)
     from_last = [xp.flip((-1) ** k * d, axis=-2) for k, d in enumerate([u, *divided])]
     first, last = _at_end(line.walls.ends[0], gaps, [u, *divided]), _at_end(line.walls.ends[1], turned, from_last)
-    between = _between(u, inner, divided, is_smoothed)
-    slope, curve = (a - b[..., 1:-1, :] for a, b in zip(between, differences, strict=True))
-    return xp.concat([first[0], slope, -last[0]], axis=-2), xp.concat([first[1], curve, last[1]], axis=-2)
+
+    def whole(slope: Array, curve: Array) -> Pair:
+        parts = [first[0], slope - down[..., 1:-1, :], -last[0]], [first[1], curve - bend[..., 1:-1, :], last[1]]
+        return xp.concat(parts[0], axis=-2), xp.concat(parts[1], axis=-2)
+
+    plain, smoothed = _between(u, inner, divided)
+    return whole(*plain), whole(*smoothed)
 
 
 def _divided(u: Array, gaps: Array) -> list[Array]:
@@ -55,18 +65,19 @@ def _divided(u: Array, gaps: Array) -> list[Array]:
     return made
 
 
-def _between(u: Array, gaps: Array, divided: list[Array], is_smoothed: bool) -> tuple[Array, Array]:
-    """Return the derivatives at all points but the first and the last, each from the five nearest."""
+def _between(u: Array, gaps: Array, divided: list[Array]) -> tuple[Pair, Pair]:
+    """Return the derivatives at all points but the first and the last, each from the five nearest, and smoothed."""
     xp, (d1, d2, d3, d4) = array_namespace(u), divided
     before, behind = gaps[..., :-1, :], gaps[..., 1:, :]
     further = xp.concat(
         [behind[..., :-1, :] + behind[..., 1:, :], -(before[..., -1:, :] + before[..., -2:-1, :])], axis=-2
     )
     third = xp.concat([d3, d3[..., -1:, :]], axis=-2)
-    fourth = _smoothed(d4) if is_smoothed else xp.concat([d4[..., :1, :], d4, d4[..., -1:, :]], axis=-2)
-    nodes = [-before, 0 * before, behind, further]
+    fourth, nodes = xp.concat([d4[..., :1, :], d4, d4[..., -1:, :]], axis=-2), [-before, 0 * before, behind, further]
     _, slope, curve = _polynomial([u[..., :-2, :], d1[..., :-1, :], d2, third, fourth], nodes, 0.0)
-    return slope, curve
+    change = _smoothed(d4) - fourth  # times (z + before) z (z - behind) (z - further), whose derivatives at 0 are
+    turn, bend = before * behind * further, 2 * (behind * further - before * further - before * behind)
+    return (slope, curve), (slope + turn * change, curve + bend * change)
 
 
 def _smoothed(d: Array) -> Array:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
-from ..bands import solve, transposed
+from ..bands import repeated, transposed
 from ..line import Ends, Line
 from ..structure import Dense, Diagonal, Structure, identity
 from ..typing import Array, array_namespace
@@ -54,23 +55,36 @@ class BlockTridiagonal(Rule):
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Line, boundary: Ends) -> Array:
         """Return delta by one block tridiagonal solve; where a value is given, exactly what it misses."""
-        rows = grid.proper(r)
-        delta = solve(_blocks(grid, Gs), rows, grid.is_ring)
-        delta = array_namespace(r).where(grid.free > 0, delta, rows + 0 * delta)
-        return delta if not grid.has_image else _with_image(delta, delta[..., :1, :] + r[..., -1:, :])
+        return self.solver(Gs, r, grid=grid, boundary=boundary)(r)
+
+    def solver(self, Gs: tuple[Structure, ...], like: Array, *, grid: Line, boundary: Ends) -> Callable[[Array], Array]:
+        """Return the same as a function of r: the system is factored once."""
+        inner = repeated(_blocks(grid, Gs), grid.proper(like), grid.is_ring)
+
+        def solve(r: Array) -> Array:
+            rows = grid.proper(r)
+            delta = inner(rows)
+            delta = array_namespace(r).where(grid.free > 0, delta, rows + 0 * delta)
+            return delta if not grid.has_image else _with_image(delta, delta[..., :1, :] + r[..., -1:, :])
+
+        return solve
 
     def truncation(
-        self, Gs: tuple[Structure, ...], y: Array, *, grid: Line, boundary: Ends, is_smoothed: bool
-    ) -> Array | None:
+        self, Gs: tuple[Structure, ...], y: Array, *, grid: Line, boundary: Ends
+    ) -> tuple[Array, Array] | None:
         """Return what differences of fourth order change of the residual of y, or None on too few points."""
         u = grid.proper(y)
         if u.shape[-2] < FEWEST:
             return None
         a, b, _ = map(grid.proper, grid.weights)
-        first, second = missed(grid, boundary, u, is_smoothed)
-        G1 = Dense(_points(grid, Gs[1].to_dense()))
-        rows = -_unit(grid) * (a * second + b * first + (G1 @ first))
-        return rows if not grid.has_image else _with_image(rows, 0 * rows[..., :1, :])
+        G1, unit = Dense(_points(grid, Gs[1].to_dense())), _unit(grid)
+
+        def change(first: Array, second: Array) -> Array:
+            rows = -unit * (a * second + b * first + (G1 @ first))
+            return rows if not grid.has_image else _with_image(rows, 0 * rows[..., :1, :])
+
+        plain, smoothed = missed(grid, boundary, u)
+        return change(*plain), change(*smoothed)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Line, boundary: Ends) -> Array:
         """Return u by the transposed system."""
