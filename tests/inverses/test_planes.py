@@ -336,3 +336,32 @@ def test_f_that_is_lost_in_roundoff_certifies_nothing():
         sol = ds.solve(plate, np.full((17, 17, 1), size), method="newton", on_failure="return")
         assert int(sol.status) != 0
     assert np.abs(ds.solve(plate, method="newton").y).max() < 4 / 3
+
+
+@pytest.mark.skip_backend("jax", reason="compiles for long, and runs the same operations")
+@pytest.mark.parametrize("slope", [0.0, 2.0])
+def test_f_that_is_lost_in_roundoff_certifies_nothing(lib, slope):
+    """|u| < 4/3 where no slope is given. That of f is of rows without the data of the sides, which may be larger."""
+    s = np.linspace(0.0, 1.0, 21)
+    sides = {name: ds.Neumann() for name in ("right", "bottom", "top")}
+
+    def f(u, u_s, u_r, x, p):
+        xp = ds.array_namespace(u)
+        return u / xp.sqrt(1 + u * u) - 0.8 * xp.cos(2 * np.pi * x["s"])
+
+    for guess, is_lost in ((0 * s, False), (20 * np.cos(2 * np.pi * s) + 10, True)):
+        line = lib.asarray(s)
+        problem = ds.Elliptic2D(f, (line, line), 1e-3, left=ds.Neumann(slope), **sides)
+        start = lib.asarray(np.broadcast_to(guess[:, None, None], (21, 21, 1)).copy())
+        sol = lib.solve(problem, start, method="newton", on_failure="return")
+        assert (int(lib.to_numpy(sol.status)) != 0) == is_lost
+        assert is_lost or np.abs(lib.to_numpy(sol.y)).max() < 2
+
+
+def test_an_equation_that_tells_f_from_its_data_is_solved_without_further_solves(monkeypatch):
+    asked = []
+    monkeypatch.setattr(Linear, "exactly", lambda self, r: asked.append(r) or 0 * r)
+    s = np.linspace(0.0, 1.0, 17)
+    sides = {name: ds.Dirichlet(1.0) for name in ("left", "right", "bottom", "top")}
+    assert ds.solve(ds.Elliptic2D(lambda u, u_s, u_r, x, p: -np.exp(u), (s, s), **sides)).converged
+    assert not asked
