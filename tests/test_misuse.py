@@ -819,3 +819,36 @@ def test_advice_where_the_iteration_still_moves():
     problem = ds.Elliptic1D(lambda u, u_s, x, p: -20.0 * np.exp(u), SPACE, **ENDS)
     with pytest.raises(ds.ConvergenceError, match=r"PseudoTransient.*atol"):
         ds.solve(problem, method=ds.Newton(max_steps=1))
+
+
+HELD = {
+    "y0 of an initial value problem": lambda: (ode(), "y0"),
+    "y0 of a recurrence": lambda: (rec(n_points=5), "y0"),
+    "a": lambda: (rod(), "a"),
+    "u0": lambda: (heat(), "u0"),
+}
+
+
+@pytest.mark.parametrize("case", HELD)
+def test_data_that_a_problem_holds_elsewhere_cannot_be_assigned(case):
+    problem, name = HELD[case]()
+    with pytest.raises(ds.InputError, match=f"{name}: expected a new problem"):
+        setattr(problem, name, np.zeros(3))
+    problem.params = 1.0  # is where solve looks for it
+
+
+CALLS = {
+    "rtol of all of y": (lambda: ds.Newton(rtol=2.0), "rtol"),
+    "a cotangent of NaN": (lambda: ds.adjoint(ode(), SOLVED, np.nan * SOLVED.y), "cotangent"),
+    "a class as on_window": (lambda: ds.solve(ode(), on_window=ds.Checkpoint), "on_window"),
+    "a path that is none": (lambda: ds.Checkpoint("\0"), "Checkpoint"),
+    "ravel of nothing": (lambda: ds.ravel(np.zeros(2), None), "expected arrays"),
+    "f of a line without its axes": (lambda: ds.solve(heat(f=lambda *args: np.zeros(2))), "f: expected the shape"),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_calls_that_say_nothing_of_use_are_refused(case):
+    call, said = CALLS[case]
+    with pytest.raises(ds.InputError, match=said):
+        call()

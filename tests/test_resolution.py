@@ -190,3 +190,51 @@ def test_no_wave_is_told_of_where_there_is_none():
 
 def ends_of(left, right):
     return {"left": ds.Dirichlet(left), "right": ds.Dirichlet(right)}
+
+
+LOADS = {
+    "a narrow source": (lambda s: 50.0 * ((s > 0.5) & (s < 0.52)), 0.5, 0.52, 50.0),
+    "a source on one half": (lambda s: 1.0 * (s < 0.5), 0.0, 0.5, 1.0),
+}
+
+
+@pytest.mark.parametrize("n", [101, 201, 401])
+@pytest.mark.parametrize("name", LOADS)
+def test_jumps_of_f_between_points_are_estimated(lib, name, n):
+    """-u'' = height between a and b: where they are in their intervals no point knows, and u is of first order."""
+    if lib.is_transformed or (lib.is_jax and n != 101):
+        pytest.skip("the same program with other numbers, slow to compile")
+    load, a, b, height = LOADS[name]
+    s, total = np.linspace(0.0, 1.0, n), height * (b - a)
+    inside = np.clip(s - a, 0.0, b - a)
+    exact = total * (1 - (a + b) / 2) * s - height * inside**2 / 2 - total * np.maximum(s - b, 0.0)
+    source, ends = lib.asarray(load(s)[:, None]), {"left": ds.Dirichlet(0.0), "right": ds.Dirichlet(0.0)}
+    problem = ds.BoundaryValueProblem(lambda u, u_s, x, p: 0 * u - x["load"], lib.asarray(s), x={"load": source}, **ends)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ds.DiscretisationWarning)
+        sol = lib.solve(problem)
+    error = np.abs(lib.to_numpy(sol.y)[:, 0] - exact).max() / np.abs(exact).max()
+    estimate = float(lib.to_numpy(sol.stats.discretisation_error))
+    assert error / 2.1 <= estimate <= 2.1 * error, (estimate, error)  # the peak of y is not that of the truth
+    assert not bool(lib.to_numpy(sol.stats.is_asymptotic))
+
+
+def test_a_layer_of_points_enough_is_no_jump():
+    """u'' = 1e4 (u - 1): five points to the width of the layer; the estimate stays that of the differences."""
+    s, ends = np.linspace(0.0, 1.0, 501), {"left": ds.Dirichlet(0.0), "right": ds.Dirichlet(0.0)}
+    sol, warned = said(ds.BoundaryValueProblem(lambda u, u_s, x, p: 1e4 * (u - 1), s, **ends))
+    exact = 1 - (np.exp(-100 * s) + np.exp(-100 * (1 - s))) / (1 + np.exp(-100.0))
+    error = np.abs(sol.y[:, 0] - exact).max()
+    assert not warned
+    assert sol.stats.discretisation_error == pytest.approx(error, rel=0.2)
+
+
+@pytest.mark.parametrize(("eps", "n"), [(0.01, 401), (0.005, 401), (0.001, 4001)])
+def test_a_solution_that_decays_along_the_line_to_nothing(eps, n):
+    """eps u'' = u', u(0) = 0, u(1) = 1: what the band leaves of u at the other end is roundoff of the whole line."""
+    s = np.linspace(0.0, 1.0, n)
+    sides = {"left": ds.Dirichlet(0.0), "right": ds.Dirichlet(1.0)}
+    sol = ds.solve(ds.Elliptic1D(lambda u, u_s, x, p: u_s, s, eps, **sides))
+    ratio = (1 + 0.5 / (n - 1) / eps) / (1 - 0.5 / (n - 1) / eps)  # of neighbours, by the differences
+    k = np.arange(n) - (n - 1.0)
+    np.testing.assert_allclose(sol.y[:, 0], ratio**k, rtol=0, atol=1e-11)

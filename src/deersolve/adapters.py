@@ -167,6 +167,8 @@ def ravel(*arrays: Array) -> Array:
     >>> ds.ravel(np.zeros((5, 2)), np.ones((5, 3))).shape
     (5, 5)
     """
+    for array in arrays:
+        array_namespace(array)  # refuses what is no array
     return array_namespace(*arrays).concat(list(arrays), axis=-1)
 
 

@@ -54,7 +54,7 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | os.PathLike[str], every: float = 0.0) -> None:
-        if not isinstance(folder, str | os.PathLike):
+        if not isinstance(folder, str | os.PathLike) or "\0" in os.fspath(folder):
             raise mismatch("Checkpoint", "the path of a folder", repr(folder))
         self.folder, self.every, self._name = Path(folder).absolute(), every, str(folder)
         if self.folder.exists() and not self.folder.is_dir():

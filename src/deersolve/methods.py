@@ -175,5 +175,6 @@ def method_of(method: Any) -> Newton | Sequential | Auto:
 def _check_tolerances(rtol: float | None, atol: float | None) -> None:
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value is not None:
-            expected = "a finite number >= 0, or None for roundoff"
-            check_real(name, expected, value, lambda value: 0 <= value < float("inf"))
+            most = 1.0 if name == "rtol" else float("inf")  # of all of y nothing is asked
+            expected = f"a number >= 0 and below {most:g}, or None for roundoff"
+            check_real(name, expected, value, lambda value, most=most: 0 <= value < most)  # type: ignore[misc]

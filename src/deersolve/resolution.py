@@ -14,20 +14,25 @@ def in_space(system: System, y: Array) -> tuple[Array, Array, Array] | None:
 
     What differences of fourth order change of the residual is propagated by the rule's own solve. The same with those
     differences smoothed tells whether the points resolve y; where they do not, the error is taken to be twice the
-    larger of both.
+    larger of both, or what jumps of f do to y between the points where they may be.
     """
     xp, rule = array_namespace(y), system.rule
     where = {"grid": system.data.grid, "boundary": system.data.boundary}
-    Gs = tuple(-J for J in system.linearise(y).Js)
-    defects = rule.truncation(Gs, y, **where)
+    at = system.linearise(y)
+    Gs = tuple(-J for J in at.Js)
+    defects = rule.truncation(Gs, y, at.fy, **where)
     if defects is None:
         return None
     solve = rule.solver(Gs, y, **where)
-    delta, other = map(solve, defects)
+    delta, other = map(solve, defects[:2])
     sizes = [_relative(change, y) for change in (delta, other, delta - other)]
     larger = xp.maximum(sizes[0], sizes[1])
     is_asymptotic = sizes[2] <= AGREE * larger
-    return y + delta, xp.where(is_asymptotic, larger, 2 * larger), is_asymptotic
+
+    def doubted(larger: Array) -> Array:
+        return xp.where(is_asymptotic, larger, xp.maximum(2 * larger, _relative(solve(defects[2]), y)))
+
+    return y + delta, system.backend.when(~is_asymptotic, doubted, larger), is_asymptotic
 
 
 def _relative(change: Array, y: Array) -> Array:

@@ -133,9 +133,12 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     (True, (1,))
     """
     problem, system = at_the_solution(problem, sol)
+    backend, xp = system.backend, array_namespace(sol.y)
     cotangent = alike(cotangent, sol.y, system.backend, "cotangent")
     if tuple(cotangent.shape) != tuple(sol.y.shape):
         raise mismatch("cotangent", f"the shape of y, {tuple(sol.y.shape)}", tuple(cotangent.shape))
+    if system.backend.is_concrete(cotangent) and not bool(xp.all(xp.isfinite(cotangent))):
+        raise mismatch("cotangent", "finite numbers", "NaN or infinity")
     if wrt is not None and not isinstance(wrt, str | list | tuple):
         raise mismatch("wrt", "the name of a field, or a tuple of them", repr(wrt))
     names = (wrt,) if isinstance(wrt, str) else tuple(_by_default(problem) if wrt is None else wrt)
@@ -143,7 +146,6 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
         check_name(problem, name, "wrt")
     if not has_transpose(system.rule):
         raise InputError(f"adjoint: the rule {system.rule.key!r} has no transposed solve: give it a method transpose.")
-    backend, xp = system.backend, array_namespace(sol.y)
     asked = xp.any(cotangent != 0, axis=tuple(range(system.n_batch, cotangent.ndim)))
     _check_any(system, sol)
     check_converged(system, sol, asked)

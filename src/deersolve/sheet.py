@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from .domain import Initial, Slice, TimeGrid
+from .errors import FunctionError
 from .line import Ends, Line
 from .record import record, static, tree_map
 from .typing import Array, Tree, array_namespace
@@ -154,9 +155,18 @@ class Sheet(TimeGrid):
 
         def flat(*args: Any) -> Array:
             *ys, x = args
-            return self.together(f(*map(self.apart, ys), tree_map(natural, x)))
+            us = tuple(map(self.apart, ys))
+            return self.together(shaped_like(us[0], f(*us, tree_map(natural, x))))
 
         return flat
+
+
+def shaped_like(u: Array, fu: Any) -> Any:
+    """Return what f made of u; raise if it has not its axes of space."""
+    shape = getattr(fu, "shape", None)
+    if shape is not None and tuple(shape) != tuple(u.shape):
+        raise FunctionError(f"f: expected the shape of u, {tuple(u.shape)}; received {tuple(shape)}.")
+    return fu
 
 
 def staged(a: Array, nodes: tuple[float, ...], axis: int) -> Array:

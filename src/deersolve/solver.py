@@ -50,7 +50,8 @@ COARSE = 1e-2  # the relative discretisation error above which solve() warns
 REFINE = "Refine the grid, or look at sol.y_corrected."
 DISTRUST = (
     "Refine the grid: it is too coarse for sol.y_corrected, and for more than the order of this number "
-    "(stats.is_asymptotic). If f jumps at known times, let them stand twice in the grid."
+    "(stats.is_asymptotic). If f jumps at known times, let them stand twice in the grid; in space "
+    "an answer is of first order there."
 )
 
 

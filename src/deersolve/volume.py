@@ -10,7 +10,7 @@ from .domain import Initial, Slice, TimeGrid
 from .line import Line
 from .plane import SIDES, Plane, Sides, with_axes
 from .record import record, static, tree_map
-from .sheet import staged
+from .sheet import shaped_like, staged
 from .typing import Array, Tree, array_namespace
 
 
@@ -153,7 +153,8 @@ class Volume(TimeGrid):
 
         def flat(*args: Any) -> Array:
             *ys, x = args
-            return self.together(f(*map(self.apart, ys), tree_map(natural, x)))
+            us = tuple(map(self.apart, ys))
+            return self.together(shaped_like(us[0], f(*us, tree_map(natural, x))))
 
         return flat
 

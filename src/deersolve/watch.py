@@ -105,7 +105,7 @@ class Watch:
     def __init__(self, callbacks: Callback | Sequence[Callback]) -> None:
         given: list[Any] = [*callbacks] if isinstance(callbacks, list | tuple) else [callbacks]
         for callback in given:
-            if not callable(callback):
+            if not callable(callback) or isinstance(callback, type):
                 raise mismatch("on_window", "a function of one window, or a list of them", repr(callback))
         stores = [c for c in given if hasattr(c, "stored")]
         if len(stores) > 1:

@@ -113,9 +113,9 @@ class Rule:
         return None
 
     def truncation(
-        self, Gs: tuple[Structure, ...], y: Array, *, grid: Any, boundary: Any
-    ) -> tuple[Array, Array] | None:
-        """Return what differences of a higher order change of the residual of y, and those smoothed; None: nothing."""
+        self, Gs: tuple[Structure, ...], y: Array, fy: Array, *, grid: Any, boundary: Any
+    ) -> tuple[Array, Array, Array] | None:
+        """Return what differences of a higher order change of the residual of y, those smoothed, and jumps of f."""
         return None
 
     def correction(

@@ -80,6 +80,21 @@ def _between(u: Array, gaps: Array, divided: list[Array]) -> tuple[Pair, Pair]:
     return (slope, curve), (slope + turn * change, curve + bend * change)
 
 
+def jumps(f: Array, is_ring: bool) -> Array:
+    """Return by how much f jumps beside every point, half of it on each side, 0 where it changes from point to point.
+
+    A change over an interval is a jump as far as it is more than twice that over the next two on either side, of which
+    the smaller one counts: a jump up and one down may be neighbours.
+    """
+    xp = array_namespace(f)
+    ends = [f[..., :1, :], f[..., -1:, :]]
+    f = xp.concat([f[..., -3:, :], f, f[..., :3, :]] if is_ring else [*ends[:1] * 3, f, *ends[1:] * 3], axis=-2)
+    d = xp.abs(f[..., 1:, :] - f[..., :-1, :])
+    before, behind = xp.minimum(d[..., :-4, :], d[..., 1:-3, :]), xp.minimum(d[..., 3:-1, :], d[..., 4:, :])
+    jump = xp.clip(d[..., 2:-2, :] - 2 * xp.maximum(before, behind), min=0.0)
+    return 0.5 * (jump[..., 1:, :] + jump[..., :-1, :])
+
+
 def _smoothed(d: Array) -> Array:
     """Return the means of both neighbours, one more at each end: past the ends d goes on in a straight line."""
     first, second, before, last = d[..., :1, :], d[..., 1:2, :], d[..., -2:-1, :], d[..., -1:, :]

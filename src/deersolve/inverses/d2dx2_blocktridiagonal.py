@@ -10,7 +10,7 @@ from ..line import Ends, Line
 from ..structure import Dense, Diagonal, Structure, identity
 from ..typing import Array, array_namespace
 from ._base import Rule, register
-from ._differences import FEWEST, missed
+from ._differences import FEWEST, jumps, missed
 
 Blocks = tuple[Array, Array, Array]
 
@@ -47,10 +47,15 @@ class BlockTridiagonal(Rule):
         return None
 
     def magnitude(self, y: Array, fy: Array, *, grid: Line, boundary: Ends) -> Array:
-        """Return ``m (|f| + |L| |u|)`` with the boundary data among its terms; of an image that of its point."""
+        """Return ``m (|f| + |L| |u|)`` with the boundary data among its terms; of an image that of its point.
+
+        It is eps of the largest one of a component at least: what the solve of a whole line leaves of a u that decays
+        from one end to nothing at the other.
+        """
         xp, u = array_namespace(y), grid.proper(y)
         rows = _unit(grid) * (grid.proper(fy) + _applied(grid, u, sizes=True)) + (1 - grid.free) * u
         rows = rows + xp.abs(_given(grid, boundary))
+        rows = xp.maximum(rows, float(xp.finfo(rows.dtype).eps) * xp.max(rows, axis=-2, keepdims=True))
         return rows if not grid.has_image else _with_image(rows, rows[..., :1, :])
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Line, boundary: Ends) -> Array:
@@ -70,9 +75,12 @@ class BlockTridiagonal(Rule):
         return solve
 
     def truncation(
-        self, Gs: tuple[Structure, ...], y: Array, *, grid: Line, boundary: Ends
-    ) -> tuple[Array, Array] | None:
-        """Return what differences of fourth order change of the residual of y, or None on too few points."""
+        self, Gs: tuple[Structure, ...], y: Array, fy: Array, *, grid: Line, boundary: Ends
+    ) -> tuple[Array, Array, Array] | None:
+        """Return what differences of fourth order change of the residual of y, or None on too few points.
+
+        A jump of f anywhere between two points is the same to them: half of it is what one of their rows may miss.
+        """
         u = grid.proper(y)
         if u.shape[-2] < FEWEST:
             return None
@@ -80,11 +88,13 @@ class BlockTridiagonal(Rule):
         G1, unit = Dense(_points(grid, Gs[1].to_dense())), _unit(grid)
 
         def change(first: Array, second: Array) -> Array:
-            rows = -unit * (a * second + b * first + (G1 @ first))
+            return laid(-unit * (a * second + b * first + (G1 @ first)))
+
+        def laid(rows: Array) -> Array:
             return rows if not grid.has_image else _with_image(rows, 0 * rows[..., :1, :])
 
         plain, smoothed = missed(grid, boundary, u)
-        return change(*plain), change(*smoothed)
+        return change(*plain), change(*smoothed), laid(0.5 * unit * jumps(grid.proper(fy), grid.is_ring))
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Line, boundary: Ends) -> Array:
         """Return u by the transposed system."""

@@ -85,6 +85,14 @@ class Problem:
         self.shift = as_shifters(shift)
         self.inverse, self.grid, self.boundary = inverse, grid, boundary
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, but not one by the name of data that the problem holds elsewhere: solve would not see it."""
+        held = vars(self)
+        is_start = name in ("y0", "u0") and held.get("boundary") is not None
+        if name not in held and (is_start or name in held.get("coefficients", ())):
+            raise mismatch(name, "a new problem with it; that of a problem is given when it is made", "an assignment")
+        super().__setattr__(name, value)
+
     def __repr__(self) -> str:
         name = getattr(self.f, "__name__", type(self.f).__name__)
         return f"{type(self).__name__}(f={name}, inverse={self.inverse!r})"
