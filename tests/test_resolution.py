@@ -209,7 +209,8 @@ def test_jumps_of_f_between_points_are_estimated(lib, name, n):
     inside = np.clip(s - a, 0.0, b - a)
     exact = total * (1 - (a + b) / 2) * s - height * inside**2 / 2 - total * np.maximum(s - b, 0.0)
     source, ends = lib.asarray(load(s)[:, None]), {"left": ds.Dirichlet(0.0), "right": ds.Dirichlet(0.0)}
-    problem = ds.BoundaryValueProblem(lambda u, u_s, x, p: 0 * u - x["load"], lib.asarray(s), x={"load": source}, **ends)
+    x = {"load": source}
+    problem = ds.BoundaryValueProblem(lambda u, u_s, x, p: 0 * u - x["load"], lib.asarray(s), x=x, **ends)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ds.DiscretisationWarning)
         sol = lib.solve(problem)

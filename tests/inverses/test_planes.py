@@ -340,8 +340,8 @@ def test_f_that_is_lost_in_roundoff_certifies_nothing():
 
 @pytest.mark.skip_backend("jax", reason="compiles for long, and runs the same operations")
 @pytest.mark.parametrize("slope", [0.0, 2.0])
-def test_f_that_is_lost_in_roundoff_certifies_nothing(lib, slope):
-    """|u| < 4/3 where no slope is given. That of f is of rows without the data of the sides, which may be larger."""
+def test_f_that_is_lost_is_told_from_data_that_outweigh_it(lib, slope):
+    """What f has in its rows is looked at without the data of the sides, which may be larger."""
     s = np.linspace(0.0, 1.0, 21)
     sides = {name: ds.Neumann() for name in ("right", "bottom", "top")}
 

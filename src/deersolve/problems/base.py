@@ -86,7 +86,7 @@ class Problem:
         self.inverse, self.grid, self.boundary = inverse, grid, boundary
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute, but not one by the name of data that the problem holds elsewhere: solve would not see it."""
+        """Set an attribute, but not by the name of data that are held elsewhere: solve would not see it."""
         held = vars(self)
         is_start = name in ("y0", "u0") and held.get("boundary") is not None
         if name not in held and (is_start or name in held.get("coefficients", ())):
