@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.optimize import brentq
 
 import deersolve as ds
 from deersolve.matrix_sign import in_right_half_plane
@@ -234,3 +235,29 @@ def test_an_evolution_that_went_to_another_stable_state_is_not_certified(lib, ru
     if lib.is_numpy:  # steps that resolve the rise are certified
         fine = ds.Evolution1D(lambda u, u_s, x, p: u - u**3, t / 40, s, start + np.zeros((5, 1)), **ends)
         assert int(ds.solve(fine, inverse=rule).status) == 0
+
+
+@coarse
+@pytest.mark.parametrize("step", [5.0, 100.0])
+@pytest.mark.parametrize("method", ["auto", "sequential"])
+def test_a_branch_that_leaves_its_start_at_once_is_followed(step, method):
+    """Robertson's reaction by backward Euler: of each step b is the one root of a monotone equation.
+
+    At the start b rises within 5e-4 of a time to 3.6e-5: a part of 1e-4 or 5e-6 of the way.
+    """
+
+    def f(y, t, p):
+        a, b, c = y[..., 0], y[..., 1], y[..., 2]
+        return np.stack([-0.04 * a + 1e4 * b * c, 0.04 * a - 1e4 * b * c - 3e7 * b * b, 3e7 * b * b], axis=-1)
+
+    def after(y):
+        a, c = (lambda b: y.sum() - b - c(b)), (lambda b: y[2] + 3e7 * step * b * b)
+        b = brentq(lambda b: a(b) * (1 + 0.04 * step) - y[0] - step * 1e4 * b * c(b), 0, 1, xtol=1e-300, rtol=1e-15)
+        return np.array([a(b), b, c(b)])
+
+    expected = [np.array([1.0, 0.0, 0.0])]
+    for _ in range(20):
+        expected.append(after(expected[-1]))
+    problem = ds.InitialValueProblem(f, step * np.arange(21.0), expected[0])
+    sol = ds.solve(problem, inverse="backward_euler", method=method)
+    np.testing.assert_allclose(sol.y, expected, rtol=1e-9, atol=1e-13)

@@ -19,7 +19,8 @@ from .typing import Array, array_namespace
 
 CURVED = 0.5  # the part of the way from y_i to y_{i+1} that Newton's method with the last Jacobian may miss
 CONTRACTION = 0.25  # of Newton's corrections, from which on they are taken to stay on a branch
-FINEST = 2.0**-12  # the fraction of an interval below which the branch is taken to end in a fold
+FINEST = 2.0**-12  # the fraction of the way so far below which the branch is taken to end in a fold
+START = 2.0**-30  # the same of the whole way, at its start: what is stiff leaves y_i at once
 ROUNDS = 400  # evaluations of f on the way
 
 
@@ -103,7 +104,7 @@ def followed(system: System, y: Array) -> tuple[Array, Array]:
     zero = xp.zeros((*y.shape[:-1], 1), dtype=y.dtype, device=where)
 
     def goes(path: Path) -> Array:
-        return (path.s < 1) & (path.step >= FINEST)
+        return (path.s < 1) & (path.step >= FINEST * xp.maximum(path.s, zero + START / FINEST))
 
     def unfinished(path: Path) -> Array:
         return xp.any(goes(path)) & (path.rounds < ROUNDS)
