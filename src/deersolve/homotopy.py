@@ -104,7 +104,7 @@ def followed(system: System, y: Array) -> tuple[Array, Array]:
     zero = xp.zeros((*y.shape[:-1], 1), dtype=y.dtype, device=where)
 
     def goes(path: Path) -> Array:
-        return (path.s < 1) & (path.step >= FINEST * xp.maximum(path.s, zero + START / FINEST))
+        return (path.s < 1) & (path.step >= xp.maximum(FINEST * path.s, zero + START))
 
     def unfinished(path: Path) -> Array:
         return xp.any(goes(path)) & (path.rounds < ROUNDS)

@@ -173,8 +173,8 @@ def method_of(method: Any) -> Newton | Sequential | Auto:
 
 
 def _check_tolerances(rtol: float | None, atol: float | None) -> None:
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if value is not None:
-            most = 1.0 if name == "rtol" else float("inf")  # of all of y nothing is asked
-            expected = f"a number >= 0 and below {most:g}, or None for roundoff"
-            check_real(name, expected, value, lambda value, most=most: 0 <= value < most)  # type: ignore[misc]
+    if rtol is not None:  # a correction of all of y certifies nothing
+        check_real("rtol", "a number >= 0 and below 1, or None for roundoff", rtol, lambda value: 0 <= value < 1)
+    if atol is not None:
+        expected = "a finite number >= 0, or None for roundoff"
+        check_real("atol", expected, atol, lambda value: 0 <= value < float("inf"))
