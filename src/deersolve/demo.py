@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import InitialValueProblem, Problem, Recurrence, Solution, Status, array_namespace, solve
 from .errors import InputError
-from .solution import numbers
-from .typing import Array
+from .problems import InitialValueProblem, Problem, Recurrence
+from .solution import Solution, Status, numbers
+from .solver import solve
+from .typing import Array, array_namespace
 
 N, STEPS, SEED = 4, 10_000, 0
 PENDULUM_20 = (-1.6445675165127094, -0.8275778409430459)  # y(20) from y(0) = (2, 0)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from .options import check_whole
 from .record import record, static
-from .typing import Array, array_namespace
+from .typing import Array, Tree, array_namespace
 
 Slice = Callable[[Array, Any, int, int], Array]
 """``slice(array, start, length, axis)``."""
@@ -137,6 +137,16 @@ class Initial:
         xp = array_namespace(y)
         history = xp.broadcast_to(self.y0, (*y.shape[:-2], *self.y0.shape[-2:]))
         return Initial(xp.concat([history[..., y.shape[-2] :, :], y], axis=-2))
+
+
+@record
+class Data:
+    """The arrays of a problem, ready for use: x expanded to the rank of y, the guess of full shape."""
+
+    x: Tree
+    grid: Any
+    boundary: Any
+    guess: Array
 
 
 @record

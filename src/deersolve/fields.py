@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .arrays import alike
-from .domain import Initial, TimeGrid
+from .domain import Data, Initial, TimeGrid
 from .errors import UnknownKeyError, mismatch
 from .record import tree_leaves, tree_map
 from .registry import close_matches
 from .shelter import sheltered
 from .space import value_of
-from .system import Data, System
+from .system import System
 from .typing import Array, array_namespace
 
 if TYPE_CHECKING:

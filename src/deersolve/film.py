@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,11 @@ from .backends import backend_of
 from .errors import InputError, mismatch
 from .options import check_whole
 from .plot import BESIDE, COLOURS, Picture
-from .solution import Solution, Status
+from .solution import Status
 from .view import SHOWN, chosen, element_of
+
+if TYPE_CHECKING:
+    from .solution import Solution
 
 try:
     from matplotlib.animation import FFMpegWriter, PillowWriter

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, Protocol
 
 from .backends.generic import Later
 from .blockwise import Blockwise
-from .domain import kept
+from .domain import Data, kept
 from .errors import FunctionError
 from .inverses import PaperForm, Rule
 from .newton import newton_step
 from .shelter import sheltered
 from .structure import Dense, Structure
-from .system import Data, Linearised, System
+from .system import Linearised, System
 from .typing import Array, Tree, array_namespace
 
 INEXACT_STEPS = 4  # of a rule whose solution depends on G: each gains some digits

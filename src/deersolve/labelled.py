@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from .arrays import state
 from .backends import backend_of
-from .domain import Initial, Steps
 from .errors import InputError, mismatch
-from .record import tree_leaves
-from .solution import Solution, Status, tally
+from .solution import Status, tally
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
+
+    from .solution import Solution
 
 AXES = ("t", "s", "r")
 STEP, COMPONENT = "step", "component"
@@ -208,11 +208,10 @@ def _field(data: Any, xarray: Any) -> Any:
 
 def _like(problem: Any) -> tuple[Any, int | None]:
     """Return an array of the library, device and dtype of y, and n where the start says it."""
-    boundary = getattr(problem, "boundary", None)
-    if isinstance(boundary, Initial):
-        y0 = state(boundary.y0, "y0")[0]
+    if problem.start is not None:
+        y0 = state(problem.start, "y0")[0]
         return y0, int(y0.shape[-1])
-    points = getattr(problem, "s", None)
+    points = problem.points().get("s")
     if points is None:
         raise _unnamed(problem)
     return state(points, "s")[0], None
@@ -222,18 +221,15 @@ def _axes(problem: Any, field: Any) -> dict[str, Any]:
     """Return the points of the grid of a problem by the names of its axes."""
     import numpy as np
 
-    found = {name: getattr(problem, name, None) for name in AXES}
-    axes = {name: _numbers(points, name) for name, points in found.items() if points is not None}
-    if getattr(problem, "cells", False):
-        axes |= {k: 0.5 * (v[1:] + v[:-1]) for k, v in axes.items() if k != "t"}
-    if axes:
-        return axes
-    if not hasattr(problem, "lags"):
+    found = problem.points()
+    if not found:
         raise _unnamed(problem)
-    if isinstance(problem.grid, Steps):
-        return {STEP: np.arange(problem.grid.n_points)}
-    lengths = [leaf.shape[-2] for leaf in tree_leaves(problem.x) if getattr(leaf, "ndim", 0) > 1 and leaf.shape[-2] > 1]
-    return {STEP: np.arange(max(lengths, default=field.sizes.get(STEP, 1)))}
+    if STEP in found:
+        return {STEP: np.arange(field.sizes.get(STEP, 1) if found[STEP] is None else len(found[STEP]))}
+    axes = {name: _numbers(points, name) for name, points in found.items()}
+    if problem.cells:
+        axes |= {k: 0.5 * (v[1:] + v[:-1]) for k, v in axes.items() if k != "t"}
+    return axes
 
 
 def _unnamed(problem: Any) -> InputError:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from .domain import Data
 from .line import Line
 from .solution import Solution
-from .system import Data, System
+from .system import System
 
 MISSED = 1e-2  # of the range of u: what a difference may miss over one cell
 LEVELS = 64  # of an evolution, spread evenly, are looked at

@@ -7,6 +7,7 @@ from typing import Any
 
 from .backends.generic import Backend
 from .certificate import determined, has_one_solution, rule_holds, slopes_hold, stays_on_branch
+from .domain import Data
 from .estimate import Estimate, corrected, discretisation
 from .implicit import attach, tangent, through
 from .inverses import Rule
@@ -15,7 +16,7 @@ from .memory import bytes_of, steps_within
 from .record import tree_map
 from .shifters import BuiltIn, Shifter
 from .solution import Solution, Stats, Status
-from .system import Data, System
+from .system import System
 from .typing import array_namespace
 
 NO_DERIVATIVE = (

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .arrays import batch_of, beside, expanded, ranks, state
 from .backends.generic import Backend
-from .domain import Periodic
+from .domain import Data, Periodic
 from .errors import mismatch
 from .faces import around_of
 from .line import Ends, Line, Stencil
 from .plane import SIDES, Basis, Plane, Sides, turned, without_images
-from .problems import Elliptic2D, Evolution2D
 from .record import tree_leaves, tree_map
 from .space import check_points, check_width, components_of, end_of, stencils_of
-from .system import Data
 from .typing import Array, array_namespace
+
+if TYPE_CHECKING:
+    from .problems import Elliptic2D, Evolution2D
 
 
 @dataclasses.dataclass(frozen=True)

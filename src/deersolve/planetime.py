@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .arrays import batch_of, beside, expanded, ranks, state
 from .backends.generic import Backend
-from .domain import Initial
+from .domain import Data, Initial
 from .errors import mismatch
 from .faces import both_sides, openings_of, split
 from .line import Ends
 from .planar import Frame, check_corners, cut_to, diffusion_of, frame_of, plane_of
 from .plane import SIDES, Sides, turned
-from .problems import Evolution2D
 from .record import tree_leaves, tree_map
 from .sheet import staged
 from .space import check_width, end_of
 from .spacetime import check_times
-from .system import Data
 from .typing import Array, array_namespace
 from .volume import Volume, laid_in_volume
+
+if TYPE_CHECKING:
+    from .problems import Evolution2D
 
 
 def in_a_volume(problem: Evolution2D, y_guess: Any, rule: Any) -> tuple[Backend, Data]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from .backends import backend_of
 from .errors import InputError
-from .solution import Solution, Status
+from .solution import Status
 from .view import View, view_of
+
+if TYPE_CHECKING:
+    from .solution import Solution
 
 try:
     from matplotlib.axes import Axes

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .agreement import AGREEMENT, equal
+from .backends import backend_of
 from .errors import FunctionError, InputError
 from .record import tree_map
 from .system import System
@@ -36,7 +38,6 @@ REACHED = (
     "np.roll and differences have no place in them; neither have means over space. Pass what varies from point to "
     "point through x."
 )
-AGREEMENT = 1e3  # in units of eps: a matrix product of one row may round differently from that of many
 
 
 def probe(system: System) -> None:
@@ -48,9 +49,9 @@ def probe(system: System) -> None:
     _check_shape(whole, ys[0], system)
     if not system.backend.is_concrete((ys, x, whole)):
         return
-    if not all(_equal(a, b, 0.0) for a, b in zip(ys, before, strict=True)):
+    if not all(equal(a, b, 0.0) for a, b in zip(ys, before, strict=True)):
         raise FunctionError("f wrote to its argument: expected a pure function. Copy first: y = y.copy() or y + 0.")
-    if not _equal(whole, f(*ys, x), 0.0):
+    if not equal(whole, f(*ys, x), 0.0):
         raise FunctionError(
             "f returned two different values for the same arguments: expected a pure function. "
             "Turn off dropout and random numbers, or draw them before and pass them through x."
@@ -74,7 +75,7 @@ def _is_alone(f: Any, args: tuple[Any, ...], whole: Array, element: tuple[int, .
         one = f(*tree_map(lambda a: _cut(a, element, points), args))
     except Exception as error:
         raise FunctionError(COUPLED.format(_inside(f) or WRAP)) from error
-    return tuple(one.shape) == tuple(expected.shape) and _equal(one, expected, AGREEMENT)
+    return tuple(one.shape) == tuple(expected.shape) and equal(one, expected, AGREEMENT)
 
 
 def _check_ends(system: System, ys: tuple[Array, ...]) -> None:
@@ -100,7 +101,7 @@ def _check_space(system: System, ys: tuple[Array, ...], x: Any, whole: Array) ->
     sizes = [(1 + 0.3 * k) * 1e-2 * (xp.max(xp.abs(y)) + 1e-1) for k, y in enumerate(ys)]  # a difference must show
     moved = [y + xp.where(is_moved, size, 0.0) for y, size in zip(ys, sizes, strict=True)]
     before, after = (xp.where(is_moved, 0.0, fy) for fy in (whole, system.functions["f"](*moved, x)))
-    if not _equal(before, after, AGREEMENT):
+    if not equal(before, after, AGREEMENT):
         raise FunctionError(REACHED)
 
 
@@ -189,18 +190,12 @@ def _check_shape(whole: Any, y: Array, system: System) -> None:
             f"f: expected dtype {y.dtype}, that of y0; received {whole.dtype}. Look for float64 constants "
             "(np.float64, np.array) in f beside a float32 state, or for autocast."
         )
-    if system.backend is not _backend(whole):
-        raise FunctionError(f"f: expected an array of {system.backend.name}; received one of {_backend(whole).name}.")
+    if system.backend is not backend_of(whole):
+        raise FunctionError(f"f: expected an array of {system.backend.name}; received one of {backend_of(whole).name}.")
     try:
         system.backend.plain(whole, "f")
     except InputError as error:
         raise FunctionError(str(error)) from None
-
-
-def _backend(array: Array) -> Any:
-    from .backends import backend_of
-
-    return backend_of(array)
 
 
 def _cut(a: Array, element: tuple[int, ...] | None, points: slice) -> Array:
@@ -212,16 +207,3 @@ def _cut(a: Array, element: tuple[int, ...] | None, points: slice) -> Array:
     if sizes[-2] > 1:
         where[-2] = points
     return a[tuple(where)]
-
-
-def _equal(a: Array, b: Array, units: float) -> bool:
-    if tuple(a.shape) != tuple(b.shape):
-        return False
-    eps = float(array_namespace(a).finfo(a.dtype).eps)
-    a, b = (_backend(v).to_numpy(v) for v in (a, b))
-    same = (a == b) | ((a != a) & (b != b))
-    if units:
-        size = abs(a) + abs(b)
-        peak = np.max(np.where(np.isfinite(size), size, 0.0), axis=-1, keepdims=True)
-        same = same | (abs(a - b) <= units * eps * peak)
-    return bool(np.all(same))

@@ -14,14 +14,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import Checkpoint, Initial, Problem, Progress, Solution, solve
 from .atomic import place, reason, replacing
 from .backends import backend_of
+from .bar import Progress
+from .checkpoint import Checkpoint
 from .demo import Library, open_library
+from .domain import Initial
 from .errors import CheckpointWarning, ConvergenceError, DiscretisationWarning, InputError, mismatch
+from .problems import Problem
 from .progress import listening
 from .record import tree_map
-from .solution import numbers
+from .solution import Solution, numbers
+from .solver import solve
 
 FAULT = 3  # the exit code of what neither the equation nor the call explains
 

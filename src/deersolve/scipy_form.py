@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from .agreement import AGREEMENT, equal
 from .backends import backend_of
 from .errors import FunctionError, mismatch
-from .probe import AGREEMENT, _equal
 from .typing import Array, Tree, array_namespace
 
 CHECKED = 12  # points at which fun of many has to be fun of one
@@ -96,7 +96,7 @@ class FromScipy:
             found = _rows(self._whole(y, t, extra), y.shape)
         except Exception:
             return False
-        return all(_equal(found[i, ...], e, AGREEMENT) for i, e in zip(picks, expected, strict=True))
+        return all(equal(found[i, ...], e, AGREEMENT) for i, e in zip(picks, expected, strict=True))
 
     def otherwise(self, ys: tuple[Array, ...], x: Tree, params: Any) -> FromScipy | None:
         """Return f point by point where one call for all does not have its values, else None."""

@@ -6,11 +6,12 @@ import copy
 from typing import Any
 
 from .backends.generic import Backend
+from .domain import Data
 from .inputs import closed
 from .inverses import rule_of
 from .probe import stretch
 from .problems import Problem
-from .system import Data, System
+from .system import System
 from .typing import Array
 
 

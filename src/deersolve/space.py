@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .arrays import batch_of, beside, expanded, ranks, real_numbers, spanning, state
 from .backends.generic import Backend
-from .domain import Dirichlet, Neumann, NoFlux, Periodic, Robin
+from .domain import Data, Dirichlet, Neumann, NoFlux, Periodic, Robin
 from .errors import mismatch
 from .line import Ends, Line, Stencil, Wall, Walls
-from .problems import BoundaryValueProblem
 from .record import tree_leaves, tree_map
-from .system import Data
 from .typing import Array, array_namespace
+
+if TYPE_CHECKING:
+    from .problems import BoundaryValueProblem
 
 FEWEST = 3  # points that a stencil takes
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .arrays import batch_of, beside, expanded, ranks, state
 from .backends.generic import Backend
-from .domain import Initial, Periodic
+from .domain import Data, Initial, Periodic
 from .errors import mismatch
 from .faces import around_of, both_sides, openings_of, split
 from .line import Ends, Line
-from .problems import Evolution1D
 from .record import tree_leaves, tree_map
 from .sheet import Sheet, laid_out, staged
 from .space import check_points, check_width, coefficient_of, end_of, stencils_of
-from .system import Data
 from .typing import Array, Tree, array_namespace
+
+if TYPE_CHECKING:
+    from .problems import Evolution1D
 
 
 def on_a_sheet(problem: Evolution1D, y_guess: Any, rule: Any) -> tuple[Backend, Data]:

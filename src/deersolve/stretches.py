@@ -6,6 +6,7 @@ import dataclasses
 import warnings
 from typing import Any
 
+from .domain import Data
 from .errors import CheckpointWarning, InputError, level_of_caller
 from .globalise import FULL
 from .march import judged
@@ -17,7 +18,7 @@ from .resume import resume
 from .slide import can_slide
 from .solution import Solution, Stats, Status
 from .structure import Dense
-from .system import Data, System
+from .system import System
 from .typing import Array, array_namespace
 from .walk import Walk
 from .watch import Watch, watching

@@ -8,23 +8,13 @@ from functools import partial
 from typing import Any
 
 from .backends.generic import Backend, spans_of, split_columns
-from .domain import Initial, kept
+from .domain import Data, Initial, kept
 from .inverses import Rule
 from .mend import Directions, mended
 from .record import record, tree_map
 from .shifters import Shifter, apply_shifters
 from .structure import BlockDiagonal, Dense, Diagonal, Structure
 from .typing import Array, Tree, array_namespace
-
-
-@record
-class Data:
-    """The arrays of a problem, ready for use: x expanded to the rank of y, the guess of full shape."""
-
-    x: Tree
-    grid: Any
-    boundary: Any
-    guess: Array
 
 
 @record

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .arrays import batch_of, beside, expanded, ranks, spanning, state
 from .backends.generic import Backend
-from .domain import Coupled
+from .domain import Coupled, Data
 from .errors import mismatch
-from .problems import TwoPointProblem
 from .record import tree_leaves
 from .space import check_points
 from .span import Given, Span
 from .structure import identity
-from .system import Data
 from .typing import Array, array_namespace
+
+if TYPE_CHECKING:
+    from .problems import TwoPointProblem
 
 
 def between_ends(problem: TwoPointProblem, y_guess: Any) -> tuple[Backend, Data]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .backends import backend_of
 from .errors import mismatch
-from .solution import Solution, Status
+from .solution import Status
+
+if TYPE_CHECKING:
+    from .solution import Solution
 
 SHOWN = 6  # components
 

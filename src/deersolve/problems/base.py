@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ..arrays import beside, expanded, ranks, state
+from ..backends.generic import Backend
+from ..domain import Data, Initial, Steps, TimeGrid
 from ..errors import mismatch
+from ..record import tree_leaves
 from ..shifters import as_shifters
-from ..typing import Array, Tree
+from ..typing import Array, Tree, array_namespace
 
 
 class Problem:
@@ -58,6 +62,8 @@ class Problem:
 
     family: ClassVar[str] = ""
     is_causal: ClassVar[bool] = False
+    cells: bool = False
+    """Whether u is in cells between the points of space, not on them."""
     axes: ClassVar[tuple[str, ...]] = ("t",)
     """The names of the axes of the grid."""
     fields: dict[str, tuple[str, ...]] = {"y0": ("lag", "k"), "x": ("t", "k")}  # noqa: RUF012
@@ -93,6 +99,73 @@ class Problem:
             raise mismatch(name, "a new problem with it; that of a problem is given when it is made", "an assignment")
         super().__setattr__(name, value)
 
+    @property
+    def start(self) -> Any:
+        """The values that a march starts from, None where the problem has none."""
+        return self.boundary.y0 if isinstance(self.boundary, Initial) else None
+
+    def points(self) -> dict[str, Any]:
+        """Return the points of the grid by the names of its axes, {} where they have none."""
+        return {}
+
+    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+        """Return the backend, and grid, data and guess as the solver takes them, laid out for the stages of a rule.
+
+        Raises
+        ------
+        LibraryError
+            If libraries or devices are mixed, or the dtype is not float32 or float64.
+        InputError
+            If shapes do not fit, or a grid is empty, not finite or not monotone.
+        """
+        like, backend, guess = self.beginning(y_guess)
+        if guess is None:
+            raise mismatch("solve", "y_guess, an array (*B, *R, n): a Problem has no default guess", "None")
+        if guess.ndim < 2:
+            raise mismatch("y_guess", "shape (*B, *R, n) with at least one grid axis", tuple(guess.shape))
+        x = expanded(self.x, guess, backend, max(guess.ndim, ranks(self.x)))
+        xp = array_namespace(guess)
+        for leaf in tree_leaves(x):
+            try:
+                xp.broadcast_to(leaf[..., :1], (*guess.shape[:-1], 1))
+            except Exception as error:
+                raise mismatch(
+                    "x", f"leaves that broadcast over {tuple(guess.shape[:-1])}", tuple(leaf.shape)
+                ) from error
+        boundary, points = self.boundary, self.grid.n_points if isinstance(self.grid, Steps | TimeGrid) else None
+        if points not in (None, guess.shape[-2]):
+            raise mismatch("y_guess", f"shape (*B, T, n) with the T = {points} points of the grid", tuple(guess.shape))
+        if isinstance(boundary, Initial):
+            _check_start(self.grid, like, guess)
+            boundary = Initial(xp.reshape(like, (*(1 for _ in range(guess.ndim - like.ndim)), *like.shape)))
+        return backend, Data(x, self.grid, boundary, guess)
+
+    def beginning(self, y_guess: Any) -> tuple[Array, Backend, Array | None]:
+        """Return the start, or the guess where there is none, its backend, and the guess beside it."""
+        start = self.start
+        if start is None and y_guess is None:
+            raise mismatch("solve", "y_guess, an array (*B, *R, n), for a Problem without ds.Initial", "None")
+        like, backend = state(y_guess, "y_guess") if start is None else state(start, "y0")
+        return like, backend, None if y_guess is None else beside(y_guess, like, backend, "y_guess")
+
     def __repr__(self) -> str:
         name = getattr(self.f, "__name__", type(self.f).__name__)
         return f"{type(self).__name__}(f={name}, inverse={self.inverse!r})"
+
+
+def _check_start(grid: Any, y0: Array, guess: Array) -> None:
+    """Raise unless a start of a user's own problem has the components of y, and as many values as the lags reach."""
+    K, (n, rank) = max(getattr(grid, "lags", (1,))), (guess.shape[-1], guess.ndim)
+    if y0.ndim > rank or y0.shape[-1] != n or (K > 1 and (y0.ndim < 2 or y0.shape[-2] < K)):
+        raise mismatch("y0", f"shape (*B, K, n) with K = {K} and n = {n}", tuple(y0.shape))
+
+
+def guess_of(y_guess: Array | None, first: Array, shape: tuple[int, ...]) -> Array:
+    """Return the user's guess, or the initial value everywhere, with all axes of y."""
+    xp = array_namespace(first)
+    if y_guess is None:
+        return xp.broadcast_to(first, shape)
+    try:
+        return xp.broadcast_to(y_guess, shape)
+    except Exception as error:
+        raise mismatch("y_guess", f"an array that broadcasts to {shape}", tuple(y_guess.shape)) from error

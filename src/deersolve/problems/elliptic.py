@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ..backends.generic import Backend
+from ..domain import Data
 from ..errors import mismatch
 from ..options import check_flag
+from ..planar import on_a_plane
 from ..shifters import SlopeAlong, identity
 from ..typing import Array, Tree
 from .base import Problem
@@ -90,3 +93,11 @@ class Elliptic2D(Problem):
         self.s, self.r = points
         self.left, self.right, self.bottom, self.top, self.cells = left, right, bottom, top, cells
         self.coefficients = {"D": D}
+
+    def points(self) -> dict[str, Any]:
+        """Return the points, or edges, of each axis."""
+        return {"s": self.s, "r": self.r}
+
+    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+        """Return the backend, and grid, data and guess as the solver takes them."""
+        return on_a_plane(self, y_guess)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..domain import Initial
+from ..backends.generic import Backend
+from ..domain import Data, Initial
 from ..fluxes import reach_of
 from ..options import check_flag
 from ..shifters import LevelAround, identity, level_slope
+from ..spacetime import on_a_sheet
 from ..typing import Array, Tree
 from .base import Problem
 from .conserved import Conserved, check_flux
@@ -104,3 +106,11 @@ class Evolution1D(Problem):
             self.fields = {k: axes for k, axes in self.fields.items() if k not in ("x", "t")}
         self.t, self.s, self.left, self.right, self.cells = t, s, left, right, cells
         self.boundary, self.coefficients = Initial(u0), {"D": D}
+
+    def points(self) -> dict[str, Any]:
+        """Return the points, or edges, of each axis."""
+        return {"t": self.t, "s": self.s}
+
+    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+        """Return the backend, and grid, data and guess as the solver takes them."""
+        return on_a_sheet(self, y_guess, rule)

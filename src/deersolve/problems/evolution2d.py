@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..domain import Initial
+from ..backends.generic import Backend
+from ..domain import Data, Initial
 from ..errors import mismatch
 from ..fluxes import reach_of
 from ..options import check_flag
+from ..planetime import in_a_volume
 from ..shifters import LevelAroundAlong, LevelSlopeAlong, identity
 from ..typing import Array, Tree
 from .base import Problem
@@ -111,3 +113,11 @@ class Evolution2D(Problem):
         self.t, (self.s, self.r) = t, points
         self.left, self.right, self.bottom, self.top, self.cells = left, right, bottom, top, cells
         self.boundary, self.coefficients = Initial(u0), {"D": D}
+
+    def points(self) -> dict[str, Any]:
+        """Return the points, or edges, of each axis."""
+        return {"t": self.t, "s": self.s, "r": self.r}
+
+    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+        """Return the backend, and grid, data and guess as the solver takes them."""
+        return in_a_volume(self, y_guess, rule)

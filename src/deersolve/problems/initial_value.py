@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..domain import Initial
+from ..arrays import batch_of, beside, expanded, plain, ranks, spanning
+from ..backends.generic import Backend
+from ..domain import Data, Initial, TimeGrid
+from ..errors import LibraryError, mismatch
+from ..record import tree_leaves
 from ..shifters import identity
-from ..typing import Array, Tree
-from .base import Problem
+from ..typing import Array, Tree, array_namespace, dtype_name
+from .base import Problem, guess_of
 
 
 class InitialValueProblem(Problem):
@@ -74,3 +78,68 @@ class InitialValueProblem(Problem):
     ) -> None:
         super().__init__(f, shift=identity, inverse="ddt.trapezoid", x=x, params=params, jac=jac)
         self.t, self.boundary = t, Initial(y0)
+
+    def points(self) -> dict[str, Any]:
+        """Return the times."""
+        return {"t": self.t}
+
+    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+        """Return the backend, and grid, data and guess as the solver takes them."""
+        y0, backend, y_guess = self.beginning(y_guess)
+        grid = _time_grid(self.t, y0, backend)
+        xp, n, T = array_namespace(y0), y0.shape[-1], grid.n_points
+        rank = max(y0.ndim + 1, grid.t.ndim + 1, ranks(self.x), getattr(y_guess, "ndim", 0))
+        if self.x is None:
+            x, is_seen = xp.astype(grid.t, y0.dtype), backend.is_concrete(grid.D)
+            x = (x if is_seen and not bool(xp.any(grid.D == 0)) else grid.sided(x))[..., None]
+            x = xp.reshape(x, (*(1 for _ in range(rank - x.ndim)), *x.shape))
+        else:
+            x = expanded(self.x, y0, backend, rank)
+        spanning(x, T)
+        parts = [("y0", tuple(y0.shape[:-1])), ("t", tuple(grid.t.shape[:-1]))]
+        parts += [("x", tuple(a.shape[:-2])) for a in tree_leaves(x)]
+        parts += [("y_guess", tuple(y_guess.shape[:-2]))] if getattr(y_guess, "ndim", 0) > 2 else []
+        batch = batch_of(parts)
+        first = y0[..., None, :]
+        first = xp.reshape(first, (*(1 for _ in range(len(batch) + 2 - first.ndim)), *first.shape))
+        t = xp.reshape(grid.t, (*(1 for _ in range(len(batch) + 1 - grid.t.ndim)), *grid.t.shape))
+        D = xp.reshape(grid.D, (*(1 for _ in range(len(batch) + 2 - grid.D.ndim)), *grid.D.shape))
+        guess = guess_of(y_guess, first, (*batch, T, n))
+        start = xp.broadcast_to(first, (*batch, 1, n))
+        return backend, Data(x, TimeGrid(t, D), Initial(first), xp.concat([start, guess[..., 1:, :]], axis=-2))
+
+
+def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:
+    """Return times and interval lengths; differences are taken in the dtype of t."""
+    t, own = plain(t if hasattr(t, "shape") else beside(t, y0, backend, "t"), "t")
+    if t.ndim < 1 or t.shape[-1] < 2 or 0 in t.shape:
+        raise mismatch("t", "shape (T,) or (*B, T) with T >= 2", tuple(t.shape), "A single point has no interval.")
+    kind = dtype_name(t)
+    if kind not in ("float32", "float64"):
+        raise LibraryError(f"t: expected float32 or float64; received {kind}. Write 1.0 instead of 1, or convert it.")
+    if own is not backend and not backend.accepts(t):
+        raise LibraryError(f"t: expected an array of {backend.name}, like y0; received one of {own.name}.")
+    D = t[..., 1:] - t[..., :-1]
+    if own.is_concrete(t):
+        times = own.to_numpy(t)
+        at_once = array_namespace(times)
+        if not bool(at_once.all(at_once.isfinite(times))):
+            raise mismatch("t", "finite times", "NaN or infinity")
+        if not _is_ordered(at_once, times) and not _is_ordered(at_once, -times):
+            what = "strictly increasing or strictly decreasing times; some may stand there twice, where f jumps"
+            raise mismatch("t", what, "a grid that is neither")
+    like = array_namespace(y0)
+    if own is not backend:
+        return TimeGrid(backend.convert(t, y0, None), backend.convert(D[..., None], y0, y0.dtype))
+    beside(t, y0, backend, "t", cast=False)
+    return TimeGrid(t, like.astype(D, y0.dtype)[..., None])
+
+
+def _is_ordered(xp: Any, times: Array) -> bool:
+    """Tell whether times rise, and none stands there more than twice, nor alone."""
+    rises = times[..., 1:] > times[..., :-1]
+    if bool(xp.all(rises)):
+        return True
+    is_pair = ~rises & (times[..., 1:] == times[..., :-1])
+    apart = ~(is_pair[..., 1:] & is_pair[..., :-1])
+    return bool(xp.all(rises | is_pair)) and bool(xp.all(apart)) and bool(xp.all(xp.any(rises, axis=-1)))

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..domain import Initial, Steps
+from ..arrays import batch_of, expanded, ranks, spanning
+from ..backends.generic import Backend
+from ..domain import Data, Initial, Steps
 from ..errors import mismatch
 from ..options import check_whole
+from ..record import tree_leaves
 from ..shifters import lag
-from ..typing import Array, Tree
-from .base import Problem
+from ..typing import Array, Tree, array_namespace
+from .base import Problem, guess_of
 
 
 class Recurrence(Problem):
@@ -74,3 +77,37 @@ class Recurrence(Problem):
         super().__init__(f, shift=shift, inverse="shift.scan", x=x, params=params, grid=grid, jac=jac)
         self.boundary, self.lags = Initial(y0), lags
         self.fields = {"y0": ("k",) if lags == (1,) else ("lag", "k"), "x": ("t", "k")}
+
+    def points(self) -> dict[str, Any]:
+        """Return the numbers of the steps; None where only the guess says how many there are."""
+        lengths = [leaf.shape[-2] for leaf in tree_leaves(self.x) if getattr(leaf, "ndim", 0) > 1]
+        lengths = [self.grid.n_points] if self.grid is not None else [size for size in lengths if size > 1]
+        return {"step": range(max(lengths)) if lengths else None}
+
+    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+        """Return the backend, and grid, data and guess as the solver takes them."""
+        y0, backend, y_guess = self.beginning(y_guess)
+        K, xp = max(self.lags), array_namespace(y0)
+        if self.lags == (1,):
+            y0 = y0[..., None, :]
+        elif y0.ndim < 2 or y0.shape[-2] != K:
+            raise mismatch("y0", f"shape (*B, K, n) with K = max(lags) = {K}, oldest first", tuple(y0.shape))
+        n = y0.shape[-1]
+        rank = max(y0.ndim, ranks(self.x), getattr(y_guess, "ndim", 0))
+        x = expanded(self.x, y0, backend, rank)
+        T = self.grid.n_points if self.grid is not None else None
+        if T is None:
+            lengths = [leaf.shape[-2] for leaf in tree_leaves(x)]
+            lengths += [y_guess.shape[-2]] if getattr(y_guess, "ndim", 0) >= 2 else []
+            if not lengths:
+                raise mismatch("Recurrence", "n_points=, or an x or y_guess that spans the grid", "none of them")
+            T = 0 if 0 in lengths else max(lengths)
+        if T < 1:
+            raise mismatch("Recurrence", "a grid of at least one point", "an empty one")
+        spanning(x, T)
+        parts = [("y0", tuple(y0.shape[:-2]))] + [("x", tuple(a.shape[:-2])) for a in tree_leaves(x)]
+        parts += [("y_guess", tuple(y_guess.shape[:-2]))] if getattr(y_guess, "ndim", 0) > 2 else []
+        batch = batch_of(parts)
+        y0 = xp.reshape(y0, (*(1 for _ in range(len(batch) + 2 - y0.ndim)), *y0.shape))
+        guess = guess_of(y_guess, y0[..., -1:, :], (*batch, T, n))
+        return backend, Data(x, Steps(T, self.lags), Initial(y0), guess)

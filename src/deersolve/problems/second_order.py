@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..domain import Dirichlet, Neumann, NoFlux, Periodic, Robin
+from ..backends.generic import Backend
+from ..domain import Data, Dirichlet, Neumann, NoFlux, Periodic, Robin
 from ..errors import InputError, mismatch
 from ..options import check_flag
 from ..shifters import identity, slope
+from ..space import on_a_line
 from ..typing import Array, Tree
 from .base import Problem
 
@@ -104,6 +106,14 @@ class BoundaryValueProblem(Problem):
         check_fields(x, "s")
         self.s, self.left, self.right, self.cells = s, left, right, cells
         self.coefficients = {"a": a, "b": b, "c": c}
+
+    def points(self) -> dict[str, Any]:
+        """Return the points, or edges, of each axis."""
+        return {"s": self.s}
+
+    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+        """Return the backend, and grid, data and guess as the solver takes them."""
+        return on_a_line(self, y_guess)
 
 
 class Elliptic1D(BoundaryValueProblem):

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..domain import Coupled, Periodic
+from ..backends.generic import Backend
+from ..domain import Coupled, Data, Periodic
 from ..errors import mismatch
 from ..shifters import identity, with_end
+from ..twopoint import between_ends
 from ..typing import Array, Tree
 from .base import Problem
 from .second_order import check_fields
@@ -92,6 +94,14 @@ class TwoPointProblem(Problem):
     def functional(self) -> Callable[..., Array] | None:
         """The conditions where they are a function."""
         return self.ends if callable(self.ends) else None
+
+    def points(self) -> dict[str, Any]:
+        """Return the points, or edges, of each axis."""
+        return {"s": self.s}
+
+    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+        """Return the backend, and grid, data and guess as the solver takes them."""
+        return between_ends(self, y_guess)
 
 
 @dataclass(frozen=True)
