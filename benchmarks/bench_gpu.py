@@ -16,8 +16,8 @@ import numpy as np
 
 import deersolve as ds
 from bench_solve import draw, gru
-from deersolve.scans import affine_scan, which_scan
-from deersolve.structure import Dense
+from deersolve.linalg.scans import affine_scan, which_scan
+from deersolve.linalg.structure import Dense
 from deersolve.testing import planes
 from timing import compare, header, synchronise
 

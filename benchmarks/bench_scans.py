@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from deersolve.scans import affine_scan, which_scan
-from deersolve.structure import Dense
+from deersolve.linalg.scans import affine_scan, which_scan
+from deersolve.linalg.structure import Dense
 from timing import compare, header, ratios, table
 
 SIZES = (16, 96)
@@ -75,7 +75,7 @@ def loop(A: Any, b: Any) -> Any:
 
 def without_numba(n: int, T: int) -> str:
     """Return the way that would be chosen on NumPy if Numba were not installed."""
-    from deersolve.scans import _choose
+    from deersolve.linalg.scans import _choose
 
     installed = _choose.is_installed
     try:

@@ -124,7 +124,7 @@ class forced:
 
     def __enter__(self):
         from deersolve.backends import registry
-        from deersolve.scans import _run
+        from deersolve.linalg.scans import _run
 
         registry["jax"]._compiled.clear()  # a solve compiled with another scan is another program
         self.module, self.before = _run, _run.pick

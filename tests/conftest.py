@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import deersolve as ds
-from deersolve.record import tree_leaves, tree_map
+from deersolve.backends.trees import tree_leaves, tree_map
 
 BACKENDS = (
     "numpy",

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import deersolve as ds
-from deersolve.blockwise import Blockwise
-from deersolve.implicit import inverse_at
 from deersolve.inverses import rule_of
-from deersolve.memory import bytes_of, steps_within
+from deersolve.newton.blocks import Blockwise
+from deersolve.newton.implicit import inverse_at
+from deersolve.newton.memory import bytes_of, steps_within
 from deersolve.testing._systems import system_of
 from tests.references import on
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 import deersolve as ds
-from deersolve.matrix_sign import in_right_half_plane
+from deersolve.linalg.matrix_sign import in_right_half_plane
 from deersolve.testing import hard
 
 COEFFICIENTS = st.integers(-3000, 3000).map(lambda k: k / 1000)

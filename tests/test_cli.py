@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deersolve import cli, demo
+from deersolve import cli
 from deersolve.cli import main
+from deersolve.testing import demo
 
 DECAY = """
 import numpy as np

@@ -10,8 +10,8 @@ from scipy import special
 
 import deersolve as ds
 from deersolve.backends import backend_of
-from deersolve.derivative import complex_step, differences
-from deersolve.mend import Directions, mended
+from deersolve.newton.finite_slopes import Directions, mended
+from deersolve.newton.jacobians import complex_step, differences
 from tests.references import loop
 
 POINTS = np.random.default_rng(5).uniform(0.2, 1.5, (3, 7, 2))

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from deersolve.dual import DualArray, value_and_tangents
+from deersolve.backends.dual import DualArray, value_and_tangents
 
 try:
     import array_api_strict as strict
@@ -807,7 +807,7 @@ def test_cupy_kernels_dispatch_by_name():
 
 
 def test_import_loads_no_array_library():
-    code = "import sys, deersolve.dual; sys.exit(bool({'numpy', 'torch', 'jax'} & set(sys.modules)))"
+    code = "import sys, deersolve.backends.dual; sys.exit(bool({'numpy', 'torch', 'jax'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -12,7 +12,7 @@ import pytest
 import deersolve as ds
 
 matplotlib = pytest.importorskip("matplotlib")
-film = pytest.importorskip("deersolve.film")
+film = pytest.importorskip("deersolve.solution.film")
 Image = pytest.importorskip("PIL.Image")
 
 T, S, R = np.linspace(0.0, 0.5, 11), np.linspace(0.0, 3.0, 31), np.linspace(-1.0, 1.0, 9)

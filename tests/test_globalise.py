@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deersolve as ds
-from deersolve.globalise import norm
 from deersolve.inverses import assembled, registry
-from deersolve.newton import ROUNDOFF, Options, advance, magnitudes, start_at
-from deersolve.structure import BlockDiagonal, Dense, Diagonal, Zero
+from deersolve.linalg.structure import BlockDiagonal, Dense, Diagonal, Zero
+from deersolve.newton.iteration import ROUNDOFF, Options, advance, magnitudes, start_at
+from deersolve.newton.steps.base import norm
 from deersolve.testing import strategies
 from deersolve.testing._systems import random_G, system_of
 from tests.references import gru, gru_weights, loop, lotka_volterra, on

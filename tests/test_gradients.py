@@ -268,7 +268,7 @@ def test_backward_is_one_jacobian_and_one_transposed_solve(monkeypatch):
     torch = pytest.importorskip("torch")
     from deersolve.backends import _torch_rows
     from deersolve.inverses import registry
-    from deersolve.system import System
+    from deersolve.newton.equation import System
 
     calls = []
     rule = type(registry["shift.scan"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import deersolve as ds
-from deersolve.bands import numba as bands
+from deersolve.linalg.banded import compiled_march as bands
 
 pytest.importorskip("numba")
 COARSE = pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of a coarse grid, and rightly

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import deersolve as ds
-from deersolve.inputs import prepare
-from deersolve.typing import dtype_name
+from deersolve.backends.namespace import dtype_name
+from deersolve.problems.inputs import prepare
 from tests.references import gru, gru_weights, loop, on
 
 T = np.linspace(0.0, 1.0, 21)

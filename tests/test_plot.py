@@ -16,7 +16,7 @@ from deersolve.backends import backend_of
 from tests.references import pendulum
 
 matplotlib = pytest.importorskip("matplotlib")
-plot = pytest.importorskip("deersolve.plot")
+plot = pytest.importorskip("deersolve.solution.plot")
 
 T = np.linspace(0.0, 6.0, 61)
 
@@ -308,7 +308,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return load(name, *args)
 
-    monkeypatch.delitem(sys.modules, "deersolve.plot")
+    monkeypatch.delitem(sys.modules, "deersolve.solution.plot")
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(ds.InputError, match=r"pip install 'deersolve\[plot\]'"):
         sol.plot()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import deersolve as ds
 from deersolve.inverses import registry
-from deersolve.newton import Options, advance, start_at
+from deersolve.newton.iteration import Options, advance, start_at
 from deersolve.testing._systems import system_of
 
 EPS = np.finfo(np.float64).eps

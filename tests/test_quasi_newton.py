@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import deersolve as ds
 from deersolve.backends import backend_of
-from deersolve.dual import DualArray
+from deersolve.backends.dual import DualArray
 from deersolve.inverses import registry
-from deersolve.newton import Options, iterate, start_at
-from deersolve.structure import Diagonal, Zero
+from deersolve.linalg.structure import Diagonal, Zero
+from deersolve.newton.iteration import Options, iterate, start_at
 from deersolve.testing._systems import system_of
 from tests.references import gru, gru_weights, loop, on, pendulum
 

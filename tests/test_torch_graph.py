@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import deersolve as ds
-from deersolve.record import tree_map
+from deersolve.backends.trees import tree_map
 
 torch = pytest.importorskip("torch")
 checkpoint = pytest.importorskip("torch.utils.checkpoint").checkpoint

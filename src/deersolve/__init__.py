@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import inverses, testing
-    from .adapters import from_scipy, pointwise, ravel, rowwise, unravel
-    from .bar import Progress
-    from .checkpoint import Checkpoint
-    from .continuation import Branch, follow
-    from .domain import Coupled, Dirichlet, Initial, Neumann, NoFlux, Periodic, Robin, Steps, TimeGrid
+    from .analysis.continuation import Branch, follow
+    from .analysis.lyapunov import lyapunov
+    from .analysis.sensitivity import adjoint, sensitivity
+    from .backends.namespace import array_namespace
     from .errors import (
         CheckpointError,
         CheckpointWarning,
@@ -23,11 +22,19 @@ if TYPE_CHECKING:
         LibraryError,
         UnknownKeyError,
     )
-    from .fluxes import central, limited, upwind
-    from .globalise import Damped, Full, LevenbergMarquardt, LineSearch
-    from .labelled import from_xarray
-    from .lyapunov import lyapunov
-    from .methods import Auto, Newton, Sequential
+    from .grids.conditions import Coupled, Dirichlet, Neumann, NoFlux, Periodic, Robin
+    from .grids.fluxes import central, limited, upwind
+    from .grids.shifters import identity, lag, slope
+    from .grids.times import Initial, Steps, TimeGrid
+    from .linalg.structure import BlockDiagonal, Dense, Diagonal, Zero
+    from .newton.approximate_jacobians import Hutchinson, Picard
+    from .newton.methods import Auto, Newton, Sequential
+    from .newton.steps.full import Damped, Full
+    from .newton.steps.levenberg_marquardt import LevenbergMarquardt
+    from .newton.steps.line_search import LineSearch
+    from .newton.steps.pseudo_transient import PseudoTransient
+    from .newton.windows.checkpoint import Checkpoint
+    from .newton.windows.progress_bar import Progress
     from .problems import (
         BoundaryValueProblem,
         Elliptic1D,
@@ -39,44 +46,45 @@ if TYPE_CHECKING:
         Recurrence,
         TwoPointProblem,
     )
-    from .pseudotime import PseudoTransient
-    from .quasi import Hutchinson, Picard
-    from .sensitivities import adjoint, sensitivity
-    from .shifters import identity, lag, slope
-    from .solution import Solution, Stats, Status
+    from .problems.adapters import from_scipy, pointwise, ravel, rowwise, unravel
+    from .solution.named_axes import from_xarray
+    from .solution.solution import Solution, Stats
+    from .solution.status import Status
+    from .solution.window import SolvedWindow, Window
     from .solver import solve
-    from .structure import BlockDiagonal, Dense, Diagonal, Zero
-    from .typing import array_namespace
-    from .watch import SolvedWindow, Window
 
 _places = {
-    "adapters": "from_scipy pointwise ravel rowwise unravel",
-    "bar": "Progress",
-    "checkpoint": "Checkpoint",
-    "continuation": "Branch follow",
-    "domain": "Coupled Dirichlet Initial Neumann NoFlux Periodic Robin Steps TimeGrid",
+    "analysis.continuation": "Branch follow",
+    "analysis.lyapunov": "lyapunov",
+    "analysis.sensitivity": "adjoint sensitivity",
+    "backends.namespace": "array_namespace",
     "errors": (
         "CheckpointError CheckpointWarning ConvergenceError DeerError DiscretisationWarning FunctionError InputError "
         "LibraryError UnknownKeyError"
     ),
-    "fluxes": "central limited upwind",
-    "globalise": "Damped Full LevenbergMarquardt LineSearch",
-    "labelled": "from_xarray",
-    "lyapunov": "lyapunov",
-    "methods": "Auto Newton Sequential",
+    "grids.conditions": "Coupled Dirichlet Neumann NoFlux Periodic Robin",
+    "grids.fluxes": "central limited upwind",
+    "grids.shifters": "identity lag slope",
+    "grids.times": "Initial Steps TimeGrid",
+    "linalg.structure": "BlockDiagonal Dense Diagonal Zero",
+    "newton.approximate_jacobians": "Hutchinson Picard",
+    "newton.methods": "Auto Newton Sequential",
+    "newton.steps.full": "Damped Full",
+    "newton.steps.levenberg_marquardt": "LevenbergMarquardt",
+    "newton.steps.line_search": "LineSearch",
+    "newton.steps.pseudo_transient": "PseudoTransient",
+    "newton.windows.checkpoint": "Checkpoint",
+    "newton.windows.progress_bar": "Progress",
     "problems": (
         "BoundaryValueProblem Elliptic1D Elliptic2D Evolution1D Evolution2D InitialValueProblem Problem Recurrence "
         "TwoPointProblem"
     ),
-    "pseudotime": "PseudoTransient",
-    "quasi": "Hutchinson Picard",
-    "sensitivities": "adjoint sensitivity",
-    "shifters": "identity lag slope",
-    "solution": "Solution Stats Status",
+    "problems.adapters": "from_scipy pointwise ravel rowwise unravel",
+    "solution.named_axes": "from_xarray",
+    "solution.solution": "Solution Stats",
+    "solution.status": "Status",
+    "solution.window": "SolvedWindow Window",
     "solver": "solve",
-    "structure": "BlockDiagonal Dense Diagonal Zero",
-    "typing": "array_namespace",
-    "watch": "SolvedWindow Window",
 }
 _home = {name: room for room, names in _places.items() for name in names.split()}
 

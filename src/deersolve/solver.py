@@ -7,43 +7,45 @@ import warnings
 from typing import Any
 
 from .backends._compilers import untraced
-from .choose import choose
-from .derivative import derivative_of
-from .domain import Initial, Steps, TimeGrid
+from .backends.namespace import Array, array_namespace, dtype_name
+from .backends.registration import close_matches
 from .errors import (
     ConvergenceError,
     DiscretisationWarning,
     InputError,
     UnknownKeyError,
+    check_flag,
     level_of_caller,
     mismatch,
 )
-from .failure import first_nonfinite
-from .globalise import FULL
-from .implicit import described
-from .inputs import check_problem, closed, prepare
+from .grids.line import Line
+from .grids.plane import Plane
+from .grids.span import Span
+from .grids.times import Initial, Steps, TimeGrid
 from .inverses import PaperForm, Rule, rule_of
-from .line import Line
-from .mend import noticing
-from .methods import Auto, Newton, method_of
-from .options import check_flag
-from .peclet import worst_place
-from .plan import Plan, run
-from .plane import Plane
-from .probe import probe, stretch
+from .linalg.scans import which_scan
+from .linalg.structure import Dense
+from .newton.approximate_jacobians import Picard
+from .newton.auto import choose
+from .newton.checks.cell_peclet import worst_place
+from .newton.checks.nonfinite import first_nonfinite
+from .newton.checks.probe import probe, stretch
+from .newton.checks.waves import shortest_wave
+from .newton.equation import System
+from .newton.finite_slopes import noticing
+from .newton.implicit import described
+from .newton.jacobians import derivative_of
+from .newton.methods import Auto, Newton, method_of
+from .newton.plan import Plan, run
+from .newton.settle import settled, unsettled
+from .newton.steps.full import FULL
+from .newton.windows.watch import Watch, watching
+from .newton.windows.watched import run_watched, watched
 from .problems import Problem
-from .quasi import Picard
-from .registry import close_matches
-from .scans import which_scan
-from .settle import settled, unsettled
-from .solution import Solution, Status, advice_on, numbers
-from .span import Span
-from .stretches import run_watched, watched
-from .structure import Dense
-from .system import System
-from .typing import Array, array_namespace, dtype_name
-from .watch import Watch, in_words, watching
-from .waves import shortest_wave
+from .problems.inputs import check_problem, closed, prepare
+from .solution.solution import Solution
+from .solution.status import Status, advice_on, numbers
+from .solution.window import in_words
 
 ON_FAILURE = ("raise", "nan", "return")
 COARSE = 1e-2  # the relative discretisation error above which solve() warns

@@ -11,10 +11,10 @@ import pytest
 from tests.inverses.test_planes import KINDS, MIXED, data_of, difference, edges, loss_of
 
 import deersolve as ds
-from deersolve import sparse
+from deersolve.grids.planar import on_a_plane
 from deersolve.inverses import assembled, registry
-from deersolve.planar import on_a_plane
-from deersolve.structure import Dense, Diagonal
+from deersolve.linalg import sparse_lu as sparse
+from deersolve.linalg.structure import Dense, Diagonal
 from deersolve.testing import planes
 
 EPS = np.finfo(np.float64).eps

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import deersolve as ds
-from deersolve.inputs import prepare
 from deersolve.inverses import assembled, registry
-from deersolve.structure import BlockDiagonal
+from deersolve.linalg.structure import BlockDiagonal
+from deersolve.problems.inputs import prepare
 
 EPS = np.finfo(np.float64).eps
 COARSE = pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of a coarse grid, and rightly

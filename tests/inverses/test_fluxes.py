@@ -7,10 +7,10 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import deersolve as ds
-from deersolve.fluxes import reach_of
-from deersolve.inputs import prepare
+from deersolve.grids.fluxes import reach_of
 from deersolve.inverses import assembled, registry
-from deersolve.structure import BlockDiagonal
+from deersolve.linalg.structure import BlockDiagonal
+from deersolve.problems.inputs import prepare
 
 EPS = np.finfo(np.float64).eps
 RULES = ("backward_euler", "trapezoid", "trbdf2")

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deersolve as ds
-from deersolve.bands import lapack, repeated, solve, staircase, transposed
 from deersolve.inverses import assembled, registry
+from deersolve.linalg.banded import lapack, repeated, solve, transposed
+from deersolve.linalg.banded import orthogonal as staircase
 from deersolve.testing import check_inverse, lines
 from deersolve.testing._systems import linear_systems, random_G
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import deersolve as ds
+from deersolve.grids.planar import on_a_plane
 from deersolve.inverses import registry
 from deersolve.inverses.laplace2d_krylov import Linear
-from deersolve.planar import on_a_plane
-from deersolve.structure import Dense, Diagonal
+from deersolve.linalg.structure import Dense, Diagonal
 from deersolve.testing import planes
 
 EPS = np.finfo(np.float64).eps

@@ -13,8 +13,8 @@ from tests.references import loop
 
 import deersolve as ds
 from deersolve.inverses import assembled, registry
-from deersolve.scans import _run
-from deersolve.scans._lag_one import LARGEST
+from deersolve.linalg.scans import _run
+from deersolve.linalg.scans._lag_one import LARGEST
 from deersolve.testing import problems, strategies
 from deersolve.testing._systems import iterate, system_of
 from deersolve.testing.convergence import exponents

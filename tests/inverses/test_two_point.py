@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import deersolve as ds
-from deersolve.bands import folded, linked, linked_transposed, staircase
 from deersolve.inverses import assembled, registry
+from deersolve.linalg.banded import folded, linked, linked_transposed
+from deersolve.linalg.banded import orthogonal as staircase
 from deersolve.testing import check_inverse, ends
 from deersolve.testing._systems import linear_systems, random_G
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.scans.test_scans import KINDS, convert, draw, need, to_numpy
 
-from deersolve.scans import affine_scan, affine_scan_transposed, ways
+from deersolve.linalg.scans import affine_scan, affine_scan_transposed, ways
 
 WAYS = [("numpy", way) for way in ("sequential", "blelloch", "lapack", "numba")]
 WAYS += [("torch", "sequential"), ("torch", "blelloch"), ("jax", "lax"), ("jax", "associative")]

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tests.conftest import library
 
 from deersolve.errors import InputError
-from deersolve.scans import affine_scan, affine_scan_transposed, cuda, which_scan
-from deersolve.structure import BlockDiagonal, Dense, Diagonal
+from deersolve.linalg.scans import affine_scan, affine_scan_transposed, cuda, which_scan
+from deersolve.linalg.structure import BlockDiagonal, Dense, Diagonal
 
 KINDS = {"dense": Dense, "diagonal": Diagonal, "block-diagonal": BlockDiagonal}
 SHIM = """

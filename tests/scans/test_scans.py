@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deersolve.errors import InputError, UnknownKeyError
-from deersolve.scans import affine_scan, affine_scan_transposed, ways, which_scan
-from deersolve.structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
+from deersolve.linalg.scans import affine_scan, affine_scan_transposed, ways, which_scan
+from deersolve.linalg.structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
 
 KINDS = {"dense": Dense, "diagonal": Diagonal, "block-diagonal": BlockDiagonal}
 LIBRARIES = ("numpy", "torch", "jax", "array_api_strict", "array_api_strict:device1")
@@ -311,6 +311,6 @@ def test_which_scan_names_registered_ways():
 
 def test_importing_loads_no_array_library():
     libraries = {"numpy", "scipy", "torch", "jax", "numba", "array_api_compat"}
-    code = f"import sys, deersolve.scans; print(sorted({libraries} & set(sys.modules)))"
+    code = f"import sys, deersolve.linalg.scans; print(sorted({libraries} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

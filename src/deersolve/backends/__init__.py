@@ -6,12 +6,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LibraryError
-from ..registry import Registry
+from .registration import Registry
 
 if TYPE_CHECKING:
     from .generic import Backend
 
-registry: Registry[Backend] = Registry("backend", "deersolve.backends")
+_names = ("numpy", "torch", "jax", "cupy", "generic")
+registry: Registry[Backend] = Registry("backend", "deersolve.backends", {name: name for name in _names})
 
 _libraries = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax", "cupy": "cupy"}
 

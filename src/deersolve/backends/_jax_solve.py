@@ -10,7 +10,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ..typing import Array
+from .namespace import Array
 
 ELIMINATED = 3  # up to this size, elimination of all systems at once beats a call to LAPACK for each
 UNSPLIT = 2**16  # n^2 max(n, k) times the systems of one call; jaxlib splits from between 2^17 and 2^18

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from ..record import tree_leaves, tree_map
 from .generic import Later, passed
+from .trees import tree_leaves, tree_map
 
 TOO_HIGH = (
     "a third derivative by backward: expected at most the second. Nested torch.func.grad, and JAX, have every order."

@@ -6,8 +6,8 @@ import contextlib
 
 import torch
 
-from ..typing import Array
 from ._torch_nodes import Gate, Order
+from .namespace import Array
 
 FEW = 4  # rows that take no longer one after the other than together, which also imports SymPy on its first call
 

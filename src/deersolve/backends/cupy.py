@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..typing import Array, array_namespace
 from . import registry
 from .generic import Backend
+from .namespace import Array, array_namespace
 
 
 class CuPy(Backend):

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ..errors import InputError
-from ..record import tree_leaves, tree_map
-from ..typing import Array, Tree, array_namespace
 from . import registry
+from .namespace import Array, Tree, array_namespace
+from .trees import tree_leaves, tree_map
 
 Functions = dict[str, tuple[Callable[..., Any], Callable[[], list[tuple[Any, ...]]]]]
 """A user's functions by name, each with what makes the arguments it will be called with."""
@@ -78,7 +78,7 @@ class Backend:
         fy : array, shape (*S, n)
         jacobians : tuple of array, each of shape (*S, n, n_p)
         """
-        from ..dual import value_and_tangents
+        from .dual import value_and_tangents
 
         fy, tangents = value_and_tangents(lambda *ys: f(*ys, x), ys)
         xp = array_namespace(fy)
@@ -165,7 +165,7 @@ class Backend:
 
     def can_write(self, tree: Tree) -> bool:
         """Return whether arrays like these may be written into another: no derivative follows them."""
-        from ..dual import DualArray
+        from .dual import DualArray
 
         return not any(isinstance(a, DualArray) for a in tree_leaves(tree))
 
@@ -294,7 +294,7 @@ class Backend:
 
         By dual numbers; by central differences, to about eps^(2/3), where those cannot follow the function.
         """
-        from ..dual import DualArray
+        from .dual import DualArray
 
         xp, m = array_namespace(primals[0]), directions[0].shape[0]
         try:
@@ -321,7 +321,7 @@ class Backend:
 
     def beside(self, array: Array, others: Any) -> Array:
         """Return the array in the kind of number of the others: a dual one where they are."""
-        from ..dual import DualArray
+        from .dual import DualArray
 
         duals = [a for a in others if isinstance(a, DualArray)]
         if not duals:

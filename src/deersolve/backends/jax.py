@@ -17,11 +17,11 @@ from jax.extend.core import ClosedJaxpr, concrete_or_error, jaxpr_as_fun
 from jax.sharding import AxisType
 
 from ..errors import mismatch
-from ..record import each_record, field_names
-from ..typing import Array, Tree
 from . import registry
 from ._jax_solve import solve
 from .generic import Backend, Functions, Jacobians, Solver, joined, passed, split_columns
+from .namespace import Array, Tree
+from .trees import each_record, field_names
 
 CACHE_SIZE = 64
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import LibraryError, mismatch
-from ..typing import Array
 from . import registry
 from .generic import Backend
+from .namespace import Array
 
 PLAIN = (np.ndarray, np.memmap)
 

@@ -13,12 +13,12 @@ from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import InputError, mismatch
-from ..record import tree_map
-from ..typing import Array, Tree
 from . import registry
 from ._torch_nodes import Gate, Guard, Order, Refused, Weightless, as_written, full_precision, solution
 from ._torch_rows import apart, has_hooks, rows_of, without_hooks
 from .generic import ON_HOST, Backend, Deferred, Jacobians, Later
+from .namespace import Array, Tree
+from .trees import tree_map
 
 
 class Torch(Backend):

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..record import tree_map
-from ..structure import Structure
-from ..typing import Array
+from ..backends.namespace import Array
+from ..backends.trees import tree_map
+from ..linalg.structure import Structure
 from ._base import Rule
 
 

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
-from ..domain import kept
+from ..backends.namespace import Array
+from ..backends.registration import Registry
 from ..errors import InputError, mismatch
-from ..registry import Registry
-from ..structure import Dense, Structure
-from ..typing import Array
+from ..grids.times import kept
+from ..linalg.structure import Dense, Structure
 
 registry: Registry[Rule] = Registry("inverses", "deersolve.inverses")
 
@@ -206,7 +206,7 @@ def _made(thing: Any) -> Rule:
 
 def rule_of(inverse: Any, family: str = "") -> Rule:
     """Return the rule that a user named, made, or gave as the paper's callable ``(Gs, rhs) -> y``."""
-    from ..shifters import takes_keywords
+    from ..grids.shifters import takes_keywords
 
     if isinstance(inverse, Rule):
         return inverse

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .. import bands
-from ..krylov import Map
-from ..plane import Plane, turned
-from ..structure import Dense, Structure, identity
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..grids.plane import Plane, turned
+from ..linalg import banded as bands
+from ..linalg.krylov import Map
+from ..linalg.structure import Dense, Structure, identity
 from ._heat import implicit
 from .laplace2d_krylov import Linear, along_both
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..line import Ends, Line, Wall
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..grids.line import Ends, Line, Wall
 
 FEWEST = 6  # points of a line
 ORDER = 4  # of the polynomials

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..domain import Initial, TimeGrid
-from ..scans import affine_scan, affine_scan_transposed
-from ..structure import Dense, Diagonal, Structure, Zero
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..grids.times import Initial, TimeGrid
+from ..linalg.scans import affine_scan, affine_scan_transposed
+from ..linalg.structure import Dense, Diagonal, Structure, Zero
 from ._base import Rule
 from ._phi import exp_and_phi
 from ._quadrature import quadrature_defect

@@ -13,15 +13,15 @@ from functools import reduce
 from typing import Any, ClassVar
 
 from ..backends import backend_of
-from ..bands import numba as march
-from ..bands import series, transposed
-from ..bands import solve as solve_line
-from ..domain import Initial
-from ..line import Line
-from ..matrix_sign import in_right_half_plane
-from ..sheet import Sheet
-from ..structure import BlockDiagonal, Structure, identity
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..grids.line import Line
+from ..grids.sheet import Sheet
+from ..grids.times import Initial
+from ..linalg.banded import compiled_march as march
+from ..linalg.banded import series, transposed
+from ..linalg.banded import solve as solve_line
+from ..linalg.matrix_sign import in_right_half_plane
+from ..linalg.structure import BlockDiagonal, Structure, identity
 from ._base import Rule
 from ._quadrature import quadrature_defect
 from ._theta import CONTRACTS, CURVED

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ..backends import backend_of
-from ..domain import Initial, kept
-from ..plane import turned
-from ..structure import Dense, Structure, identity
-from ..typing import Array, array_namespace
-from ..volume import Volume
+from ..backends.namespace import Array, array_namespace
+from ..grids.plane import turned
+from ..grids.times import Initial, kept
+from ..grids.volume import Volume
+from ..linalg.structure import Dense, Structure, identity
 from ._carried import Carried
 from ._heat import Heat, intervals, level_of
 from .laplace2d_krylov import FORCING, Linear, Shift, along_both, is_seen_zero, shift_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..plane import Plane, Sides, turned
-from ..structure import Structure
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..grids.plane import Plane, Sides, turned
+from ..linalg.structure import Structure
 from ._base import Rule
 
 

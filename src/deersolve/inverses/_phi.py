@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from ..backends import backend_of
-from ..structure import Dense, Diagonal, Structure, Zero, identity
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..linalg.structure import Dense, Diagonal, Structure, Zero, identity
 
 DEGREE = 14  # Taylor degree of phi_1 for a norm up to 1/2: the remainder is below 2^-54
 RADIUS = 0.5

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
 
 GAP = 32  # an interval so much shorter than the next one is not interpolated across: f may jump there
 POINTS = 4  # of a cubic

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ..backends import backend_of
-from ..domain import Initial, TimeGrid
-from ..scans import affine_scan, affine_scan_transposed, bidiagonal
-from ..structure import Dense, Diagonal, Structure, Zero, identity
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..grids.times import Initial, TimeGrid
+from ..linalg.scans import affine_scan, affine_scan_transposed, bidiagonal
+from ..linalg.structure import Dense, Diagonal, Structure, Zero, identity
 from ._base import Rule
 from ._quadrature import quadrature_defect
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from ..bands import repeated, transposed
-from ..line import Ends, Line
-from ..structure import Dense, Diagonal, Structure, identity
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..grids.line import Ends, Line
+from ..linalg.banded import repeated, transposed
+from ..linalg.structure import Dense, Diagonal, Structure, identity
 from ._base import Rule, register
 from ._differences import FEWEST, jumps, missed
 

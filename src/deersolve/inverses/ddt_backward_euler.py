@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..structure import BlockDiagonal, Dense, Diagonal, Zero
+from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Zero
 from ._base import register
 from ._theta import Theta
 

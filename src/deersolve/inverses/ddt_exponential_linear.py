@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..domain import Initial, TimeGrid
-from ..structure import Dense, Diagonal, Structure
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..grids.times import Initial, TimeGrid
+from ..linalg.structure import Dense, Diagonal, Structure
 from ._base import register
 from ._exponential import Exponential
 from ._phi import exp_and_phi

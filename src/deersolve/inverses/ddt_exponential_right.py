@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..structure import Dense
+from ..linalg.structure import Dense
 from ._base import register
 from ._exponential import Exponential
 

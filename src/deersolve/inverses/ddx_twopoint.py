@@ -8,10 +8,10 @@ from operator import add
 from typing import Any, ClassVar
 
 from ..backends import backend_of
-from ..bands import linked, linked_transposed, linking
-from ..span import Given, Span
-from ..structure import Dense, Diagonal, Structure, identity
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..grids.span import Given, Span
+from ..linalg.banded import linked, linked_transposed, linking
+from ..linalg.structure import Dense, Diagonal, Structure, identity
 from ._base import Rule, register
 from ._quadrature import quadrature_defect
 

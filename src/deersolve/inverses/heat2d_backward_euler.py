@@ -1,6 +1,6 @@
 """``heat2d.backward_euler``: order 1, L-stable."""
 
-from ..structure import BlockDiagonal
+from ..linalg.structure import BlockDiagonal
 from ._base import register
 from ._heat2d import Heat2D
 from .heat_backward_euler import BackwardEuler as OnALine

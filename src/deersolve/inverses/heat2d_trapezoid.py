@@ -1,6 +1,6 @@
 """``heat2d.trapezoid``: order 2, A-stable: stiff components ring."""
 
-from ..structure import BlockDiagonal
+from ..linalg.structure import BlockDiagonal
 from ._base import register
 from ._heat2d import Heat2D
 from .heat_trapezoid import Trapezoid as OnALine

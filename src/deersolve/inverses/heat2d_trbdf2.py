@@ -1,6 +1,6 @@
 """``heat2d.trbdf2``: order 2, L-stable."""
 
-from ..structure import BlockDiagonal
+from ..linalg.structure import BlockDiagonal
 from ._base import register
 from ._heat2d import Heat2D
 from .heat_trbdf2 import TRBDF2 as OnALine

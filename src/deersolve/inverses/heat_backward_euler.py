@@ -1,6 +1,6 @@
 """``heat.backward_euler``: order 1, L-stable."""
 
-from ..structure import BlockDiagonal
+from ..linalg.structure import BlockDiagonal
 from ._base import register
 from ._heat import Heat
 

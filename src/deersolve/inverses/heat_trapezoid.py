@@ -1,6 +1,6 @@
 """``heat.trapezoid``: order 2, A-stable; stiff components ring."""
 
-from ..structure import BlockDiagonal
+from ..linalg.structure import BlockDiagonal
 from ._base import register
 from ._heat import Heat
 

@@ -2,7 +2,7 @@
 
 import math
 
-from ..structure import BlockDiagonal
+from ..linalg.structure import BlockDiagonal
 from ._base import register
 from ._heat import Heat
 

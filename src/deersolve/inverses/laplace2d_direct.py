@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
-from .. import sparse
 from ..backends import backend_of
-from ..line import Stencil
-from ..plane import Plane, Sides, turned
-from ..structure import Dense, Diagonal, Structure, identity
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..grids.line import Stencil
+from ..grids.plane import Plane, Sides, turned
+from ..linalg import sparse_lu as sparse
+from ..linalg.structure import Dense, Diagonal, Structure, identity
 from ._base import register
 from ._laplace2d import Laplace2D, unit_of
 

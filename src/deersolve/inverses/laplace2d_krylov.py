@@ -7,13 +7,13 @@ import math
 from functools import partial
 from typing import Any, ClassVar
 
-from .. import krylov
 from ..backends import backend_of
-from ..line import Composed, Stencil
-from ..plane import Plane, Sides, components_first, components_last, turned
-from ..record import record
-from ..structure import Dense, Diagonal, Structure
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..backends.trees import record
+from ..grids.line import Composed, Stencil
+from ..grids.plane import Plane, Sides, components_first, components_last, turned
+from ..linalg import krylov
+from ..linalg.structure import Dense, Diagonal, Structure
 from ._base import register
 from ._laplace2d import Laplace2D, unit_of
 

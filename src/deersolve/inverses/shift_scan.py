@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..domain import Initial, Steps
-from ..scans import affine_scan, affine_scan_transposed, damped_scan
-from ..structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
-from ..typing import Array, array_namespace
+from ..backends.namespace import Array, array_namespace
+from ..grids.times import Initial, Steps
+from ..linalg.scans import affine_scan, affine_scan_transposed, damped_scan
+from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
 from ._base import Rule, register
 
 

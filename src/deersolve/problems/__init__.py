@@ -1,12 +1,12 @@
 """One file per family of equations: data and shifters only, no numerics."""
 
 from .base import Problem
+from .boundary_value import BoundaryValueProblem, Elliptic1D
 from .elliptic import Elliptic2D
 from .evolution import Evolution1D
 from .evolution2d import Evolution2D
 from .initial_value import InitialValueProblem
 from .recurrence import Recurrence
-from .second_order import BoundaryValueProblem, Elliptic1D
 from .two_point import TwoPointProblem
 
 __all__ = [

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..arrays import beside, expanded, ranks, state
 from ..backends.generic import Backend
-from ..domain import Data, Initial, Steps, TimeGrid
+from ..backends.given import beside, expanded, ranks, state
+from ..backends.namespace import Array, Tree, array_namespace
+from ..backends.trees import tree_leaves
 from ..errors import mismatch
-from ..record import tree_leaves
-from ..shifters import as_shifters
-from ..typing import Array, Tree, array_namespace
+from ..grids.base import Data
+from ..grids.shifters import as_shifters
+from ..grids.times import Initial, Steps, TimeGrid
 
 
 class Problem:

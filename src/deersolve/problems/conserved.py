@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..backends.namespace import Array, Tree
 from ..errors import mismatch
-from ..fluxes import reach_of
-from ..typing import Array, Tree
+from ..grids.fluxes import reach_of
 
 
 class Conserved:

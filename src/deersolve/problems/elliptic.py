@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends.generic import Backend
-from ..domain import Data
-from ..errors import mismatch
-from ..options import check_flag
-from ..planar import on_a_plane
-from ..shifters import SlopeAlong, identity
-from ..typing import Array, Tree
+from ..backends.namespace import Array, Tree
+from ..errors import check_flag, mismatch
+from ..grids.base import Data
+from ..grids.planar import on_a_plane
+from ..grids.shifters import SlopeAlong, identity
 from .base import Problem
-from .second_order import check_ends, check_fields
+from .boundary_value import check_ends, check_fields
 
 
 class Elliptic2D(Problem):

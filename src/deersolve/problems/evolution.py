@@ -6,15 +6,16 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends.generic import Backend
-from ..domain import Data, Initial
-from ..fluxes import reach_of
-from ..options import check_flag
-from ..shifters import LevelAround, identity, level_slope
-from ..spacetime import on_a_sheet
-from ..typing import Array, Tree
+from ..backends.namespace import Array, Tree
+from ..errors import check_flag
+from ..grids.base import Data
+from ..grids.fluxes import reach_of
+from ..grids.shifters import LevelAround, identity, level_slope
+from ..grids.spacetime import on_a_sheet
+from ..grids.times import Initial
 from .base import Problem
+from .boundary_value import check_ends, check_fields
 from .conserved import Conserved, check_flux
-from .second_order import check_ends, check_fields
 
 
 class Evolution1D(Problem):

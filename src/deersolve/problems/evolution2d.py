@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends.generic import Backend
-from ..domain import Data, Initial
-from ..errors import mismatch
-from ..fluxes import reach_of
-from ..options import check_flag
-from ..planetime import in_a_volume
-from ..shifters import LevelAroundAlong, LevelSlopeAlong, identity
-from ..typing import Array, Tree
+from ..backends.namespace import Array, Tree
+from ..errors import check_flag, mismatch
+from ..grids.base import Data
+from ..grids.fluxes import reach_of
+from ..grids.planetime import in_a_volume
+from ..grids.shifters import LevelAroundAlong, LevelSlopeAlong, identity
+from ..grids.times import Initial
 from .base import Problem
+from .boundary_value import check_ends, check_fields
 from .conserved import Conserved, check_flux
-from .second_order import check_ends, check_fields
 
 
 class Evolution2D(Problem):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..arrays import batch_of, beside, expanded, plain, ranks, spanning
 from ..backends.generic import Backend
-from ..domain import Data, Initial, TimeGrid
+from ..backends.given import batch_of, beside, expanded, plain, ranks, spanning
+from ..backends.namespace import Array, Tree, array_namespace, dtype_name
+from ..backends.trees import tree_leaves
 from ..errors import LibraryError, mismatch
-from ..record import tree_leaves
-from ..shifters import identity
-from ..typing import Array, Tree, array_namespace, dtype_name
+from ..grids.base import Data
+from ..grids.shifters import identity
+from ..grids.times import Initial, TimeGrid
 from .base import Problem, guess_of
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..arrays import batch_of, expanded, ranks, spanning
 from ..backends.generic import Backend
-from ..domain import Data, Initial, Steps
-from ..errors import mismatch
-from ..options import check_whole
-from ..record import tree_leaves
-from ..shifters import lag
-from ..typing import Array, Tree, array_namespace
+from ..backends.given import batch_of, expanded, ranks, spanning
+from ..backends.namespace import Array, Tree, array_namespace
+from ..backends.trees import tree_leaves
+from ..errors import check_whole, mismatch
+from ..grids.base import Data
+from ..grids.shifters import lag
+from ..grids.times import Initial, Steps
 from .base import Problem, guess_of
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..backends.generic import Backend
-from ..domain import Coupled, Data, Periodic
+from ..backends.namespace import Array, Tree
 from ..errors import mismatch
-from ..shifters import identity, with_end
-from ..twopoint import between_ends
-from ..typing import Array, Tree
+from ..grids.base import Data
+from ..grids.conditions import Coupled, Periodic
+from ..grids.shifters import identity, with_end
+from ..grids.twopoint import between_ends
 from .base import Problem
-from .second_order import check_fields
+from .boundary_value import check_fields
 
 
 class TwoPointProblem(Problem):

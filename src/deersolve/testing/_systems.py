@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..domain import Coupled, Dirichlet, Initial, Neumann, Periodic, Robin, Steps, TimeGrid
+from ..backends.namespace import Array, array_namespace
 from ..errors import mismatch
-from ..inputs import closed, prepare
+from ..grids.conditions import Coupled, Dirichlet, Neumann, Periodic, Robin
+from ..grids.times import Initial, Steps, TimeGrid
 from ..inverses import Rule
-from ..newton import newton_step
+from ..linalg.structure import BlockDiagonal, Choice, Dense, Diagonal, Structure, Zero
+from ..newton.equation import System
+from ..newton.iteration import newton_step
 from ..problems import (
     BoundaryValueProblem,
     Elliptic2D,
@@ -22,9 +25,7 @@ from ..problems import (
     Recurrence,
     TwoPointProblem,
 )
-from ..structure import BlockDiagonal, Choice, Dense, Diagonal, Structure, Zero
-from ..system import System
-from ..typing import Array, array_namespace
+from ..problems.inputs import closed, prepare
 
 FAMILIES = ("d2dx2", "ddt", "ddx", "heat", "heat2d", "laplace2d", "shift")
 BLOCK = 2

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..backends import registry
 from ..backends.generic import Backend
+from ..backends.namespace import Array, array_namespace
+from ..backends.trees import record
 from ..errors import mismatch
-from ..record import record
-from ..typing import Array, array_namespace
 from .report import Report
 
 NAMESPACES = {

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.namespace import array_namespace
 from ..errors import DiscretisationWarning
-from ..methods import Newton
+from ..newton.methods import Newton
 from ..problems import Problem
-from ..solution import numbers
+from ..solution.status import numbers
 from ..solver import solve
-from ..typing import array_namespace
 from .report import Report
 
 QUADRATIC = 1.6  # an exponent from which convergence counts as quadratic

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..domain import Coupled, Periodic
+from ..backends.namespace import Array
+from ..grids.conditions import Coupled, Periodic
 from ..problems import TwoPointProblem
-from ..typing import Array
 from .problems import Case
 
 ENDS = ("separated", "coupled", "function", "periodic")

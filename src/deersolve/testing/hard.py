@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.namespace import Array, array_namespace
 from ..problems import InitialValueProblem, Recurrence
-from ..typing import Array, array_namespace
 from .problems import AsArray, Case
 
 

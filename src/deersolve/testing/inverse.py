@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..estimate import discretisation
+from ..backends.namespace import Array
 from ..inverses import PaperForm, Rule, assembled, rule_of
-from ..methods import Newton
-from ..structure import Dense, Structure
-from ..typing import Array
+from ..linalg.structure import Dense, Structure
+from ..newton.discretisation_error import discretisation
+from ..newton.methods import Newton
 from . import ends, lines, planes, problems
 from ._systems import (
     DiagonalOfDense,

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..domain import Coupled, Dirichlet
+from ..grids.conditions import Coupled, Dirichlet
 from ..problems import BoundaryValueProblem, TwoPointProblem
 
 PI = np.pi

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..domain import Dirichlet, Neumann, Periodic, Robin
+from ..backends.namespace import Array, array_namespace
+from ..grids.conditions import Dirichlet, Neumann, Periodic, Robin
 from ..problems import BoundaryValueProblem, Elliptic1D, Evolution1D
-from ..typing import Array, array_namespace
 from .problems import Case
 
 SIDES = ("dirichlet", "neumann", "robin", "periodic")

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.namespace import Array, array_namespace
 from ..problems import InitialValueProblem, Problem, Recurrence
-from ..typing import Array, array_namespace
 
 AsArray = Callable[[Any], Array]
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from ..domain import Initial, Steps
+from ..backends.namespace import Array, array_namespace
+from ..grids.times import Initial, Steps
+from ..linalg.structure import BlockDiagonal, Structure
 from ..problems import InitialValueProblem, Recurrence
-from ..structure import BlockDiagonal, Structure
-from ..typing import Array, array_namespace
 from ._systems import BLOCK, random_G, time_grid
 
 Draw = Callable[..., Any]

@@ -1,0 +1,1 @@
+"""What is asked of a solution: derivatives, branches, Lyapunov exponents."""

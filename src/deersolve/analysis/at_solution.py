@@ -1,0 +1,94 @@
+"""The equation at its solution: which elements have a derivative, and the linear solves there."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..backends.namespace import Array, array_namespace
+from ..errors import InputError, mismatch
+from ..inverses import PaperForm, Rule, rule_of
+from ..newton.equation import System
+from ..newton.implicit import Linear, inverse_at
+from ..newton.iteration import backward_error, magnitudes, slope_terms
+from ..newton.jacobians import derivative_of
+from ..newton.settle import settled
+from ..newton.shelter import sheltered
+from ..problems import Problem
+from ..problems.inputs import check_problem, closed, prepare
+from ..solution.solution import Solution
+from ..solution.status import Status, numbers
+
+STALE = 100  # times the residual that the solver saw, or sqrt(eps): y solves another equation
+
+
+def check_converged(system: System, sol: Solution, asked: Array | None = None) -> None:
+    """Raise unless the elements that are asked for converged, by default all."""
+    failed = ~sol.converged if asked is None else asked & ~sol.converged
+    if system.backend.is_concrete(failed) and any(numbers(failed)):
+        xp = array_namespace(sol.status)
+        names = {Status(int(c)).name for c in numbers(xp.where(failed, sol.status, 0))} - {"CONVERGED"}
+        raise InputError(
+            f"sol: expected every element CONVERGED; received {', '.join(sorted(names))}: it has no derivative."
+        )
+
+
+def at_the_solution(problem: Problem, sol: Solution) -> tuple[Problem, System]:
+    """Return problem and discrete equation, with its solution as guess; raise if sol is not of its kind."""
+    check_problem(problem)
+    if not isinstance(sol, Solution):
+        raise mismatch("sol", "the Solution that solve returned", type(sol).__name__)
+    rule = _rule_of(problem, sol)
+    xp = array_namespace(sol.y)
+    backend, data = prepare(problem, xp.where(xp.isfinite(sol.y), sol.y, 0.0), rule)  # NaN where elements failed
+    grid = data.grid
+    shape = tuple(getattr(grid, "presented", lambda y: y)(data.guess).shape)
+    if shape != tuple(sol.y.shape):
+        raise mismatch("sol", f"the solution of this problem, {shape}", tuple(sol.y.shape))
+    if hasattr(grid, "whole_of"):
+        between = grid.between(data.guess)
+        expected, received = (None if a is None else tuple(a.shape) for a in (between, sol.stages))
+        if expected != received:
+            raise mismatch("sol.stages", f"those of the rule {rule.key!r}, {expected}", received)
+        data = dataclasses.replace(data, guess=grid.whole_of(sol.y, sol.stages))
+    elif not hasattr(grid, "presented"):
+        data = dataclasses.replace(data, guess=sol.y)
+    problem = settled(problem, backend, data)
+    system = System(backend, rule, problem.shift, closed(problem, grid), data, int(getattr(grid, "ndim", 1)))
+    with backend.quiet():
+        return problem, dataclasses.replace(system, functions=derivative_of(system, False)[0])
+
+
+def _rule_of(problem: Problem, sol: Solution) -> Rule:
+    rule = rule_of(problem.inverse, problem.family)
+    rule = rule if rule.key == sol.stats.rule else rule_of(sol.stats.rule, problem.family)
+    if isinstance(rule, PaperForm) or not rule.exact:
+        raise InputError(
+            f"the rule {rule.key!r}: expected an exact rule with a linear solve, whose solution does not depend on G. "
+            "Use ddt.trapezoid or ddt.backward_euler, or differentiate solve() itself on JAX or PyTorch."
+        )
+    return rule
+
+
+def linear_solves(system: System, sol: Solution) -> Linear:
+    """Return the linear solves at y; raise if y does not solve this equation, but that of another x or params.
+
+    Elements that did not converge have those of one that did.
+    """
+    usable = sol.converged
+    system, y = sheltered(dataclasses.replace(system, strict=True), system.data.guess, usable)
+    at, xp = system.linearise(y), array_namespace(y)
+    slopes = slope_terms(at)
+    if system.backend.is_concrete(slopes) and not bool(xp.all(xp.isfinite(slopes))):
+        slopes = slope_terms(dataclasses.replace(system, strict=False).linearise(y))
+    where: dict[str, Any] = {"grid": system.data.grid, "boundary": system.data.boundary}
+    r = system.rule.residual(y, at.fy, **where)
+    found = backward_error(system, magnitudes(system, y, at.fy, slopes), r)
+    allowed = float(xp.finfo(y.dtype).eps) ** 0.5 + STALE * xp.where(sol.stats.residual > 0, sol.stats.residual, 0.0)
+    fits = (found <= allowed) | ~usable
+    if system.backend.is_concrete((fits, found)) and not bool(xp.all(fits)):
+        raise InputError(
+            f"sol: expected the solution of this problem; received one whose residual is {max(numbers(found)):.1e} of "
+            "the equation's terms. Solve again after a change of params, x, y0, t or what f closes over."
+        )
+    return inverse_at(system, at)

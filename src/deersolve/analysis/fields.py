@@ -1,0 +1,184 @@
+"""What a solution can be differentiated by: the data of a problem, as they were given and as the equation sees them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..backends.given import alike
+from ..backends.namespace import Array, array_namespace
+from ..backends.registration import close_matches
+from ..backends.trees import tree_leaves, tree_map
+from ..errors import UnknownKeyError, mismatch
+from ..grids.base import Data
+from ..grids.space import value_of
+from ..grids.times import Initial, TimeGrid
+from ..newton.equation import System
+from ..newton.shelter import sheltered
+
+if TYPE_CHECKING:
+    from ..problems import Problem
+
+Fields = dict[str, Any]
+SIDES = ("left", "right", "bottom", "top")
+VALUES = ("value", "slope")
+"""What the right-hand side of a condition is called."""
+
+
+def names_of(problem: Problem) -> tuple[str, ...]:
+    """Return the names of everything a solution of this problem can be differentiated by."""
+    return ("params", *problem.fields)
+
+
+def check_name(problem: Problem, name: str, what: str) -> None:
+    """Raise unless it is one of those."""
+    known = names_of(problem)
+    if not isinstance(name, str) or name not in known:
+        raise UnknownKeyError(f"{what}: unknown field {name!r}." + close_matches(str(name), list(known)))
+
+
+def fields_of(problem: Problem, system: System, names: tuple[str, ...]) -> Fields:
+    """Return the named data in the layout of the user, every leaf an array of floating-point numbers."""
+    found = {name: _given(problem, system, name) for name in names}
+    for name, part in found.items():
+        leaves = tree_leaves(part)
+        if not leaves or not all(map(_is_float, leaves)):
+            raise mismatch(name, "arrays of floating-point numbers to differentiate by", repr(part))
+    return found
+
+
+def offered(problem: Problem, system: System, name: str) -> bool:
+    """Return whether there is something to differentiate by."""
+    leaves = tree_leaves(_given(problem, system, name))
+    return bool(leaves) and all(map(_is_float, leaves))
+
+
+def residual_of(problem: Problem, system: System, fields: Fields, usable: Array | None = None) -> Callable[..., Array]:
+    """Return the residual at fixed y as a function of the leaves of the fields, as :func:`fields_of` returns them.
+
+    Where elements are not usable, their data are those of one that is, as in
+    :func:`deersolve.newton.shelter.sheltered`.
+    """
+
+    def at(*leaves: Array) -> Array:
+        rest = iter(leaves)
+        new = {name: tree_map(lambda _: next(rest), part) for name, part in fields.items()}
+        y = system.backend.beside(system.data.guess, leaves)
+        moved = in_place(problem, system, new)
+        if usable is not None:
+            moved, y = sheltered(moved, y, usable)
+        return moved.residual(y)
+
+    return at
+
+
+def in_place(problem: Problem, system: System, new: Fields) -> System:
+    """Return the equation with these data in the place of its own."""
+    data, functions = system.data, system.functions
+    if "params" in new:
+        functions = _with_params(problem, data.grid, new["params"])
+    if "t" in new:
+        data = _at_times(problem, data, new["t"])
+    if "x" in new:
+        if isinstance(data.x, dict):
+            data = dataclasses.replace(data, x={**data.x, **_laid_x(data, {k: data.x[k] for k in new["x"]}, new["x"])})
+        else:
+            data = dataclasses.replace(data, x=_laid_x(data, data.x, new["x"]))
+    if "y0" in new:
+        data = dataclasses.replace(data, boundary=Initial(_laid(data.grid, "y0", new["y0"], data.boundary.y0)))
+    rest = {k: v for k, v in new.items() if k not in ("params", "t", "x", "y0")}
+    if rest:
+        data = _renamed(system, data, rest)
+    return dataclasses.replace(system, data=data, functions=functions)
+
+
+def _renamed(system: System, data: Data, new: Fields) -> Data:
+    """Return the data with other conditions, coefficients and starts."""
+    leaves = tree_leaves(new)
+    flat = {k: value_of(tree_leaves(v), k) if k in SIDES else v for k, v in new.items()}
+    old = data.grid.named(data.boundary)
+    laid = {k: _laid(data.grid, k, v, old[k]) for k, v in flat.items()}
+    # both ends meet in one array, so that they have to be of one kind
+    ends = {k: system.backend.beside(old[k], leaves) for k in SIDES if k in old}
+    grid, boundary = data.grid.renamed(data.boundary, {**ends, **laid})
+    return dataclasses.replace(data, grid=grid, boundary=boundary)
+
+
+def _with_params(problem: Problem, grid: Any, params: Any) -> dict[str, Callable[..., Array]]:
+    """Return what there is of functions of params, with those."""
+
+    def f(*args: Any) -> Array:
+        made: Array = problem.f(*args, params)
+        return made
+
+    functions: dict[str, Callable[..., Array]] = {"f": grid.pointwise(f) if hasattr(grid, "pointwise") else f}
+    conditions = getattr(problem, "functional", None)
+    if conditions is not None:
+        functions["ends"] = lambda *ends: conditions(*ends, params)
+    return functions
+
+
+def _laid_x(data: Data, old: Any, new: Any) -> Any:
+    return tree_map(lambda like, a: _laid(data.grid, "x", a, like), old, new)
+
+
+def _laid(grid: Any, name: str, given: Array, like: Array) -> Array:
+    """Return what a user gave, laid out as the equation has it."""
+    if hasattr(grid, "laid"):
+        made: Array = grid.laid(name, given, like)
+        return made
+    return array_namespace(given).reshape(given, like.shape)
+
+
+def _at_times(problem: Problem, data: Data, t: Array) -> Data:
+    """Return the data at other times."""
+    xp, kind = array_namespace(t), data.guess.dtype
+    D = xp.astype(t[..., 1:] - t[..., :-1], kind)[..., None]
+    own = xp.astype(t, kind)[..., None]
+    x = data.x
+    if problem.x is None and not hasattr(data.grid, "laid"):
+        x = own
+    elif hasattr(data.grid, "laid") and "t" not in (problem.x or {}):
+        shape = (*t.shape, *(1 for _ in problem.axes))
+        x = {**x, "t": data.grid.laid("x", xp.reshape(own, shape), x["t"])}
+    rank = data.grid.D.ndim
+    D = xp.reshape(D, (*(1 for _ in range(rank - D.ndim)), *D.shape))
+    return dataclasses.replace(data, grid=dataclasses.replace(data.grid, t=t, D=D), x=x)
+
+
+def as_array(system: System, value: Any) -> Any:
+    """Return a Python float as an array of the library of y, and anything else as it is."""
+    like = system.data.guess
+    return system.backend.convert(value, like, like.dtype) if isinstance(value, float) else value
+
+
+def _given(problem: Problem, system: System, name: str) -> Any:
+    """Return a field as the user gave it, numbers as arrays; of conditions their right-hand sides."""
+    like, backend = system.data.guess, system.backend
+
+    def array(value: Any) -> Array:
+        return alike(value, like, backend, name)
+
+    if name == "params":
+        return tree_map(lambda a: as_array(system, a), problem.params)
+    if name in SIDES:
+        side = getattr(problem, name)
+        values = tuple(
+            array(getattr(part, key))
+            for part in (side if isinstance(side, tuple) else (side,))
+            for key in VALUES
+            if hasattr(part, key)
+        )
+        return values if isinstance(side, tuple) else (values[0] if values else None)
+    if name == "x":
+        return tree_map(array, problem.x)
+    if name in ("y0", "u0"):
+        return array(problem.boundary.y0) if isinstance(problem.boundary, Initial) else None
+    if name == "t":
+        return system.data.grid.t if isinstance(system.data.grid, TimeGrid) else None
+    return array(problem.coefficients[name])  # type: ignore[attr-defined]
+
+
+def _is_float(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and array_namespace(leaf).isdtype(leaf.dtype, "real floating")

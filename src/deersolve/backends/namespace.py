@@ -1,0 +1,66 @@
+"""The array type of the package and the one way to find its namespace."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from ..errors import LibraryError
+
+Array: TypeAlias = Any
+"""An array of any library that follows the Array API: ``(*batch, *grid, n)``."""
+
+Namespace: TypeAlias = Any
+"""The functions of an array library, as given by :func:`array_namespace`."""
+
+Tree: TypeAlias = Any
+"""Arrays nested in dicts, lists, tuples and records."""
+
+
+_KNOWN: dict[type, Namespace] = {}
+"""The namespace of each type of array that was met: it is asked for at every turn."""
+
+
+def array_namespace(*arrays: Array) -> Namespace:
+    """Return ``xp``, the Array API functions of the library that ``arrays`` belong to.
+
+    Parameters
+    ----------
+    *arrays : array
+        Arrays of one library (NumPy, CuPy, JAX, PyTorch, ...) or the dual numbers that the
+        Jacobians of NumPy and CuPy are computed with.
+
+    Returns
+    -------
+    module
+        The namespace; ``xp.tanh(y)``, ``xp.stack([...], axis=-1)``, ... work on the arrays.
+
+    Raises
+    ------
+    LibraryError
+        If an argument is not an array or if two libraries are mixed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> xp = ds.array_namespace(np.zeros(3))
+    >>> float(xp.cos(np.zeros(3))[0])
+    1.0
+    """
+    if len(arrays) == 1 and (known := _KNOWN.get(type(arrays[0]))) is not None:
+        return known
+    import array_api_compat
+
+    try:
+        found = array_api_compat.array_namespace(*arrays)
+    except TypeError as error:
+        received = ", ".join(type(a).__name__ for a in arrays) or "none"
+        raise LibraryError(f"array_namespace: expected arrays of one library; received {received}.") from error
+    if len(arrays) == 1:
+        _KNOWN[type(arrays[0])] = found
+    return found
+
+
+def dtype_name(array: Array) -> str:
+    """Return "float64" for an array of float64 of any library."""
+    return str(array.dtype).rsplit(".", maxsplit=1)[-1]

@@ -1,0 +1,197 @@
+"""Shifters S_p: linear maps of the whole signal that know their boundary data."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..backends.namespace import Array, array_namespace
+from ..errors import is_whole, mismatch
+from .plane import turned
+from .times import Initial
+
+Shifter = Callable[..., Any]
+
+
+class BuiltIn:
+    """A shifter of the library's own: it holds no arrays, so that equal ones make equal programs."""
+
+
+@dataclass(frozen=True)
+class Identity(BuiltIn):
+    """S[y] = y."""
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return y."""
+        return y
+
+
+@dataclass(frozen=True)
+class Lag(BuiltIn):
+    """S[y]_i = y_{i-k}, with the history of the boundary data before the first point."""
+
+    k: int
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Initial) -> Array:
+        """Return the signal k steps earlier, shape (*B, T, n)."""
+        if not isinstance(boundary, Initial):
+            raise mismatch("boundary", "ds.Initial(y0), the values before the first point, for ds.lag", repr(boundary))
+        xp, T = array_namespace(y), y.shape[-2]
+        history = boundary.y0
+        K = history.shape[-2]
+        first = xp.broadcast_to(history, (*y.shape[:-2], *history.shape[-2:]))[..., K - self.k :, :]
+        if self.k >= T:
+            return first[..., :T, :]
+        return xp.concat([first, y[..., : T - self.k, :]], axis=-2)
+
+
+@dataclass(frozen=True)
+class Slope(BuiltIn):
+    """S[y] = dy/ds on a :class:`deersolve.grids.line.Line`, by central differences and the conditions at its ends."""
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the slope at every point."""
+        u = grid.proper(y)
+        slope = grid.first.of(u, grid.is_ring) + grid.first.given(boundary)
+        if not grid.has_image:
+            return slope
+        return array_namespace(y).concat([slope, slope[..., :1, :]], axis=-2)
+
+
+@dataclass(frozen=True)
+class LevelSlope(BuiltIn):
+    """S[y] = dy/ds of every level and stage of a :class:`deersolve.grids.sheet.Sheet`."""
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the slope at every point, laid out as y is."""
+        return grid.together(Slope()(grid.apart(y), grid=grid.line, boundary=grid.ends))
+
+
+@dataclass(frozen=True)
+class SlopeAlong(BuiltIn):
+    """S[y] = dy/ds or dy/dr on a :class:`deersolve.grids.plane.Plane`."""
+
+    axis: str
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the slope at every point."""
+        line, ends = getattr(grid, self.axis), getattr(boundary, self.axis)
+        u = turned(y) if self.axis == "s" else y
+        slope = line.first.of(u, line.is_ring) + line.first.given(ends)
+        return turned(slope) if self.axis == "s" else slope
+
+
+@dataclass(frozen=True)
+class LevelSlopeAlong(BuiltIn):
+    """S[y] = dy/ds or dy/dr of every level and stage of a :class:`deersolve.grids.volume.Volume`."""
+
+    axis: str
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the slope at every point, laid out as y is."""
+        return grid.together(SlopeAlong(self.axis)(grid.apart(y), grid=grid.whole, boundary=grid.sides))
+
+
+@dataclass(frozen=True)
+class LevelAround(BuiltIn):
+    """S[y] = u in a cell beside, of every level and stage of a :class:`deersolve.grids.sheet.Sheet`."""
+
+    place: int
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the states beside every cell, laid out as y is."""
+        line, beside = grid.line, grid.line.around[self.place]
+        return grid.together(beside.of(grid.apart(y), line.is_ring) + beside.given(grid.ends))
+
+
+@dataclass(frozen=True)
+class LevelAroundAlong(BuiltIn):
+    """S[y] = u in a cell beside along one axis, of all stages of a :class:`deersolve.grids.volume.Volume`."""
+
+    axis: str
+    place: int
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return the states beside every cell, laid out as y is."""
+        line, ends, u = getattr(grid.whole, self.axis), getattr(grid.sides, self.axis), grid.apart(y)
+        beside = line.around[self.place]
+        if self.axis == "s":
+            return grid.together(turned(beside.of(turned(u), line.is_ring) + beside.given(ends)))
+        return grid.together(beside.of(u, line.is_ring) + beside.given(ends))
+
+
+@dataclass(frozen=True)
+class WithEnd(BuiltIn):
+    """S[y] = y with its first or its last point once more behind it, where conditions on both ends are evaluated."""
+
+    end: int
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
+        """Return y and one more row, (*B, N + 1, n)."""
+        end = y[..., :1, :] if self.end == 0 else y[..., -1:, :]
+        return array_namespace(y).concat([y, end], axis=-2)
+
+
+identity = Identity()
+slope = Slope()
+level_slope = LevelSlope()
+
+
+def lag(k: int) -> Lag:
+    """Return the shifter ``S[y]_i = y_{i-k}``, k >= 1.
+
+    Examples
+    --------
+    >>> import deersolve as ds
+    >>> ds.lag(2)
+    Lag(k=2)
+    """
+    if not is_whole(k) or k < 1:
+        raise mismatch("lag", "an integer k >= 1", repr(k))
+    return Lag(int(k))
+
+
+def with_end(end: int) -> WithEnd:
+    """Return the shifter that repeats the first point (0) or the last (-1) behind the last."""
+    return WithEnd(end)
+
+
+def takes_keywords(function: Callable[..., Any], *names: str) -> bool:
+    """Return whether a function can be called with all of these keywords."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return True
+    return set(names) <= {p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY}
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A user's shifter of one argument."""
+
+    function: Callable[[Array], Any]
+
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Any:
+        """Return ``function(y)``."""
+        return self.function(y)
+
+
+def as_shifters(shift: Any) -> tuple[Shifter, ...]:
+    """Turn what a user gave as ``shift`` into a tuple of callables ``(y, *, grid, boundary)``."""
+    parts = tuple(shift) if isinstance(shift, tuple | list) else (shift,)
+    if not parts or not all(callable(s) for s in parts):
+        raise mismatch("shift", "a callable or a non-empty tuple of callables", repr(shift))
+    return tuple(s if takes_keywords(s, "grid", "boundary") else Plain(s) for s in parts)
+
+
+def apply_shifters(shifters: tuple[Shifter, ...], y: Array, grid: Any, boundary: Any) -> tuple[Array, ...]:
+    """Return y_1, ..., y_P; a shifter may return several signals at once."""
+    signals: list[Array] = []
+    for shifter in shifters:
+        out = shifter(y, grid=grid, boundary=boundary)
+        signals += list(out) if isinstance(out, tuple | list) else [out]
+    return tuple(signals)

@@ -1,0 +1,76 @@
+"""NumPy views of arrays that lie in the memory of the CPU, and the way back."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from typing import Any, cast
+
+from ..backends.namespace import Array
+
+
+@functools.cache
+def is_installed(module: str) -> bool:
+    """Return whether a module can be imported, without importing it."""
+    return importlib.util.find_spec(module) is not None
+
+
+def family(array: Array) -> str:
+    """Return the name of the library that an array belongs to: "numpy", "torch", "jax", ..."""
+    kind: Any = type(array)
+    return _family(kind)
+
+
+@functools.cache
+def _family(kind: Any) -> str:
+    roots = [cls.__module__.partition(".")[0] for cls in kind.__mro__]
+    known = ("torch", "jax", "jaxlib", "cupy", "array_api_strict", "numpy")
+    found = next((name for name in known if name in roots), roots[0])
+    return "jax" if found == "jaxlib" else found
+
+
+def device_name(array: Array) -> str:
+    """Return "cpu", "cuda", "gpu", "tpu", ...; for a JAX tracer the default of JAX."""
+    kind = family(array)
+    if kind == "jax":
+        import jax
+
+        device = None if isinstance(array, jax.core.Tracer) else array.device
+        return str(getattr(device, "platform", jax.default_backend()))
+    if kind == "cupy":
+        return "cuda"
+    return str(array.device.type) if kind == "torch" else "cpu"
+
+
+def is_recorded(*arrays: Array) -> bool:
+    """Return whether an array library records or transforms what is done to one of the arrays."""
+    if family(arrays[0]) != "torch":
+        return False
+    import torch
+
+    functorch, unpack = torch._C._functorch, cast("Any", torch.autograd.forward_ad.unpack_dual)
+    is_wrapped = getattr(functorch, "is_functorch_wrapped_tensor", lambda _: True)
+    if any(is_wrapped(a) or type(a) not in (torch.Tensor, torch.nn.Parameter) for a in arrays):
+        return True
+    if torch.is_grad_enabled() and any(a.requires_grad for a in arrays):
+        return True
+    return any(unpack(a).tangent is not None for a in arrays)
+
+
+def to_numpy(array: Array) -> Any:
+    """Return a NumPy array that shares the memory of a NumPy array or CPU tensor."""
+    return array.detach().numpy() if family(array) == "torch" else array
+
+
+def is_host_float(array: Any) -> bool:
+    """Return whether a NumPy array holds float32 or float64."""
+    return array.dtype.char in "fd"
+
+
+def from_numpy(array: Any, like: Array) -> Array:
+    """Return a NumPy array as an array of the library of ``like``; the memory is shared."""
+    if family(like) != "torch":
+        return array
+    import torch
+
+    return torch.from_numpy(array)

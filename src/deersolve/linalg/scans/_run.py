@@ -1,0 +1,99 @@
+"""The affine recurrence and its adjoint: normal form, a way to run it, and back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from ...backends.namespace import Array, array_namespace
+from ..host import family
+from ..structure import Structure
+from ._choose import pick
+from ._normal import NormalForm, normal_form
+from ._ways import ways
+
+
+def affine_scan(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, *, way: str | None = None) -> Array:
+    """Return ``y_i = sum_p A_{p,i} y_{i-k_p} + b_i`` with ``y_j = 0`` for ``j < 0``.
+
+    Parameters
+    ----------
+    As : tuple of Structure
+        The coefficients at every point, grid shape (*B, T); batch axes may be missing or 1.
+        ``A_{p,i}`` with ``i < k_p`` is not used, whatever it holds.
+    lags : tuple of int
+        The lags k_p >= 1, one for each structure.
+    b : array, shape (*B, T, n)
+    way : str, optional
+        A name in ``ways``; by default the one that :func:`which_scan` explains.
+
+    Returns
+    -------
+    array, shape (*B, T, n)
+        y; it is b itself where no coefficient is used.
+
+    Raises
+    ------
+    InputError
+        If shapes do not match, or the named way cannot run this recurrence.
+    UnknownKeyError
+        If there is no such way.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from deersolve.linalg.scans import affine_scan
+    >>> from deersolve.linalg.structure import Diagonal
+    >>> half = Diagonal(np.full((4, 1), 0.5))
+    >>> affine_scan((half,), (1,), np.ones((4, 1)))[:, 0].tolist()
+    [1.0, 1.5, 1.75, 1.875]
+    """
+    form = normal_form(tuple(As), tuple(lags), b)
+    return form.restore(_run(form, way))
+
+
+def affine_scan_transposed(
+    As: tuple[Structure, ...], lags: tuple[int, ...], c: Array, *, way: str | None = None
+) -> Array:
+    """Return the adjoint, ``l_i = c_i + sum_p A_{p,i+k_p}^T l_{i+k_p}``; ``l_j = 0`` past the end.
+
+    Parameters
+    ----------
+    As, lags, way
+        As for :func:`affine_scan`.
+    c : array, shape (*B, T, n)
+
+    Returns
+    -------
+    array, shape (*B, T, n)
+        l; ``<c, affine_scan(b)> = <l, b>`` for every b.
+
+    Notes
+    -----
+    With time reversed it is a forward scan: only views of As change.
+    """
+    form = normal_form(tuple(As), tuple(lags), c)
+    if not form.lags:
+        return form.restore(_run(form, way))
+    flipped = _run(form.reversed(), way)
+    return form.restore(array_namespace(flipped).flip(flipped, axis=-2))
+
+
+def _run(form: NormalForm, way: str | None) -> Array:
+    run = ways[way or pick(form)[0]] if form.lags or way else None
+    if run is None or not form.lags:
+        return form.b
+    with _full_precision(form.b):
+        return run(form.As, form.lags, form.b)
+
+
+@contextlib.contextmanager
+def _full_precision(b: Array) -> Iterator[None]:
+    """Forbid TF32 and bfloat16 in the products of JAX: they ruin matrix scans."""
+    if family(b) != "jax":
+        yield
+        return
+    import jax
+
+    with jax.default_matmul_precision("highest"):
+        yield

@@ -1,0 +1,294 @@
+"""The structure of G, the matrices at every grid point: dense, diagonal, block-diagonal or zero.
+
+Every structure has ``values``, ``n``, ``to_dense()``, ``diagonal()``, ``mT``, unary minus and ``@`` (with
+a vector field ``(*S, n)`` or a structure). Simplifying a Jacobian is ``Structure.simplify(dense)``.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, ClassVar, cast
+
+from ..backends import backend_of
+from ..backends.namespace import Array, array_namespace
+from ..backends.trees import record
+from ..errors import InputError, check_whole
+
+
+class Structure(abc.ABC):
+    """The matrices ``(*S, n, n)`` at every point of a grid, stored as their shape allows."""
+
+    name: ClassVar[str]
+    tail: ClassVar[int] = 1
+    """How many axes of ``values`` belong to one matrix."""
+    values: Array
+
+    @classmethod
+    @abc.abstractmethod
+    def simplify(cls, full: Structure) -> Structure:
+        """Keep of ``full`` what this structure can hold."""
+
+    @classmethod
+    def linearise(cls, system: Any, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
+        """Return f(*ys) of a :class:`~deersolve.newton.equation.System` and what is kept of each d f / d y_p."""
+        fy, Js = system.jacobians(ys)
+        return fy, tuple(cls.simplify(J) for J in Js)
+
+    @property
+    @abc.abstractmethod
+    def n(self) -> int:
+        """The size of each matrix."""
+
+    @property
+    @abc.abstractmethod
+    def mT(self) -> Structure:
+        """The transposed matrices."""
+
+    @abc.abstractmethod
+    def to_dense(self) -> Array:
+        """Return the matrices as an array ``(*S, n, n)``."""
+
+    @abc.abstractmethod
+    def apply(self, v: Array) -> Array:
+        """Return the product with a vector field ``(*S, n)``."""
+
+    def diagonal(self) -> Array:
+        """Return the diagonals as an array ``(*S, n)``."""
+        return array_namespace(self.values).linalg.diagonal(self.to_dense())
+
+    def shifted(self, shift: Array) -> Structure:
+        """Return the matrices with ``shift``, which broadcasts to ``(*S, n)``, added to their diagonals."""
+        dense = self.to_dense()
+        return Dense(dense + shift[..., None] * identity(dense, self.n, dense.ndim))
+
+    def in_blocks(self, size: int) -> BlockDiagonal:
+        """Return the blocks of that size on the diagonal."""
+        xp, dense = array_namespace(self.values), self.to_dense()
+        starts = range(0, self.n, size)
+        return BlockDiagonal(xp.stack([dense[..., i : i + size, i : i + size] for i in starts], axis=-3))
+
+    def map(self, function: Any) -> Structure:
+        """Apply an elementwise or grid-only function to what is stored."""
+        return type(self)(function(self.values))  # type: ignore[call-arg]
+
+    def __neg__(self) -> Structure:
+        return self.map(lambda v: -v)
+
+    def __abs__(self) -> Structure:
+        xp = array_namespace(self.values)
+        return self.map(xp.abs)
+
+    def __matmul__(self, other: Any) -> Any:
+        if not isinstance(other, Structure):
+            return self.apply(other)
+        xp = array_namespace(self.values)
+        if isinstance(other, Zero) or isinstance(self, Zero):
+            return Zero(xp.zeros_like(self.diagonal()))
+        if isinstance(self, Diagonal) and isinstance(other, Diagonal):
+            return Diagonal(self.values * other.values)
+        return Dense(xp.matmul(self.to_dense(), other.to_dense()))
+
+
+@record
+class Dense(Structure):
+    """Full matrices, ``values`` of shape ``(*S, n, n)``; entry ``[i, j]`` is d f_i / d y_j."""
+
+    name = "dense"
+    tail = 2
+    values: Array
+
+    @classmethod
+    def simplify(cls, full: Structure) -> Structure:
+        return full
+
+    @property
+    def n(self) -> int:
+        return int(self.values.shape[-1])
+
+    @property
+    def mT(self) -> Structure:
+        return Dense(array_namespace(self.values).matrix_transpose(self.values))
+
+    def to_dense(self) -> Array:
+        return self.values
+
+    def apply(self, v: Array) -> Array:
+        return backend_of(self.values).matvec(self.values, v)
+
+
+@record
+class Diagonal(Structure):
+    """Diagonal matrices, ``values`` of shape ``(*S, n)``."""
+
+    name = "diagonal"
+    values: Array
+
+    @classmethod
+    def simplify(cls, full: Structure) -> Structure:
+        return full if isinstance(full, Diagonal | Zero) else Diagonal(full.diagonal())
+
+    @property
+    def n(self) -> int:
+        return int(self.values.shape[-1])
+
+    @property
+    def mT(self) -> Structure:
+        return self
+
+    def shifted(self, shift: Array) -> Structure:
+        return Diagonal(self.values + shift)
+
+    def to_dense(self) -> Array:
+        return self.values[..., None] * identity(self.values, self.n, self.values.ndim + 1)
+
+    def in_blocks(self, size: int) -> BlockDiagonal:
+        shape = (*self.values.shape[:-1], self.n // size, size)
+        return BlockDiagonal(Diagonal(array_namespace(self.values).reshape(self.values, shape)).to_dense())
+
+    def diagonal(self) -> Array:
+        return self.values
+
+    def apply(self, v: Array) -> Array:
+        return self.values * v
+
+
+@record
+class BlockDiagonal(Structure):
+    """Equal square blocks on the diagonal, ``values`` of shape ``(*S, n / b, b, b)``."""
+
+    name = "block-diagonal"
+    tail = 3
+    values: Array
+
+    @classmethod
+    def of_size(cls, b: int) -> BlockSize:
+        """Return the structure with blocks of size ``b``, for ``Newton(structure=...)``."""
+        return BlockSize(b)
+
+    @classmethod
+    def simplify(cls, full: Structure) -> Structure:
+        raise InputError("BlockDiagonal: expected the block size; use BlockDiagonal.of_size(b).")
+
+    @property
+    def n(self) -> int:
+        return int(self.values.shape[-1] * self.values.shape[-3])
+
+    @property
+    def mT(self) -> Structure:
+        return BlockDiagonal(array_namespace(self.values).matrix_transpose(self.values))
+
+    def to_dense(self) -> Array:
+        xp = array_namespace(self.values)
+        m, b = self.values.shape[-3], self.values.shape[-1]
+        eye = identity(self.values, m, self.values.ndim - 1)[..., :, None, :, None]
+        full = self.values[..., :, :, None, :] * eye
+        return xp.reshape(full, (*self.values.shape[:-3], m * b, m * b))
+
+    def in_blocks(self, size: int) -> BlockDiagonal:
+        xp, (*_, count, own, _) = array_namespace(self.values), self.values.shape
+        if own == size:
+            return self
+        if own % size == 0:
+            parts = Dense(self.values).in_blocks(size).values  # (*S, n / own, own / size, size, size)
+            return BlockDiagonal(xp.reshape(parts, (*parts.shape[:-4], count * parts.shape[-3], size, size)))
+        if size % own:
+            return super().in_blocks(size)
+        some = size // own
+        grouped = xp.reshape(self.values, (*self.values.shape[:-3], count // some, some, own, own))
+        return BlockDiagonal(BlockDiagonal(grouped).to_dense())
+
+    def apply(self, v: Array) -> Array:
+        xp = array_namespace(self.values)
+        parts = xp.reshape(v, (*v.shape[:-1], self.values.shape[-3], self.values.shape[-1]))
+        return xp.reshape(backend_of(self.values).matvec(self.values, parts), v.shape)
+
+
+class Choice(abc.ABC):
+    """What a step keeps of the Jacobians, where the type of a structure does not say it all."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """The name shown in ``stats``."""
+
+    @abc.abstractmethod
+    def simplify(self, full: Structure) -> Structure:
+        """Keep of ``full`` what was chosen."""
+
+    def linearise(self, system: Any, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
+        """Return f(*ys) of a :class:`~deersolve.newton.equation.System` and what is kept of each d f / d y_p."""
+        fy, Js = system.jacobians(ys)
+        return fy, tuple(self.simplify(J) for J in Js)
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockSize(Choice):
+    """The choice "block-diagonal with blocks of this size"."""
+
+    size: int
+
+    def __post_init__(self) -> None:
+        check_whole("BlockDiagonal", "the size of its blocks", self.size)
+
+    @property
+    def name(self) -> str:
+        """The name shown in ``stats``."""
+        return f"block-diagonal({self.size})"
+
+    def simplify(self, full: Structure) -> Structure:
+        """Keep the diagonal blocks of ``full``."""
+        if isinstance(full, Diagonal | Zero):
+            return full
+        if full.n % self.size:
+            text = f"BlockDiagonal: expected a block size that divides n = {full.n}; received {self.size}."
+            raise InputError(text)
+        return full.in_blocks(self.size)
+
+
+@record
+class Zero(Structure):
+    """No matrices at all; ``values`` holds the zero diagonal ``(*S, n)`` for its shape and dtype."""
+
+    name = "zero"
+    values: Array
+
+    @classmethod
+    def simplify(cls, full: Structure) -> Structure:
+        xp = array_namespace(full.values)
+        return full if isinstance(full, Zero) else cls(xp.zeros_like(full.diagonal()))
+
+    @classmethod
+    def linearise(cls, system: Any, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
+        """Return f alone."""
+        return system.f(*ys), tuple(cls(array_namespace(y_p).zeros_like(y_p)) for y_p in ys)
+
+    @property
+    def n(self) -> int:
+        return int(self.values.shape[-1])
+
+    @property
+    def mT(self) -> Structure:
+        return self
+
+    def shifted(self, shift: Array) -> Structure:
+        return Diagonal(self.values + shift)
+
+    def to_dense(self) -> Array:
+        return Diagonal(self.values).to_dense()
+
+    def in_blocks(self, size: int) -> BlockDiagonal:
+        return Diagonal(self.values).in_blocks(size)
+
+    def diagonal(self) -> Array:
+        return self.values
+
+    def apply(self, v: Array) -> Array:
+        return cast("Array", array_namespace(v).zeros_like(v))
+
+
+def identity(like: Array, n: int, ndim: int) -> Array:
+    """Return the n x n identity with ``ndim`` axes, in the library, dtype and device of ``like``."""
+    xp = array_namespace(like)
+    eye = xp.eye(n, dtype=like.dtype, device=backend_of(like).placement(like))
+    return xp.reshape(eye, (*(1 for _ in range(ndim - 2)), n, n))

@@ -1,0 +1,165 @@
+"""What must hold besides a small correction: rules and derivatives of f have to be what they claim to be."""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+from operator import add, and_
+
+from ..backends.namespace import Array, array_namespace
+from ..backends.trees import tree_map
+from ..inverses import PaperForm, Rule
+from ..linalg.structure import Dense
+from .blocks import Blockwise
+from .equation import Linearised, System
+from .iteration import BACKWARD, NEAR, ROUNDOFF, Iterate, is_paper_form, least, newton_step, scale_of, slope_terms
+
+GOLDEN = 1.618033988749895  # times k^2: phases without a pattern
+ON_THE_WAY = (1.0, 0.75, 0.5, 0.25)  # from a level back to the one before, where the slopes of f are looked at
+OPEN = 1e-2  # the part of y that a residual at roundoff may move where nothing marches
+
+
+def slopes_hold(system: System, it: Iterate) -> Array:
+    """Return, for each batch element, whether it is solved to roundoff or df is what f changes by.
+
+    A correction bounds an error only if its Jacobian is that of f. Of ``floor`` and its kin it is not: the derivative
+    is zero wherever it exists, and at |y| >> 1 the slope is one.
+    """
+    xp, eps = array_namespace(it.y), float(array_namespace(it.y).finfo(it.y.dtype).eps)
+    doubtful = it.certified & ~(it.residual <= BACKWARD * eps)
+
+    def look(_: Array) -> Array:
+        if system.block is None:
+            off = _off_slope(system, it.y)
+        else:
+            off = Blockwise(system, it.y).rows(lambda part: _off_slope(part, part.data.guess))
+        return system.over_grid(xp.max, off) <= 1
+
+    holds: Array = system.backend.when(doubtful, look, doubtful | True)
+    return holds | ~doubtful
+
+
+def _off_slope(system: System, y: Array) -> Array:
+    """Return ``|f(y + v) - f(y) - df v|`` in units of what it may be, each v_j of the size sqrt(eps) |y_j|.
+
+    Every component moves by its own size, and every row of f is held against its own terms: sizes may differ by any
+    factor.
+    """
+    xp, at, eps = array_namespace(y), system.linearise(y), float(array_namespace(y).finfo(y.dtype).eps)
+    place = xp.arange(y.shape[-1], dtype=y.dtype, device=system.backend.placement(y))
+    weights = eps**0.5 * (1 - place / (2 * y.shape[-1]))[(*(None for _ in y.shape[:-1]), slice(None))]
+    moved = tuple(y_p + weights * (xp.abs(y_p) + least(y_p)) for y_p in at.ys)
+    vs = tuple(after - before for after, before in zip(moved, at.ys, strict=True))
+    fv, change = system.f(*moved), reduce(add, (J @ v for J, v in zip(at.Js, vs, strict=True)))
+    size = xp.abs(fv - at.fy) + reduce(add, (abs(J) @ xp.abs(v) + xp.abs(v) for J, v in zip(at.Js, vs, strict=True)))
+    terms = xp.abs(at.fy) + xp.abs(fv) + slope_terms(at)
+    allowed = eps**0.25 * size + BACKWARD * eps * terms + least(y)
+    return xp.max(xp.abs(fv - at.fy - change) / allowed, axis=-1, keepdims=True)
+
+
+def determined(system: System, it: Iterate) -> tuple[Array, Array]:
+    """Return, for each batch element, whether f has a part in y, and whether y is more than the roundoff in it.
+
+    A march goes on from a start, which holds it. Where nothing marches, a residual at roundoff alone says little. Where
+    f saturates and no value is given at an end, every u that is large enough satisfies the equation to the roundoff of
+    its differences, in which f is lost. And the linearised equation may be so ill-conditioned that a residual at
+    roundoff moves y by a large part of itself: of that the full correction is a sign. Wherever one of both may be, the
+    linearised equation tells how far a residual at roundoff moves y.
+    """
+    xp, rule, y = array_namespace(it.y), system.rule, it.y
+    yes = it.certified | True
+    if hasattr(system.data.grid, "window") or is_paper_form(rule):
+        return yes, yes
+    where, eps = {"grid": system.data.grid, "boundary": system.data.boundary}, float(xp.finfo(y.dtype).eps)
+    lost, is_open = yes & False, it.certified & (it.error > eps ** (1 / 3))
+    if hasattr(system.data.grid, "flow"):
+        fy, no_data = xp.abs(system.f(*system.shifted(y))), tree_map(lambda a: 0 * a, system.data.boundary)
+        terms = rule.magnitude(0 * y, fy, grid=system.data.grid, boundary=no_data)
+        size = rule.magnitude(xp.abs(y), fy, **where)
+        terms, most = (system.over_grid(xp.max, a) for a in (terms, size))
+        lost = it.certified & (NEAR * terms <= BACKWARD * eps * most)
+
+    def look(_: Array) -> Array:
+        at = system.linearise(y)
+        size = rule.magnitude(xp.abs(y), xp.abs(at.fy), **where)
+        solve = rule.solver(tuple(-J for J in at.Js), y, **where)
+        moved = reduce(xp.maximum, (xp.abs(solve(ROUNDOFF * eps * size * v)) for v in _signs(system, y)))
+        return system.over_grid(xp.max, xp.abs(moved) / scale_of(system, y, size))
+
+    moved = system.backend.rarely(lost | is_open, look, 0 * it.error)
+    return ~(lost & ~(moved <= 1)), ~(is_open & ~(moved <= OPEN))
+
+
+def stays_on_branch(system: System, it: Iterate) -> Array:
+    """Return, for each batch element, whether y is on the branch that continues, as far as its rule can tell.
+
+    That is so where the implicit matrix stays what it is for D = 0 on the straight way from each level to the next:
+    of one number that is monotone then, and has one root. At y itself the iteration has looked, if it could.
+    """
+    xp, rule, y, known = array_namespace(it.y), system.rule, it.y, it.certified | True
+    if type(rule).stays is Rule.stays:
+        return known
+
+    def stays(at: Linearised) -> Array:
+        return system.over_grid(xp.all, rule.stays(tuple(-J for J in at.Js), grid=system.data.grid))
+
+    def look(_: Array) -> Array:
+        way = rule.before(y, grid=system.data.grid) - y
+        return reduce(and_, (stays(system.linearise(y + part * way)) for part in ON_THE_WAY))
+
+    here = system.linearise(y)
+    mild = rule.is_mild(tuple(-J for J in here.Js), y, here.fy, grid=system.data.grid)
+    doubtful = it.certified & ~system.over_grid(xp.all, mild)
+    passes: Array = system.backend.rarely(doubtful, look, known)
+    is_seen = system.backend.is_concrete(y)
+    holds = known if is_seen else stays(here)
+    return holds & (passes | ~doubtful)
+
+
+def _signs(system: System, y: Array) -> list[Array]:
+    """Return arrays of signs for every element of y: all 1, and three without a pattern."""
+    xp, shape = array_namespace(y), (*(1 for _ in range(system.n_batch)), *y.shape[system.n_batch :])
+    k = xp.astype(xp.arange(math.prod(shape), device=system.backend.placement(y)), y.dtype)
+    phase = GOLDEN * k * k + 7.0 * k
+    return [xp.reshape(xp.sign(xp.sin(1.0 + j * phase)), shape) for j in range(4)]
+
+
+def has_one_solution(system: System, it: Iterate) -> Array:
+    """Return, for each batch element, whether the linearised equation at y has one solution, as far as is known.
+
+    A rule that can tell says so, be y certified or not: the residual has no part in it, as it has in
+    :func:`determined`. Where G is not finite nothing is known, and another status speaks.
+    """
+    if type(system.rule).determines is Rule.determines:
+        return it.certified | True
+    xp, at, data = array_namespace(it.y), system.linearise(it.y), system.data
+    sizes = [system.over_grid(xp.max, abs(J) @ xp.ones_like(y_p)) for J, y_p in zip(at.Js, at.ys, strict=True)]
+    found = system.rule.determines(tuple(-J for J in at.Js), it.y, grid=data.grid, boundary=data.boundary)
+    return found | ~xp.isfinite(reduce(add, sizes))
+
+
+def rule_holds(system: System, y: Array) -> Array:
+    """Return, for each batch element, whether the rule did at y what it claims.
+
+    A rule with a residual: the residual is affine in (y, f), so that after a step delta with
+    f + sum_p J_p S_p delta in the place of f it must vanish. The paper's callable: y is its fixed point
+    for every G, so that half of G must give the same y.
+    """
+    xp = array_namespace(y)
+    at, r, delta = newton_step(system, y, Dense)
+    rule, data = system.rule, system.data
+    if isinstance(rule, PaperForm):
+        half = tuple(-J.map(lambda v: v / 2) for J in at.Js)
+        rhs = at.fy
+        for G, y_p in zip(half, at.ys, strict=True):
+            rhs = rhs + (G @ y_p)
+        off = xp.abs(rule.inverse(half, rhs, data) - y)
+        tol = 1e2 * float(xp.finfo(y.dtype).eps) ** (2 / 3)
+        return system.over_grid(xp.max, off) <= tol * system.over_grid(xp.max, xp.abs(y))
+    moved = at.fy
+    for J, before, after in zip(at.Js, at.ys, system.shifted(y + delta), strict=True):
+        moved = moved + (J @ (after - before))
+    extra = {} if rule.exact else {"Gs": tuple(-J for J in at.Js)}
+    left = rule.residual(y + delta, moved, grid=data.grid, boundary=data.boundary, **extra)
+    noise = 64 * float(xp.finfo(y.dtype).eps) * system.over_grid(xp.max, xp.abs(y) + xp.abs(at.fy))
+    return system.over_grid(xp.max, xp.abs(left)) <= 0.1 * system.over_grid(xp.max, xp.abs(r)) + noise

@@ -1,0 +1,1 @@
+"""What is looked at before a solve, and why it failed or is not to be trusted."""

@@ -1,0 +1,63 @@
+"""What a step of the loop and one of Newton's method cost, from stated constants.
+
+Fitted to a GRU on two cores of an AMD EPYC (``benchmarks/bench_auto.py``); an f of more or fewer operations scales both
+alike, near enough.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from .equation import System
+
+SHORT = 256  # steps of the shortest window that memory asks for
+FEW = 64  # points that no Newton step is much cheaper without
+NEVER = 10**9  # steps: an accelerator works on all points at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Microseconds, of all Newton steps together: ``loop`` a step and element, ``newton`` a point and element."""
+
+    call: float  # once for each window
+    loop: tuple[float, float]  # c0 + c1 B n for each step
+    newton: tuple[float, float]  # b1 n + b2 n^2 for each point and element
+    cache: int  # bytes of a Jacobian and of the vectors beside it that a window should hold
+    vectors: int  # how many those are
+
+    def of_loop(self, T: int, n: int, batch: int) -> float:
+        """Return what the loop over T steps takes."""
+        return T * (self.loop[0] + self.loop[1] * batch * n)
+
+    def of_newton(self, T: int, n: int, batch: int) -> float:
+        """Return what Newton's method takes on T points."""
+        return self.call + T * batch * (self.newton[0] * n + self.newton[1] * n * n)
+
+
+# A window on NumPy should stay in the cache; one on PyTorch in what malloc does not hand back to the system each time.
+NUMPY = Cost(2500.0, (23.0, 0.085), (0.42, 0.03), 4_000_000, 10)
+TORCH = Cost(6000.0, (63.0, 0.085), (0.35, 0.06), 25_000_000, 1)
+
+
+def cost_of(system: System) -> Cost:
+    """Return the constants of a library."""
+    return TORCH if system.backend.name == "torch" else NUMPY
+
+
+def window_of(system: System) -> int:
+    """Return how many steps a window should have, by memory alone."""
+    guess = system.data.guess
+    n, batch = guess.shape[-1], math.prod(guess.shape[:-2])
+    cost = cost_of(system)
+    return max(SHORT, int(cost.cache // (8 * batch * n * (n + cost.vectors))))
+
+
+def overhead(system: System) -> int:
+    """Return the number of points that cost as much as a Newton step does beside its points."""
+    guess = system.data.guess
+    if system.backend.device_kind(guess) != "cpu":
+        return NEVER
+    cost, n, batch = cost_of(system), guess.shape[-1], math.prod(guess.shape[:-2])
+    one = cost.of_newton(1, n, batch) - cost.call
+    return max(round(cost.call / 2 / one), FEW)

@@ -1,0 +1,254 @@
+"""The discrete equation to solve: functions, shifters, rule and data in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..backends.generic import Backend, spans_of, split_columns
+from ..backends.namespace import Array, Tree, array_namespace
+from ..backends.trees import record, tree_map
+from ..grids.base import Data
+from ..grids.shifters import Shifter, apply_shifters
+from ..grids.times import Initial, kept
+from ..inverses import Rule
+from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Structure
+from .finite_slopes import Directions, mended
+
+
+@record
+class Linearised:
+    """f and the Jacobians of f, or what a structure keeps of them, at every grid point of y."""
+
+    ys: tuple[Array, ...]
+    fy: Array
+    Js: tuple[Structure, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """residual(y) = M f(S[y], x) - L y."""
+
+    backend: Backend
+    rule: Rule
+    shift: tuple[Shifter, ...]
+    functions: dict[str, Callable[..., Any]]
+    data: Data
+    grid_ndim: int = 1
+    block: int | None = None  # how many steps or intervals are linearised at once; None for all
+    strict: bool = False  # whether a slope of f that is another on each side is NaN: for derivatives of the solution
+
+    @property
+    def stretch(self) -> int:
+        """How many steps or intervals f alone is evaluated on at once: a Jacobian is n of its directions."""
+        length = int(self.data.grid.length)
+        return length if self.block is None else min(length, self.block * (1 + self.data.guess.shape[-1]))
+
+    @property
+    def n_batch(self) -> int:
+        """The number of batch axes."""
+        return int(self.data.guess.ndim) - self.grid_ndim - 1
+
+    def shifted(self, y: Array) -> tuple[Array, ...]:
+        """Return y_1, ..., y_P."""
+        return apply_shifters(self.shift, y, self.data.grid, self.data.boundary)
+
+    def f(self, *ys: Array) -> Array:
+        """Return f at every grid point, in blocks without keeping what it computed on its way."""
+        if "ends" in self.functions:
+            u, ends = self._parted(ys)
+            rows = [self.functions["f"](u, u, self.data.x), self.functions["ends"](*ends)]
+            return array_namespace(u).concat(rows, axis=-2)
+        f, points = self.functions["f"], ys[0].shape[-2]
+        if self.block is None or points <= self.stretch + self.data.grid.overlap:
+            return f(*ys, self.data.x)
+        cut, light = self.backend.slice, self.backend.rematerialised(f)
+
+        def part(start: Any, steps: int) -> Array:
+            return light(*(cut(y, start, steps, -2) for y in ys), self.inputs(start, steps))
+
+        spans = spans_of(points, self.stretch)
+        return self.backend.over_spans(lambda _, *span: (_, part(*span)), ys[0][..., :1, :] * 0, spans)
+
+    def residual(self, y: Array) -> Array:
+        """Return ``M f(y) - L y`` where the equation is looked at."""
+        fy = self.f(*self.shifted(y))
+        return kept(self.data.grid, self.rule.residual(y, fy, grid=self.data.grid, boundary=self.data.boundary))
+
+    def linearise(self, y: Array, structure: Any = Dense) -> Linearised:
+        """Return f and what the structure keeps of its Jacobians, at every grid point."""
+        ys = self.shifted(y)
+        return Linearised(ys, *structure.linearise(self, ys))
+
+    def jacobians(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
+        """Return ``f(*ys)`` and all of d f / d y_p, fused."""
+        if hasattr(self.data.grid, "block"):
+            return self._in_blocks(ys)
+        if "ends" in self.functions:
+            return self._with_ends(ys)
+        if "jac" not in self.functions:
+            fy, Js = self._automatic(self.functions["f"], ys, self.data.x)
+            return fy, tuple(map(Dense, Js))
+        made = self.functions["jac"](*ys, self.data.x)
+        made = tuple(made) if isinstance(made, tuple | list) else (made,)
+        return self.functions["f"](*ys, self.data.x), tuple(
+            Diagonal(J) if J.ndim == ys[0].ndim else Dense(J) for J in made
+        )
+
+    def structured(self, rows: Callable[[int | None], tuple[Array, ...]]) -> tuple[Structure, ...]:
+        """Return the Jacobians of rows that give (*S, n, n), or (*S, points, n, n) where f couples n components."""
+        block = getattr(self.data.grid, "block", None)
+        return tuple(map(Dense if block is None else BlockDiagonal, rows(block)))
+
+    def _automatic(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> tuple[Array, tuple[Array, ...]]:
+        """Return ``f(*ys, x)`` and its Jacobians by the derivative of the library, finite wherever f has slopes."""
+        fy, Js = self.backend.jacobians(f, ys, x)
+
+        def along(k: Any) -> tuple[Array, ...]:
+            ends = [sum(y.shape[-1] for y in ys[:p]) for p in range(len(ys))]
+            return tuple(self._unit(y, k - end) for y, end in zip(ys, ends, strict=True))
+
+        def laid(rows: Array) -> tuple[Array, ...]:
+            return split_columns(array_namespace(rows).permute_dims(rows, (*range(1, rows.ndim), 0)), ys)
+
+        by = Directions(sum(y.shape[-1] for y in ys), fy.shape[-1], along, laid)
+        return fy, mended(self.backend, lambda *ys: f(*ys, x), ys, Js, by, self.strict)
+
+    def _unit(self, y: Array, k: Any, period: int | None = None) -> Array:
+        """Return 1 in component k, or in component k of every block, and 0 elsewhere, of the shape of y."""
+        xp = array_namespace(y)
+        place = xp.arange(y.shape[-1], device=self.backend.placement(y))
+        place = place if period is None else place % period
+        chosen = xp.reshape(place == k, (*(1 for _ in y.shape[:-1]), y.shape[-1]))
+        return xp.zeros_like(y) + xp.astype(chosen, y.dtype)
+
+    def _parted(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+        """Return the points, where the signals are the same, and the row behind them, where each is another end."""
+        return ys[0][..., :-1, :], tuple(y[..., -1:, :] for y in ys)
+
+    def _with_ends(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
+        """Return the same where the last row is that of conditions on both ends: f is of the first signal only."""
+        xp, (u, ends) = array_namespace(ys[0]), self._parted(ys)
+        of_first: dict[str, Callable[..., Any]]
+        of_first = {name: partial(_of_one, g) for name, g in self.functions.items() if not name.startswith("ends")}
+        fy, Js = dataclasses.replace(self, functions=of_first).jacobians((u,))
+        if "ends_jac" in self.functions:
+            c, (A, B) = self.functions["ends"](*ends), self.functions["ends_jac"](*ends, None)
+        else:
+            c, (A, B) = self._automatic(lambda a, b, _: self.functions["ends"](a, b), ends, None)
+        J = Js[0].to_dense()
+        rows = xp.concat([J, A], axis=-3), xp.concat([xp.zeros_like(J), B], axis=-3)
+        return xp.concat([fy, c], axis=-2), tuple(map(Dense, rows))
+
+    def _in_blocks(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
+        """Return the same where f couples n components at a point of many: one directional derivative for each."""
+        xp, f, n = array_namespace(ys[0]), self.functions["f"], self.data.grid.block
+        units = [self._unit(ys[0], k, n) for k in range(n)]
+        zero, P = xp.zeros_like(ys[0]), len(ys)
+        directions = [xp.stack([u if q == p else zero for q in range(P) for u in units]) for p in range(P)]
+
+        def along(k: Any) -> tuple[Array, ...]:
+            return tuple(self._unit(y, k - p * n, n) for p, y in enumerate(ys))
+
+        def at(*ys: Array) -> Array:
+            return f(*ys, self.data.x)
+
+        made = self.backend.pushforward(at, list(ys), directions)
+        by = Directions(P * n, n, along, lambda rows: (rows,))
+        (made,) = mended(self.backend, at, ys, (made,), by, self.strict)
+        columns = xp.moveaxis(xp.reshape(made, (P, n, *made.shape[1:-1], made.shape[-1] // n, n)), 1, -1)
+        return f(*ys, self.data.x), tuple(BlockDiagonal(columns[p, ...]) for p in range(P))
+
+    def along(self, ys: tuple[Array, ...], v: Array) -> Array:
+        """Return the products ``d f / d y_p v``, stacked, each by one directional derivative."""
+        xp, count = array_namespace(v), len(ys)
+        zero = xp.zeros_like(v)
+        directions = [xp.stack([v if q == p else zero for q in range(count)]) for p in range(count)]
+        f = self.f if "ends" in self.functions else lambda *ys: self.functions["f"](*ys, self.data.x)
+        return self.backend.pushforward(f, list(ys), directions)
+
+    def peaks(self, y: Array) -> Array:
+        """Return the largest |y| of each component over time and space, of the rank of y."""
+        xp, n = array_namespace(y), getattr(self.data.grid, "block", y.shape[-1])
+        peak = xp.max(xp.abs(y), axis=tuple(range(self.n_batch, y.ndim - 1)), keepdims=True)
+        if n == y.shape[-1]:
+            return peak
+        apart = xp.reshape(peak, (*peak.shape[:-1], peak.shape[-1] // n, n))
+        return xp.reshape(xp.max(apart, axis=-2, keepdims=True) + 0 * apart, peak.shape)
+
+    def over_grid(self, reduce: Callable[..., Array], values: Array) -> Array:
+        """Reduce over everything but the batch axes."""
+        return reduce(values, axis=tuple(range(self.n_batch, values.ndim)))
+
+    def numbers(self, count: int) -> Array:
+        """Return 0, 1, ..., of shape (1, ..., count, 1), of the rank of y."""
+        xp, like = array_namespace(self.data.guess), self.data.guess
+        numbers = xp.arange(count, dtype=xp.int32, device=self.backend.placement(like))
+        return numbers[(*(None for _ in range(like.ndim - 2)), slice(None), None)]
+
+    def per_element(self, flags: Array) -> Array:
+        """Give flags of shape (*B,) the rank of y."""
+        return flags[(..., *(None for _ in range(self.grid_ndim + 1)))]
+
+    def inputs(self, start: Any, points: int) -> Tree:
+        """Return x on ``points`` points from ``start``."""
+        cut, n_points = self.backend.slice, self.data.grid.n_points
+
+        def part(leaf: Array) -> Array:
+            spans = leaf.ndim > 1 and leaf.shape[-2] == n_points and n_points > 1
+            return cut(leaf, start, points, -2) if spans else leaf
+
+        return tree_map(part, self.data.x)
+
+    def start(self) -> Initial:
+        """Return the boundary data with the batch axes of y."""
+        y0, guess = self.data.boundary.y0, self.data.guess
+        return Initial(array_namespace(guess).broadcast_to(y0, (*guess.shape[:-2], *y0.shape[-2:])))
+
+    def head(self, points: int) -> System:
+        """Return the same equation on its first points, guessed constant; itself where those are all."""
+        if points == self.data.guess.shape[-2]:
+            return self
+        return self.window(0, points - self.data.grid.overlap, self.start())
+
+    def window(self, start: Any, length: int, boundary: Initial) -> System:
+        """Return the same equation on ``length`` steps or intervals from ``start``, with that history.
+
+        The guess is that of the whole, moved by what the history differs from it.
+        """
+        grid, cut = self.data.grid, self.backend.slice
+        points = length + grid.overlap
+        guess = cut(self.data.guess, start, points, -2) + self._jump(start, boundary.y0[..., -1:, :])
+        data = Data(self.inputs(start, points), grid.window(cut, start, length), boundary, guess)
+        return dataclasses.replace(self, data=data)
+
+    def longer(self, intervals: int) -> System:
+        """Return the equation on a grid that stands still for so many intervals at its end."""
+        xp, grid, n_points = array_namespace(self.data.guess), self.data.grid, self.data.grid.n_points
+
+        def repeated(a: Array, axis: int = -2) -> Array:
+            last = self.backend.slice(a, a.shape[axis] - 1, 1, axis)
+            return xp.concat([a, *([last] * intervals)], axis=axis)
+
+        def spread(leaf: Array) -> Array:
+            return repeated(leaf) if leaf.ndim > 1 and leaf.shape[-2] == n_points and n_points > 1 else leaf
+
+        shape = (*grid.D.shape[:-2], intervals, 1)
+        still = xp.zeros(shape, dtype=grid.D.dtype, device=self.backend.placement(grid.D))
+        x = tree_map(spread, self.data.x)
+        longer = grid.longer(repeated, still)
+        data = dataclasses.replace(self.data, x=x, grid=longer, guess=repeated(self.data.guess))
+        return dataclasses.replace(self, data=data)
+
+    def _jump(self, start: Any, last: Array) -> Array:
+        xp, guess = array_namespace(last), self.data.guess
+        before = start - 1 + self.data.grid.overlap  # the place of the guess that the history has taken
+        if isinstance(start, int):
+            return last - self.backend.slice(guess, before, 1, -2) if start else xp.zeros_like(last)
+        return xp.where(start > 0, last - self.backend.slice(guess, xp.maximum(before, 0), 1, -2), 0.0)
+
+
+def _of_one(function: Callable[..., Any], u: Array, x: Tree) -> Any:
+    return function(u, u, x)

@@ -1,0 +1,219 @@
+"""The derivative of a solution, by the implicit function theorem."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from ..backends.generic import Later
+from ..backends.namespace import Array, Tree, array_namespace
+from ..errors import FunctionError
+from ..grids.base import Data
+from ..grids.times import kept
+from ..inverses import PaperForm, Rule
+from ..linalg.structure import Dense, Structure
+from .blocks import Blockwise
+from .equation import Linearised, System
+from .iteration import newton_step
+from .shelter import sheltered
+
+INEXACT_STEPS = 4  # of a rule whose solution depends on G: each gains some digits
+SAME = 1e3  # in units of eps: how far two evaluations of one f may differ, since libraries may round as they like
+CHANGED = (
+    "backward: f at the solution is not what it was in solve(): expected the same weights; received some that were "
+    "modified by an inplace operation, or given another value. The Jacobians do not fit the memory and are computed in "
+    "backward: call it before anything changes, or solve with a method of more memory, as Auto(memory=None)."
+)
+
+
+class Linear(NamedTuple):
+    """A linear operator's inverse, as functions of its right-hand side."""
+
+    solve: Callable[[Array], Array]
+    transpose: Callable[[Array], Array]
+
+
+def linearisation(system: System, y: Array) -> Linear:
+    """Return ``(L + M sum_p G_p S_p)^{-1}`` at y, with the dense G, and its transpose."""
+    if system.block is not None:
+        return Linear(Blockwise(system, y).solve, Blockwise(system, y).transpose)
+    return inverse_at(system, system.linearise(y))
+
+
+def inverse_at(system: System, at: Linearised) -> Linear:
+    """Return the same, with the Jacobians at hand."""
+    return _inverse(system.rule, at.Js, _where(system))
+
+
+def _inverse(rule: Rule, Js: tuple[Structure, ...], where: dict[str, Any]) -> Linear:
+    Gs = tuple(-J for J in Js)
+    return Linear(partial(rule.solve, Gs, **where), partial(rule.transpose, Gs, **where))
+
+
+def _where(system: System) -> dict[str, Any]:
+    return {"grid": system.data.grid, "boundary": system.data.boundary}
+
+
+def residual(system: System, y: Array) -> Array:
+    """Return ``M f(y) - L y``."""
+    return system.residual(y) if system.block is None else Blockwise(system, y).residual()
+
+
+def _on_graph(system: System, y: Array) -> Array:
+    """Return the residual as a place in a graph of derivatives: what it amounts to is not asked for."""
+    return residual(system, y) if system.block is None else Blockwise(system, y).residual(system.backend.weightless)
+
+
+def _recorded(system: System, y: Array) -> tuple[Array, Later]:
+    """Return the residual at y on the graph, and the linear solves there, of what this graph keeps of f.
+
+    f is not called again for them: they are those of the x, the params and the weights that it was called with now.
+    """
+    by, ys, where = system.backend, system.shifted(y), _where(system)
+    made = None if "jac" in system.functions else by.deferred(system.f, ys)
+    if made is None:
+        with by.frozen():
+            Js = system.jacobians(by.without_gradient(ys))[1]
+        fy = system.f(*ys)
+        later: Later = (where, Js), lambda held: _inverse(system.rule, held[1], held[0])
+    else:
+        fy, rows = made
+        later = where, lambda where: _inverse(system.rule, system.structured(rows), where)
+    return kept(system.data.grid, system.rule.residual(y, fy, **where)), later
+
+
+def _in_blocks(system: System, y: Array) -> Later:
+    """Return the linear solves at y, for which f is called again: it has to be the f that was solved."""
+    before = _trace(system, y)
+
+    def made(data: Data) -> Linear:
+        again = dataclasses.replace(system, data=dataclasses.replace(data, guess=y))
+        after, xp = _trace(again, y), array_namespace(y)
+        size = xp.abs(before) + xp.abs(after) + xp.max(xp.abs(y), axis=-1, keepdims=True)
+        is_same = xp.abs(after - before) <= SAME * float(xp.finfo(y.dtype).eps) * size
+        if not bool(xp.all(is_same | (before != before))):
+            raise FunctionError(CHANGED)
+        return linearisation(again, y)
+
+    return dataclasses.replace(system.data, guess=None), made
+
+
+def _trace(system: System, y: Array) -> Array:
+    """Return a number for each point, (*B, T, 1), that tells the residual of one f at y from that of another."""
+    xp, n = array_namespace(y), y.shape[-1]
+    weights = 1 / (1 + xp.arange(n, dtype=y.dtype, device=system.backend.placement(y)))
+    with system.backend.frozen():
+        r = residual(system, y)
+        return xp.sum(r * xp.reshape(weights, (*(1 for _ in r.shape[:-1]), n)), axis=-1, keepdims=True)
+
+
+def has_transpose(rule: Rule) -> bool:
+    """Return whether the rule is one linear solve, with a transpose of its own."""
+    return rule.exact and not isinstance(rule, PaperForm) and type(rule).transpose is not Rule.transpose
+
+
+def described(rule: Rule) -> str:
+    """Return one sentence on the derivative that a solution has."""
+    if not rule.exact:
+        return f"{INEXACT_STEPS} Newton steps differentiated: not exact, as the solution depends on G"
+    if isinstance(rule, PaperForm):
+        return "exact, by a Newton step differentiated at the solution"
+    return "exact, by one linear solve" + (", transposed in reverse mode" if has_transpose(rule) else "")
+
+
+def attach(live: System, y: Array, usable: Array) -> Array:
+    """Return y with the derivatives of the implicit function theorem, for libraries that record a graph.
+
+    At a solution of residual(y; theta) = 0, ``dy = (L + M sum_p G_p S_p)^{-1} d residual`` at fixed y. Where the
+    library can keep that as one node of its graph, it does; else ``y + delta - stop(delta)`` with ``delta`` the Newton
+    correction at y has the value of y and the exact first derivative, in forward and in reverse mode, whatever found y.
+    Newton's method doubles the order to which a value is right: k such steps make 2^k - 1 derivatives exact.
+    """
+    system, at = sheltered(live, y, usable)
+    by, xp, is_node = live.backend, array_namespace(y), has_transpose(live.rule)
+    made = by.recorded(lambda: _on_graph(system, at) if is_node else system.f(*system.shifted(at)))
+    if made is None:
+        return y
+    again = partial(_recorded, system) if system.block is None else None  # a second order takes G of all points
+    later = None if again or not is_node else _in_blocks(system, at)
+    moved = by.implicit(at, made, later, again) if is_node else None
+    if moved is None:
+        moved = at
+        for _ in range(by.orders(made).bit_length() if system.rule.exact else INEXACT_STEPS):
+            _, _, delta = newton_step(system, moved, Dense)
+            moved = moved + (delta - by.without_gradient(delta))
+    if by.is_concrete(usable) and bool(xp.all(usable)):
+        return moved
+    moved = by.guarded(moved, usable)
+    return xp.where(system.per_element(usable), moved, y + (moved - by.without_gradient(moved)))
+
+
+class Transforms(Protocol):
+    """What a library of function transformations supplies."""
+
+    def jvp(self, function: Callable[..., Array], primals: Any, tangents: Any) -> tuple[Array, Array]:
+        """Return the value and the derivative along ``tangents``."""
+
+    def transposed(self, linear: Callable[[Array], Array], c: Array) -> Array:
+        """Return the transpose of a linear function of arrays like c, applied to c."""
+
+    def inverse(
+        self,
+        apply: Callable[[Array], Array],
+        solve: Callable[[Array], Array],
+        transpose: Callable[[Array], Array],
+        b: Array,
+    ) -> Array:
+        """Return ``solve(b)``, differentiated as the inverse of ``apply`` and transposed by ``transpose``."""
+
+    def guarded(self, y: Array, usable: Array) -> Array:
+        """Return y, whose derivatives pass :func:`passed`."""
+
+
+def tangent(
+    by: Transforms, system_at: Callable[[Tree], System], theta: Tree, direction: Tree, y: Array, usable: Array
+) -> Array:
+    """Return dy along a direction of theta: ``dy = (L + M sum_p G_p S_p)^{-1} d residual``, residual at fixed y.
+
+    One linear solve, linear in the direction; the reverse mode is the transposed solve of the rule, and y and theta
+    may be differentiated once more. A rule whose solution depends on G has no such solve: there the Newton step
+    itself is differentiated, a few times over.
+    """
+    system, at = sheltered(system_at(theta), y, usable)
+
+    def there(theta: Tree) -> System:
+        return sheltered(system_at(theta), y, usable)[0]
+
+    if not system.rule.exact or isinstance(system.rule, PaperForm):
+
+        def step(theta: Tree, y: Array) -> Array:
+            return y + newton_step(there(theta), y, Dense)[2]
+
+        dy = array_namespace(y).zeros_like(y)
+        for _ in range(1 if system.rule.exact else INEXACT_STEPS):
+            dy = by.jvp(step, (theta, at), (direction, dy))[1]
+        return by.guarded(dy, usable)
+    change = by.jvp(lambda theta: residual(there(theta), at), (theta,), (direction,))[1]
+    solve, transpose = linearisation(system, at)
+    if not has_transpose(system.rule):
+        transpose = partial(by.transposed, solve)
+    dy = by.inverse(lambda d: -by.jvp(system.residual, (at,), (d,))[1], solve, transpose, change)
+    return by.guarded(dy, usable)
+
+
+def through(
+    by: Transforms,
+    function: Callable[[System, Array], Array],
+    system_at: Callable[[Tree], System],
+    primals: tuple[Tree, Array],
+    tangents: tuple[Tree, Array],
+    usable: Array,
+) -> Array:
+    """Return the derivative of ``function(system, y)`` where theta and y both move."""
+
+    def there(theta: Tree, y: Array) -> Array:
+        return function(*sheltered(system_at(theta), y, usable))
+
+    return by.guarded(by.jvp(there, primals, tangents)[1], usable)

@@ -1,0 +1,149 @@
+"""A plan: everything that was chosen for a solve, ready to be run, compiled and differentiated."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..backends.generic import Backend
+from ..backends.namespace import array_namespace
+from ..backends.trees import tree_map
+from ..grids.base import Data
+from ..grids.shifters import BuiltIn, Shifter
+from ..inverses import Rule
+from ..solution.solution import Solution, Stats
+from ..solution.status import Status
+from .certificate import determined, has_one_solution, rule_holds, slopes_hold, stays_on_branch
+from .discretisation_error import Estimate, corrected, discretisation
+from .equation import System
+from .implicit import attach, tangent, through
+from .memory import bytes_of, steps_within
+from .windows.compiled import stride_of
+
+NO_DERIVATIVE = (
+    "y_corrected has no derivative on a library that records a graph: expected a loss of sol.y, which has the exact "
+    "one. On JAX y_corrected has its own."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything that was chosen; called with functions and arrays, it solves."""
+
+    backend: Backend
+    rule: Rule
+    shift: tuple[Shifter, ...]
+    method: Any
+    grid_ndim: int = 1
+
+    @property
+    def key(self) -> Any:
+        """What makes two plans the same program."""
+        return (self.rule.key, self.shift, self.method, self.grid_ndim)
+
+    @property
+    def cacheable(self) -> bool:
+        """Whether everything the plan calls is the library's own: a user's rule may hold changing arrays."""
+        return self.rule.is_builtin and all(isinstance(s, BuiltIn) for s in self.shift)
+
+    def system(self, functions: Any, data: Data) -> System:
+        """Return the discrete equation."""
+        return System(self.backend, self.rule, self.shift, functions, data, self.grid_ndim, self._block(data))
+
+    def _block(self, data: Data) -> int | None:
+        """Return how many steps are linearised at once: what a built-in rule for a marching grid needs to know."""
+        if not self.rule.is_builtin or not self.rule.exact or not hasattr(data.grid, "window"):
+            return None
+        return steps_within(bytes_of(self.method.memory), data.guess, getattr(data.grid, "lags", (1,)), _block(data))
+
+    def solve(self, functions: Any, data: Data) -> Solution:
+        """Solve, certify and estimate the discretisation error; no derivative passes."""
+        system = self.system(functions, self.backend.without_gradient(data))
+        with self.backend.frozen():
+            it, status, estimate = self._iterate(system)
+        stats, better = Stats(it.steps, it.error, it.residual, it.history, windows=it.windows), None
+        if estimate is not None:
+            better = estimate.y_corrected
+            stats = dataclasses.replace(
+                stats,
+                discretisation_error=estimate.error,
+                is_asymptotic=estimate.is_asymptotic,
+                local_error=estimate.local_error,
+            )
+        return Solution(it.y, status, stats, better, getattr(data.grid, "t", None))
+
+    def attach(self, functions: Any, data: Data, sol: Solution) -> Solution:
+        """Return the solution with its derivative on the graph, where somebody may ask for one."""
+        system = dataclasses.replace(self.system(functions, data), strict=True)
+        y = attach(system, sol.y, sol.converged)
+        better = sol.y_corrected
+        if better is not None and y is not sol.y:
+            better = self.backend.refused(better, y, NO_DERIVATIVE)
+        return dataclasses.replace(sol, y=y, y_corrected=better)
+
+    def tangent(self, by: Any, at: Any, theta: Any, direction: Any, sol: Solution) -> tuple[Any, Any]:
+        """Return the derivatives of y and y_corrected along a direction; ``at(theta)`` gives functions and data."""
+
+        def system_at(theta: Any) -> System:
+            return dataclasses.replace(self.system(*at(theta)), strict=True)
+
+        dy = tangent(by, system_at, theta, direction, sol.y, sol.converged)
+        if sol.y_corrected is None:
+            return dy, None
+        return dy, through(by, corrected, system_at, (theta, sol.y), (direction, dy), sol.converged)
+
+    def _iterate(self, system: System) -> tuple[Any, Any, Estimate | None]:
+        """Return the last iterate, its status and the estimated discretisation error."""
+        it = self.method.run(system)
+        status = it.status
+        has_part, is_conditioned = determined(system, it)
+        holds = slopes_hold(system, it) & has_part
+        if not self.rule.is_builtin:
+            holds = holds & rule_holds(system, it.y)
+        status = array_namespace(it.y).where(it.certified & ~holds, int(Status.UNCERTIFIED), status)
+        strays = it.certified & ~stays_on_branch(system, it)
+        status = array_namespace(it.y).where(strays, int(Status.NO_DISCRETE_SOLUTION), status)
+        lost = (it.certified | it.broken) & ~(has_one_solution(system, it) & is_conditioned)
+        status = array_namespace(it.y).where(lost, int(Status.SINGULAR), status)
+        return it, status, discretisation(system, it.y)
+
+
+def _block(data: Data) -> int | None:
+    return getattr(data.grid, "block", None)
+
+
+def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
+    """Run the plan, with each function told the shapes it will be called with."""
+    grid = data.grid
+    T = data.guess.shape[-2]
+    overlap = getattr(grid, "overlap", 0)
+    counts = plan.method.points(T - overlap, overlap) if hasattr(grid, "window") else [T]
+    system = plan.system(functions, data)
+    if system.block is not None:
+        sizes = {system.block, system.stretch}
+        rests = {(T - overlap) % size + overlap for size in sizes} | {c % system.stretch for c in (*counts, T)}
+        counts = sorted({*counts, *sizes, *(size + overlap for size in sizes), *rests} - {0})
+    elif hasattr(grid, "lags"):
+        counts = sorted({*counts, -(-T // stride_of(system))})
+
+    def calls() -> list[tuple[Any, ...]]:
+        made = [_example(plan, functions, data, points) for points in counts]
+        return [*made, tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], made[0])]  # one point
+
+    def ends() -> list[tuple[Any, ...]]:
+        rows = tuple(y[..., -1:, :] for y in system.shifted(data.guess))
+        return [rows, tuple(y[(*(slice(1) for _ in y.shape[:-1]), ...)] for y in rows)]
+
+    called = {name: (f, ends if name.startswith("ends") else calls) for name, f in functions.items()}
+    result: Solution = plan.backend.call(plan, called, data)
+    return result
+
+
+def _example(plan: Plan, functions: dict[str, Any], data: Data, points: int) -> tuple[Any, ...]:
+    """Return arguments for f on a stretch of that many points."""
+    system = plan.system(functions, data)
+    system = system.head(points) if hasattr(data.grid, "window") else system
+    ys = system.shifted(system.data.guess)
+    if "ends" in functions:  # f is not of the row behind the last point
+        ys = tuple(y[..., :points, :] for y in ys)
+    return (*ys, system.data.x)

@@ -1,0 +1,1 @@
+"""A long trajectory window by window."""

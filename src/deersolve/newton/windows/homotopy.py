@@ -1,0 +1,162 @@
+"""Whether each interval's root of an implicit rule is the one that continues from the y before it.
+
+With s D in the place of D that root is y_i at s = 0, and a continuous function of s: it is followed to s = 1, for every
+interval by itself and for all of them at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ...backends import backend_of
+from ...backends.namespace import Array, array_namespace
+from ...backends.trees import record
+from ...linalg.matrix_sign import in_right_half_plane
+from ...linalg.structure import identity
+from ..equation import Linearised, System
+from ..iteration import Iterate, Options, Reached, newton, scale_of
+
+CURVED = 0.5  # the part of the way from y_i to y_{i+1} that Newton's method with the last Jacobian may miss
+CONTRACTION = 0.25  # of Newton's corrections, from which on they are taken to stay on a branch
+FINEST = 2.0**-12  # the fraction of the way so far below which the branch is taken to end in a fold
+START = 2.0**-30  # the same of the whole way, at its start: what is stiff leaves y_i at once
+ROUNDS = 400  # evaluations of f on the way
+
+
+def newton_on_branch(system: System, start: Iterate, options: Options) -> Iterate:
+    """Iterate; of an element with a root that does not continue from the y before it, the points before are solved.
+
+    So are those of an element that is not solved as a whole.
+    """
+    it = newton(system, start, options)
+    if system.rule.theta is None:
+        return it
+
+    def look(it: Iterate) -> Iterate:
+        xp, T = array_namespace(it.y), it.y.shape[-2]
+        holds, number = continues(system, it.y), system.numbers(T)[..., 0]
+        first = xp.min(xp.where(holds, T, number), axis=-1)
+        strays = it.certified & (first < T)
+        parts = (first, it.error, it.residual)
+        known = (it.reached.points, it.reached.error, it.reached.residual)
+        points, *rest = (xp.where(strays, xp.astype(a, b.dtype), b) for a, b in zip(parts, known, strict=True))
+        reached = Reached(xp.minimum(points, xp.astype(first, points.dtype)), *rest)
+        return dataclasses.replace(it, certified=it.certified & ~strays, strayed=it.strayed | strays, reached=reached)
+
+    last: Iterate = system.backend.when((it.certified | (it.reached.points > 1)) & ~it.sure, look, it)
+    return last
+
+
+def continues(system: System, y: Array) -> Array:
+    """Return at which points y is the root that continues from the y before it, (*B, T).
+
+    What a root cannot be without: every eigenvalue of M = I - theta D J has a positive real part, as at D = 0. That is
+    enough where f is nearly linear between y_i and y_{i+1}, so that
+
+        M^{-1} theta D (f(y_{i+1}) - f(y_i) - J (y_{i+1} - y_i))
+
+    is small beside the way from one to the other. Else the root is followed.
+    """
+    xp, at = array_namespace(y), system.linearise(y)
+    theta, D, before = system.rule.theta, _lengths(system), _before(y)
+    M = _implicit(at, theta * D)
+    holds = in_right_half_plane(M)
+    way = y - before
+    rest = at.fy - system.f(before) - (at.Js[0] @ way)
+    missed = _solved(M, theta * D * rest)
+    scale = scale_of(system, y, xp.abs(y) + xp.abs(before))
+    far, off = (xp.max(xp.abs(v) / scale, axis=-1) for v in (way, missed))
+    doubtful = holds & ~(off <= CURVED * far)
+
+    def look(_: Array) -> Array:
+        root, arrives = followed(system, y)
+        off = xp.max(xp.abs(root - y) / scale, axis=-1)
+        return arrives & (off <= float(xp.finfo(y.dtype).eps) ** (1 / 3))
+
+    found: Array = system.backend.rarely(doubtful, look, doubtful | True)
+    return holds & (found | ~doubtful)
+
+
+@record
+class Path:
+    """Where each interval's branch has come to: a root at s, d root / d s, a trial at s + step, its last correction."""
+
+    root: Array
+    tangent: Array
+    s: Array
+    step: Array
+    trial: Array
+    error: Array
+    rounds: Array
+
+
+def followed(system: System, y: Array) -> tuple[Array, Array]:
+    """Return the root of each interval that continues from the y before it, and whether it was found, (*B, T).
+
+    Steps in s, along the tangent, are accepted where Newton's corrections contract at once and M stays what it is at
+    s = 0; they double then, and else are halved.
+    """
+    xp, theta, D, before = array_namespace(y), system.rule.theta, _lengths(system), _before(y)
+    assert theta is not None
+    slope = (1 - theta) * _before(system.f(*system.shifted(y)))
+    small, where = float(xp.finfo(y.dtype).eps) ** 0.5, system.backend.placement(y)
+    zero = xp.zeros((*y.shape[:-1], 1), dtype=y.dtype, device=where)
+
+    def goes(path: Path) -> Array:
+        return (path.s < 1) & (path.step >= xp.maximum(FINEST * path.s, zero + START))
+
+    def unfinished(path: Path) -> Array:
+        return xp.any(goes(path)) & (path.rounds < ROUNDS)
+
+    def advance(path: Path) -> Path:
+        ahead, going = xp.minimum(path.s + path.step, zero + 1), goes(path)
+        at = system.linearise(path.trial)
+        M = _implicit(at, ahead * theta * D)
+        speed = D * (slope + theta * at.fy)
+        delta, tangent = _solved(M, before + ahead * speed - path.trial), _solved(M, speed)
+        scale = scale_of(system, path.trial, xp.abs(path.trial) + xp.abs(before))
+        error = xp.max(xp.abs(delta) / scale, axis=-1, keepdims=True)
+        stays = in_right_half_plane(M)[..., None] & (error < xp.inf)
+        arrives = going & stays & (error <= small)
+        fails = going & ~arrives & ~(stays & (error <= CONTRACTION * path.error))
+        there = path.trial + delta
+        root, s = xp.where(arrives, there, path.root), xp.where(arrives, ahead, path.s)
+        tangent = xp.where(arrives, tangent, path.tangent)
+        step = xp.where(arrives, 2 * path.step, xp.where(fails, path.step / 2, path.step))
+        next_trial = root + (xp.minimum(s + step, zero + 1) - s) * tangent
+        return Path(
+            root=root,
+            tangent=tangent,
+            s=s,
+            step=step,
+            trial=xp.where(arrives | fails, next_trial, xp.where(going, there, path.trial)),
+            error=xp.where(arrives | fails, xp.inf, error),
+            rounds=path.rounds + 1,
+        )
+
+    start = Path(before + 0, 0 * before, zero, zero + 1, before + 0, zero + xp.inf, xp.asarray(0, device=where))
+    last: Path = system.backend.while_loop(unfinished, advance, start)
+    return last.root, last.s[..., 0] >= 1
+
+
+def _before(a: Array) -> Array:
+    """Return the values one point earlier; at the first point its own."""
+    return array_namespace(a).concat([a[..., :1, :], a[..., :-1, :]], axis=-2)
+
+
+def _lengths(system: System) -> Array:
+    """Return the interval that ends at each point, (*B, T, 1); 0 at the first."""
+    D = system.data.grid.D
+    return array_namespace(D).concat([0 * D[..., :1, :], D], axis=-2)
+
+
+def _implicit(at: Linearised, D: Array) -> Array:
+    """Return ``I - D J``."""
+    J = at.Js[0].to_dense()
+    return identity(J, J.shape[-1], J.ndim) - D[..., None] * J
+
+
+def _solved(M: Array, r: Array) -> Any:
+    full = array_namespace(r).broadcast_to(M, (*r.shape, r.shape[-1]))
+    return backend_of(r).linear_solve(full, r[..., None])[..., 0]

@@ -1,0 +1,180 @@
+"""A solve that somebody watches: windows where Python sees them, else stretches of the grid, each a solve by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+from ...backends.namespace import Array, array_namespace
+from ...backends.trees import record
+from ...errors import CheckpointWarning, InputError, level_of_caller
+from ...grids.base import Data
+from ...linalg.structure import Dense
+from ...solution.solution import Solution, Stats
+from ...solution.status import Status
+from ..equation import System
+from ..iteration import Iterate, Options, start_at
+from ..methods import Auto, Newton, Sequential
+from ..plan import Plan, run
+from ..steps.full import FULL
+from .adaptive import can_slide
+from .compiled import judged
+from .resume import resume
+from .trajectory import Walk
+from .watch import Watch, watching
+
+STRETCHES = 100  # of the horizon, each of which is lost as a whole
+LEAST = 1024  # steps or intervals of a stretch: each costs some milliseconds beside the work
+OUTSIDE = (
+    "on_window: expected a solve outside jit and vmap, where Python can be called while it runs; received arrays "
+    "without numbers, or an f that holds some."
+)
+
+
+def run_watched(plan: Plan, functions: dict[str, Any], data: Data, watch: Watch) -> Solution:
+    """Run the plan and tell of each window; what somebody differentiates is the solution as a whole, as always."""
+    if not plan.backend.is_concrete(data):
+        raise InputError(OUTSIDE)
+    method = plan.method
+    if not hasattr(data.grid, "window") or (isinstance(method, Newton) and method.window is None):
+        received = "Newton(window=None), all points at once" if hasattr(data.grid, "window") else "a general Problem"
+        raise InputError(
+            "on_window: expected an equation and a method that go window by window, such as Newton(window=1000), "
+            f"'sequential' or 'auto' for a Recurrence or an InitialValueProblem; received {received}."
+        )
+    with watching(watch):
+        sol = _solved(plan, functions, data)
+        if _went_astray(sol, watch):
+            warnings.warn(
+                f"{watch.store}: from what was taken over the solve came to no certified whole. All is solved again.",
+                CheckpointWarning,
+                stacklevel=level_of_caller(),
+            )
+            watch.starts_afresh()
+            sol = _solved(plan, functions, data)
+    return sol
+
+
+def _solved(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
+    """Run the plan in windows where Python sees them, else in stretches."""
+    method, system = plan.method, plan.system(functions, data)
+    is_seen = isinstance(method, Newton) and not plan.backend.compiles and can_slide(system, method.options)
+    sol = (run if is_seen else _by_stretches)(plan, functions, data)
+    if not plan.backend.is_concrete(sol.status):
+        raise InputError(OUTSIDE)
+    return sol
+
+
+def _went_astray(sol: Solution, watch: Watch) -> bool:
+    """Return whether an element failed that had not failed in the windows that were taken over."""
+    if watch.resumed is None:
+        return False
+    return bool(array_namespace(sol.y).any(watch.resumed.converged & ~sol.converged))
+
+
+def watched(method: Any, asked: Any, why: str, length: int) -> tuple[Any, str]:
+    """Return the method that Auto chose, with windows short enough to watch, and why."""
+    most = max(-(-length // STRETCHES), LEAST)
+    if not isinstance(asked, Auto) or not isinstance(method, Newton) or not method.window or method.window <= most:
+        return method, why
+    return dataclasses.replace(method, window=most), f"{why}; windows of {most} to be watched"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part(Plan):
+    """The plan for a stretch: nobody asks for its estimates and derivatives."""
+
+    @property
+    def key(self) -> Any:
+        """Those of the plan, and that this is no whole."""
+        return ("part", *super().key)
+
+    def solve(self, functions: Any, data: Data) -> Solution:
+        """Solve and certify."""
+        system = self.system(functions, self.backend.without_gradient(data))
+        with self.backend.frozen():
+            it = self.method.run(system)
+        return Solution(it.y, it.status, Stats(it.steps, it.error, it.residual, it.history))
+
+    def attach(self, functions: Any, data: Data, sol: Solution) -> Solution:
+        """Return the solution."""
+        return sol
+
+
+@record
+class Known(Data):
+    """The data of an equation, and what stretches made of it."""
+
+    it: Iterate
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined:
+    """The method for stretches that are laid end to end: judge the whole, as windows are."""
+
+    options: Options
+    is_checked: bool
+    memory: Any
+
+    def run(self, system: System) -> Iterate:
+        """Return what is known; of Newton's method, judged as a whole where only corrections certified a stretch."""
+        it: Iterate = system.data.it  # type: ignore[attr-defined]
+        return it if self.is_checked else judged(system, self.options, it)
+
+    def points(self, length: int, overlap: int) -> list[int]:
+        """Return the numbers of grid points that f will be evaluated on at once."""
+        return [length + overlap]
+
+
+def _by_stretches(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
+    """Solve stretches of one length, so that each library compiles once, and what is left; then certify the whole."""
+    backend, method = plan.backend, plan.method
+    system = plan.system(functions, backend.without_gradient(data))
+    length, options = system.data.grid.length, _options(method)
+    by = "loop" if isinstance(method, Sequential) else "newton"
+    size = _size(method, length)
+    part = Part(plan.backend, plan.rule, plan.shift, method, plan.grid_ndim)
+
+    def solved(stretch: System, alive: Array | None = None, by: str = by) -> Iterate:
+        sol = backend.without_gradient(run(part, functions, stretch.data))
+        return _iterate(stretch, sol, options)
+
+    walk = Walk(system, options)
+    with backend.frozen():
+        resume(walk, options, solved)
+        while walk.goes_on():
+            it = solved(system.window(walk.place, min(size, walk.left), walk.boundary))
+            if not backend.is_concrete(it.certified):
+                raise InputError(OUTSIDE)
+            walk.add(it, by)
+    it = walk.joined()
+    is_checked = by == "loop" and not system.data.grid.overlap
+    joined = Joined(dataclasses.replace(options, structure=Dense, step=FULL), is_checked, method.memory)
+    fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
+    known = Known(**fields, it=dataclasses.replace(it, windows=()))
+    sol = run(dataclasses.replace(plan, method=joined), functions, known)
+    return dataclasses.replace(sol, stats=dataclasses.replace(sol.stats, windows=it.windows))
+
+
+def _options(method: Any) -> Options:
+    return method.options if isinstance(method, Newton) else Options(method.rtol, method.atol or 0.0)
+
+
+def _size(method: Any, length: int) -> int:
+    """Return how long a stretch is: a number of whole windows."""
+    window = (isinstance(method, Newton) and method.window) or 1
+    least = min(max(-(-length // STRETCHES), LEAST), length)
+    return min(-(-least // window) * window, length)
+
+
+def _iterate(system: System, sol: Solution, options: Options) -> Iterate:
+    """Return a solution as what a window gives."""
+    stats, names = sol.stats, ("steps", "error", "residual", "history")
+    return dataclasses.replace(
+        start_at(system, sol.y, options),
+        certified=sol.converged,
+        broken=sol.status == int(Status.NONFINITE),
+        strayed=sol.status == int(Status.NO_DISCRETE_SOLUTION),
+        **{name: getattr(stats, name) for name in names},
+    )
