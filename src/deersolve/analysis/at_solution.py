@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from ..backends.namespace import Array, array_namespace
 from ..errors import InputError, mismatch
@@ -81,8 +80,7 @@ def linear_solves(system: System, sol: Solution) -> Linear:
     slopes = slope_terms(at)
     if system.backend.is_concrete(slopes) and not bool(xp.all(xp.isfinite(slopes))):
         slopes = slope_terms(dataclasses.replace(system, strict=False).linearise(y))
-    where: dict[str, Any] = {"grid": system.data.grid, "boundary": system.data.boundary}
-    r = system.rule.residual(y, at.fy, **where)
+    r = system.residual(y, at.fy)
     found = backward_error(system, magnitudes(system, y, at.fy, slopes), r)
     allowed = float(xp.finfo(y.dtype).eps) ** 0.5 + STALE * xp.where(sol.stats.residual > 0, sol.stats.residual, 0.0)
     fits = (found <= allowed) | ~usable

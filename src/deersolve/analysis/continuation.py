@@ -249,14 +249,11 @@ def _linearised(problem: Problem, system: System, param: float, u: Array) -> tup
     xp, backend = array_namespace(u), system.backend
     y, presented = system.data.guess, getattr(system.data.grid, "presented", lambda y: y)
     at = system.linearise(y)
-    where = {"grid": system.data.grid, "boundary": system.data.boundary}
-    r = system.rule.residual(y, at.fy, **where)
+    r = system.residual(y, at.fy)
     off = backward_error(system, magnitudes(system, y, at.fy, slope_terms(at)), r)
     p = backend.convert(param, u, u.dtype)
     slope = backend.pushforward(residual_of(problem, system, {"params": p}), [p], [backend.convert([1.0], u, u.dtype)])
-    Gs = tuple(-J for J in at.Js)
-    back = presented(system.rule.solve(Gs, r, **where))
-    along = presented(system.rule.solve(Gs, slope[0, ...], **where))
+    back, along = (presented(system.solve(at.Gs, change)) for change in (r, slope[0, ...]))
     return back, along, off, bool(off <= ROUNDOFF * float(xp.finfo(u.dtype).eps))
 
 

@@ -61,7 +61,7 @@ def lyapunov(problem: Problem, sol: Solution, skip: int = 0) -> Array:
     y, grid, backend = system.data.guess, system.data.grid, system.backend
     with backend.quiet():
         at = system.linearise(y)
-        A = system.rule.steps(tuple(-J for J in at.Js), y * 0, grid=grid)
+        A = system.rule.steps(at.Gs, y * 0, grid=grid)
     if A is None:
         raise InputError(
             "lyapunov: expected a recurrence of lag 1, or an initial value problem with a theta rule; received the "

@@ -55,9 +55,9 @@ class Blockwise:
                 rows = xp.concat([before.y0, rows[..., 1:, :]], axis=-2)
             else:
                 shifted = apply_shifters(part.shift, xp.zeros_like(rows), part.data.grid, before)
-                for J, change in zip(at.Js, shifted, strict=True):
-                    rows = rows + (J @ change)
-            delta = part.rule.solve(tuple(-J for J in at.Js), rows, **_where(part))
+                for G, change in zip(at.Gs, shifted, strict=True):
+                    rows = rows - (G @ change)
+            delta = part.solve(at.Gs, rows)
             return before.after(delta), delta
 
         return self._over_blocks(piece, Initial(first + 0))
@@ -76,19 +76,19 @@ class Blockwise:
             older = max(K - rows.shape[-2], 0)  # of a short block the history is still a part of what the next one has
             newest = rows.shape[-2] - K + older
             rows = xp.concat([rows[..., :newest, :], rows[..., newest:, :] + bears.y0[..., older:, :]], axis=-2)
-            u = part.rule.transpose(tuple(-J for J in at.Js), rows, **_where(part))
+            u = part.transpose(at.Gs, rows)
             if overlap:
                 return Initial(u[..., :1, :]), u
             passed = bears.y0[..., :older, :]
             total = xp.concat([xp.zeros_like(bears.y0[..., older:, :]), passed], axis=-2)
-            for J, k in zip(at.Js, part.data.grid.lags, strict=True):
-                head = J.map(lambda v, J=J, k=k: v[(..., slice(k), *(slice(None) for _ in range(J.tail)))])
+            for G, k in zip(at.Gs, part.data.grid.lags, strict=True):
+                head = G.map(lambda v, G=G, k=k: v[(..., slice(k), *(slice(None) for _ in range(G.tail)))])
                 borne = head.mT @ u[..., :k, :]
                 before, behind = (
                     xp.zeros_like(total[..., : K - k, :]),
                     xp.zeros_like(total[..., : k - borne.shape[-2], :]),
                 )
-                total = total + xp.concat([before, borne, behind], axis=-2)
+                total = total - xp.concat([before, borne, behind], axis=-2)
             return Initial(total), u
 
         return self._over_blocks(piece, Initial(xp.zeros_like(self._history_of(0).y0)), reverse=True)
@@ -131,7 +131,3 @@ class Blockwise:
 
     def _cut(self, values: Array, start: Any, steps: int) -> Array:
         return self.system.backend.slice(values, start, steps + self.system.data.grid.overlap, -2)
-
-
-def _where(part: System) -> dict[str, Any]:
-    return {"grid": part.data.grid, "boundary": part.data.boundary}

@@ -50,11 +50,11 @@ def _off_slope(system: System, y: Array) -> Array:
     weights = eps**0.5 * (1 - place / (2 * y.shape[-1]))[(*(None for _ in y.shape[:-1]), slice(None))]
     moved = tuple(y_p + weights * (xp.abs(y_p) + least(y_p)) for y_p in at.ys)
     vs = tuple(after - before for after, before in zip(moved, at.ys, strict=True))
-    fv, change = system.f(*moved), reduce(add, (J @ v for J, v in zip(at.Js, vs, strict=True)))
-    size = xp.abs(fv - at.fy) + reduce(add, (abs(J) @ xp.abs(v) + xp.abs(v) for J, v in zip(at.Js, vs, strict=True)))
+    fv, less = system.f(*moved), reduce(add, (G @ v for G, v in zip(at.Gs, vs, strict=True)))
+    size = xp.abs(fv - at.fy) + reduce(add, (abs(G) @ xp.abs(v) + xp.abs(v) for G, v in zip(at.Gs, vs, strict=True)))
     terms = xp.abs(at.fy) + xp.abs(fv) + slope_terms(at)
     allowed = eps**0.25 * size + BACKWARD * eps * terms + least(y)
-    return xp.max(xp.abs(fv - at.fy - change) / allowed, axis=-1, keepdims=True)
+    return xp.max(xp.abs(fv - at.fy + less) / allowed, axis=-1, keepdims=True)
 
 
 def determined(system: System, it: Iterate) -> tuple[Array, Array]:
@@ -70,19 +70,19 @@ def determined(system: System, it: Iterate) -> tuple[Array, Array]:
     yes = it.certified | True
     if hasattr(system.data.grid, "window") or is_paper_form(rule):
         return yes, yes
-    where, eps = {"grid": system.data.grid, "boundary": system.data.boundary}, float(xp.finfo(y.dtype).eps)
+    eps = float(xp.finfo(y.dtype).eps)
     lost, is_open = yes & False, it.certified & (it.error > eps ** (1 / 3))
     if hasattr(system.data.grid, "flow"):
         fy, no_data = xp.abs(system.f(*system.shifted(y))), tree_map(lambda a: 0 * a, system.data.boundary)
         terms = rule.magnitude(0 * y, fy, grid=system.data.grid, boundary=no_data)
-        size = rule.magnitude(xp.abs(y), fy, **where)
+        size = system.magnitude(xp.abs(y), fy)
         terms, most = (system.over_grid(xp.max, a) for a in (terms, size))
         lost = it.certified & (NEAR * terms <= BACKWARD * eps * most)
 
     def look(_: Array) -> Array:
         at = system.linearise(y)
-        size = rule.magnitude(xp.abs(y), xp.abs(at.fy), **where)
-        solve = rule.solver(tuple(-J for J in at.Js), y, **where)
+        size = system.magnitude(xp.abs(y), xp.abs(at.fy))
+        solve = system.solver(at.Gs, y)
         moved = reduce(xp.maximum, (xp.abs(solve(ROUNDOFF * eps * size * v)) for v in _signs(system, y)))
         return system.over_grid(xp.max, xp.abs(moved) / scale_of(system, y, size))
 
@@ -101,14 +101,14 @@ def stays_on_branch(system: System, it: Iterate) -> Array:
         return known
 
     def stays(at: Linearised) -> Array:
-        return system.over_grid(xp.all, rule.stays(tuple(-J for J in at.Js), grid=system.data.grid))
+        return system.over_grid(xp.all, rule.stays(at.Gs, grid=system.data.grid))
 
     def look(_: Array) -> Array:
         way = rule.before(y, grid=system.data.grid) - y
         return reduce(and_, (stays(system.linearise(y + part * way)) for part in ON_THE_WAY))
 
     here = system.linearise(y)
-    mild = rule.is_mild(tuple(-J for J in here.Js), y, here.fy, grid=system.data.grid)
+    mild = rule.is_mild(here.Gs, y, here.fy, grid=system.data.grid)
     doubtful = it.certified & ~system.over_grid(xp.all, mild)
     passes: Array = system.backend.rarely(doubtful, look, known)
     is_seen = system.backend.is_concrete(y)
@@ -132,9 +132,9 @@ def has_one_solution(system: System, it: Iterate) -> Array:
     """
     if type(system.rule).determines is Rule.determines:
         return it.certified | True
-    xp, at, data = array_namespace(it.y), system.linearise(it.y), system.data
-    sizes = [system.over_grid(xp.max, abs(J) @ xp.ones_like(y_p)) for J, y_p in zip(at.Js, at.ys, strict=True)]
-    found = system.rule.determines(tuple(-J for J in at.Js), it.y, grid=data.grid, boundary=data.boundary)
+    xp, at = array_namespace(it.y), system.linearise(it.y)
+    sizes = [system.over_grid(xp.max, abs(G) @ xp.ones_like(y_p)) for G, y_p in zip(at.Gs, at.ys, strict=True)]
+    found = system.rule.determines(at.Gs, it.y, **system.where)
     return found | ~xp.isfinite(reduce(add, sizes))
 
 
@@ -147,19 +147,17 @@ def rule_holds(system: System, y: Array) -> Array:
     """
     xp = array_namespace(y)
     at, r, delta = newton_step(system, y, Dense)
-    rule, data = system.rule, system.data
-    if isinstance(rule, PaperForm):
-        half = tuple(-J.map(lambda v: v / 2) for J in at.Js)
+    if isinstance(system.rule, PaperForm):
+        half = tuple(G.map(lambda v: v / 2) for G in at.Gs)
         rhs = at.fy
         for G, y_p in zip(half, at.ys, strict=True):
             rhs = rhs + (G @ y_p)
-        off = xp.abs(rule.inverse(half, rhs, data) - y)
+        off = xp.abs(system.rule.inverse(half, rhs, system.data) - y)
         tol = 1e2 * float(xp.finfo(y.dtype).eps) ** (2 / 3)
         return system.over_grid(xp.max, off) <= tol * system.over_grid(xp.max, xp.abs(y))
     moved = at.fy
-    for J, before, after in zip(at.Js, at.ys, system.shifted(y + delta), strict=True):
-        moved = moved + (J @ (after - before))
-    extra = {} if rule.exact else {"Gs": tuple(-J for J in at.Js)}
-    left = rule.residual(y + delta, moved, grid=data.grid, boundary=data.boundary, **extra)
+    for G, before, after in zip(at.Gs, at.ys, system.shifted(y + delta), strict=True):
+        moved = moved - (G @ (after - before))
+    left = system.residual(y + delta, moved, at.Gs)
     noise = 64 * float(xp.finfo(y.dtype).eps) * system.over_grid(xp.max, xp.abs(y) + xp.abs(at.fy))
     return system.over_grid(xp.max, xp.abs(left)) <= 0.1 * system.over_grid(xp.max, xp.abs(r)) + noise

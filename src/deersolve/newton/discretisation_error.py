@@ -108,19 +108,17 @@ def _deferred(system: System, y: Array) -> _Deferred | None:
     rule = system.rule
     if type(rule).defect is Rule.defect:
         return None
-    where = {"grid": system.data.grid, "boundary": system.data.boundary}
     solve: Callable[[Array], Array]
     if system.block is not None:
         fy, extra, solve = system.f(*system.shifted(y)), {}, Blockwise(system, y).solve
     else:
         at = system.linearise(y)
-        Gs = tuple(-J for J in at.Js)
-        fy, extra, solve = at.fy, {} if rule.exact else {"Gs": Gs}, rule.solver(Gs, y, **where)
-    if rule.defect(y, fy, **extra, **where) is None:
+        fy, extra, solve = at.fy, system.at(at.Gs), system.solver(at.Gs, y)
+    if rule.defect(y, fy, **extra, **system.where) is None:
         return None
 
     def defect(u: Array) -> Any:
-        return rule.defect(u, system.f(*system.shifted(u)), **extra, **where)
+        return rule.defect(u, system.f(*system.shifted(u)), **extra, **system.where)
 
     return _Deferred(defect, solve)
 

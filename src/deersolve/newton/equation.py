@@ -20,11 +20,11 @@ from .finite_slopes import Directions, mended
 
 @record
 class Linearised:
-    """f and the Jacobians of f, or what a structure keeps of them, at every grid point of y."""
+    """f and ``G_p = -df / dy_p``, or what a structure keeps of them, at every grid point of y."""
 
     ys: tuple[Array, ...]
     fy: Array
-    Js: tuple[Structure, ...]
+    Gs: tuple[Structure, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,15 +72,45 @@ class System:
         spans = spans_of(points, self.stretch)
         return self.backend.over_spans(lambda _, *span: (_, part(*span)), ys[0][..., :1, :] * 0, spans)
 
-    def residual(self, y: Array) -> Array:
-        """Return ``M f(y) - L y`` where the equation is looked at."""
-        fy = self.f(*self.shifted(y))
-        return kept(self.data.grid, self.rule.residual(y, fy, grid=self.data.grid, boundary=self.data.boundary))
+    @property
+    def where(self) -> dict[str, Any]:
+        """What a rule is told of the place where y lives."""
+        return {"grid": self.data.grid, "boundary": self.data.boundary}
+
+    def residual(self, y: Array, fy: Array | None = None, Gs: tuple[Structure, ...] = ()) -> Array:
+        """Return ``M f(y) - L y`` where the equation is looked at; of a rule that is not exact at these G."""
+        fy = self.f(*self.shifted(y)) if fy is None else fy
+        return kept(self.data.grid, self.rule.residual(y, fy, **self.at(Gs), **self.where))
+
+    def at(self, Gs: tuple[Structure, ...]) -> dict[str, Any]:
+        """Return G for a rule whose residual depends on it."""
+        return {} if self.rule.exact else {"Gs": Gs}
+
+    def magnitude(self, y: Array, fy: Array) -> Array:
+        """Return ``|L| y + |M| fy`` for y, fy >= 0."""
+        return self.rule.magnitude(y, fy, **self.where)
+
+    def solver(self, Gs: tuple[Structure, ...], like: Array) -> Callable[[Array], Array]:
+        """Return ``r -> delta`` with ``(L + M sum_p G_p S_p) delta = r``; what depends on G alone is done once."""
+        return self.rule.solver(Gs, like, **self.where)
+
+    def solve(self, Gs: tuple[Structure, ...], r: Array) -> Array:
+        """Return delta with ``(L + M sum_p G_p S_p) delta = r``."""
+        return self.rule.solve(Gs, r, **self.where)
+
+    def transpose(self, Gs: tuple[Structure, ...], c: Array) -> Array:
+        """Return u with ``(L + M sum_p G_p S_p)^T u = c``."""
+        return self.rule.transpose(Gs, c, **self.where)
+
+    def correction(self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array) -> tuple[Array, Array]:
+        """Return the residual and the correction of one step."""
+        return self.rule.correction(Gs, y, ys, fy, self.data)
 
     def linearise(self, y: Array, structure: Any = Dense) -> Linearised:
-        """Return f and what the structure keeps of its Jacobians, at every grid point."""
+        """Return f and G, or what the structure keeps of it, at every grid point."""
         ys = self.shifted(y)
-        return Linearised(ys, *structure.linearise(self, ys))
+        fy, Js = structure.linearise(self, ys)
+        return Linearised(ys, fy, tuple(-J for J in Js))
 
     def jacobians(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
         """Return ``f(*ys)`` and all of d f / d y_p, fused."""

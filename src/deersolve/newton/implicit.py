@@ -11,7 +11,6 @@ from ..backends.generic import Later
 from ..backends.namespace import Array, Tree, array_namespace
 from ..errors import FunctionError
 from ..grids.base import Data
-from ..grids.times import kept
 from ..inverses import PaperForm, Rule
 from ..linalg.structure import Dense, Structure
 from .blocks import Blockwise
@@ -44,16 +43,11 @@ def linearisation(system: System, y: Array) -> Linear:
 
 def inverse_at(system: System, at: Linearised) -> Linear:
     """Return the same, with the Jacobians at hand."""
-    return _inverse(system.rule, at.Js, _where(system))
+    return _inverse(system.rule, at.Gs, system.where)
 
 
-def _inverse(rule: Rule, Js: tuple[Structure, ...], where: dict[str, Any]) -> Linear:
-    Gs = tuple(-J for J in Js)
+def _inverse(rule: Rule, Gs: tuple[Structure, ...], where: dict[str, Any]) -> Linear:
     return Linear(partial(rule.solve, Gs, **where), partial(rule.transpose, Gs, **where))
-
-
-def _where(system: System) -> dict[str, Any]:
-    return {"grid": system.data.grid, "boundary": system.data.boundary}
 
 
 def residual(system: System, y: Array) -> Array:
@@ -71,17 +65,17 @@ def _recorded(system: System, y: Array) -> tuple[Array, Later]:
 
     f is not called again for them: they are those of the x, the params and the weights that it was called with now.
     """
-    by, ys, where = system.backend, system.shifted(y), _where(system)
+    by, ys, where = system.backend, system.shifted(y), system.where
     made = None if "jac" in system.functions else by.deferred(system.f, ys)
     if made is None:
         with by.frozen():
-            Js = system.jacobians(by.without_gradient(ys))[1]
+            Gs = tuple(-J for J in system.jacobians(by.without_gradient(ys))[1])
         fy = system.f(*ys)
-        later: Later = (where, Js), lambda held: _inverse(system.rule, held[1], held[0])
+        later: Later = (where, Gs), lambda held: _inverse(system.rule, held[1], held[0])
     else:
         fy, rows = made
-        later = where, lambda where: _inverse(system.rule, system.structured(rows), where)
-    return kept(system.data.grid, system.rule.residual(y, fy, **where)), later
+        later = where, lambda where: _inverse(system.rule, tuple(-J for J in system.structured(rows)), where)
+    return system.residual(y, fy), later
 
 
 def _in_blocks(system: System, y: Array) -> Later:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import record, static
-from ..grids.times import kept
 from ..inverses import PaperForm, Rule
 from ..linalg.structure import Dense, Structure
 from ..solution.status import Status
@@ -99,7 +98,7 @@ def newton_step(system: System, y: Array, structure: Any) -> tuple[Linearised, A
     which is the paper's y_next = L_G^{-1}[f + sum_p G_p y_p] (arXiv 2309.12252, eq. 5), rearranged.
     """
     at = system.linearise(y, structure)
-    r, delta = system.rule.correction(tuple(-J for J in at.Js), y, at.ys, at.fy, system.data)
+    r, delta = system.correction(at.Gs, y, at.ys, at.fy)
     return at, r, delta
 
 
@@ -132,7 +131,7 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     at = system.linearise(it.y, options.structure)
     slopes = None if is_paper_form(system.rule) else slope_terms(at, options.structure)
     size = magnitudes(system, it.y, at.fy, slopes)
-    correct = corrector(system, tuple(-J for J in at.Js), it.y)
+    correct = corrector(system, at.Gs, it.y)
     seeks = partial(needs_search, system, it, size)
     r, delta, damping = options.step(Here(system, it.y, at, it.damping, seeks, correct))
     judged = judge(system, it, size, r, delta, options.atol)
@@ -165,7 +164,7 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     if slopes is None or not (options.reuse and options.is_plain and system.rule.exact):
         return moved
     near = moves & continues & (error <= NEAR) & is_near(error, (error / it.error) ** 2, options, stop)
-    return settle(system, moved, near, at.Js, correct, options)
+    return settle(system, moved, near, at.Gs, correct, options)
 
 
 def on_branch(system: System, at: Linearised, near: Array, structure: Any) -> tuple[Array, Array]:
@@ -191,8 +190,7 @@ def on_branch(system: System, at: Linearised, near: Array, structure: Any) -> tu
 
 def points_on_branch(system: System, at: Linearised) -> tuple[Array, Array] | None:
     """Return the same for each grid point, None where a rule has one root only."""
-    Gs = tuple(-J for J in at.Js)
-    return system.rule.continues(Gs, at.ys[0], at.fy, grid=system.data.grid, boundary=system.data.boundary)
+    return system.rule.continues(at.Gs, at.ys[0], at.fy, **system.where)
 
 
 def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, options: Options) -> Reached:
@@ -221,20 +219,19 @@ def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, opti
 
 def corrector(system: System, Gs: tuple[Structure, ...], like: Array) -> Correct:
     """Return the residual and the correction as a function of ``(y, ys, fy)``; what depends on G alone is done once."""
-    rule, data = system.rule, system.data
-    if not rule.exact or type(rule).correction is not Rule.correction:
-        return lambda y, ys, fy: rule.correction(Gs, y, ys, fy, data)
-    solve = rule.solver(Gs, like, grid=data.grid, boundary=data.boundary)
+    if not system.rule.exact or type(system.rule).correction is not Rule.correction:
+        return partial(system.correction, Gs)
+    solve = system.solver(Gs, like)
 
     def correct(y: Array, ys: tuple[Array, ...], fy: Array) -> tuple[Array, Array]:
-        r = kept(data.grid, rule.residual(y, fy, grid=data.grid, boundary=data.boundary))
+        r = system.residual(y, fy)
         return r, solve(r)
 
     return correct
 
 
 def settle(
-    system: System, it: Iterate, near: Array, Js: tuple[Structure, ...], correct: Correct, options: Options
+    system: System, it: Iterate, near: Array, Gs: tuple[Structure, ...], correct: Correct, options: Options
 ) -> Iterate:
     """Finish with the last G, by f alone, where that is a few cheap steps from roundoff: the chord method.
 
@@ -253,7 +250,7 @@ def settle(
         ys = system.shifted(now.y)
         fy = system.f(*ys)
         r, delta = correct(now.y, ys, fy)
-        size = magnitudes(system, now.y, fy, slope_terms(Linearised(ys, fy, Js)))
+        size = magnitudes(system, now.y, fy, slope_terms(Linearised(ys, fy, Gs)))
         judged = judge(system, now, size, r, delta, options.atol)
         at_rest = judged.is_within(stop) | (judged.is_within(tol) & (judged.error > now.error / 2))
         done = (judged.residual <= ROUNDOFF * eps) | (at_rest & (judged.residual <= BACKWARD * eps))
@@ -355,7 +352,7 @@ def slope_terms(at: Linearised, structure: Any = Dense) -> Array:
     xp = array_namespace(at.fy)
     if structure is not Dense:
         return xp.zeros_like(at.fy)
-    return reduce(add, (abs(J) @ (xp.abs(y_p) + least(y_p)) for J, y_p in zip(at.Js, at.ys, strict=True)))
+    return reduce(add, (abs(G) @ (xp.abs(y_p) + least(y_p)) for G, y_p in zip(at.Gs, at.ys, strict=True)))
 
 
 def magnitudes(system: System, y: Array, fy: Array, slopes: Array | None) -> Array | None:
@@ -365,8 +362,8 @@ def magnitudes(system: System, y: Array, fy: Array, slopes: Array | None) -> Arr
     """
     if slopes is None:
         return None
-    xp, where = array_namespace(y), {"grid": system.data.grid, "boundary": system.data.boundary}
-    return system.rule.magnitude(xp.abs(y) + least(y), xp.abs(fy) + slopes, **where)
+    xp = array_namespace(y)
+    return system.magnitude(xp.abs(y) + least(y), xp.abs(fy) + slopes)
 
 
 def relative(r: Array, size: Array) -> Array:

@@ -16,14 +16,12 @@ def in_space(system: System, y: Array) -> tuple[Array, Array, Array] | None:
     differences smoothed tells whether the points resolve y; where they do not, the error is taken to be twice the
     larger of both, or what jumps of f do to y between the points where they may be.
     """
-    xp, rule = array_namespace(y), system.rule
-    where = {"grid": system.data.grid, "boundary": system.data.boundary}
+    xp = array_namespace(y)
     at = system.linearise(y)
-    Gs = tuple(-J for J in at.Js)
-    defects = rule.truncation(Gs, y, at.fy, **where)
+    defects = system.rule.truncation(at.Gs, y, at.fy, **system.where)
     if defects is None:
         return None
-    solve = rule.solver(Gs, y, **where)
+    solve = system.solver(at.Gs, y)
     delta, other = map(solve, defects[:2])
     sizes = [_relative(change, y) for change in (delta, other, delta - other)]
     larger = xp.maximum(sizes[0], sizes[1])

@@ -71,11 +71,11 @@ def _found(start: int, part: System, number: int) -> tuple[str, tuple[int, ...]]
     if place is not None:
         return "f is not finite", place
     at = part.linearise(y)
-    for J in at.Js:
+    for J in at.Gs:
         place = first(J.values, axes=rank - 1 + J.tail)
         if place is not None:
             return "the Jacobian of f is not finite, where f is,", (*place[: rank - 1], _row(place[rank - 1 :]))
-    delta = part.rule.correction(tuple(-J for J in at.Js), y, at.ys, at.fy, part.data)[1]
+    delta = part.correction(at.Gs, y, at.ys, at.fy)[1]
     place = first(delta)
     return None if place is None else ("the linear solve is not finite, where f and its Jacobian are,", place)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from ...backends.namespace import Array, array_namespace
-from ...linalg.structure import Structure
 from ..equation import Linearised, System
 
 Correct = Callable[[Array, tuple[Array, ...], Array], tuple[Array, Array]]
@@ -27,11 +26,6 @@ class Here:
     damping: Array
     seeks: Callable[[Array], Array]
     correct: Correct
-
-    @property
-    def Gs(self) -> tuple[Structure, ...]:
-        """``G_p = -d f / d y_p``, or what is kept of it."""
-        return tuple(-J for J in self.at.Js)
 
     def correction(self) -> tuple[Array, Array]:
         """Return the residual and Newton's correction."""

@@ -68,13 +68,12 @@ class LevenbergMarquardt(Step):
         check_whole("LevenbergMarquardt", "tries", self.tries)
 
     def __call__(self, here: Here) -> tuple[Array, Array, Array]:
-        system, rule, Gs = here.system, here.system.rule, here.Gs
-        where = {"grid": system.data.grid, "boundary": system.data.boundary}
-        r = kept(system.data.grid, rule.residual(here.y, here.at.fy, **where))
+        system = here.system
+        r = system.residual(here.y, here.at.fy)
         before = norm(system, r)
 
         def propose(damping: Array) -> Array:
-            return kept(system.data.grid, rule.damped(Gs, r, damping, **where))
+            return kept(system.data.grid, system.rule.damped(here.at.Gs, r, damping, **system.where))
 
         found = search(here, before, propose, here.damping, self)
         xp = array_namespace(r)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ...backends.namespace import Array, array_namespace
 from ...errors import check_real, check_whole
@@ -91,10 +91,9 @@ class PseudoTransient(Step):
         return 1 / self.dt
 
     def __call__(self, here: Here) -> tuple[Array, Array, Array]:
-        system, rule, data, y = here.system, here.system.rule, here.system.data, here.y
-        where: dict[str, Any] = {"grid": data.grid, "boundary": data.boundary}
-        flow, (G, *others) = data.grid.flow, here.Gs
-        r = rule.residual(y, here.at.fy, **where)
+        system, y = here.system, here.y
+        flow, (G, *others) = system.data.grid.flow, here.at.Gs
+        r = system.residual(y, here.at.fy)
         before, nothing = norm(system, flow * r), 0 * y
 
         def shift(rate: Array) -> Array:
@@ -102,10 +101,10 @@ class PseudoTransient(Step):
 
         def propose(rate: Array) -> Array:
             Gs = (G.shifted(-shift(rate)), *others)
-            return rule.correction(Gs, y, here.at.ys, here.at.fy, data)[1]
+            return system.correction(Gs, y, here.at.ys, here.at.fy)[1]
 
         def missed(rate: Array, delta: Array) -> Array:
-            moved = rule.residual(nothing, shift(rate) * delta, **where) - rule.residual(nothing, nothing, **where)
+            moved = system.residual(nothing, shift(rate) * delta) - system.residual(nothing, nothing)
             return flow * (system.residual(y + delta) + moved)
 
         found = search(here, before, propose, here.damping, self, missed)

@@ -120,7 +120,7 @@ def _judged_in_blocks(system: System, options: Options, it: Iterate, doubtful: A
     xp, y, linear = array_namespace(it.y), it.y, Blockwise(system, it.y)
     fy = system.f(*system.shifted(y))
     size = magnitudes(system, y, fy, linear.rows(lambda part: slope_terms(part.linearise(part.data.guess))))
-    r = system.rule.residual(y, fy, grid=system.data.grid, boundary=system.data.boundary)
+    r = system.residual(y, fy)
     found = judge(system, it, size, r, linear.solve(r), options.atol)
     holds = (found.residual <= BACKWARD * found.eps) | found.is_within(options.tolerances(found.eps)[0])
     return dataclasses.replace(

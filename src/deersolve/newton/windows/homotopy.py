@@ -63,7 +63,7 @@ def continues(system: System, y: Array) -> Array:
     M = _implicit(at, theta * D)
     holds = in_right_half_plane(M)
     way = y - before
-    rest = at.fy - system.f(before) - (at.Js[0] @ way)
+    rest = at.fy - system.f(before) + (at.Gs[0] @ way)
     missed = _solved(M, theta * D * rest)
     scale = scale_of(system, y, xp.abs(y) + xp.abs(before))
     far, off = (xp.max(xp.abs(v) / scale, axis=-1) for v in (way, missed))
@@ -152,9 +152,9 @@ def _lengths(system: System) -> Array:
 
 
 def _implicit(at: Linearised, D: Array) -> Array:
-    """Return ``I - D J``."""
-    J = at.Js[0].to_dense()
-    return identity(J, J.shape[-1], J.ndim) - D[..., None] * J
+    """Return ``I + D G``."""
+    G = at.Gs[0].to_dense()
+    return identity(G, G.shape[-1], G.ndim) + D[..., None] * G
 
 
 def _solved(M: Array, r: Array) -> Any:
