@@ -22,7 +22,7 @@ from .grids.line import Line
 from .grids.plane import Plane
 from .grids.span import Span
 from .grids.times import Initial, Steps, TimeGrid
-from .inverses import PaperForm, Rule, rule_of
+from .inverses import Rule, rule_of
 from .linalg.scans import which_scan
 from .linalg.structure import Dense
 from .newton.approximate_jacobians import Picard
@@ -138,20 +138,19 @@ def solve(  # noqa: PLR0913 - the public signature
     problem = settled(problem, backend, data)
     functions = closed(problem, data.grid)
     with backend.quiet():
-        grid_ndim = int(getattr(data.grid, "ndim", 1))
-        system = System(backend, rule, problem.shift, functions, data, grid_ndim)
+        system = System(backend, rule, problem.shift, functions, data)
         if check_inputs:
             probe(system)
         functions, derivative = derivative_of(system, check_inputs)
         system = dataclasses.replace(system, functions=functions)
-        if check_inputs and type(rule).refuses is not Rule.refuses:
+        if check_inputs and rule.offers("refuses"):
             _check_unique(system)
         chosen, why = choose(asked, system, problem.is_causal)
         if watch is not None:
-            chosen, why = watched(chosen, asked, why, getattr(data.grid, "length", 0))
+            chosen, why = watched(chosen, asked, why, data.grid.length)
         _check_structure(rule, chosen, data.grid)
         _check_step(rule, chosen, data.grid)
-        plan = Plan(backend, rule, problem.shift, chosen, grid_ndim)
+        plan = Plan(backend, rule, problem.shift, chosen)
         with watching(None), noticing() as mends:  # f may hold a solve of its own
             sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
     other = unsettled(problem, backend, data, sol.y)
@@ -170,12 +169,14 @@ def solve(  # noqa: PLR0913 - the public signature
     sol, y = _described(sol, system, chosen, why, derivative), sol.y
     if check_inputs:
         _warn_if_unresolved(system, sol)
-    if hasattr(data.grid, "presented"):
-        corrected = None if sol.y_corrected is None else data.grid.presented(sol.y_corrected)
-        stages = data.grid.between(sol.y) if hasattr(data.grid, "between") else None
-        sol = dataclasses.replace(sol, y=data.grid.presented(sol.y), y_corrected=corrected, stages=stages)
-    if hasattr(data.grid, "space"):
-        sol = dataclasses.replace(sol, **data.grid.space)
+    grid, corrected = system.grid, sol.y_corrected
+    sol = dataclasses.replace(
+        sol,
+        y=grid.present(sol.y),
+        y_corrected=None if corrected is None else grid.present(corrected),
+        stages=grid.stages(sol.y),
+        **grid.space,
+    )
     return _finish(sol, system, y, problem.is_causal, on_failure)
 
 
@@ -193,17 +194,18 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     batch = 1
     for size in y.shape[: system.n_batch]:
         batch *= size
-    lags = getattr(system.data.grid, "lags", (1,))
+    grid = system.grid
+    lags = tuple(max(lag, 1) for lag in grid.lags)
     structure = getattr(getattr(method, "structure", Dense), "name", "dense")
     kind = system.backend.device_kind(y)
     dtype = dtype_name(y)
-    told = in_words(sol.stats.windows, "intervals" if getattr(system.data.grid, "overlap", 0) else "steps")
+    told = in_words(sol.stats.windows, "intervals" if grid.overlap else "steps")
     scan = which_scan(structure, y.shape[-1], lags, y.shape[-2], batch, system.backend.name, kind, dtype)[0]
     uses_scan = isinstance(method, Newton) and system.rule.key.startswith(("shift.", "ddt."))
     stats = dataclasses.replace(
         sol.stats,
         rule=system.rule.key,
-        method=_name(method, getattr(system.data.grid, "length", 0)),
+        method=_name(method, grid.length),
         scan=scan if uses_scan else "none",
         derivative=derivative,
         choice="; ".join(filter(None, (why, told))),
@@ -298,9 +300,9 @@ def _check_rule(rule: Rule, problem: Problem) -> None:
 
 def _check_structure(rule: Rule, method: Any, grid: Any) -> None:
     structure = getattr(method, "structure", Dense)
-    if structure is Dense or isinstance(rule, PaperForm):
+    if structure is Dense or not rule.has_residual:
         return
-    if isinstance(structure, Picard) and len(getattr(grid, "lags", ())) != 1:
+    if isinstance(structure, Picard) and (grid.lags == (0,) or len(grid.lags) != 1):
         raise InputError(
             "structure: expected a recurrence of one lag for Picard; received another problem. Of a differential "
             "equation Picard's iteration is structure='zero'."
@@ -325,17 +327,17 @@ def _check_unique(system: System) -> None:
 
 def _check_step(rule: Rule, method: Any, grid: Any) -> None:
     step = getattr(method, "step", FULL)
-    if step.searches and (isinstance(rule, PaperForm) or not rule.exact):
+    if step.searches and not (rule.has_residual and rule.exact):
         raise InputError(
             f"step: expected a rule whose residual does not depend on G (exact=True) for {type(step).__name__}; "
             f"received {rule.key!r}. Choose an exact rule, such as ddt.trapezoid, or windows."
         )
-    if step.damps and type(rule).damped is Rule.damped:
+    if step.damps and not rule.offers("damped"):
         raise InputError(
             f"step: expected a rule with a damped solve, such as ddt.trapezoid, for {type(step).__name__}; received "
             f"{rule.key!r}. Choose another step, or windows."
         )
-    if step.flows and not hasattr(grid, "flow"):
+    if step.flows and grid.flow is None:
         raise InputError(
             f"step: expected an equation in space alone, as of BoundaryValueProblem or Elliptic2D, for "
             f"{type(step).__name__}; received the rule {rule.key!r}. Choose another step, or windows."

@@ -6,7 +6,7 @@ import dataclasses
 
 from ..backends.namespace import Array, array_namespace
 from ..errors import InputError, mismatch
-from ..inverses import PaperForm, Rule, rule_of
+from ..inverses import Rule, rule_of
 from ..newton.equation import System
 from ..newton.implicit import Linear, inverse_at
 from ..newton.iteration import backward_error, magnitudes, slope_terms
@@ -41,19 +41,15 @@ def at_the_solution(problem: Problem, sol: Solution) -> tuple[Problem, System]:
     xp = array_namespace(sol.y)
     backend, data = prepare(problem, xp.where(xp.isfinite(sol.y), sol.y, 0.0), rule)  # NaN where elements failed
     grid = data.grid
-    shape = tuple(getattr(grid, "presented", lambda y: y)(data.guess).shape)
+    shape = tuple(grid.present(data.guess).shape)
     if shape != tuple(sol.y.shape):
         raise mismatch("sol", f"the solution of this problem, {shape}", tuple(sol.y.shape))
-    if hasattr(grid, "whole_of"):
-        between = grid.between(data.guess)
-        expected, received = (None if a is None else tuple(a.shape) for a in (between, sol.stages))
-        if expected != received:
-            raise mismatch("sol.stages", f"those of the rule {rule.key!r}, {expected}", received)
-        data = dataclasses.replace(data, guess=grid.whole_of(sol.y, sol.stages))
-    elif not hasattr(grid, "presented"):
-        data = dataclasses.replace(data, guess=sol.y)
+    expected, received = (None if a is None else tuple(a.shape) for a in (grid.stages(data.guess), sol.stages))
+    if expected != received:
+        raise mismatch("sol.stages", f"those of the rule {rule.key!r}, {expected}", received)
+    data = dataclasses.replace(data, guess=grid.absorb(sol.y, sol.stages))
     problem = settled(problem, backend, data)
-    system = System(backend, rule, problem.shift, closed(problem, grid), data, int(getattr(grid, "ndim", 1)))
+    system = System(backend, rule, problem.shift, closed(problem, grid), data)
     with backend.quiet():
         return problem, dataclasses.replace(system, functions=derivative_of(system, False)[0])
 
@@ -61,7 +57,7 @@ def at_the_solution(problem: Problem, sol: Solution) -> tuple[Problem, System]:
 def _rule_of(problem: Problem, sol: Solution) -> Rule:
     rule = rule_of(problem.inverse, problem.family)
     rule = rule if rule.key == sol.stats.rule else rule_of(sol.stats.rule, problem.family)
-    if isinstance(rule, PaperForm) or not rule.exact:
+    if not (rule.has_residual and rule.exact):
         raise InputError(
             f"the rule {rule.key!r}: expected an exact rule with a linear solve, whose solution does not depend on G. "
             "Use ddt.trapezoid or ddt.backward_euler, or differentiate solve() itself on JAX or PyTorch."

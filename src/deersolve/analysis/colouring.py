@@ -75,11 +75,11 @@ def _by_places(
             f"{system.rule.key!r}, whose rows may know any points. Use sensitivity()."
         )
     seeds = _seeds(system, leaf, first + sum(axis in axes for axis in names))
-    linked = getattr(system.data.grid, "linked", "t")
+    linked = system.grid.linked
     total: Any = 0.0
     for mask in _colours(system, leaf, first + names.index(linked)) if linked in own else (None,):
         directions = seeds if mask is None else seeds * mask
-        sums = _per_point(system, along(xp.broadcast_to(directions, (seeds.shape[0], *leaf.shape))))
+        sums = system.grid.per_point(along(xp.broadcast_to(directions, (seeds.shape[0], *leaf.shape))))
         if mask is not None:
             place = 1 + n_batch + axes.index(linked)
             sums = _to_its_point(sums, place, xp.reshape(mask, (-1,)))
@@ -112,15 +112,6 @@ def _to_its_point(sums: Array, axis: int, mask: Array) -> Array:
     sums = xp.moveaxis(sums, axis, -1)
     after = xp.concat([sums[..., 1:], xp.zeros_like(sums[..., :1])], axis=-1)
     return xp.moveaxis((sums + after) * mask, -1, axis)
-
-
-def _per_point(system: System, values: Array) -> Array:
-    """Return the sums over what stands at a point, (m, *B, *axes of the grid)."""
-    grid = system.data.grid
-    if hasattr(grid, "per_point"):
-        made: Array = grid.per_point(values)
-        return made
-    return array_namespace(values).sum(values, axis=-1)
 
 
 def _over_batch(values: Array, shape: tuple[int, ...], n_batch: int) -> Array:

@@ -14,7 +14,7 @@ from ..backends._compilers import untraced
 from ..backends.given import real_numbers
 from ..backends.namespace import Array, array_namespace
 from ..errors import DiscretisationWarning, InputError, check_real, check_whole, is_real, mismatch
-from ..inverses import PaperForm, rule_of
+from ..inverses import rule_of
 from ..newton.equation import System
 from ..newton.iteration import backward_error, magnitudes, slope_terms
 from ..newton.jacobians import derivative_of
@@ -211,7 +211,7 @@ def _check(problem: Any, step: Any, until: Any, max_points: Any) -> None:
 def _first(problem: Problem, y_guess: Any, step: float) -> Point:
     """Return the solution at the given parameter, and the tangent in the direction asked for."""
     rule = rule_of(problem.inverse, problem.family)
-    if isinstance(rule, PaperForm) or not rule.exact:
+    if not (rule.has_residual and rule.exact):
         raise InputError(f"the rule {rule.key!r}: expected an exact rule with a linear solve of its own.")
     sol = solve(problem, y_guess)
     if sol.status.ndim:
@@ -234,8 +234,7 @@ def _system(problem: Problem, param: float, y: Array) -> System:
     backend, data = prepare(here, y)
     here = settled(here, backend, data)
     rule = rule_of(problem.inverse, problem.family)
-    ndim = int(getattr(data.grid, "ndim", 1))
-    system = System(backend, rule, problem.shift, closed(here, data.grid), data, ndim)
+    system = System(backend, rule, problem.shift, closed(here, data.grid), data)
     return dataclasses.replace(system, functions=derivative_of(system, False)[0])
 
 
@@ -247,13 +246,13 @@ def _solved(problem: Problem, param: float, u: Array) -> tuple[Array, Array, Arr
 
 def _linearised(problem: Problem, system: System, param: float, u: Array) -> tuple[Array, Array, Array, bool]:
     xp, backend = array_namespace(u), system.backend
-    y, presented = system.data.guess, getattr(system.data.grid, "presented", lambda y: y)
+    y = system.data.guess
     at = system.linearise(y)
     r = system.residual(y, at.fy)
     off = backward_error(system, magnitudes(system, y, at.fy, slope_terms(at)), r)
     p = backend.convert(param, u, u.dtype)
     slope = backend.pushforward(residual_of(problem, system, {"params": p}), [p], [backend.convert([1.0], u, u.dtype)])
-    back, along = (presented(system.solve(at.Gs, change)) for change in (r, slope[0, ...]))
+    back, along = (system.grid.present(system.solve(at.Gs, change)) for change in (r, slope[0, ...]))
     return back, along, off, bool(off <= ROUNDOFF * float(xp.finfo(u.dtype).eps))
 
 

@@ -86,7 +86,7 @@ def in_place(problem: Problem, system: System, new: Fields) -> System:
         else:
             data = dataclasses.replace(data, x=_laid_x(data, data.x, new["x"]))
     if "y0" in new:
-        data = dataclasses.replace(data, boundary=Initial(_laid(data.grid, "y0", new["y0"], data.boundary.y0)))
+        data = dataclasses.replace(data, boundary=Initial(data.grid.lay("y0", new["y0"], data.boundary.y0)))
     rest = {k: v for k, v in new.items() if k not in ("params", "t", "x", "y0")}
     if rest:
         data = _renamed(system, data, rest)
@@ -98,7 +98,7 @@ def _renamed(system: System, data: Data, new: Fields) -> Data:
     leaves = tree_leaves(new)
     flat = {k: value_of(tree_leaves(v), k) if k in SIDES else v for k, v in new.items()}
     old = data.grid.named(data.boundary)
-    laid = {k: _laid(data.grid, k, v, old[k]) for k, v in flat.items()}
+    laid = {k: data.grid.lay(k, v, old[k]) for k, v in flat.items()}
     # both ends meet in one array, so that they have to be of one kind
     ends = {k: system.backend.beside(old[k], leaves) for k in SIDES if k in old}
     grid, boundary = data.grid.renamed(data.boundary, {**ends, **laid})
@@ -112,7 +112,7 @@ def _with_params(problem: Problem, grid: Any, params: Any) -> dict[str, Callable
         made: Array = problem.f(*args, params)
         return made
 
-    functions: dict[str, Callable[..., Array]] = {"f": grid.pointwise(f) if hasattr(grid, "pointwise") else f}
+    functions: dict[str, Callable[..., Array]] = {"f": grid.pointwise(f)}
     conditions = getattr(problem, "functional", None)
     if conditions is not None:
         functions["ends"] = lambda *ends: conditions(*ends, params)
@@ -120,15 +120,7 @@ def _with_params(problem: Problem, grid: Any, params: Any) -> dict[str, Callable
 
 
 def _laid_x(data: Data, old: Any, new: Any) -> Any:
-    return tree_map(lambda like, a: _laid(data.grid, "x", a, like), old, new)
-
-
-def _laid(grid: Any, name: str, given: Array, like: Array) -> Array:
-    """Return what a user gave, laid out as the equation has it."""
-    if hasattr(grid, "laid"):
-        made: Array = grid.laid(name, given, like)
-        return made
-    return array_namespace(given).reshape(given, like.shape)
+    return tree_map(lambda like, a: data.grid.lay("x", a, like), old, new)
 
 
 def _at_times(problem: Problem, data: Data, t: Array) -> Data:
@@ -137,11 +129,11 @@ def _at_times(problem: Problem, data: Data, t: Array) -> Data:
     D = xp.astype(t[..., 1:] - t[..., :-1], kind)[..., None]
     own = xp.astype(t, kind)[..., None]
     x = data.x
-    if problem.x is None and not hasattr(data.grid, "laid"):
+    if problem.x is None and not data.grid.lines:
         x = own
-    elif hasattr(data.grid, "laid") and "t" not in (problem.x or {}):
+    elif data.grid.lines and "t" not in (problem.x or {}):
         shape = (*t.shape, *(1 for _ in problem.axes))
-        x = {**x, "t": data.grid.laid("x", xp.reshape(own, shape), x["t"])}
+        x = {**x, "t": data.grid.lay("x", xp.reshape(own, shape), x["t"])}
     rank = data.grid.D.ndim
     D = xp.reshape(D, (*(1 for _ in range(rank - D.ndim)), *D.shape))
     return dataclasses.replace(data, grid=dataclasses.replace(data.grid, t=t, D=D), x=x)

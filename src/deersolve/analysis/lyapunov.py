@@ -65,7 +65,7 @@ def lyapunov(problem: Problem, sol: Solution, skip: int = 0) -> Array:
     if A is None:
         raise InputError(
             "lyapunov: expected a recurrence of lag 1, or an initial value problem with a theta rule; received the "
-            f"rule {system.rule.key!r} with the lags {getattr(grid, 'lags', None)}."
+            f"rule {system.rule.key!r} with the lags {grid.lags if grid.lags != (0,) else None}."
         )
     made = backend.to_numpy(A.to_dense())
     made = np.broadcast_to(made, (*y.shape, y.shape[-1]))[..., grid.overlap :, :, :]

@@ -11,7 +11,6 @@ from ..backends.namespace import Array, array_namespace
 from ..backends.trees import tree_leaves, tree_map
 from ..errors import InputError, mismatch
 from ..newton.equation import System
-from ..newton.implicit import has_transpose
 from ..problems import Problem
 from ..problems.inputs import check_problem
 from ..solution.solution import Solution
@@ -86,9 +85,8 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
         residual = residual_of(problem, system, fields, sol.converged)
         changes = backend.pushforward(residual, [*tree_leaves(fields)], stacked)
         dys = [linear.solve(changes[k, ...]) for k in range(len(listed))]
-        presented = getattr(system.data.grid, "presented", lambda y: y)
         usable = system.per_element(sol.converged)
-        dys = [presented(xp.where(usable, dy, xp.nan)) for dy in dys]
+        dys = [system.grid.present(xp.where(usable, dy, xp.nan)) for dy in dys]
     return xp.stack(dys) if many else dys[0]
 
 
@@ -144,7 +142,7 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     names = (wrt,) if isinstance(wrt, str) else tuple(_by_default(problem) if wrt is None else wrt)
     for name in names:
         check_name(problem, name, "wrt")
-    if not has_transpose(system.rule):
+    if not system.rule.has_transpose:
         raise InputError(f"adjoint: the rule {system.rule.key!r} has no transposed solve: give it a method transpose.")
     asked = xp.any(cotangent != 0, axis=tuple(range(system.n_batch, cotangent.ndim)))
     _check_any(system, sol)
@@ -152,8 +150,7 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     there = tuple(name for name in names if wrt is not None or offered(problem, system, name))
     fields = fields_of(problem, system, there)
     with backend.quiet(), backend.frozen():
-        folded = getattr(system.data.grid, "folded", lambda c: c)
-        u = linear_solves(system, sol).transpose(folded(passed(cotangent, sol.converged)))
+        u = linear_solves(system, sol).transpose(system.grid.present_transposed(passed(cotangent, sol.converged)))
         function, primals = residual_of(problem, system, fields, sol.converged), tree_leaves(fields)
         found = backend.pullback(function, primals, u)
         if found is None:

@@ -1,11 +1,117 @@
-"""What every grid comes with."""
+"""What every grid answers, whatever is on it."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-from ..backends.namespace import Array, Tree
-from ..backends.trees import record
+from ..backends.namespace import Array, Tree, array_namespace
+from ..backends.trees import record, static
+
+
+class Grid:
+    """Where y lives: an array (*B, *R, n) with ``ndim`` axes R of the grid.
+
+    Attributes
+    ----------
+    marches : bool
+        Whether the equation is causal along the grid, so that ``window`` cuts it.
+    overlap : int
+        How many points a window shares with what is before it: 1 of intervals, 0 of steps.
+    lags : tuple of int
+        How many points back the arguments of f are.
+    block : int or None
+        How many components f couples at a point; None for all.
+    linked : str
+        The axis along which a row knows two neighbouring points.
+    live : array or None
+        Where the equation is looked at; None for everywhere.
+    flow : array or None
+        The sign with which ``u_tau = flow (L u - f)`` is well-posed; None where there is no such flow.
+    space, lines : dict
+        The points, and the axes, of space by their names.
+    """
+
+    ndim: Any = 1
+    n_points: Any = 0
+    marches: ClassVar[bool] = False
+    overlap: ClassVar[int] = 0
+    lags: Any = (0,)
+    block: ClassVar[Any] = None
+    linked: ClassVar[str] = "t"
+    live: Any = None
+    flow: ClassVar[Any] = None
+    length: ClassVar[Any] = 0
+    times: ClassVar[Any] = None
+    space: ClassVar[Any] = {}
+    lines: ClassVar[Any] = {}
+
+    @property
+    def seen(self) -> Any:
+        """The grid as shifters and rules see it."""
+        return self
+
+    def present(self, y: Array) -> Array:
+        """Return what a solution holds of y."""
+        return y
+
+    def present_transposed(self, c: Array) -> Array:
+        """Return the transpose of :meth:`present`, of c."""
+        return c
+
+    def stages(self, y: Array) -> Array | None:
+        """Return what a solution holds of y between its points, or None."""
+        return None
+
+    def absorb(self, u: Array, stages: Array | None) -> Array:
+        """Return y of what :meth:`present` and :meth:`stages` return."""
+        return u
+
+    def named(self, boundary: Any) -> dict[str, Array]:
+        """Return the data of the equation by the names that a problem gives them."""
+        return {}
+
+    def renamed(self, boundary: Any, new: dict[str, Array]) -> tuple[Any, Any]:
+        """Return grid and boundary data with some of those in the place of the old ones."""
+        return self, boundary
+
+    def with_conditions(self, change: Callable[[Array], Array]) -> Any:
+        """Return the grid with what it holds of conditions changed."""
+        return self
+
+    def lay(self, name: str, given: Array, like: Array) -> Array:
+        """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
+        return array_namespace(given).reshape(given, like.shape)
+
+    def per_point(self, c: Array) -> Array:
+        """Return the sums over the components at each point."""
+        return array_namespace(c).sum(c, axis=-1)
+
+    def pointwise(self, f: Callable[..., Array]) -> Callable[..., Array]:
+        """Return f as a function of arrays as they are laid out."""
+        return f
+
+    def kept(self, values: Array) -> Array:
+        """Return the values where the equation is looked at, and 0 elsewhere."""
+        return values if self.live is None else array_namespace(values).where(self.live, values, 0.0)
+
+
+@record
+class Own(Grid):
+    """The grid of a user's own problem: whatever shifters and rule are to be told of it."""
+
+    given: Any
+    ndim: int = static(default=1)
+
+    @property
+    def seen(self) -> Any:
+        """What the user gave."""
+        return self.given
+
+
+def as_grid(given: Any) -> Grid:
+    """Return a grid, or one that holds what a user gave as such."""
+    return given if isinstance(given, Grid) else Own(given, int(getattr(given, "ndim", 1)))
 
 
 @record

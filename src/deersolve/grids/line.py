@@ -7,6 +7,7 @@ from typing import Any
 
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import record, static, tree_map
+from .base import Grid
 
 
 @record
@@ -142,7 +143,7 @@ class Walls:
 
 
 @record
-class Line:
+class Line(Grid):
     """The points of one space axis, and d/ds and d2/ds2 on them.
 
     Attributes
@@ -235,7 +236,7 @@ class Line:
         """Return the values that conditions give, 0 where the equation holds."""
         return self.held.left * ends.left + self.held.right * ends.right
 
-    def laid(self, name: str, given: Array, like: Array) -> Array:
+    def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
         given = given[..., None, :] if name in ("left", "right") else given
         return array_namespace(given).broadcast_to(given, like.shape)

@@ -6,6 +6,7 @@ import dataclasses
 
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import record, static
+from .base import Grid
 from .line import Ends, Line
 
 SIDES = ("left", "right", "bottom", "top")
@@ -45,7 +46,7 @@ class Sides:
 
 
 @record
-class Plane:
+class Plane(Grid):
     """The grid of an equation in two dimensions: u has the shape (*B, X, Y, n), X points of s and Y of r.
 
     Attributes
@@ -60,7 +61,7 @@ class Plane:
         The size of the weight of u in its own Laplacian.
     bases : tuple of Basis
         Those of s and of r.
-    space : dict of array
+    places : dict of array
         The points of s and r as they were given, or the midpoints of cells.
     images : tuple of bool
         Whether the last point of s, and of r, is the image of the first, and left out.
@@ -74,7 +75,7 @@ class Plane:
     free: Array
     own: Array
     bases: tuple[Basis, Basis]
-    space: dict[str, Array]
+    places: dict[str, Array]
     images: tuple[bool, bool] = static(default=(False, False))
     holds: bool = static(default=True)
 
@@ -82,6 +83,11 @@ class Plane:
     def ndim(self) -> int:
         """The number of grid axes."""
         return 2
+
+    @property
+    def space(self) -> dict[str, Array]:
+        """The points of space by the names of their axes."""
+        return self.places
 
     @property
     def lines(self) -> dict[str, Line]:
@@ -134,7 +140,7 @@ class Plane:
         """Return what is given along a side, (*B, N or 1, n), without the image of its first point."""
         return without_images(a[..., None, :, :], (False, self.images[1 if name in SIDES[:2] else 0]))[..., 0, :, :]
 
-    def laid(self, name: str, given: Array, like: Array) -> Array:
+    def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
         if name in SIDES:
             given = self.along(name, with_axes(given, 2))[..., None, :]
@@ -150,14 +156,18 @@ class Plane:
             sums = xp.concat([sums, 0 * sums[..., :1, :]], axis=-2)
         return xp.concat([sums, 0 * sums[..., :1]], axis=-1) if self.images[1] else sums
 
-    def folded(self, c: Array) -> Array:
-        """Return the transpose of :meth:`presented`, of c: what an image is given belongs to its first point."""
+    def present_transposed(self, c: Array) -> Array:
+        """Return the transpose of :meth:`present`, of c: what an image is given belongs to its first point."""
         xp = array_namespace(c)
         if self.images[0]:
             c = xp.concat([c[..., :1, :, :] + c[..., -1:, :, :], c[..., 1:-1, :, :]], axis=-3)
         return xp.concat([c[..., :1, :] + c[..., -1:, :], c[..., 1:-1, :]], axis=-2) if self.images[1] else c
 
-    def presented(self, u: Array) -> Array:
+    def absorb(self, u: Array, stages: Array | None) -> Array:
+        """Return u without the images of first points."""
+        return self.proper(u)
+
+    def present(self, u: Array) -> Array:
         """Return u with the images of first points."""
         xp = array_namespace(u)
         if self.images[0]:

@@ -93,23 +93,27 @@ class Sheet(TimeGrid):
         apart = array_namespace(a).reshape(a, (*a.shape[: a.ndim + 1 - 2 * tail], *shape))
         return self.line.in_space(apart[(..., -1, slice(None), *(slice(None),) * tail)], tail)
 
-    def presented(self, y: Array) -> Array:
+    def present(self, y: Array) -> Array:
         """Return u at the levels, (*B, T, X, n): the last stages."""
         return self.apart(y)[..., -1, :, :]
 
-    def between(self, y: Array) -> Array | None:
+    def stages(self, y: Array) -> Array | None:
         """Return u at the stages between levels, (*B, T, m - 1, X, n), or None if there are none."""
         return None if len(self.nodes) == 1 else self.apart(y)[..., :-1, :, :]
 
-    def whole_of(self, u: Array, stages: Array | None) -> Array:
-        """Return y of what :meth:`presented` and :meth:`between` return."""
+    def absorb(self, u: Array, stages: Array | None) -> Array:
+        """Return y of what :meth:`present` and :meth:`stages` return."""
         last = u[..., None, :, :]
         return self.together(last if stages is None else array_namespace(u).concat([stages, last], axis=-3))
 
-    def folded(self, c: Array) -> Array:
-        """Return the transpose of :meth:`presented`, of c."""
+    def present_transposed(self, c: Array) -> Array:
+        """Return the transpose of :meth:`present`, of c."""
         last = c[..., None, :, :]
         return self.together(array_namespace(c).concat([0 * last] * (len(self.nodes) - 1) + [last], axis=-3))
+
+    def with_conditions(self, change: Callable[[Array], Array]) -> Self:
+        """Return the grid with what it holds of conditions changed."""
+        return dataclasses.replace(self, ends=tree_map(change, self.ends))
 
     def named(self, boundary: Initial) -> dict[str, Array]:
         """Return the data of the equation by the names that a problem gives them."""
@@ -128,7 +132,7 @@ class Sheet(TimeGrid):
         ends = tree_map(lambda a: a[..., :1, :, :, :], self.ends)
         return self.together(self.line.free * self.apart(y0) + self.line.values(ends))
 
-    def laid(self, name: str, given: Array, like: Array) -> Array:
+    def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
         xp, m = array_namespace(given), self.shape[0]
         if name == "u0":

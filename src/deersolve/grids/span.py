@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import record
+from .base import Grid
 
 
 @record
@@ -22,7 +23,7 @@ class Given:
 
 
 @record
-class Span:
+class Span(Grid):
     """The points of a first-order system, and the conditions ``first u_0 + last u_{N-1} = value``.
 
     Attributes
@@ -72,7 +73,7 @@ class Span:
         now = {**self.named(boundary), **new}
         return dataclasses.replace(self, first=now["first"], last=now["last"]), Given(now["value"])
 
-    def laid(self, name: str, given: Array, like: Array) -> Array:
+    def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
         given = given[..., None, :] if name == "value" and given.ndim else given
         return array_namespace(given).broadcast_to(given, like.shape)

@@ -13,13 +13,14 @@ from typing import Any, ClassVar, Self
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import record, static
 from ..errors import check_whole
+from .base import Grid
 
 Slice = Callable[[Array, Any, int, int], Array]
 """``slice(array, start, length, axis)``."""
 
 
 @record
-class Steps:
+class Steps(Grid):
     """The grid of a recurrence: ``n_points`` steps, each coupled to those ``lags`` steps before it.
 
     Attributes
@@ -28,7 +29,7 @@ class Steps:
         At which steps the equation is looked at; by default all.
     """
 
-    overlap: ClassVar[int] = 0
+    marches: ClassVar[bool] = True
     n_points: int = static()
     lags: tuple[int, ...] = static(default=(1,))
     live: Array | None = None
@@ -53,7 +54,7 @@ class Steps:
 
 
 @record
-class TimeGrid:
+class TimeGrid(Grid):
     """The grid of an initial value problem.
 
     Attributes
@@ -66,10 +67,16 @@ class TimeGrid:
         At which points the equation is looked at; by default all.
     """
 
+    marches: ClassVar[bool] = True
     overlap: ClassVar[int] = 1
     t: Array
     D: Array
     live: Array | None = dataclasses.field(default=None, kw_only=True)
+
+    @property
+    def times(self) -> Array:
+        """The times."""
+        return self.t
 
     @property
     def n_points(self) -> int:
@@ -107,12 +114,6 @@ class TimeGrid:
         return dataclasses.replace(
             self, D=xp.where(numbers < end, self.D, 0.0), live=xp.concat([after[..., :1, :], after], axis=-2)
         )
-
-
-def kept(grid: Any, values: Array) -> Array:
-    """Return the values where the equation is looked at, and 0 elsewhere."""
-    live = getattr(grid, "live", None)
-    return values if live is None else array_namespace(values).where(live, values, 0.0)
 
 
 @record

@@ -91,24 +91,28 @@ class Volume(TimeGrid):
         apart = array_namespace(a).reshape(a, (*a.shape[: a.ndim + 1 - 2 * tail], *shape))
         return apart[(..., -1, slice(None), slice(None), *(slice(None),) * tail)]
 
-    def presented(self, y: Array) -> Array:
+    def present(self, y: Array) -> Array:
         """Return u at the levels, (*B, T, X, Y, n): the last stages, with the images of first points."""
-        return self.level.presented(self.apart(y)[..., -1, :, :, :])
+        return self.level.present(self.apart(y)[..., -1, :, :, :])
 
-    def between(self, y: Array) -> Array | None:
+    def stages(self, y: Array) -> Array | None:
         """Return u at the stages between levels, (*B, T, m - 1, X, Y, n), or None if there are none."""
-        return None if len(self.nodes) == 1 else self.level.presented(self.apart(y)[..., :-1, :, :, :])
+        return None if len(self.nodes) == 1 else self.level.present(self.apart(y)[..., :-1, :, :, :])
 
-    def whole_of(self, u: Array, stages: Array | None) -> Array:
-        """Return y of what :meth:`presented` and :meth:`between` return."""
+    def absorb(self, u: Array, stages: Array | None) -> Array:
+        """Return y of what :meth:`present` and :meth:`stages` return."""
         last = u[..., None, :, :, :]
         full = last if stages is None else array_namespace(u).concat([stages, last], axis=-4)
         return self.together(self.level.proper(full))
 
-    def folded(self, c: Array) -> Array:
-        """Return the transpose of :meth:`presented`, of c."""
-        last = self.level.folded(c)[..., None, :, :, :]
+    def present_transposed(self, c: Array) -> Array:
+        """Return the transpose of :meth:`present`, of c."""
+        last = self.level.present_transposed(c)[..., None, :, :, :]
         return self.together(array_namespace(c).concat([0 * last] * (len(self.nodes) - 1) + [last], axis=-4))
+
+    def with_conditions(self, change: Callable[[Array], Array]) -> Self:
+        """Return the grid with what it holds of conditions changed."""
+        return dataclasses.replace(self, sides=tree_map(change, self.sides))
 
     def named(self, boundary: Initial) -> dict[str, Array]:
         """Return the data of the equation by the names that a problem gives them."""
@@ -126,7 +130,7 @@ class Volume(TimeGrid):
         sides = tree_map(lambda a: a[..., :1, :, :, :, :], self.sides)
         return self.together(self.whole.free * self.apart(y0) + self.whole.values(sides))
 
-    def laid(self, name: str, given: Array, like: Array) -> Array:
+    def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
         xp, m = array_namespace(given), len(self.nodes)
         if name in SIDES:

@@ -40,7 +40,7 @@ def assembled(
 
     size = math.prod(like.shape)
     zero = tree_map(np.zeros_like, boundary)
-    shift = tuple(_lagged(k) for k in getattr(grid, "lags", (0,))) if shift is None else shift
+    shift = tuple(_lagged(k) for k in grid.lags) if shift is None else shift
     extra = {} if rule.exact else {"Gs": Gs}
     columns = []
     for j in range(size):

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 from ..backends.namespace import Array
 from ..backends.registration import Registry
 from ..errors import InputError, mismatch
-from ..grids.times import kept
 from ..linalg.structure import Dense, Structure
 
 registry: Registry[Rule] = Registry("inverses", "deersolve.inverses")
@@ -51,6 +50,22 @@ class Rule:
     theta: ClassVar[float | None] = None
     advice: ClassVar[str] = ""
     is_builtin: bool = False
+    has_residual: ClassVar[bool] = True
+    """Whether it has an L of its own."""
+
+    def offers(self, name: str) -> bool:
+        """Return whether the rule has a method of its own by that name."""
+        return getattr(type(self), name) is not getattr(Rule, name)
+
+    @property
+    def has_transpose(self) -> bool:
+        """Whether a derivative is one linear solve, with a transpose of its own."""
+        return self.has_residual and self.exact and self.offers("transpose")
+
+    @property
+    def knows_size(self) -> bool:
+        """Whether it can say how large its terms are."""
+        return self.has_residual and (self.is_builtin or self.offers("magnitude"))
 
     def residual(self, y: Array, fy: Array, *, grid: Any, boundary: Any, **kw: Any) -> Array:
         """Return ``M f(y) - L y`` at every point, shape (*B, *R, n), in the units of y."""
@@ -122,9 +137,9 @@ class Rule:
         self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array, data: Any
     ) -> tuple[Array, Array]:
         """Return the residual and the correction of one step."""
-        where = {"grid": data.grid, "boundary": data.boundary}
+        where = {"grid": data.grid.seen, "boundary": data.boundary}
         extra = {} if self.exact else {"Gs": Gs}
-        r = kept(data.grid, self.residual(y, fy, **extra, **where))
+        r = data.grid.kept(self.residual(y, fy, **extra, **where))
         return r, self.solve(Gs, r, **where)
 
 
@@ -134,6 +149,8 @@ class PaperForm(Rule):
     It has no L of its own, so the size of a step stands for the residual.
     """
 
+    has_residual: ClassVar[bool] = False
+
     def __init__(self, function: Callable[..., Array], wants_domain: bool) -> None:
         self.function = function
         self.wants_domain = wants_domain
@@ -141,7 +158,7 @@ class PaperForm(Rule):
 
     def inverse(self, Gs: tuple[Structure, ...], rhs: Array, data: Any) -> Array:
         """Return ``L_G^{-1}[rhs]``."""
-        where = {"grid": data.grid, "boundary": data.boundary} if self.wants_domain else {}
+        where = {"grid": data.grid.seen, "boundary": data.boundary} if self.wants_domain else {}
         y = self.function(Gs, rhs, **where)
         if getattr(y, "shape", None) != rhs.shape:
             received = tuple(y.shape) if hasattr(y, "shape") else type(y).__name__

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
 from ..grids.plane import turned
-from ..grids.times import Initial, kept
+from ..grids.times import Initial
 from ..grids.volume import Volume
 from ..linalg.structure import Dense, Structure, identity
 from ._carried import Carried
@@ -37,7 +37,7 @@ class Heat2D(Heat):
         """Return the residual and a correction with an error of its own size, as "laplace2d.krylov" does."""
         xp, grid = array_namespace(y), data.grid
         eps = float(xp.finfo(y.dtype).eps)
-        r = kept(grid, self.residual(y, fy, grid=grid, boundary=data.boundary))
+        r = grid.kept(self.residual(y, fy, grid=grid, boundary=data.boundary))
         steps = self._field(grid, r)[..., 1:, :, :, :] * (1 + abs(intervals(grid)) * self._own(grid))
         largest = partial(xp.max, axis=(-4, -3, -2, -1))
         first = largest(xp.abs(steps))

@@ -18,7 +18,7 @@ MARCH = 32  # intervals of a window where a compiled loop makes windows free
 def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequential, str]:
     """Return the method to run and one sentence why."""
     if not isinstance(asked, Auto):
-        if not hasattr(system.data.grid, "window") and (isinstance(asked, Sequential) or asked.window):
+        if not system.grid.marches and (isinstance(asked, Sequential) or asked.window):
             raise InputError(
                 "method: expected Newton() without window=, or 'auto', for a problem that nothing marches over; "
                 f"received {asked!r}."
@@ -35,9 +35,7 @@ def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequen
         if is_ode:
             return Newton(window=MARCH, **tolerances), "a compiled loop over short windows is fast and robust on a CPU"
         return Sequential(**tolerances), "on a CPU a compiled loop over the steps beats any parallel scan"
-    most = steps_within(
-        bytes_of(asked.memory), guess, getattr(system.data.grid, "lags", (1,)), getattr(system.data.grid, "block", None)
-    )
+    most = steps_within(bytes_of(asked.memory), guess, system.grid.lags, system.grid.block)
     whole = Newton(window=most or system.data.grid.length, **tolerances)  # windows grow shorter where they must
     if not on_cpu:
         return whole, "an accelerator works on all grid points at once"

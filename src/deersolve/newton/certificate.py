@@ -8,11 +8,11 @@ from operator import add, and_
 
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import tree_map
-from ..inverses import PaperForm, Rule
+from ..inverses import PaperForm
 from ..linalg.structure import Dense
 from .blocks import Blockwise
 from .equation import Linearised, System
-from .iteration import BACKWARD, NEAR, ROUNDOFF, Iterate, is_paper_form, least, newton_step, scale_of, slope_terms
+from .iteration import BACKWARD, NEAR, ROUNDOFF, Iterate, least, newton_step, scale_of, slope_terms
 
 GOLDEN = 1.618033988749895  # times k^2: phases without a pattern
 ON_THE_WAY = (1.0, 0.75, 0.5, 0.25)  # from a level back to the one before, where the slopes of f are looked at
@@ -68,11 +68,11 @@ def determined(system: System, it: Iterate) -> tuple[Array, Array]:
     """
     xp, rule, y = array_namespace(it.y), system.rule, it.y
     yes = it.certified | True
-    if hasattr(system.data.grid, "window") or is_paper_form(rule):
+    if system.grid.marches or not rule.knows_size:
         return yes, yes
     eps = float(xp.finfo(y.dtype).eps)
     lost, is_open = yes & False, it.certified & (it.error > eps ** (1 / 3))
-    if hasattr(system.data.grid, "flow"):
+    if system.grid.flow is not None:
         fy, no_data = xp.abs(system.f(*system.shifted(y))), tree_map(lambda a: 0 * a, system.data.boundary)
         terms = rule.magnitude(0 * y, fy, grid=system.data.grid, boundary=no_data)
         size = system.magnitude(xp.abs(y), fy)
@@ -97,7 +97,7 @@ def stays_on_branch(system: System, it: Iterate) -> Array:
     of one number that is monotone then, and has one root. At y itself the iteration has looked, if it could.
     """
     xp, rule, y, known = array_namespace(it.y), system.rule, it.y, it.certified | True
-    if type(rule).stays is Rule.stays:
+    if not rule.offers("stays"):
         return known
 
     def stays(at: Linearised) -> Array:
@@ -130,7 +130,7 @@ def has_one_solution(system: System, it: Iterate) -> Array:
     A rule that can tell says so, be y certified or not: the residual has no part in it, as it has in
     :func:`determined`. Where G is not finite nothing is known, and another status speaks.
     """
-    if type(system.rule).determines is Rule.determines:
+    if not system.rule.offers("determines"):
         return it.certified | True
     xp, at = array_namespace(it.y), system.linearise(it.y)
     sizes = [system.over_grid(xp.max, abs(G) @ xp.ones_like(y_p)) for G, y_p in zip(at.Gs, at.ys, strict=True)]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backends.namespace import Array, array_namespace
-from ..inverses import Rule
 from ..inverses._quadrature import largest_near
 from .blocks import Blockwise
 from .equation import System
@@ -39,12 +38,12 @@ def discretisation(system: System, y: Array) -> Estimate | None:
     jumps, is stiff or too non-linear, or oscillates on the grid. Then what the doubts of the quadrature do to y
     counts where it is larger than delta: at a jump it is what the rule is wrong by.
     """
-    if type(system.rule).truncation is not Rule.truncation:
+    if system.rule.offers("truncation"):
         return _in_space(system, y)
     first = _deferred(system, y)
     if first is None:
         return None
-    xp, n = array_namespace(y), getattr(system.data.grid, "block", y.shape[-1])
+    xp, n = array_namespace(y), system.grid.block or y.shape[-1]
     size = _sizes(y, n) + least(y)
     peak = xp.max(size, axis=-2, keepdims=True)
 
@@ -87,7 +86,7 @@ def _in_space(system: System, y: Array) -> Estimate | None:
 
 def corrected(system: System, y: Array) -> Array:
     """Return y after one deferred correction, where there is one."""
-    if type(system.rule).truncation is not Rule.truncation:
+    if system.rule.offers("truncation"):
         made = in_space(system, y)
         assert made is not None
         return made[0]
@@ -106,7 +105,7 @@ class _Deferred:
 
 def _deferred(system: System, y: Array) -> _Deferred | None:
     rule = system.rule
-    if type(rule).defect is Rule.defect:
+    if not rule.offers("defect"):
         return None
     solve: Callable[[Array], Array]
     if system.block is not None:

@@ -10,9 +10,9 @@ from typing import Any
 from ..backends.generic import Backend, spans_of, split_columns
 from ..backends.namespace import Array, Tree, array_namespace
 from ..backends.trees import record, tree_map
-from ..grids.base import Data
+from ..grids.base import Data, Grid
 from ..grids.shifters import Shifter, apply_shifters
-from ..grids.times import Initial, kept
+from ..grids.times import Initial
 from ..inverses import Rule
 from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Structure
 from .finite_slopes import Directions, mended
@@ -36,24 +36,29 @@ class System:
     shift: tuple[Shifter, ...]
     functions: dict[str, Callable[..., Any]]
     data: Data
-    grid_ndim: int = 1
     block: int | None = None  # how many steps or intervals are linearised at once; None for all
     strict: bool = False  # whether a slope of f that is another on each side is NaN: for derivatives of the solution
 
     @property
+    def grid(self) -> Grid:
+        """Where y lives."""
+        grid: Grid = self.data.grid
+        return grid
+
+    @property
     def stretch(self) -> int:
         """How many steps or intervals f alone is evaluated on at once: a Jacobian is n of its directions."""
-        length = int(self.data.grid.length)
-        return length if self.block is None else min(length, self.block * (1 + self.data.guess.shape[-1]))
+        length = int(self.grid.length)
+        return length if self.block is None else min(length, self.block * (1 + int(self.data.guess.shape[-1])))
 
     @property
     def n_batch(self) -> int:
         """The number of batch axes."""
-        return int(self.data.guess.ndim) - self.grid_ndim - 1
+        return int(self.data.guess.ndim - self.grid.ndim) - 1
 
     def shifted(self, y: Array) -> tuple[Array, ...]:
         """Return y_1, ..., y_P."""
-        return apply_shifters(self.shift, y, self.data.grid, self.data.boundary)
+        return apply_shifters(self.shift, y, self.grid.seen, self.data.boundary)
 
     def f(self, *ys: Array) -> Array:
         """Return f at every grid point, in blocks without keeping what it computed on its way."""
@@ -62,7 +67,7 @@ class System:
             rows = [self.functions["f"](u, u, self.data.x), self.functions["ends"](*ends)]
             return array_namespace(u).concat(rows, axis=-2)
         f, points = self.functions["f"], ys[0].shape[-2]
-        if self.block is None or points <= self.stretch + self.data.grid.overlap:
+        if self.block is None or points <= self.stretch + self.grid.overlap:
             return f(*ys, self.data.x)
         cut, light = self.backend.slice, self.backend.rematerialised(f)
 
@@ -75,12 +80,12 @@ class System:
     @property
     def where(self) -> dict[str, Any]:
         """What a rule is told of the place where y lives."""
-        return {"grid": self.data.grid, "boundary": self.data.boundary}
+        return {"grid": self.grid.seen, "boundary": self.data.boundary}
 
     def residual(self, y: Array, fy: Array | None = None, Gs: tuple[Structure, ...] = ()) -> Array:
         """Return ``M f(y) - L y`` where the equation is looked at; of a rule that is not exact at these G."""
         fy = self.f(*self.shifted(y)) if fy is None else fy
-        return kept(self.data.grid, self.rule.residual(y, fy, **self.at(Gs), **self.where))
+        return self.grid.kept(self.rule.residual(y, fy, **self.at(Gs), **self.where))
 
     def at(self, Gs: tuple[Structure, ...]) -> dict[str, Any]:
         """Return G for a rule whose residual depends on it."""
@@ -114,7 +119,7 @@ class System:
 
     def jacobians(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
         """Return ``f(*ys)`` and all of d f / d y_p, fused."""
-        if hasattr(self.data.grid, "block"):
+        if self.grid.block is not None:
             return self._in_blocks(ys)
         if "ends" in self.functions:
             return self._with_ends(ys)
@@ -129,7 +134,7 @@ class System:
 
     def structured(self, rows: Callable[[int | None], tuple[Array, ...]]) -> tuple[Structure, ...]:
         """Return the Jacobians of rows that give (*S, n, n), or (*S, points, n, n) where f couples n components."""
-        block = getattr(self.data.grid, "block", None)
+        block = self.grid.block
         return tuple(map(Dense if block is None else BlockDiagonal, rows(block)))
 
     def _automatic(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> tuple[Array, tuple[Array, ...]]:
@@ -174,7 +179,7 @@ class System:
 
     def _in_blocks(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
         """Return the same where f couples n components at a point of many: one directional derivative for each."""
-        xp, f, n = array_namespace(ys[0]), self.functions["f"], self.data.grid.block
+        xp, f, n = array_namespace(ys[0]), self.functions["f"], self.grid.block
         units = [self._unit(ys[0], k, n) for k in range(n)]
         zero, P = xp.zeros_like(ys[0]), len(ys)
         directions = [xp.stack([u if q == p else zero for q in range(P) for u in units]) for p in range(P)]
@@ -201,7 +206,7 @@ class System:
 
     def peaks(self, y: Array) -> Array:
         """Return the largest |y| of each component over time and space, of the rank of y."""
-        xp, n = array_namespace(y), getattr(self.data.grid, "block", y.shape[-1])
+        xp, n = array_namespace(y), self.grid.block or y.shape[-1]
         peak = xp.max(xp.abs(y), axis=tuple(range(self.n_batch, y.ndim - 1)), keepdims=True)
         if n == y.shape[-1]:
             return peak
@@ -220,11 +225,11 @@ class System:
 
     def per_element(self, flags: Array) -> Array:
         """Give flags of shape (*B,) the rank of y."""
-        return flags[(..., *(None for _ in range(self.grid_ndim + 1)))]
+        return flags[(..., *(None for _ in range(self.grid.ndim + 1)))]
 
     def inputs(self, start: Any, points: int) -> Tree:
         """Return x on ``points`` points from ``start``."""
-        cut, n_points = self.backend.slice, self.data.grid.n_points
+        cut, n_points = self.backend.slice, self.grid.n_points
 
         def part(leaf: Array) -> Array:
             spans = leaf.ndim > 1 and leaf.shape[-2] == n_points and n_points > 1
@@ -241,7 +246,7 @@ class System:
         """Return the same equation on its first points, guessed constant; itself where those are all."""
         if points == self.data.guess.shape[-2]:
             return self
-        return self.window(0, points - self.data.grid.overlap, self.start())
+        return self.window(0, points - self.grid.overlap, self.start())
 
     def window(self, start: Any, length: int, boundary: Initial) -> System:
         """Return the same equation on ``length`` steps or intervals from ``start``, with that history.
@@ -256,7 +261,7 @@ class System:
 
     def longer(self, intervals: int) -> System:
         """Return the equation on a grid that stands still for so many intervals at its end."""
-        xp, grid, n_points = array_namespace(self.data.guess), self.data.grid, self.data.grid.n_points
+        xp, grid, n_points = array_namespace(self.data.guess), self.data.grid, self.grid.n_points
 
         def repeated(a: Array, axis: int = -2) -> Array:
             last = self.backend.slice(a, a.shape[axis] - 1, 1, axis)
@@ -274,7 +279,7 @@ class System:
 
     def _jump(self, start: Any, last: Array) -> Array:
         xp, guess = array_namespace(last), self.data.guess
-        before = start - 1 + self.data.grid.overlap  # the place of the guess that the history has taken
+        before = start - 1 + self.grid.overlap  # the place of the guess that the history has taken
         if isinstance(start, int):
             return last - self.backend.slice(guess, before, 1, -2) if start else xp.zeros_like(last)
         return xp.where(start > 0, last - self.backend.slice(guess, xp.maximum(before, 0), 1, -2), 0.0)

@@ -11,7 +11,7 @@ from ..backends.generic import Later
 from ..backends.namespace import Array, Tree, array_namespace
 from ..errors import FunctionError
 from ..grids.base import Data
-from ..inverses import PaperForm, Rule
+from ..inverses import Rule
 from ..linalg.structure import Dense, Structure
 from .blocks import Blockwise
 from .equation import Linearised, System
@@ -103,18 +103,13 @@ def _trace(system: System, y: Array) -> Array:
         return xp.sum(r * xp.reshape(weights, (*(1 for _ in r.shape[:-1]), n)), axis=-1, keepdims=True)
 
 
-def has_transpose(rule: Rule) -> bool:
-    """Return whether the rule is one linear solve, with a transpose of its own."""
-    return rule.exact and not isinstance(rule, PaperForm) and type(rule).transpose is not Rule.transpose
-
-
 def described(rule: Rule) -> str:
     """Return one sentence on the derivative that a solution has."""
     if not rule.exact:
         return f"{INEXACT_STEPS} Newton steps differentiated: not exact, as the solution depends on G"
-    if isinstance(rule, PaperForm):
+    if not rule.has_residual:
         return "exact, by a Newton step differentiated at the solution"
-    return "exact, by one linear solve" + (", transposed in reverse mode" if has_transpose(rule) else "")
+    return "exact, by one linear solve" + (", transposed in reverse mode" if rule.has_transpose else "")
 
 
 def attach(live: System, y: Array, usable: Array) -> Array:
@@ -126,7 +121,7 @@ def attach(live: System, y: Array, usable: Array) -> Array:
     Newton's method doubles the order to which a value is right: k such steps make 2^k - 1 derivatives exact.
     """
     system, at = sheltered(live, y, usable)
-    by, xp, is_node = live.backend, array_namespace(y), has_transpose(live.rule)
+    by, xp, is_node = live.backend, array_namespace(y), live.rule.has_transpose
     made = by.recorded(lambda: _on_graph(system, at) if is_node else system.f(*system.shifted(at)))
     if made is None:
         return y
@@ -180,7 +175,7 @@ def tangent(
     def there(theta: Tree) -> System:
         return sheltered(system_at(theta), y, usable)[0]
 
-    if not system.rule.exact or isinstance(system.rule, PaperForm):
+    if not system.rule.exact or not system.rule.has_residual:
 
         def step(theta: Tree, y: Array) -> Array:
             return y + newton_step(there(theta), y, Dense)[2]
@@ -191,7 +186,7 @@ def tangent(
         return by.guarded(dy, usable)
     change = by.jvp(lambda theta: residual(there(theta), at), (theta,), (direction,))[1]
     solve, transpose = linearisation(system, at)
-    if not has_transpose(system.rule):
+    if not system.rule.has_transpose:
         transpose = partial(by.transposed, solve)
     dy = by.inverse(lambda d: -by.jvp(system.residual, (at,), (d,))[1], solve, transpose, change)
     return by.guarded(dy, usable)

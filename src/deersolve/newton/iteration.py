@@ -10,7 +10,6 @@ from typing import Any
 
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import record, static
-from ..inverses import PaperForm, Rule
 from ..linalg.structure import Dense, Structure
 from ..solution.status import Status
 from ..solution.window import Window
@@ -129,7 +128,7 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     """Judge the iterate by its own residual and correction; move the elements that need it, and settle them."""
     xp = array_namespace(it.y)
     at = system.linearise(it.y, options.structure)
-    slopes = None if is_paper_form(system.rule) else slope_terms(at, options.structure)
+    slopes = slope_terms(at, options.structure) if system.rule.knows_size else None
     size = magnitudes(system, it.y, at.fy, slopes)
     correct = corrector(system, at.Gs, it.y)
     seeks = partial(needs_search, system, it, size)
@@ -172,7 +171,7 @@ def on_branch(system: System, at: Linearised, near: Array, structure: Any) -> tu
 
     It may, far from a root. Nothing is known of a simplified G: dense steps will tell.
     """
-    if is_paper_form(system.rule) or type(system.rule).continues is Rule.continues:
+    if not (system.rule.knows_size and system.rule.offers("continues")):
         return near | True, near | True
 
     def look(unknown: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -196,7 +195,7 @@ def points_on_branch(system: System, at: Linearised) -> tuple[Array, Array] | No
 def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, options: Options) -> Reached:
     """Return how far from the first point on each point satisfies the certificate: those points stand by themselves."""
     xp, eps = array_namespace(y), float(array_namespace(y).finfo(y.dtype).eps)
-    is_known = not is_paper_form(system.rule)
+    is_known = system.rule.knows_size
     size = magnitudes(system, y, at.fy, slope_terms(at, options.structure) if is_known else None)
     ratio = r * xp.nan if size is None else relative(r, size)
     residual = xp.max(ratio, axis=-1)
@@ -219,7 +218,7 @@ def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, opti
 
 def corrector(system: System, Gs: tuple[Structure, ...], like: Array) -> Correct:
     """Return the residual and the correction as a function of ``(y, ys, fy)``; what depends on G alone is done once."""
-    if not system.rule.exact or type(system.rule).correction is not Rule.correction:
+    if not system.rule.exact or system.rule.offers("correction"):
         return partial(system.correction, Gs)
     solve = system.solver(Gs, like)
 
@@ -332,11 +331,6 @@ def start_at(system: System, y: Array, options: Options, active: Array | None = 
         reached=Reached(xp.zeros(batch, dtype=xp.int32, device=where), unknown, unknown),
         damping=xp.full(batch, options.step.damping, dtype=y.dtype, device=where),
     )
-
-
-def is_paper_form(rule: Rule) -> bool:
-    """Return whether the rule cannot say how large its terms are."""
-    return isinstance(rule, PaperForm) or (type(rule).magnitude is Rule.magnitude and not rule.is_builtin)
 
 
 def needs_search(system: System, it: Iterate, size: Array | None, residual: Array) -> Array:

@@ -34,12 +34,11 @@ class Plan:
     rule: Rule
     shift: tuple[Shifter, ...]
     method: Any
-    grid_ndim: int = 1
 
     @property
     def key(self) -> Any:
         """What makes two plans the same program."""
-        return (self.rule.key, self.shift, self.method, self.grid_ndim)
+        return (self.rule.key, self.shift, self.method)
 
     @property
     def cacheable(self) -> bool:
@@ -48,13 +47,13 @@ class Plan:
 
     def system(self, functions: Any, data: Data) -> System:
         """Return the discrete equation."""
-        return System(self.backend, self.rule, self.shift, functions, data, self.grid_ndim, self._block(data))
+        return System(self.backend, self.rule, self.shift, functions, data, self._block(data))
 
     def _block(self, data: Data) -> int | None:
         """Return how many steps are linearised at once: what a built-in rule for a marching grid needs to know."""
-        if not self.rule.is_builtin or not self.rule.exact or not hasattr(data.grid, "window"):
+        if not self.rule.is_builtin or not self.rule.exact or not data.grid.marches:
             return None
-        return steps_within(bytes_of(self.method.memory), data.guess, getattr(data.grid, "lags", (1,)), _block(data))
+        return steps_within(bytes_of(self.method.memory), data.guess, data.grid.lags, data.grid.block)
 
     def solve(self, functions: Any, data: Data) -> Solution:
         """Solve, certify and estimate the discretisation error; no derivative passes."""
@@ -70,7 +69,7 @@ class Plan:
                 is_asymptotic=estimate.is_asymptotic,
                 local_error=estimate.local_error,
             )
-        return Solution(it.y, status, stats, better, getattr(data.grid, "t", None))
+        return Solution(it.y, status, stats, better, data.grid.times)
 
     def attach(self, functions: Any, data: Data, sol: Solution) -> Solution:
         """Return the solution with its derivative on the graph, where somebody may ask for one."""
@@ -108,22 +107,18 @@ class Plan:
         return it, status, discretisation(system, it.y)
 
 
-def _block(data: Data) -> int | None:
-    return getattr(data.grid, "block", None)
-
-
 def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
     """Run the plan, with each function told the shapes it will be called with."""
     grid = data.grid
     T = data.guess.shape[-2]
-    overlap = getattr(grid, "overlap", 0)
-    counts = plan.method.points(T - overlap, overlap) if hasattr(grid, "window") else [T]
+    overlap = grid.overlap
+    counts = plan.method.points(T - overlap, overlap) if grid.marches else [T]
     system = plan.system(functions, data)
     if system.block is not None:
         sizes = {system.block, system.stretch}
         rests = {(T - overlap) % size + overlap for size in sizes} | {c % system.stretch for c in (*counts, T)}
         counts = sorted({*counts, *sizes, *(size + overlap for size in sizes), *rests} - {0})
-    elif hasattr(grid, "lags"):
+    elif grid.marches and not overlap:
         counts = sorted({*counts, -(-T // stride_of(system))})
 
     def calls() -> list[tuple[Any, ...]]:
@@ -142,7 +137,7 @@ def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
 def _example(plan: Plan, functions: dict[str, Any], data: Data, points: int) -> tuple[Any, ...]:
     """Return arguments for f on a stretch of that many points."""
     system = plan.system(functions, data)
-    system = system.head(points) if hasattr(data.grid, "window") else system
+    system = system.head(points) if data.grid.marches else system
     ys = system.shifted(system.data.guess)
     if "ends" in functions:  # f is not of the row behind the last point
         ys = tuple(y[..., :points, :] for y in ys)

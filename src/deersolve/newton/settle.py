@@ -37,7 +37,7 @@ def unsettled(problem: Problem, backend: Backend, data: Data, y: Array) -> Probl
 
 def _system(problem: Problem, backend: Backend, data: Data) -> System:
     rule = rule_of(problem.inverse, problem.family)
-    return System(backend, rule, problem.shift, closed(problem, data.grid), data, int(getattr(data.grid, "ndim", 1)))
+    return System(backend, rule, problem.shift, closed(problem, data.grid), data)
 
 
 def _with(problem: Problem, f: Any) -> Problem:

@@ -45,11 +45,10 @@ def sheltered(system: System, y: Array, usable: Array) -> tuple[System, Array]:
             other = other + xp.where(xp.isfinite(leaf), leaf - stop(leaf), 0.0)
         return xp.where(keep, leaf, other)
 
-    data, grid = system.data, system.data.grid
+    data = system.data
     given = isinstance(data.boundary, Initial | Ends | Sides | Given)
     boundary = tree_map(shelter, data.boundary) if given else data.boundary
-    held = {k: tree_map(shelter, getattr(grid, k)) for k in ("ends", "sides") if hasattr(grid, k)}
-    grid = dataclasses.replace(grid, **held) if held else grid
+    grid = data.grid.with_conditions(shelter)
     data = dataclasses.replace(data, x=tree_map(shelter, data.x), grid=grid, boundary=boundary)
     system = dataclasses.replace(system, data=data)
     spare = xp.where(xp.any(usable), stop(one_that_is(y)), stop(data.guess))

@@ -10,7 +10,7 @@ from ..backends.given import beside, expanded, ranks, state
 from ..backends.namespace import Array, Tree, array_namespace
 from ..backends.trees import tree_leaves
 from ..errors import mismatch
-from ..grids.base import Data
+from ..grids.base import Data, as_grid
 from ..grids.shifters import as_shifters
 from ..grids.times import Initial, Steps, TimeGrid
 
@@ -133,13 +133,17 @@ class Problem:
                 raise mismatch(
                     "x", f"leaves that broadcast over {tuple(guess.shape[:-1])}", tuple(leaf.shape)
                 ) from error
-        boundary, points = self.boundary, self.grid.n_points if isinstance(self.grid, Steps | TimeGrid) else None
+        boundary, grid, points = (
+            self.boundary,
+            as_grid(self.grid),
+            self.grid.n_points if isinstance(self.grid, Steps | TimeGrid) else None,
+        )
         if points not in (None, guess.shape[-2]):
             raise mismatch("y_guess", f"shape (*B, T, n) with the T = {points} points of the grid", tuple(guess.shape))
         if isinstance(boundary, Initial):
-            _check_start(self.grid, like, guess)
+            _check_start(grid, like, guess)
             boundary = Initial(xp.reshape(like, (*(1 for _ in range(guess.ndim - like.ndim)), *like.shape)))
-        return backend, Data(x, self.grid, boundary, guess)
+        return backend, Data(x, grid, boundary, guess)
 
     def beginning(self, y_guess: Any) -> tuple[Array, Backend, Array | None]:
         """Return the start, or the guess where there is none, its backend, and the guess beside it."""
@@ -156,7 +160,7 @@ class Problem:
 
 def _check_start(grid: Any, y0: Array, guess: Array) -> None:
     """Raise unless a start of a user's own problem has the components of y, and as many values as the lags reach."""
-    K, (n, rank) = max(getattr(grid, "lags", (1,))), (guess.shape[-1], guess.ndim)
+    K, (n, rank) = max(1, *grid.lags), (guess.shape[-1], guess.ndim)
     if y0.ndim > rank or y0.shape[-1] != n or (K > 1 and (y0.ndim < 2 or y0.shape[-2] < K)):
         raise mismatch("y0", f"shape (*B, K, n) with K = {K} and n = {n}", tuple(y0.shape))
 

@@ -25,7 +25,7 @@ def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, 
     return problem.discretise(y_guess, rule_of(problem.inverse if rule is None else rule, problem.family))
 
 
-def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
+def closed(problem: Problem, grid: Any) -> dict[str, Any]:
     """Return f and jac as functions of ``(y_1, ..., y_P, x)``, and conditions that are a function as "ends".
 
     params goes in as it is. All of it is what the problem holds now: derivatives may be asked for after it was given
@@ -63,7 +63,7 @@ def closed(problem: Problem, grid: Any = None) -> dict[str, Any]:
             raise
 
     f.__wrapped__ = problem.f  # type: ignore[attr-defined]
-    functions: dict[str, Any] = {"f": f if not hasattr(grid, "pointwise") else grid.pointwise(f)}
+    functions: dict[str, Any] = {"f": grid.pointwise(f)}
     if problem.jac is not None:
         jac = problem.jac
         functions["jac"] = lambda *args: jac(*args, params)

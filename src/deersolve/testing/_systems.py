@@ -262,7 +262,7 @@ def system_of(problem: Problem, rule: Rule, y_guess: Array | None = None) -> Sys
     if y_guess is None and isinstance(problem, TwoPointProblem):
         y_guess = np.zeros((len(problem.s), 4))
     backend, data = prepare(problem, y_guess, rule)
-    return System(backend, rule, problem.shift, closed(problem, data.grid), data, int(getattr(data.grid, "ndim", 1)))
+    return System(backend, rule, problem.shift, closed(problem, data.grid), data)
 
 
 class DiagonalOfDense(Choice):

@@ -62,10 +62,10 @@ class Axis:
 def worst_place(system: System, sol: Solution) -> Place | None:
     """Return where convection is resolved worst, None where all of it is; y has the layout of the solver."""
     backend, grid, y = system.backend, system.data.grid, sol.y
-    if not (hasattr(grid, "in_space") and system.rule.is_builtin and backend.is_concrete((y, sol.status))):
+    if not (grid.lines and system.rule.is_builtin and backend.is_concrete((y, sol.status))):
         return None
     levels: Any = [None]
-    if hasattr(grid, "t"):
+    if grid.marches:
         step = -(-grid.n_points // LEVELS)
         levels = range((grid.n_points - 1) % step, grid.n_points, step)
         y = y[..., levels[0] :: step, :]

@@ -42,11 +42,10 @@ def _parts(system: System, y: Array) -> Iterator[tuple[int, System]]:
     """Yield the equation at y, in pieces that are linearised within the memory of a solve, with their first points."""
     whole = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=y))
     grid = system.data.grid
-    if not hasattr(grid, "window"):
+    if not grid.marches:
         yield 0, whole
         return
-    lags, block = getattr(grid, "lags", (1,)), getattr(grid, "block", None)
-    size = steps_within(bytes_of(MEMORY), y, lags, block) or grid.length
+    size = steps_within(bytes_of(MEMORY), y, grid.lags, grid.block) or grid.length
     for start in range(0, grid.length, size):
         history = whole.start().after(y[..., : start + grid.overlap, :]) if start else whole.start()
         yield start, whole.window(start, min(size, grid.length - start), history)
@@ -89,7 +88,7 @@ def _place(sol: Solution, system: System, number: int, index: tuple[int, ...]) -
     """Return words on a point: its time, its place in space, or its number."""
     grid, backend = system.data.grid, system.backend
     *point, component = index
-    if hasattr(grid, "block"):
+    if grid.block is not None:
         inner = [int(k) for k in np.unravel_index(component, grid.shape)]
         point, component = [*point, *inner[1:-1]], inner[-1]
     axes = {name: getattr(sol, name) for name in ("t", "s", "r") if getattr(sol, name) is not None}

@@ -64,7 +64,7 @@ def probe(system: System) -> None:
             seen = {name for name, cut in alone.items() if not _is_alone(f, (*ys, x), whole, *cut)}
             raise FunctionError(coupled + (BATCH if seen == {"batch"} else ""))
     _check_ends(system, ys)
-    if system.grid_ndim > 1 or hasattr(system.data.grid, "block"):
+    if system.grid.ndim > 1 or system.grid.block is not None:
         _check_space(system, ys, x, whole)
 
 
@@ -92,8 +92,8 @@ def _check_ends(system: System, ys: tuple[Array, ...]) -> None:
 
 def _check_space(system: System, ys: tuple[Array, ...], x: Any, whole: Array) -> None:
     """Move y in three points of space; raise if f changes in another."""
-    xp, shape = array_namespace(whole), (*whole.shape[-3:-1], 1) if system.grid_ndim > 1 else whole.shape[-1:]
-    count, block = math.prod(shape), getattr(system.data.grid, "block", 1)
+    xp, shape = array_namespace(whole), (*whole.shape[-3:-1], 1) if system.grid.ndim > 1 else whole.shape[-1:]
+    count, block = math.prod(shape), system.grid.block or 1
     full = (*(1 for _ in range(whole.ndim - len(shape))), *shape)
     place = xp.reshape(xp.arange(count, device=system.backend.placement(whole)), full) // block
     last = (count - 1) // block
@@ -132,14 +132,14 @@ def _inside(f: Any) -> str:
 
 def stretch(system: System) -> tuple[tuple[Array, ...], Any]:
     """Return shifted signals and x on a short stretch of the grid, no two entries of a signal alike."""
-    if hasattr(system.data.grid, "window"):
+    if system.grid.marches:
         system = system.head(min(LENGTH, system.data.guess.shape[-2]))
     guess = system.data.guess
     n = guess.shape[-2]
     behind = int("ends" in system.functions)  # rows of the signals that f is not of
 
     def first(a: Array) -> Array:
-        spans = a.ndim > 1 and a.shape[-2] in (n, n + behind) and system.grid_ndim == 1
+        spans = a.ndim > 1 and a.shape[-2] in (n, n + behind) and system.grid.ndim == 1
         return a[..., : min(n, LENGTH), :] if spans else a
 
     signals = system.shifted(guess)

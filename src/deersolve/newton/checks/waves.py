@@ -43,7 +43,7 @@ class Wave:
 def shortest_wave(system: System, sol: Solution) -> Wave | None:
     """Return where a steady u is followed worst, None where all of it is; y has the layout of the solver."""
     backend, grid, y = system.backend, system.data.grid, sol.y
-    if hasattr(grid, "t") or not (hasattr(grid, "in_space") and system.rule.is_builtin):
+    if grid.marches or not (grid.lines and system.rule.is_builtin):
         return None
     if not backend.is_concrete((y, sol.status)):
         return None

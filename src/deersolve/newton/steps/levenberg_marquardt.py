@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from ...backends.namespace import Array, array_namespace
 from ...errors import check_real, check_whole
-from ...grids.times import kept
 from .base import Here, Step, norm
 from .line_search import search
 
@@ -73,7 +72,7 @@ class LevenbergMarquardt(Step):
         before = norm(system, r)
 
         def propose(damping: Array) -> Array:
-            return kept(system.data.grid, system.rule.damped(here.at.Gs, r, damping, **system.where))
+            return system.grid.kept(system.rule.damped(here.at.Gs, r, damping, **system.where))
 
         found = search(here, before, propose, here.damping, self)
         xp = array_namespace(r)

@@ -8,7 +8,7 @@ from functools import partial
 from ...backends.namespace import Array, array_namespace
 from ..cost import overhead
 from ..equation import System
-from ..iteration import BACKWARD, Iterate, Options, is_paper_form, start_at
+from ..iteration import BACKWARD, Iterate, Options, start_at
 from ..listener import listener, listening
 from .branch import one_interval
 from .compiled import judged, loop, windowed
@@ -24,7 +24,7 @@ FIRST = 64, 512  # intervals of the first window of a differential equation, at 
 
 def can_slide(system: System, options: Options) -> bool:
     """Return whether Python may look at what a window gave, that says how far it is right, and steps are few."""
-    is_short = is_quadratic(system.rule, options) and not is_paper_form(system.rule)
+    is_short = is_quadratic(system.rule, options) and system.rule.knows_size
     return is_short and system.backend.is_concrete(system.data)
 
 

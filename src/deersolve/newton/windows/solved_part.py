@@ -8,7 +8,7 @@ from ...backends.namespace import Array, array_namespace
 from ...backends.trees import record
 from ...inverses import Rule
 from ..equation import System
-from ..iteration import BACKWARD, Iterate, Options, is_paper_form, start_at
+from ..iteration import BACKWARD, Iterate, Options, start_at
 from .homotopy import newton_on_branch
 
 PATIENCE = 12  # Newton steps after which a shorter stretch is cheaper
@@ -47,7 +47,7 @@ def persistent(system: System, start: Iterate, options: Options) -> tuple[Iterat
     xp, length = array_namespace(start.y), system.data.grid.length
     zero, numbers = start.steps * 0, system.numbers(length)
     eps = float(xp.finfo(start.y.dtype).eps)
-    speaks = options.rtol is not None or is_paper_form(system.rule)  # a correction: as asked, or for want of more
+    speaks = options.rtol is not None or not system.rule.knows_size  # a correction: as asked, or for want of more
     patience = min(PATIENCE if is_quadratic(system.rule, options) else LINEAR, options.max_steps)
 
     def unfinished(course: Course) -> Array:

@@ -37,8 +37,8 @@ def run_watched(plan: Plan, functions: dict[str, Any], data: Data, watch: Watch)
     if not plan.backend.is_concrete(data):
         raise InputError(OUTSIDE)
     method = plan.method
-    if not hasattr(data.grid, "window") or (isinstance(method, Newton) and method.window is None):
-        received = "Newton(window=None), all points at once" if hasattr(data.grid, "window") else "a general Problem"
+    if not data.grid.marches or (isinstance(method, Newton) and method.window is None):
+        received = "Newton(window=None), all points at once" if data.grid.marches else "a general Problem"
         raise InputError(
             "on_window: expected an equation and a method that go window by window, such as Newton(window=1000), "
             f"'sequential' or 'auto' for a Recurrence or an InitialValueProblem; received {received}."
@@ -134,7 +134,7 @@ def _by_stretches(plan: Plan, functions: dict[str, Any], data: Data) -> Solution
     length, options = system.data.grid.length, _options(method)
     by = "loop" if isinstance(method, Sequential) else "newton"
     size = _size(method, length)
-    part = Part(plan.backend, plan.rule, plan.shift, method, plan.grid_ndim)
+    part = Part(plan.backend, plan.rule, plan.shift, method)
 
     def solved(stretch: System, alive: Array | None = None, by: str = by) -> Iterate:
         sol = backend.without_gradient(run(part, functions, stretch.data))
