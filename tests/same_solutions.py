@@ -1,8 +1,8 @@
 """Solves whose numbers a change of the code's form must not change: saved before it, compared after it.
 
 ``python tests/same_solutions.py save FILE [LIBRARY ...]`` on the old code, ``... compare FILE [LIBRARY ...]`` on the
-new one, on one machine with one set of libraries (another BLAS or XLA rounds otherwise). Trajectories and derivatives
-agree within 4 ulp of their scale, statuses and numbers of steps are equal. ``... calls`` prints the Python calls of a
+new one, on one machine with one set of libraries (another BLAS or XLA rounds otherwise). Trajectories agree
+within 4 ulp of their scale, statuses and numbers of steps are equal. ``... calls`` prints the Python calls of a
 second solve.
 """
 
@@ -25,8 +25,8 @@ jax.config.update("jax_enable_x64", True)
 torch.set_default_dtype(torch.float64)
 warnings.simplefilter("ignore")
 
-ULPS = 4.0
-"""Of the largest number of an array."""
+ULPS, OF_DERIVATIVES = 4.0, 16.0
+"""Of the largest number of an array; an adjoint may be of an iteration that stops at roundoff."""
 
 
 def of_torch(value: Any) -> Any:
@@ -343,7 +343,7 @@ def compare(path: str, wanted: tuple[str, ...]) -> bool:
             else:
                 unit = np.spacing(np.abs(old[np.isfinite(old)]).max(initial=0.0))
                 ulps = float(np.abs(array - old).max(initial=0.0) / unit) if unit else 0.0
-                if not ulps <= ULPS:
+                if not ulps <= (OF_DERIVATIVES if key.startswith("adjoint") else ULPS):
                     print(f"{label}: {ulps:.1f} ulp off")
                     same = False
     print(f"{n} solves compared: {'the same' if same else 'NOT the same'}")

@@ -18,8 +18,7 @@ from .errors import (
     level_of_caller,
     mismatch,
 )
-from .grids.line import Line
-from .grids.plane import Plane
+from .grids.box import Box
 from .grids.span import Span
 from .grids.times import Initial, Steps, TimeGrid
 from .inverses import Rule, rule_of
@@ -281,7 +280,7 @@ def _open_part(sol: Solution) -> str:
     return f"What is left to correct of a singular one is {max(parts):.1e} of the size of its terms. " if parts else ""
 
 
-GRIDS = {"shift": Steps, "ddt": TimeGrid, "d2dx2": Line, "laplace2d": Plane, "ddx": Span}
+GRIDS = {"shift": Steps, "ddt": TimeGrid, "d2dx2": Box, "laplace2d": Box, "ddx": Span}
 
 
 def _check_rule(rule: Rule, problem: Problem) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.inverses.test_planes import KINDS, MIXED, data_of, difference, edges, loss_of
 
 import deersolve as ds
-from deersolve.grids.planar import on_a_plane
+from deersolve.grids.make_box import in_a_box
 from deersolve.inverses import assembled, registry
 from deersolve.linalg import sparse_lu as sparse
 from deersolve.linalg.structure import Dense, Diagonal
@@ -31,7 +31,7 @@ def linear_of(kinds, kind, cells, seed=0):
     """Return random G, where the equation is, and its matrix by columns of the residual."""
     rng = np.random.default_rng(seed)
     problem = small(kinds, cells).problem
-    data = on_a_plane(problem, None)[1]
+    data = in_a_box(problem, None)[1]
     shape = data.guess.shape
     Gs = tuple(kind(rng.normal(size=(*shape, 2) if kind is Dense else shape)) for _ in range(3))
     where = {"grid": data.grid, "boundary": data.boundary}
@@ -137,7 +137,7 @@ def test_a_constant_that_nothing_fixes_is_never_an_answer(sides, N, dtype):
         problem = ds.Elliptic2D(f, (e, e), x={"q": source.astype(dtype)}, cells=True, **sides)
         sol = ds.solve(problem, np.ones((N, N, 1), dtype), inverse="direct", check_inputs=False, on_failure="return")
         assert int(sol.status) != 0
-        data = on_a_plane(problem, np.ones((N, N, 1), dtype))[1]
+        data = in_a_box(problem, np.ones((N, N, 1), dtype))[1]
         G = tuple(Dense(np.zeros((N, N, 1, 1), dtype)) for _ in range(3))
         assert np.isnan(RULE.solve(G, source.astype(dtype), grid=data.grid, boundary=data.boundary)).all()
 
@@ -205,9 +205,9 @@ def test_no_room_is_told_in_words(monkeypatch):
 def test_factors_go_with_the_grid():
     Gs, where, _, (r, _) = linear_of(MIXED, Dense, False)
     RULE.solve(Gs, r, **where)
-    from deersolve.inverses import laplace2d_direct
+    from deersolve.inverses import elliptic_sparse
 
-    held = weakref.ref(laplace2d_direct._kept[where["grid"]][0])
+    held = weakref.ref(elliptic_sparse._kept[where["grid"]][0])
     assert held() is not None
     del where
     gc.collect()

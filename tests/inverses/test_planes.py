@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import deersolve as ds
-from deersolve.grids.planar import on_a_plane
+from deersolve.grids.make_box import in_a_box
 from deersolve.inverses import registry
-from deersolve.inverses.laplace2d_krylov import Linear
+from deersolve.inverses.elliptic_krylov import Linear
 from deersolve.linalg.structure import Dense, Diagonal
 from deersolve.testing import planes
 
@@ -43,7 +43,7 @@ def small(kinds, cells=False, n=2, asarray=np.asarray):
 def linear_of(kinds, kind, n=2):
     """Return a linear system with random G, its rule, and its matrix by columns."""
     rng = np.random.default_rng(0)
-    data = on_a_plane(small(kinds, n=n).problem, None)[1]
+    data = in_a_box(small(kinds, n=n).problem, None)[1]
     shape = data.guess.shape
     Gs = tuple(kind(rng.normal(size=(*shape, n) if kind is Dense else shape)) for _ in range(3))
     units = np.eye(int(np.prod(shape))).reshape(-1, *shape)
@@ -65,7 +65,7 @@ def test_both_solves_are_those_of_the_matrix(kinds, kind):
 def test_the_matrix_is_the_slope_of_the_residual():
     """By complex steps: the residual is analytic in y."""
     problem = small(MIXED).problem
-    data = on_a_plane(problem, None)[1]
+    data = in_a_box(problem, None)[1]
     rng = np.random.default_rng(1)
     y, v = rng.normal(size=(2, *data.guess.shape))
     rule, where = registry["laplace2d.krylov"], {"grid": data.grid, "boundary": data.boundary}
@@ -309,7 +309,7 @@ def test_what_the_iteration_cannot_solve_is_never_an_answer(k):
     q, dq = rng.normal(size=(2, 25, 25, 1))
     f = lambda u, u_s, u_r, x, p: x["q"] - x["K"] * u  # noqa: E731
     problem = ds.Elliptic2D(f, (s, s), x={"K": K, "q": q}, **ZERO)
-    data = on_a_plane(problem, None)[1]
+    data = in_a_box(problem, None)[1]
     G = Dense(K[..., None]), Dense(0 * K[..., None]), Dense(0 * K[..., None])
     units = np.eye(625).reshape(625, 25, 25, 1)
     A = np.stack([Linear(data.grid, G).apply(e).ravel() for e in units], axis=1)

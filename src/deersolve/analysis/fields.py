@@ -155,7 +155,7 @@ def _given(problem: Problem, system: System, name: str) -> Any:
     if name == "params":
         return tree_map(lambda a: as_array(system, a), problem.params)
     if name in SIDES:
-        side = getattr(problem, name)
+        side = problem.sides[name]  # type: ignore[attr-defined]
         values = tuple(
             array(getattr(part, key))
             for part in (side if isinstance(side, tuple) else (side,))

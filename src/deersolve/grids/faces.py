@@ -7,9 +7,9 @@ from typing import Any
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree, array_namespace
 from ..backends.trees import tree_map
+from .axis import Composed, Stencil, joined, part
 from .conditions import NoFlux
 from .fluxes import mirrors, reach_of
-from .line import Composed, Stencil
 from .space import ghost_of
 
 STRAIGHT = (2.0, -1.0, 0.0)
@@ -57,15 +57,15 @@ def _line(zero: Array, first: Any, last: Any) -> tuple[Stencil, Stencil]:
         lower=xp.concat([none, one], axis=0),
         middle=xp.concat([first[0] + none, 0 * one], axis=0),
         upper=xp.concat([first[1] + none, 0 * one], axis=0),
-        left=xp.concat([first[2] + none, 0 * one], axis=0),
-        right=none,
+        first=xp.concat([first[2] + none, 0 * one], axis=0),
+        last=none,
     )
     behind = Stencil(
         lower=xp.concat([0 * one, last[1] + none], axis=0),
         middle=xp.concat([0 * one, last[0] + none], axis=0),
         upper=xp.concat([one, none], axis=0),
-        left=none,
-        right=xp.concat([0 * one, last[2] + none], axis=0),
+        first=none,
+        last=xp.concat([0 * one, last[2] + none], axis=0),
     )
     return before, behind
 
@@ -98,15 +98,15 @@ def split(x: dict[str, Any], sizes: tuple[int, ...]) -> tuple[dict[str, Any], li
     return {k: a for k, a in x.items() if not is_between(shapes[k]) or len(shapes[k]) < len(sizes)}, faces
 
 
-def both_sides(x: Tree, is_ring: bool) -> dict[str, Tree]:
-    """Return x on the faces before and behind every cell, of leaves on faces, (..., X + 1 or 1, k)."""
+def both_sides(x: Tree, is_ring: bool, axis: int = -2) -> dict[str, Tree]:
+    """Return x on the faces before and behind every cell along an axis, of leaves on N + 1 faces or the same on all."""
 
     def before(a: Array) -> Array:
-        return a[..., :-1, :] if a.shape[-2] > 1 else a
+        return part(a, axis, None, -1) if a.shape[axis] > 1 else a
 
     def behind(a: Array) -> Array:
-        if a.shape[-2] == 1:
+        if a.shape[axis] == 1:
             return a
-        return array_namespace(a).concat([a[..., 1:-1, :], a[..., :1, :]], axis=-2) if is_ring else a[..., 1:, :]
+        return joined([part(a, axis, 1, -1), part(a, axis, None, 1)], axis) if is_ring else part(a, axis, 1, None)
 
     return {"before": tree_map(before, x), "behind": tree_map(behind, x)}

@@ -13,7 +13,8 @@ from typing import Any, Self
 from ..backends.namespace import Array, Tree, array_namespace
 from ..backends.trees import record, static, tree_map
 from ..errors import FunctionError
-from .line import Ends, Line
+from .axis import Axis, Sides
+from .box import Box, with_axes
 from .times import Initial, Slice, TimeGrid
 
 
@@ -27,9 +28,9 @@ class Sheet(TimeGrid):
         The times.
     D : array, shape (T - 1, 1)
         The interval lengths.
-    line : Line
+    box : Box
         The points of space; its arrays have the rank of u, (*B, T, m, X, n).
-    ends : Ends
+    sides : Sides
         What is given at both ends, at the time of each stage, (*B, T, m, 1, n).
     shape : tuple of int
         m, X, n.
@@ -37,8 +38,8 @@ class Sheet(TimeGrid):
         Where in its interval each stage is; the last is 1.
     """
 
-    line: Line
-    ends: Ends
+    box: Box
+    sides: Sides
     shape: tuple[int, ...] = static()
     nodes: tuple[float, ...] = static()
 
@@ -47,21 +48,16 @@ class Sheet(TimeGrid):
         """The number of components that f couples at a point."""
         return self.shape[-1]
 
-    @property
-    def has_image(self) -> bool:
-        """Whether the last point is the image of the first."""
-        return self.line.has_image
-
     def window(self, cut: Slice, start: Any, length: int) -> Sheet:
         """Return the grid of ``length`` intervals from level ``start``."""
-        ends = tree_map(lambda a: cut(a, start, length + 1, -4), self.ends)
+        sides = tree_map(lambda a: cut(a, start, length + 1, -4), self.sides)
         t, D = cut(self.t, start, length + 1, -1), cut(self.D, start, length, -2)
-        return dataclasses.replace(self, t=t, D=D, ends=ends, live=None)
+        return dataclasses.replace(self, t=t, D=D, sides=sides, live=None)
 
     def longer(self, repeated: Callable[..., Array], still: Array) -> Self:
         """Return the grid with so many intervals of no length behind its end."""
-        ends = tree_map(lambda a: repeated(a, -4), self.ends)
-        return dataclasses.replace(super().longer(repeated, still), ends=ends)
+        sides = tree_map(lambda a: repeated(a, -4), self.sides)
+        return dataclasses.replace(super().longer(repeated, still), sides=sides)
 
     def apart(self, y: Array) -> Array:
         """Return (*B, T, m, X, n) of (*B, T, m X n)."""
@@ -74,81 +70,86 @@ class Sheet(TimeGrid):
     @property
     def space(self) -> dict[str, Array]:
         """The points of space by the names of their axes."""
-        return self.line.space
+        return self.box.space
 
     @property
-    def lines(self) -> dict[str, Line]:
+    def lines(self) -> dict[str, Axis]:
         """The axes of space by their names."""
-        return self.line.lines
+        return self.box.lines
 
     @property
-    def transport(self) -> tuple[Array, Array, Array]:
+    def transport(self) -> tuple[Array, tuple[Array, ...], Array]:
         """The weights of the second derivative, of the first and of u in L."""
-        second, first, own = (a[..., 0, 0, :, :] for a in self.line.transport)
-        return second, first, own
+        a, b, c = self.box.transport
+        return a[..., 0, 0, :, :], tuple(v[..., 0, 0, :, :] for v in b), c[..., 0, 0, :, :]
+
+    def signal(self, place: int, y: Array, boundary: Initial) -> Array:
+        """Return one of the signals of every level and stage, laid out as y is."""
+        return self.together(self.box.signal(place, self.apart(y), self.sides))
 
     def in_space(self, a: Array, tail: int) -> Array:
         """Return the levels of an array laid out as y, (*B, T, X, ...), with so many axes of a point."""
         shape = (*self.shape, self.shape[-1])[: 2 + tail]
         apart = array_namespace(a).reshape(a, (*a.shape[: a.ndim + 1 - 2 * tail], *shape))
-        return self.line.in_space(apart[(..., -1, slice(None), *(slice(None),) * tail)], tail)
+        return apart[(..., -1, slice(None), *(slice(None),) * tail)]
 
     def present(self, y: Array) -> Array:
-        """Return u at the levels, (*B, T, X, n): the last stages."""
-        return self.apart(y)[..., -1, :, :]
+        """Return u at the levels, (*B, T, X, n): the last stages, with the image of the first point."""
+        return self.box.present(self.apart(y)[..., -1, :, :])
 
     def stages(self, y: Array) -> Array | None:
         """Return u at the stages between levels, (*B, T, m - 1, X, n), or None if there are none."""
-        return None if len(self.nodes) == 1 else self.apart(y)[..., :-1, :, :]
+        return None if len(self.nodes) == 1 else self.box.present(self.apart(y)[..., :-1, :, :])
 
     def absorb(self, u: Array, stages: Array | None) -> Array:
         """Return y of what :meth:`present` and :meth:`stages` return."""
         last = u[..., None, :, :]
-        return self.together(last if stages is None else array_namespace(u).concat([stages, last], axis=-3))
+        full = last if stages is None else array_namespace(u).concat([stages, last], axis=-3)
+        return self.together(self.box.without_images(full))
 
     def present_transposed(self, c: Array) -> Array:
         """Return the transpose of :meth:`present`, of c."""
-        last = c[..., None, :, :]
+        last = self.box.present_transposed(c)[..., None, :, :]
         return self.together(array_namespace(c).concat([0 * last] * (len(self.nodes) - 1) + [last], axis=-3))
 
     def with_conditions(self, change: Callable[[Array], Array]) -> Self:
         """Return the grid with what it holds of conditions changed."""
-        return dataclasses.replace(self, ends=tree_map(change, self.ends))
+        return dataclasses.replace(self, sides=tree_map(change, self.sides))
 
     def named(self, boundary: Initial) -> dict[str, Array]:
         """Return the data of the equation by the names that a problem gives them."""
-        return {"u0": boundary.y0, "left": self.ends.left, "right": self.ends.right, "D": self.line.weights[0]}
+        return {"u0": boundary.y0, **self.box.named(self.sides)}
 
     def renamed(self, boundary: Initial, new: dict[str, Array]) -> tuple[Sheet, Initial]:
         """Return the sheet and the boundary data with some of those in the place of the old ones."""
-        line, ends = self.line.renamed(self.ends, new)
-        sheet = dataclasses.replace(self, line=line, ends=ends)
+        box, sides = self.box.renamed(self.sides, new)
+        sheet = dataclasses.replace(self, box=box, sides=sides)
         return sheet, Initial(sheet.begun(new.get("u0", boundary.y0)))
 
     def begun(self, y0: Array) -> Array:
         """Return the first level with the values that conditions give: they hold from there on, whatever u0 says."""
-        if self.has_image:
+        if not self.box.holds:
             return y0
-        ends = tree_map(lambda a: a[..., :1, :, :, :], self.ends)
-        return self.together(self.line.free * self.apart(y0) + self.line.values(ends))
+        sides = tree_map(lambda a: a[..., :1, :, :, :], self.sides)
+        return self.together(self.box.free * self.apart(y0) + self.box.values(sides))
 
     def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
         xp, m = array_namespace(given), self.shape[0]
+        if name in ("left", "right"):
+            along = self.box.along(name, with_axes(given, 2))
+            return xp.broadcast_to(staged(along, self.nodes, -3), like.shape)
+        given = self.box.without_images(with_axes(given, 2))
         if name == "u0":
             full = given[..., None, None, :, :]
             given = self.together(xp.broadcast_to(full, (*full.shape[:-4], 1, m, *full.shape[-2:])))
         elif name == "x":
-            given = given if given.ndim > 2 else given[None, ...]
-            given = laid_out(staged(given, self.nodes, -3), self.shape)
-        elif name in ("left", "right"):
-            given = given if given.ndim > 1 else given[None, :]
-            given = staged(given[..., :, None, :], self.nodes, -3)
+            given = laid_out(staged(with_axes(given, 3), self.nodes, -3), self.shape)
         return xp.broadcast_to(given, like.shape)
 
     def per_point(self, c: Array) -> Array:
         """Return the sums over stages and components at each point of each level, (*B, T, X)."""
-        return array_namespace(c).sum(self.apart(c), axis=(-3, -1))
+        return self.box.per_point(array_namespace(c).sum(self.apart(c), axis=-3))
 
     def pointwise(self, f: Callable[..., Array]) -> Callable[..., Array]:
         """Return f of (*B, T, m, X, n) as a function of (*B, T, m X n)."""

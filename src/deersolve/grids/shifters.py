@@ -9,7 +9,6 @@ from typing import Any
 
 from ..backends.namespace import Array, array_namespace
 from ..errors import is_whole, mismatch
-from .plane import turned
 from .times import Initial
 
 Shifter = Callable[..., Any]
@@ -48,78 +47,14 @@ class Lag(BuiltIn):
 
 
 @dataclass(frozen=True)
-class Slope(BuiltIn):
-    """S[y] = dy/ds on a :class:`deersolve.grids.line.Line`, by central differences and the conditions at its ends."""
-
-    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
-        """Return the slope at every point."""
-        u = grid.proper(y)
-        slope = grid.first.of(u, grid.is_ring) + grid.first.given(boundary)
-        if not grid.has_image:
-            return slope
-        return array_namespace(y).concat([slope, slope[..., :1, :]], axis=-2)
-
-
-@dataclass(frozen=True)
-class LevelSlope(BuiltIn):
-    """S[y] = dy/ds of every level and stage of a :class:`deersolve.grids.sheet.Sheet`."""
-
-    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
-        """Return the slope at every point, laid out as y is."""
-        return grid.together(Slope()(grid.apart(y), grid=grid.line, boundary=grid.ends))
-
-
-@dataclass(frozen=True)
-class SlopeAlong(BuiltIn):
-    """S[y] = dy/ds or dy/dr on a :class:`deersolve.grids.plane.Plane`."""
-
-    axis: str
-
-    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
-        """Return the slope at every point."""
-        line, ends = getattr(grid, self.axis), getattr(boundary, self.axis)
-        u = turned(y) if self.axis == "s" else y
-        slope = line.first.of(u, line.is_ring) + line.first.given(ends)
-        return turned(slope) if self.axis == "s" else slope
-
-
-@dataclass(frozen=True)
-class LevelSlopeAlong(BuiltIn):
-    """S[y] = dy/ds or dy/dr of every level and stage of a :class:`deersolve.grids.volume.Volume`."""
-
-    axis: str
-
-    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
-        """Return the slope at every point, laid out as y is."""
-        return grid.together(SlopeAlong(self.axis)(grid.apart(y), grid=grid.whole, boundary=grid.sides))
-
-
-@dataclass(frozen=True)
-class LevelAround(BuiltIn):
-    """S[y] = u in a cell beside, of every level and stage of a :class:`deersolve.grids.sheet.Sheet`."""
+class Along(BuiltIn):
+    """S[y] = a signal of a :class:`deersolve.grids.box.Box`: the slope along an axis, or u in a cell beside."""
 
     place: int
 
     def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
-        """Return the states beside every cell, laid out as y is."""
-        line, beside = grid.line, grid.line.around[self.place]
-        return grid.together(beside.of(grid.apart(y), line.is_ring) + beside.given(grid.ends))
-
-
-@dataclass(frozen=True)
-class LevelAroundAlong(BuiltIn):
-    """S[y] = u in a cell beside along one axis, of all stages of a :class:`deersolve.grids.volume.Volume`."""
-
-    axis: str
-    place: int
-
-    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
-        """Return the states beside every cell, laid out as y is."""
-        line, ends, u = getattr(grid.whole, self.axis), getattr(grid.sides, self.axis), grid.apart(y)
-        beside = line.around[self.place]
-        if self.axis == "s":
-            return grid.together(turned(beside.of(turned(u), line.is_ring) + beside.given(ends)))
-        return grid.together(beside.of(u, line.is_ring) + beside.given(ends))
+        """Return it at every point."""
+        return grid.signal(self.place, y, boundary)
 
 
 @dataclass(frozen=True)
@@ -135,8 +70,7 @@ class WithEnd(BuiltIn):
 
 
 identity = Identity()
-slope = Slope()
-level_slope = LevelSlope()
+slope = Along(0)
 
 
 def lag(k: int) -> Lag:

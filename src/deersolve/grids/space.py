@@ -1,4 +1,4 @@
-"""From a line and the conditions at its ends to stencils: everything is checked here."""
+"""From the points of an axis and the conditions at its ends to stencils."""
 
 from __future__ import annotations
 
@@ -6,61 +6,16 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..backends.generic import Backend
-from ..backends.given import batch_of, beside, expanded, ranks, real_numbers, spanning, state
+from ..backends.given import batch_of, beside, real_numbers
 from ..backends.namespace import Array, array_namespace
-from ..backends.trees import tree_leaves, tree_map
 from ..errors import mismatch
-from .base import Data
+from .axis import Ends, Stencil, Wall, Walls
 from .conditions import Dirichlet, Neumann, NoFlux, Periodic, Robin
-from .line import Ends, Line, Stencil, Wall, Walls
 
 if TYPE_CHECKING:
-    from ..problems import BoundaryValueProblem
+    pass
 
 FEWEST = 3  # points that a stencil takes
-
-
-def on_a_line(problem: BoundaryValueProblem, y_guess: Any) -> tuple[Backend, Data]:
-    """Return backend and data of a second-order equation on a line."""
-    name, given = ("s", problem.s) if y_guess is None else ("y_guess", y_guess)
-    like, backend = state(given, name)
-    xp = array_namespace(like)
-    s = beside(problem.s, like, backend, "s")
-    check_points(s, problem.cells, isinstance(problem.left, Periodic), backend)
-    points = 0.5 * (s[1:] + s[:-1]) if problem.cells else s
-    N, is_ring = int(points.shape[0]), isinstance(problem.left, Periodic)
-    coefficients = {k: coefficient_of(v, like, backend, k, N) for k, v in problem.coefficients.items()}
-    for name, a in {**coefficients, **({} if y_guess is None else {"y_guess": like})}.items():
-        _check_components(a, name, N, (problem.left, problem.right))
-    n = components_of((problem.left, problem.right), coefficients, like if y_guess is not None else None)
-    for name, a in coefficients.items():
-        check_width(a, name, n)
-    ends = [end_of(side, n, like, backend, k) for side, k in ((problem.left, "left"), (problem.right, "right"))]
-    rank = max(2, *(a.ndim for a in coefficients.values()), *(v.ndim + 1 for _, _, v in ends), ranks(problem.x))
-    rank = max(rank, like.ndim) if y_guess is not None else rank
-    x = expanded({"s": points[:, None], **(problem.x or {})}, like, backend, rank)
-    spanning(x, N)
-    parts = [(k, tuple(a.shape[:-2])) for k, a in coefficients.items()]
-    parts += [(k, tuple(v.shape[:-1])) for (_, _, v), k in zip(ends, ("left", "right"), strict=True)]
-    parts += [("x", tuple(a.shape[:-2])) for a in tree_leaves(x)]
-    parts += [("y_guess", tuple(like.shape[:-2]))] if y_guess is not None and like.ndim > 2 else []
-    batch = batch_of(parts)
-    try:
-        guess = xp.broadcast_to(0 * points[:, None] if y_guess is None else like, (*batch, N, n))
-    except Exception as error:
-        raise mismatch("y_guess", f"an array that broadcasts to {(*batch, N, n)}", tuple(like.shape)) from error
-
-    def ranked(a: Array) -> Array:
-        return xp.reshape(a, (*(1 for _ in range(len(batch) + 2 - a.ndim)), *a.shape))
-
-    weights = tuple(map(ranked, _weights(coefficients, like, backend)))
-    second, first, free, held = tree_map(ranked, stencils_of(s, ends, is_ring, problem.cells, n, backend))
-    unfixed = tuple(p == 0 == q for p, q in zip(ends[0][0], ends[1][0], strict=True))
-    kind: dict[str, Any] = {"is_ring": is_ring, "has_image": is_ring and not problem.cells, "unfixed": unfixed}
-    kind["walls"] = tree_map(ranked, walls_of(s, ends, is_ring, problem.cells, backend))
-    line = Line(points, second, first, free, held, weights, **kind)
-    values = [xp.broadcast_to(ranked(v[..., None, :]), (*batch, 1, n)) for _, _, v in ends]
-    return backend, Data(x, line, Ends(*values), guess)
 
 
 def check_points(s: Array, cells: bool, is_ring: bool, backend: Backend, name: str = "s") -> None:
@@ -95,19 +50,11 @@ def check_width(a: Array, name: str, n: int) -> None:
         raise mismatch(name, f"1 or n = {n} components on the last axis", tuple(a.shape))
 
 
-def _check_components(a: Array, name: str, N: int, sides: tuple[Any, ...]) -> None:
+def check_components(a: Array, name: str, N: int, sides: tuple[Any, ...]) -> None:
     """Raise where there is a number for each component, as many as there are points, and no condition says so."""
     if a.ndim <= 2 and math.prod(a.shape) == a.shape[-1] == N > 1 and components_of(sides, {}, None) != N:
         shape = f"a number, (n,), (N, 1) or (N, n) with N = {N} points"
         raise mismatch(name, shape, (N,), f"Write {name}[:, None] for one component.")
-
-
-def _weights(coefficients: dict[str, Array], like: Array, backend: Backend) -> tuple[Array, Array, Array]:
-    """Return the weights of the second derivative, of the first and of u itself."""
-    if "D" not in coefficients:
-        return coefficients["a"], coefficients["b"], coefficients["c"]
-    zero = backend.convert([[0.0]], like, like.dtype)
-    return coefficients["D"], zero, zero
 
 
 def components_of(sides: tuple[Any, ...], coefficients: dict[str, Array], guess: Array | None) -> int:
@@ -210,7 +157,7 @@ def stencils_of(
     if is_ring:
         none = 0 * free[:1, :]
         second, first = (
-            Stencil(lower=a + 0 * free, middle=b + 0 * free, upper=c + 0 * free, left=none, right=none)
+            Stencil(lower=a + 0 * free, middle=b + 0 * free, upper=c + 0 * free, first=none, last=none)
             for a, b, c in (rows["second"], rows["first"])
         )
         return second, first, free, Ends(none, none)
@@ -219,7 +166,7 @@ def stencils_of(
     top = xp.concat([free[:1, :], 0 * free[1:, :]], axis=0)
     bottom = xp.flip(top, axis=0)
     held = Ends(top * given[0], bottom * given[1])
-    free = free - held.left - held.right
+    free = free - held.first - held.last
     made = []
     for name in ("second", "first"):
         lower, middle, upper = (r + 0 * free for r in rows[name])

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from ..backends.namespace import Array, Tree, array_namespace
 from ..backends.trees import record, static, tree_map
-from .line import Line
-from .plane import SIDES, Plane, Sides, with_axes
+from .axis import Axis, Sides
+from .box import SIDES, Box, with_axes
 from .sheet import shaped_like, staged
 from .times import Initial, Slice, TimeGrid
 
@@ -24,18 +24,18 @@ class Volume(TimeGrid):
         The times.
     D : array, shape (T - 1, 1)
         The interval lengths.
-    level, whole : Plane
+    level, whole : Box
         The rectangle, its arrays of the rank of one level, (*B, X, Y, n), and of all stages, (*B, T, m, X, Y, n).
     sides : Sides
-        What is given on the sides, at the time of each stage, (*B, T, m, Y, 1, n) and (*B, T, m, X, 1, n).
+        What is given on the sides, at the time of each stage, (*B, T, m, 1, Y, n) and (*B, T, m, X, 1, n).
     shape : tuple of int
         m, X, Y, n.
     nodes : tuple of float
         Where in its interval each stage is; the last is 1.
     """
 
-    level: Plane
-    whole: Plane
+    level: Box
+    whole: Box
     sides: Sides
     shape: tuple[int, ...] = static()
     nodes: tuple[float, ...] = static()
@@ -44,11 +44,6 @@ class Volume(TimeGrid):
     def block(self) -> int:
         """The number of components that f couples at a point."""
         return self.shape[-1]
-
-    @property
-    def has_image(self) -> bool:
-        """Whether a stage holds a point twice: images of first points are left out."""
-        return False
 
     @property
     def space(self) -> dict[str, Array]:
@@ -76,14 +71,18 @@ class Volume(TimeGrid):
         return array_namespace(u).reshape(u, (*u.shape[:-4], m * X * Y * n))
 
     @property
-    def lines(self) -> dict[str, Line]:
+    def lines(self) -> dict[str, Axis]:
         """The axes of space by their names."""
         return self.level.lines
 
     @property
-    def transport(self) -> tuple[Array, Array, Array]:
+    def transport(self) -> tuple[Array, tuple[Array, ...], Array]:
         """The weights of the second derivatives, of the first and of u in L."""
         return self.level.transport
+
+    def signal(self, place: int, y: Array, boundary: Initial) -> Array:
+        """Return one of the signals of every level and stage, laid out as y is."""
+        return self.together(self.whole.signal(place, self.apart(y), self.sides))
 
     def in_space(self, a: Array, tail: int) -> Array:
         """Return the levels of an array laid out as y, (*B, T, X, Y, ...), with so many axes of a point."""
@@ -103,7 +102,7 @@ class Volume(TimeGrid):
         """Return y of what :meth:`present` and :meth:`stages` return."""
         last = u[..., None, :, :, :]
         full = last if stages is None else array_namespace(u).concat([stages, last], axis=-4)
-        return self.together(self.level.proper(full))
+        return self.together(self.level.without_images(full))
 
     def present_transposed(self, c: Array) -> Array:
         """Return the transpose of :meth:`present`, of c."""
@@ -121,7 +120,7 @@ class Volume(TimeGrid):
     def renamed(self, boundary: Initial, new: dict[str, Array]) -> tuple[Volume, Initial]:
         """Return the volume and the boundary data with some of those in the place of the old ones."""
         level, sides = self.level.renamed(self.sides, new)
-        whole = dataclasses.replace(self.whole, D=level.D[None, None, ...])
+        whole = dataclasses.replace(self.whole, a=level.a[..., None, None, :, :, :])
         volume = dataclasses.replace(self, level=level, whole=whole, sides=sides)
         return volume, Initial(volume.begun(new.get("u0", boundary.y0)))
 
@@ -133,10 +132,10 @@ class Volume(TimeGrid):
     def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
         xp, m = array_namespace(given), len(self.nodes)
-        if name in SIDES:
+        if any(name in names for names in SIDES):
             along = self.level.along(name, with_axes(given, 3))
-            return xp.broadcast_to(staged(along, self.nodes, -3)[..., None, :], like.shape)
-        given = self.level.proper(with_axes(given, 3))
+            return xp.broadcast_to(staged(along, self.nodes, -4), like.shape)
+        given = self.level.without_images(with_axes(given, 3))
         if name == "u0":
             full = given[..., None, None, :, :, :]
             given = self.together(xp.broadcast_to(full, (*full.shape[:-5], 1, m, *full.shape[-3:])))

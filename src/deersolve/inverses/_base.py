@@ -18,7 +18,26 @@ from ..backends.registration import Registry
 from ..errors import InputError, mismatch
 from ..linalg.structure import Dense, Structure
 
-registry: Registry[Rule] = Registry("inverses", "deersolve.inverses")
+_homes = {
+    "shift.scan": "shift_scan",
+    "ddt.trapezoid": "ddt_trapezoid",
+    "ddt.backward_euler": "ddt_backward_euler",
+    "ddt.exponential": "ddt_exponential",
+    "ddt.exponential_left": "ddt_exponential_left",
+    "ddt.exponential_linear": "ddt_exponential_linear",
+    "ddt.exponential_right": "ddt_exponential_right",
+    "ddx.twopoint": "ddx_twopoint",
+    "d2dx2.blocktridiagonal": "elliptic_banded",
+    "laplace2d.krylov": "elliptic_krylov",
+    "laplace2d.direct": "elliptic_sparse",
+    "heat.backward_euler": "heat_backward_euler",
+    "heat.trapezoid": "heat_trapezoid",
+    "heat.trbdf2": "heat_trbdf2",
+    "heat2d.backward_euler": "heat2d_backward_euler",
+    "heat2d.trapezoid": "heat2d_trapezoid",
+    "heat2d.trbdf2": "heat2d_trbdf2",
+}
+registry: Registry[Rule] = Registry("inverses", "deersolve.inverses", _homes)
 
 
 class Rule:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ..backends.namespace import Array, array_namespace
-from ..grids.plane import Plane, turned
+from ..backends.trees import tree_map
+from ..grids.axis import Axis
+from ..grids.box import Box
 from ..linalg import banded as bands
 from ..linalg.krylov import Map
 from ..linalg.structure import Dense, Structure, identity
 from ._heat import implicit
-from .laplace2d_krylov import Linear, along_both
+from .elliptic_krylov import Linear, seen
 
 
 class Carried(Linear):
@@ -23,21 +27,21 @@ class Carried(Linear):
     16 (1978).
     """
 
-    def __init__(self, grid: Plane, G0: Structure, Gs: tuple[Structure | None, ...], step: Array) -> None:
+    def __init__(self, grid: Box, G0: Structure, Gs: tuple[Structure | None, ...], step: Array) -> None:
         """Take the G_p of the stage, None for zero, and h a."""
-        own, s, r = G0.to_dense(), grid.s, grid.r
+        own, (s, r) = G0.to_dense(), grid.axes
         eye = identity(own, own.shape[-1], own.ndim)
         self.grid, self.free, self.step = grid, grid.free, step
-        self.unit = 1 / (grid.D * grid.own + 1 / step)
+        self.unit = 1 / (grid.own + 1 / step)
         self.G0 = Dense(-(own + eye / step[..., None]))
-        self.slopes = [(along, -G) for along, G in along_both(grid, Gs)]
+        self.slopes = [(signal, -G) for signal, G in seen(grid, Gs)]
         slope_s, slope_r, *around = (0 * own if G is None else G.to_dense() for G in Gs)
         around_s, around_r = around[: len(s.around)], around[len(s.around) :]
         own_r = -sum(around_r, start=0 * own)
-        one, D = 0 * self.unit + 1, grid.D + 0 * self.unit
+        one, D = 0 * self.unit + 1, grid.a + 0 * self.unit
         along_s = [_with_lines_of_s(G) for G in (own - own_r, slope_s, *around_s)]
         self.blocks = (
-            implicit(s, turned(one), turned(one * step), turned(D), tuple(along_s)),
+            implicit(_turned_axis(s), turned(one), turned(one * step), turned(D), tuple(along_s)),
             implicit(r, one, one * step, D, (own_r, slope_r, *around_r)),
         )
         self.lines = self._solves(self.blocks)
@@ -45,8 +49,8 @@ class Carried(Linear):
     def _solves(self, blocks: tuple[bands.Blocks, bands.Blocks]) -> tuple[Map, Map]:
         """Return the solves along s, of lines (*B, Y, X, n), and along r."""
         like, (along_s, along_r) = self.G0.to_dense()[..., 0], blocks
-        there = bands.repeated(along_s, turned(like), self.grid.s.is_ring)
-        return there, bands.repeated(along_r, like, self.grid.r.is_ring)
+        there = bands.repeated(along_s, turned(like), self.grid.axes[0].is_ring)
+        return there, bands.repeated(along_r, like, self.grid.axes[1].is_ring)
 
     def transposed_exactly(self, c: Array) -> Array:
         """Return u by the transposed equations, whose factors are made outside of the iteration."""
@@ -71,3 +75,15 @@ def _with_lines_of_s(G: Array) -> Array:
     """Return (*B, Y, X, n, n) of (*B, X, Y, n, n)."""
     rank = G.ndim
     return array_namespace(G).permute_dims(G, (*range(rank - 4), rank - 3, rank - 4, rank - 2, rank - 1))
+
+
+def turned(u: Array) -> Array:
+    """Return (*B, Y, X, n) of (*B, X, Y, n), and the other way round."""
+    rank = u.ndim
+    return array_namespace(u).permute_dims(u, (*range(rank - 3), rank - 2, rank - 3, rank - 1))
+
+
+def _turned_axis(axis: Axis) -> Axis:
+    """Return the axis s with the weights of its stencils laid along the last axis of space."""
+    second, first, *around = (tree_map(turned, stencil) for stencil in (axis.second, axis.first, *axis.around))
+    return dataclasses.replace(axis, second=second, first=first, around=tuple(around))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.namespace import Array, array_namespace
-from ..grids.line import Ends, Line, Wall
+from ..grids.axis import Axis, Ends, Wall
 
 FEWEST = 6  # points of a line
 ORDER = 4  # of the polynomials
@@ -16,15 +16,15 @@ Pair = tuple[Array, Array]
 """Of the first and of the second derivative."""
 
 
-def missed(line: Line, ends: Ends, u: Array) -> tuple[Pair, Pair]:
+def missed(line: Axis, ends: Ends, u: Array) -> tuple[Pair, Pair]:
     """Return the derivatives of the polynomials less the differences of the line at every point of u, and smoothed.
 
     At an end the differences take a point beyond it from the condition there; what they miss is what they would if the
     polynomial satisfied that condition. Smoothed, the fourth difference at a point is the mean of those beside it,
     which is the same where the points resolve u.
     """
-    first = line.first.of(u, line.is_ring) + line.first.given(ends)
-    second = line.second.of(u, line.is_ring) + line.second.given(ends)
+    first = line.first.of(u) + line.first.given(ends)
+    second = line.second.of(u) + line.second.given(ends)
     gaps = line.walls.gaps
     if line.is_ring:
         xp = array_namespace(u)
@@ -38,7 +38,7 @@ def missed(line: Line, ends: Ends, u: Array) -> tuple[Pair, Pair]:
     return _on_an_open_line(line, u, first, second)
 
 
-def _on_an_open_line(line: Line, u: Array, down: Array, bend: Array) -> tuple[Pair, Pair]:
+def _on_an_open_line(line: Axis, u: Array, down: Array, bend: Array) -> tuple[Pair, Pair]:
     """Return the same between two ends, each of which is the first point as it is seen from there."""
     xp, gaps = array_namespace(u), line.walls.gaps
     inner, turned = gaps[..., 1:-1, :], xp.flip(gaps, axis=-2)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
-from ..grids.line import Line
+from ..grids.axis import Axis
 from ..grids.sheet import Sheet
 from ..grids.times import Initial
 from ..linalg.banded import compiled_march as march
@@ -48,8 +48,6 @@ class Heat(Rule):
         xp, u = array_namespace(y), self._field(grid, y)
         made = self._rows(grid, u, self._sizes(grid, u, fy), 1.0)
         made = made + (1 - self._free(grid)) * (abs(self._values(grid)) + u)[..., 1:, :, :, :]
-        if grid.has_image:
-            made = xp.concat([made, made[..., :1, :]], axis=-2)
         return xp.concat([y[..., :1, :], _flat(made)], axis=-2)
 
     def defect(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial, **kw: Any) -> tuple[Array, Array] | None:
@@ -68,7 +66,7 @@ class Heat(Rule):
         xp, whole = array_namespace(levels), levels[..., 1:, None, :, :]
         rows = xp.concat([unit * (c * whole) for unit, c in zip(self._units(grid), self.nodes, strict=True)], axis=-3)
         rows = xp.concat([0 * rows[..., :1, :, :, :], rows], axis=-4)
-        return _flat(xp.concat([rows, 0 * rows[..., :1, :]], axis=-2) if grid.has_image else rows)
+        return _flat(rows)
 
     def continues(
         self, Gs: tuple[Structure, ...], y: Array, fy: Array, *, grid: Any, boundary: Initial
@@ -96,7 +94,7 @@ class Heat(Rule):
         reacts = in_right_half_plane(own + identity(own, n, own.ndim))
         flows = reduce(operator.or_, (xp.any(G != 0) for G in slopes if G is not None), xp.any(own != own))
         holds = xp.all(reacts, axis=(-2, -1)) | flows
-        if n == 1 and len(points) == 1 and len(grid.line.around) <= 2:
+        if n == 1 and len(points) == 1 and len(grid.box.axes[0].around) <= 2:
             holds = backend_of(G0).rarely(~holds, lambda flags: flags | self._is_positive(linear, grid), holds)
         return xp.concat([xp.ones_like(holds[..., :1]), holds], axis=-1)
 
@@ -125,40 +123,38 @@ class Heat(Rule):
     def _is_positive(self, linear: Any, grid: Any) -> Array:
         """Return of which intervals the matrix of every stage maps some v > 0 to 1."""
         xp, blocks = array_namespace(grid.D), self._blocks(linear, grid)
-        v = solve_line(blocks, xp.ones_like(blocks[0][..., 0]), grid.line.is_ring)
+        v = solve_line(blocks, xp.ones_like(blocks[0][..., 0]), grid.box.axes[0].is_ring)
         return xp.all(v > 0, axis=(-3, -2, -1))
 
     def _field(self, grid: Any, y: Array) -> Array:
-        """Return u without the image, (*B, T, m, X, n)."""
-        u: Array = grid.line.proper(grid.apart(y))
+        """Return u, (*B, T, m, X, n)."""
+        u: Array = grid.apart(y)
         return u
 
     def _free(self, grid: Any) -> Array:
         """Return 1 where the equation holds, 0 where a value is given."""
-        free: Array = grid.line.free
+        free: Array = grid.box.free
         return free
 
     def _values(self, grid: Any) -> Array:
         """Return the values that conditions give at the ends, zero between them, (*B, T, m, X, n)."""
-        values: Array = grid.line.values(grid.ends)
+        values: Array = grid.box.values(grid.sides)
         return values
 
     def _own(self, grid: Any) -> Array:
         """Return the size of the weight of u in its own D u_ss."""
-        line = grid.line
-        return abs(line.proper(line.weights[0]) * line.second.middle)
+        own: Array = grid.box.own
+        return own
 
     def _slopes(self, grid: Any, u: Array, fy: Array) -> Array:
         """Return F at every level and stage."""
-        line = grid.line
-        second = line.second.of(u, line.is_ring) + line.second.given(grid.ends)
-        return line.proper(line.weights[0]) * second + self._field(grid, fy)
+        box = grid.box
+        return box.a * (box.laplacian(u) + box.laplacian_given(grid.sides)) + self._field(grid, fy)
 
     def _sizes(self, grid: Any, u: Array, fy: Array) -> Array:
         """Return the size of the terms of F."""
-        line, second = grid.line, grid.line.second.sizes()
-        terms = second.of(u, line.is_ring) + abs(line.second.given(grid.ends))
-        return abs(line.proper(line.weights[0])) * terms + self._field(grid, fy)
+        box = grid.box
+        return abs(box.a) * (box.laplacian_size(u) + abs(box.laplacian_given(grid.sides))) + self._field(grid, fy)
 
     def _rows(self, grid: Sheet, u: Array, F: Array, sign: float) -> Array:
         """Return ``u_{j-1} + h sum_l a_kl F_l - U_k`` in its units, or for sign = 1 the sum of the absolute terms."""
@@ -183,22 +179,20 @@ class Heat(Rule):
         levels = self._levels(linear, grid, rows, start, slope)
         levels = xp.where(self._free(grid) > 0, levels, rows[..., 1:, :, :, :])
         delta = xp.concat([first, levels], axis=-4)
-        if grid.has_image:  # a row of the first level says what u is there, one of the others that it is the first's
-            given = grid.apart(r)[..., -1:, :] + 0 * delta[..., :1, :]
-            behind = delta[..., 1:, :, :1, :] + given[..., 1:, :, :, :]
-            delta = xp.concat([delta, xp.concat([given[..., :1, :, :, :], behind], axis=-4)], axis=-2)
         return _flat(delta)
 
     def _levels(self, linear: Any, grid: Any, rows: Array, start: Array, slope: Array) -> Array:
         """Return all levels, (*B, T - 1, m, X, n): by a compiled loop where there is one, with pivots where needed."""
-        is_wide = len(grid.line.around) > 2  # five blocks a row
+        is_wide = len(grid.box.axes[0].around) > 2  # five blocks a row
         if is_wide or not march.takes(rows, start, slope, grid.D, *linear):
             return self._one_by_one(linear, grid, rows, start, slope)
         blocks, xp = self._blocks(linear, grid), array_namespace(rows)
         units = xp.concat([u + 0 * intervals(grid) for u in self._units(grid)], axis=-3)
         known = start[..., 0, 0, :, :], slope[..., 0, 0, :, :]
         behind = rows[..., 1:, :, :, :]
-        levels, trusted = march.march(blocks, behind, units, grid.D[..., 0], self.tableau, *known, grid.line.is_ring)
+        levels, trusted = march.march(
+            blocks, behind, units, grid.D[..., 0], self.tableau, *known, grid.box.axes[0].is_ring
+        )
         if bool(xp.all(trusted)):
             return levels
         pivoted = self._one_by_one(linear, grid, rows, start, slope)
@@ -235,11 +229,7 @@ class Heat(Rule):
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Sheet, boundary: Initial) -> Array:
         """Return u by the transposed systems, from the last level to the first."""
         backend, xp = backend_of(c), array_namespace(c)
-        given = grid.apart(c) if grid.has_image else self._field(grid, c)
-        if grid.has_image:
-            image = given[..., -1:, :]
-            later = xp.concat([0 * image[..., :1, :, :, :], image[..., 1:, :, :, :]], axis=-4)
-            given = xp.concat([given[..., :1, :] + later, given[..., 1:-1, :]], axis=-2)
+        given = self._field(grid, c)
         linear, units, count = self._linear(Gs, grid), self._units(grid), grid.length
         solve = self._turned_solver(linear, grid)
 
@@ -270,14 +260,12 @@ class Heat(Rule):
         first = xp.broadcast_to(given[..., :1, :, :, :], (*c.shape[:-2], 1, *given.shape[-3:]))
         first = xp.concat([first[..., :-1, :, :], first[..., -1:, :, :] + borne], axis=-3)
         u = xp.concat([first, xp.flip(_in_place(levels), axis=-4)], axis=-4)
-        if grid.has_image:
-            u = xp.concat([u, xp.broadcast_to(image, (*u.shape[:-2], 1, u.shape[-1]))], axis=-2)
         return _flat(u)
 
     def _solver(self, linear: Any, grid: Any, like: Array) -> Callable[..., Array]:
         """Return a function (i, k, r) that solves for stage k of interval i, r (*B, X, n)."""
         blocks, stages = _in_a_row(self._blocks(linear, grid), grid.length), len(self.tableau)
-        solve = series(blocks, like, grid.line.is_ring)
+        solve = series(blocks, like, grid.box.axes[0].is_ring)
         return lambda i, k, r: solve(i * stages + k, r)
 
     def _turned_solver(self, linear: Any, grid: Any) -> Callable[..., Array]:
@@ -286,25 +274,25 @@ class Heat(Rule):
 
         def solve(i: Any, k: int, c: Array) -> Array:
             three = tuple(level_of(b, i, -5)[..., 0, k, :, :, :] for b in blocks)
-            return transposed(three, c, grid.line.is_ring)
+            return transposed(three, c, grid.box.axes[0].is_ring)
 
         return solve
 
     def _change(self, linear: Any, grid: Any, d: Array, level: Any, stage: int) -> Array:
         """Return ``D d_ss - G_0 d - G_1 d_s - ...`` with the G of one stage of a level."""
-        line, (G0, *Gs) = grid.line, (_stage(level_of(G, level, -5), stage) for G in linear)
-        change = line.proper(line.weights[0]) * line.second.of(d, line.is_ring) - _times(G0, d)
-        for G, signal in zip(Gs, line.signals, strict=True):
-            change = change - _times(G, signal.of(d, line.is_ring))
+        box, (G0, *Gs) = grid.box, (_stage(level_of(G, level, -5), stage) for G in linear)
+        change = box.a * box.laplacian(d) - _times(G0, d)
+        for G, signal in zip(Gs, box.signals, strict=True):
+            change = change - _times(G, signal.of(d))
         return change
 
     def _turned(self, linear: Any, grid: Any, q: Array, level: Any, stage: int) -> Array:
         """Return the transpose of :meth:`_change`, of q."""
-        line, xp = grid.line, array_namespace(q)
+        box, xp = grid.box, array_namespace(q)
         G0, *Gs = (xp.matrix_transpose(_stage(level_of(G, level, -5), stage)) for G in linear)
-        change = line.second.adjoint(line.proper(line.weights[0]) * q, line.is_ring) - _times(G0, q)
-        for G, signal in zip(Gs, line.signals, strict=True):
-            change = change - signal.adjoint(_times(G, q), line.is_ring)
+        change = box.laplacian_adjoint(box.a * q) - _times(G0, q)
+        for G, signal in zip(Gs, box.signals, strict=True):
+            change = change - signal.adjoint(_times(G, q))
         return change
 
     def _units(self, grid: Sheet) -> list[Array]:
@@ -313,27 +301,23 @@ class Heat(Rule):
         return [self._free(grid) / (1 + h * abs(row[k + 1]) * own) for k, row in enumerate(self.tableau)]
 
     def _stacked(self, grid: Any, boundary: Initial, y: Array, rows: Array) -> Array:
-        """Return all rows: the first level, the image of the first point, what is behind."""
+        """Return all rows: the first level, what is behind."""
         xp = array_namespace(y)
-        if grid.has_image:
-            u = grid.apart(y)
-            rows = xp.concat([rows, (u[..., :1, :] - u[..., -1:, :])[..., 1:, :, :, :]], axis=-2)
         behind = _flat(rows)
         return xp.concat([boundary.y0 - y[..., :1, :] + 0 * behind[..., :1, :], behind], axis=-2)
 
     def _linear(self, Gs: tuple[Structure, ...], grid: Any) -> Any:
-        """Return the G_p at every point, (*B, T, m, X, n, n), without the image."""
+        """Return the G_p at every point, (*B, T, m, X, n, n)."""
         xp, (m, X, n) = array_namespace(grid.D), grid.shape
         parts = []
         for G in Gs:
             values = G.in_blocks(n).values
             parts.append(xp.reshape(values, (*values.shape[:-3], m, X, n, n)))
-        cut = (slice(-1) if grid.has_image else slice(None), slice(None), slice(None))
-        return tuple(part[(..., *cut)] for part in parts)
+        return tuple(parts)
 
     def _blocks(self, linear: tuple[Array, ...], grid: Sheet) -> tuple[Array, ...]:
         """Return the blocks of ``I - h a_kk (D d2/ds2 - G_0 - G_1 d/ds ...)`` in the units of its rows, by columns."""
-        xp, line = array_namespace(grid.D), grid.line
+        xp, box = array_namespace(grid.D), grid.box
         G0, *Gs = (G[..., 1:, :, :, :, :] for G in linear)
         units = xp.concat([u + 0 * intervals(grid) for u in self._units(grid)], axis=-3)
         weights = xp.concat(
@@ -343,16 +327,15 @@ class Heat(Rule):
             ],
             axis=-3,
         )
-        D, own = line.proper(line.weights[0]), units + (1 - line.free)
-        return implicit(line, own, weights, D, (G0, *Gs))
+        return implicit(box.axes[0], units + (1 - box.free), weights, box.a, (G0, *Gs))
 
 
-def implicit(line: Line, own: Array, weights: Array, D: Array, Gs: tuple[Array, ...]) -> tuple[Array, ...]:
+def implicit(axis: Axis, own: Array, weights: Array, D: Array, Gs: tuple[Array, ...]) -> tuple[Array, ...]:
     """Return the blocks of ``own - weights (D d2/ds2 - G_0 - sum_p G_p S_p)`` in every row, from left to right."""
     G0, *others = Gs
-    eye, around = identity(G0, G0.shape[-1], G0.ndim), [signal.bands() for signal in line.signals]
+    eye, around = identity(G0, G0.shape[-1], G0.ndim), [signal.bands() for signal in (axis.first, *axis.around)]
     blocks = dict.fromkeys(sorted({k for bands in around for k in bands}), (0 * weights * D)[..., None] * eye)
-    for k, weight in line.second.bands().items():
+    for k, weight in axis.second.bands().items():
         blocks[k] = ((own if k == 0 else 0 * own) - weights * D * weight)[..., None] * eye
     for G, bands in zip(others, around, strict=True):
         for k, weight in bands.items():

@@ -9,13 +9,12 @@ from typing import Any, ClassVar
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
-from ..grids.plane import turned
 from ..grids.times import Initial
 from ..grids.volume import Volume
 from ..linalg.structure import Dense, Structure, identity
 from ._carried import Carried
 from ._heat import Heat, intervals, level_of
-from .laplace2d_krylov import FORCING, Linear, Shift, along_both, is_seen_zero, shift_of
+from .elliptic_krylov import FORCING, Linear, Shift, is_seen_zero, seen, shift_of
 
 Matrices = tuple[Array | None, ...]
 
@@ -38,7 +37,7 @@ class Heat2D(Heat):
         xp, grid = array_namespace(y), data.grid
         eps = float(xp.finfo(y.dtype).eps)
         r = grid.kept(self.residual(y, fy, grid=grid, boundary=data.boundary))
-        steps = self._field(grid, r)[..., 1:, :, :, :] * (1 + abs(intervals(grid)) * self._own(grid))
+        steps = self._field(grid, r)[..., 1:, :, :, :] * (1 + abs(intervals(grid)) * self._own(grid) * self._free(grid))
         largest = partial(xp.max, axis=(-4, -3, -2, -1))
         first = largest(xp.abs(steps))
         size = largest(xp.abs(self._field(grid, y))) + first
@@ -74,18 +73,16 @@ class Heat2D(Heat):
         return self._laid(grid.whole.values(grid.sides))
 
     def _own(self, grid: Volume) -> Array:
-        return self._laid(abs(grid.whole.D * grid.whole.own))
+        return self._laid(grid.whole.own)
 
     def _slopes(self, grid: Volume, u: Array, fy: Array) -> Array:
         whole = grid.whole
         second = whole.laplacian(self._in_space(grid, u)) + whole.laplacian_given(grid.sides)
-        return self._laid(whole.D * second) + self._field(grid, fy)
+        return self._laid(whole.a * second) + self._field(grid, fy)
 
     def _sizes(self, grid: Volume, u: Array, fy: Array) -> Array:
-        whole, v = grid.whole, self._in_space(grid, u)
-        s, r = whole.s, whole.r
-        second = turned(s.second.sizes().of(turned(v), s.is_ring)) + r.second.sizes().of(v, r.is_ring)
-        return self._laid(abs(whole.D) * (second + abs(whole.laplacian_given(grid.sides)))) + self._field(grid, fy)
+        whole, second = grid.whole, grid.whole.laplacian_size(self._in_space(grid, u))
+        return self._laid(abs(whole.a) * (second + abs(whole.laplacian_given(grid.sides)))) + self._field(grid, fy)
 
     def _linear(self, Gs: tuple[Structure, ...], grid: Volume) -> Matrices:
         """Return the G_p at every point, (*B, T, m, X, Y, n, n); None for a G_1 or G_2 that is seen to be zero."""
@@ -131,7 +128,7 @@ class Heat2D(Heat):
 
     def _equations(self, linear: Matrices, grid: Volume) -> Callable[[Any, int], tuple[Linear, Array, Array]]:
         """Return a function of (i, k): the equations of stage k of interval i, the factor of its rows, if h is 0."""
-        if grid.level.s.around or grid.level.r.around:
+        if any(axis.around for axis in grid.level.axes):
             return self._carried(linear, grid)
         whole, xp = grid.whole, array_namespace(grid.D)
         G0, *slopes = (G if G is None or G.shape[-6] == 1 else G[..., 1:, :, :, :, :, :] for G in linear)
@@ -143,8 +140,7 @@ class Heat2D(Heat):
         eye = identity(G0, G0.shape[-1], G0.ndim)
         G0 = -(G0 + eye / step[..., None])
         shift = shift_of(whole, Dense(G0))
-        unit = whole.free / (whole.D * whole.own)
-        factor = (1 - whole.free) - unit * (1 + abs(step) * abs(whole.D * whole.own)) / step
+        factor = (1 - whole.free) - whole.unit * (1 + abs(step) * whole.own) / step
 
         def equations(i: Any, k: int) -> tuple[Linear, Array, Array]:
             Gs = [Dense(one_of(G0, i, k, 4)), *(None if G is None else Dense(-one_of(G, i, k, 4)) for G in slopes)]
@@ -165,18 +161,16 @@ class Heat2D(Heat):
         return equations
 
     def _change(self, linear: Matrices, grid: Volume, d: Array, level: Any, stage: int) -> Array:
-        plane, (G0, Gs) = grid.level, self._at(linear, level, stage)
+        box, (G0, Gs) = grid.level, self._at(linear, level, stage)
         v = self._in_space(grid, d[..., 0, 0, :, :])
-        terms = sum((G @ along.of(v) for along, G in along_both(plane, Gs)), start=G0 @ v)
-        return self._laid(plane.D * plane.laplacian(v) - terms)[..., None, None, :, :]
+        terms = sum((G @ signal.of(v) for signal, G in seen(box, Gs)), start=G0 @ v)
+        return self._laid(box.a * box.laplacian(v) - terms)[..., None, None, :, :]
 
     def _turned(self, linear: Matrices, grid: Volume, q: Array, level: Any, stage: int) -> Array:
-        plane, (G0, Gs) = grid.level, self._at(linear, level, stage)
-        s, r, w = plane.s, plane.r, self._in_space(grid, q[..., 0, 0, :, :])
-        Dw = plane.D * w
-        made = turned(s.second.adjoint(turned(Dw), s.is_ring)) + r.second.adjoint(Dw, r.is_ring)
-        terms = sum((along.adjoint(G.mT @ w) for along, G in along_both(plane, Gs)), start=G0.mT @ w)
-        return self._laid(made - terms)[..., None, None, :, :]
+        box, (G0, Gs) = grid.level, self._at(linear, level, stage)
+        w = self._in_space(grid, q[..., 0, 0, :, :])
+        terms = sum((signal.adjoint(G.mT @ w) for signal, G in seen(box, Gs)), start=G0.mT @ w)
+        return self._laid(box.laplacian_adjoint(box.a * w) - terms)[..., None, None, :, :]
 
     def _stacked(self, grid: Volume, boundary: Initial, y: Array, rows: Array) -> Array:
         xp = array_namespace(y)

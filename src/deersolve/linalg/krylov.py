@@ -72,13 +72,13 @@ def solve(propose: Proposal, b: Array, grid_ndim: int, tol: Array | float | Map,
     equations", SIAM Journal on Numerical Analysis 20 (1983): Orthomin(k).
     """
     xp, backend = array_namespace(b), backend_of(b)
-    axes = tuple(range(b.ndim - grid_ndim - 1, b.ndim))
+    axes = tuple(range(-grid_ndim - 1, 0))
     largest = _largest(b, grid_ndim)  # squares of numbers near 1 neither overflow nor vanish
     scale = xp.where(largest > 0, largest, 1.0)
     b = b / scale
 
     def dot(u: Array, v: Array) -> Array:
-        return xp.sum(u * v, axis=tuple(k - b.ndim for k in axes), keepdims=True)
+        return xp.sum(u * v, axis=axes, keepdims=True)
 
     def along(now: Search, z: Array, q: Array, count: int) -> Search:
         for before, image in zip(now.toward[:count], now.images[:count], strict=True):

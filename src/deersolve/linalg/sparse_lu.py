@@ -23,7 +23,7 @@ Kept = dict[int, "Factors"]
 """The last factors of each batch element."""
 
 
-def solve(entries: Array, r: Array, rings: tuple[bool, bool], kept: Kept | None, transposed: bool = False) -> Array:
+def solve(entries: Array, r: Array, rings: tuple[bool, ...], kept: Kept | None, transposed: bool = False) -> Array:
     """Return x with ``A x = r``, or with ``A^T x = r``, at roundoff of ``|A| |x| + |r|``.
 
     Parameters
@@ -46,7 +46,7 @@ def solve(entries: Array, r: Array, rings: tuple[bool, bool], kept: Kept | None,
     return backend_of(r).on_host(functools.partial(_each, rings, kept, transposed), r, entries, r)
 
 
-def _each(rings: tuple[bool, bool], kept: Kept | None, transposed: bool, entries: Any, r: Any) -> Any:
+def _each(rings: tuple[bool, ...], kept: Kept | None, transposed: bool, entries: Any, r: Any) -> Any:
     """Solve for one batch element after the other, of NumPy arrays."""
     import numpy as np
 
@@ -199,7 +199,7 @@ class Pattern:
 
 
 @functools.lru_cache(maxsize=8)
-def pattern_of(sizes: tuple[int, int], n: int, m: int, rings: tuple[bool, bool]) -> Pattern:
+def pattern_of(sizes: tuple[int, int], n: int, m: int, rings: tuple[bool, ...]) -> Pattern:
     """Return the pattern of the entries of :func:`solve`, (5, X, Y, n, m)."""
     import numpy as np
 
@@ -222,7 +222,7 @@ def pattern_of(sizes: tuple[int, int], n: int, m: int, rings: tuple[bool, bool])
     return Pattern(order, take[by_column], rows[by_column].astype(np.intc), starts.astype(np.intc))
 
 
-def dissection(number: Any, rings: tuple[bool, bool]) -> Any:
+def dissection(number: Any, rings: tuple[bool, ...]) -> Any:
     """Return the numbers of a plane in the order of nested dissection: both halves, then the line between them.
 
     References

@@ -6,8 +6,7 @@ import dataclasses
 
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import tree_map
-from ..grids.line import Ends
-from ..grids.plane import Sides
+from ..grids.axis import Sides
 from ..grids.span import Given
 from ..grids.times import Initial
 from .equation import System
@@ -46,7 +45,7 @@ def sheltered(system: System, y: Array, usable: Array) -> tuple[System, Array]:
         return xp.where(keep, leaf, other)
 
     data = system.data
-    given = isinstance(data.boundary, Initial | Ends | Sides | Given)
+    given = isinstance(data.boundary, Initial | Sides | Given)
     boundary = tree_map(shelter, data.boundary) if given else data.boundary
     grid = data.grid.with_conditions(shelter)
     data = dataclasses.replace(data, x=tree_map(shelter, data.x), grid=grid, boundary=boundary)

@@ -7,42 +7,13 @@ from typing import Any, ClassVar
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree
-from ..errors import InputError, check_flag, mismatch
 from ..grids.base import Data
-from ..grids.conditions import Dirichlet, Neumann, NoFlux, Periodic, Robin
+from ..grids.make_box import in_a_box
 from ..grids.shifters import identity, slope
-from ..grids.space import on_a_line
-from .base import Problem
-
-OPEN = (Dirichlet, Neumann, NoFlux, Robin)
+from .space import SpaceProblem
 
 
-def check_ends(left: Any, right: Any, names: tuple[str, str] = ("left", "right")) -> None:
-    """Raise unless both are conditions, both or none periodic."""
-    for name, side in zip(names, (left, right), strict=True):
-        parts = side if isinstance(side, tuple) else (side,)
-        kinds = OPEN if isinstance(side, tuple) else (*OPEN, Periodic)
-        if not parts or not all(isinstance(p, kinds) for p in parts):
-            listed = "Dirichlet(...), Neumann(...), Robin(...), NoFlux()"
-            expected = f"{listed}, a tuple of one for each component, or Periodic() for all"
-            raise mismatch(name, expected, repr(side))
-    rings = [isinstance(side, Periodic) for side in (left, right)]
-    if rings[0] is not rings[1]:
-        there, here, given = (*names, right) if rings[0] else (*reversed(names), left)
-        raise InputError(f"{here}: expected Periodic() as at the {there}; received {given!r}.")
-
-
-def check_fields(x: Any, coordinates: str) -> None:
-    """Raise unless x is None, or a dict without the names of coordinates."""
-    if x is not None and not isinstance(x, dict):
-        raise mismatch("x", "a dict of arrays beside the coordinates", type(x).__name__)
-    if not all(isinstance(name, str) for name in x or ()):
-        raise mismatch("x", "a dict with names as keys", repr([*(x or ())]))
-    for name in set(x or ()) & set(coordinates):
-        raise mismatch("x", f"names beside {', '.join(coordinates)}, which are the coordinates", repr(name))
-
-
-class BoundaryValueProblem(Problem):
+class BoundaryValueProblem(SpaceProblem):
     """a u'' + b u' + c u = f(u, u_s, x, params) between s[0] and s[-1].
 
     Parameters
@@ -82,7 +53,6 @@ class BoundaryValueProblem(Problem):
     """
 
     family: ClassVar[str] = "d2dx2"
-    axes: ClassVar[tuple[str, ...]] = ("s",)
     fields = {"left": ("k",), "right": ("k",), **dict.fromkeys(("a", "b", "c", "x"), ("s", "k"))}  # noqa: RUF012
 
     def __init__(  # noqa: PLR0913 - an equation and its two ends
@@ -101,19 +71,12 @@ class BoundaryValueProblem(Problem):
         jac: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__(f, shift=(identity, slope), inverse="d2dx2.blocktridiagonal", x=x, params=params, jac=jac)
-        check_flag("cells", cells)
-        check_ends(left, right)
-        check_fields(x, "s")
-        self.s, self.left, self.right, self.cells = s, left, right, cells
+        self.lie((s,), {"left": left, "right": right}, cells, x)
         self.coefficients = {"a": a, "b": b, "c": c}
-
-    def points(self) -> dict[str, Any]:
-        """Return the points, or edges, of each axis."""
-        return {"s": self.s}
 
     def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
         """Return the backend, and grid, data and guess as the solver takes them."""
-        return on_a_line(self, y_guess)
+        return in_a_box(self, y_guess)
 
 
 class Elliptic1D(BoundaryValueProblem):

@@ -7,15 +7,13 @@ from typing import Any, ClassVar
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree
-from ..errors import check_flag, mismatch
 from ..grids.base import Data
-from ..grids.planar import on_a_plane
-from ..grids.shifters import SlopeAlong, identity
-from .base import Problem
-from .boundary_value import check_ends, check_fields
+from ..grids.make_box import in_a_box
+from ..grids.shifters import Along, identity
+from .space import SpaceProblem, check_points
 
 
-class Elliptic2D(Problem):
+class Elliptic2D(SpaceProblem):
     """D (u_ss + u_rr) = f(u, u_s, u_r, x, params) in the rectangle of the points (s, r).
 
     Parameters
@@ -81,22 +79,12 @@ class Elliptic2D(Problem):
         cells: bool = False,
         jac: Callable[..., Any] | None = None,
     ) -> None:
-        shift = (identity, SlopeAlong("s"), SlopeAlong("r"))
+        shift = (identity, Along(0), Along(1))
         super().__init__(f, shift=shift, inverse="laplace2d.krylov", x=x, params=params, jac=jac)
-        if not isinstance(points, tuple | list) or len(points) != 2:
-            raise mismatch("points", "two arrays, (s, r)", type(points).__name__)
-        check_flag("cells", cells)
-        check_ends(left, right)
-        check_ends(bottom, top, ("bottom", "top"))
-        check_fields(x, "sr")
-        self.s, self.r = points
-        self.left, self.right, self.bottom, self.top, self.cells = left, right, bottom, top, cells
+        sides = {"left": left, "right": right, "bottom": bottom, "top": top}
+        self.lie(check_points(points), sides, cells, x)
         self.coefficients = {"D": D}
-
-    def points(self) -> dict[str, Any]:
-        """Return the points, or edges, of each axis."""
-        return {"s": self.s, "r": self.r}
 
     def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
         """Return the backend, and grid, data and guess as the solver takes them."""
-        return on_a_plane(self, y_guess)
+        return in_a_box(self, y_guess)

@@ -10,15 +10,14 @@ from ..backends.namespace import Array, Tree
 from ..errors import check_flag
 from ..grids.base import Data
 from ..grids.fluxes import reach_of
-from ..grids.shifters import LevelAround, identity, level_slope
+from ..grids.shifters import Along, identity
 from ..grids.spacetime import on_a_sheet
 from ..grids.times import Initial
-from .base import Problem
-from .boundary_value import check_ends, check_fields
 from .conserved import Conserved, check_flux
+from .space import SpaceProblem
 
 
-class Evolution1D(Problem):
+class Evolution1D(SpaceProblem):
     """u_t + H_s - D u_ss = f(u, u_s, x, params) from u0 on, between s[0] and s[-1].
 
     Parameters
@@ -97,20 +96,19 @@ class Evolution1D(Problem):
     ) -> None:
         check_flag("cells", cells)
         check_flux((flux,), cells)
-        beside = () if flux is None else tuple(map(LevelAround, range(2 * reach_of(flux))))
+        beside = () if flux is None else tuple(map(Along, range(1, 1 + 2 * reach_of(flux))))
         f = f if flux is None else Conserved(f, (flux,))
-        super().__init__(f, shift=(identity, level_slope, *beside), inverse="heat.trbdf2", x=x, params=params)  # type: ignore[arg-type]
-        check_ends(left, right)
-        check_fields(x, "ts")
+        super().__init__(f, shift=(identity, Along(0), *beside), inverse="heat.trbdf2", x=x, params=params)  # type: ignore[arg-type]
+        self.lie((s,), {"left": left, "right": right}, cells, x)
         self.flux = flux
         if flux is not None:  # both sides of a face hold x and t in copies
             self.fields = {k: axes for k, axes in self.fields.items() if k not in ("x", "t")}
-        self.t, self.s, self.left, self.right, self.cells = t, s, left, right, cells
+        self.t, self.fluxes = t, (flux,)
         self.boundary, self.coefficients = Initial(u0), {"D": D}
 
     def points(self) -> dict[str, Any]:
-        """Return the points, or edges, of each axis."""
-        return {"t": self.t, "s": self.s}
+        """Return the times, and the points, or edges, of each axis."""
+        return {"t": self.t, **self.edges}
 
     def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
         """Return the backend, and grid, data and guess as the solver takes them."""

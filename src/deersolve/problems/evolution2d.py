@@ -11,14 +11,13 @@ from ..errors import check_flag, mismatch
 from ..grids.base import Data
 from ..grids.fluxes import reach_of
 from ..grids.planetime import in_a_volume
-from ..grids.shifters import LevelAroundAlong, LevelSlopeAlong, identity
+from ..grids.shifters import Along, identity
 from ..grids.times import Initial
-from .base import Problem
-from .boundary_value import check_ends, check_fields
 from .conserved import Conserved, check_flux
+from .space import SpaceProblem, check_points
 
 
-class Evolution2D(Problem):
+class Evolution2D(SpaceProblem):
     """u_t + H_s + K_r - D (u_ss + u_rr) = f(u, u_s, u_r, x, params) from u0 on, in the rectangle of the points (s, r).
 
     Parameters
@@ -98,25 +97,20 @@ class Evolution2D(Problem):
             raise mismatch("flux", "two numerical fluxes, along s and along r, or None for one of them", repr(flux))
         check_flag("cells", cells)
         check_flux(self.flux, cells)
-        shift: tuple[Any, ...] = (identity, LevelSlopeAlong("s"), LevelSlopeAlong("r"))
-        for axis, one in zip("sr", self.flux, strict=True):
-            shift += () if one is None else tuple(LevelAroundAlong(axis, k) for k in range(2 * reach_of(one)))
+        count = sum(2 * reach_of(one) for one in self.flux if one is not None)
+        shift = (identity, *map(Along, range(2 + count)))
         if flux is not None:  # both sides of a face hold x and t in copies
             self.fields = {k: axes for k, axes in self.fields.items() if k not in ("x", "t")}
         f = f if flux is None else Conserved(f, self.flux)
         super().__init__(f, shift=shift, inverse="heat2d.trbdf2", x=x, params=params)  # type: ignore[arg-type]
-        if not isinstance(points, tuple | list) or len(points) != 2:
-            raise mismatch("points", "two arrays, (s, r)", type(points).__name__)
-        check_ends(left, right)
-        check_ends(bottom, top, ("bottom", "top"))
-        check_fields(x, "tsr")
-        self.t, (self.s, self.r) = t, points
-        self.left, self.right, self.bottom, self.top, self.cells = left, right, bottom, top, cells
+        sides = {"left": left, "right": right, "bottom": bottom, "top": top}
+        self.lie(check_points(points), sides, cells, x)
+        self.t, self.fluxes = t, self.flux
         self.boundary, self.coefficients = Initial(u0), {"D": D}
 
     def points(self) -> dict[str, Any]:
-        """Return the points, or edges, of each axis."""
-        return {"t": self.t, "s": self.s, "r": self.r}
+        """Return the times, and the points, or edges, of each axis."""
+        return {"t": self.t, **self.edges}
 
     def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
         """Return the backend, and grid, data and guess as the solver takes them."""

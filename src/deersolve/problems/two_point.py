@@ -14,7 +14,7 @@ from ..grids.conditions import Coupled, Periodic
 from ..grids.shifters import identity, with_end
 from ..grids.twopoint import between_ends
 from .base import Problem
-from .boundary_value import check_fields
+from .space import check_fields
 
 
 class TwoPointProblem(Problem):
@@ -81,7 +81,7 @@ class TwoPointProblem(Problem):
         if not isinstance(ends, Coupled | Periodic) and (isinstance(ends, type) or not callable(ends)):
             expected = "Coupled(first, last, value), Periodic() or a function (u_a, u_b, params)"
             raise mismatch("ends", expected, repr(ends))
-        check_fields(x, "s")
+        check_fields(x, ("s",))
         ends = getattr(ends, "conditions", ends)
         self.s, self.ends = s, ends
         named = ("first", "last", "value") if isinstance(ends, Coupled) else ()

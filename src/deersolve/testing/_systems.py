@@ -201,12 +201,12 @@ def _between(problem: TwoPointProblem, r: Array) -> Linear:
 
 
 def _on_line(problem: BoundaryValueProblem, r: Array) -> Linear:
-    data = prepare(problem, np.zeros(r.shape))[1]
+    data = prepare(problem, np.zeros((*r.shape[:-2], 1, r.shape[-1])))[1]
     return Linear(data.grid, data.boundary, r, 2, problem.shift)
 
 
 def _points(problem: BoundaryValueProblem) -> int:
-    return len(problem.s) - problem.cells
+    return len(problem.s) - (problem.cells or isinstance(problem.left, Periodic))
 
 
 def random_G(kind: type, shape: tuple[int, ...], rng: np.random.Generator, scale: float = 0.7) -> Structure:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ...grids.axis import Axis as Line
 from ...grids.base import Data
-from ...grids.line import Line
 from ...solution.solution import Solution
 from ..equation import System
 
@@ -98,7 +98,7 @@ def axes(grid: Any) -> list[Axis]:
 
 def _places(system: System, axis: Axis, u: Any, y: Any, levels: Any) -> Iterator[Place]:
     """Return the worst place along one axis, of an evolution at its worst levels and at its last."""
-    s = np.asarray(system.backend.to_numpy(axis.line.s), dtype=float)
+    s = np.asarray(system.backend.to_numpy(axis.line.points), dtype=float)
     if len(s) < FEWEST:
         return
     missed = np.max(_missed(axis.line.is_ring, s, axis.turned(u, 1)), axis=-1)  # (X, *B, T, ...)
@@ -149,8 +149,8 @@ def _numbers(system: System, axis: Axis, y: Any, level: int | None) -> Any:
     is_steady = level is None
     G1 = np.sign(D)[..., None] * (b[..., None] * np.eye(G1.shape[-1]) - G1) if is_steady else G1
     ratios = []
-    for k, name in enumerate(("lower", "upper")):
-        second, first, free = (column(system, a, G1.ndim - 1) for a in (*_pair(line, name), line.free))
+    for k, pair in enumerate(((line.second.lower, line.first.lower), (line.second.upper, line.first.upper))):
+        second, first, free = (column(system, a, G1.ndim - 1) for a in (*pair, line.free))
         convection = free[..., None] * (G1 * first[..., None, :] + (beside[k] if beside else 0.0))
         ratios.append(_largest_loss(convection, np.abs(D) * second))
     low, up = ratios
@@ -166,21 +166,18 @@ def _largest_loss(convection: Any, diffusion: Any) -> Any:
     return np.max(np.linalg.eigvals(-convection / np.maximum(diffusion, least)[..., None]).real, axis=-1)
 
 
-def _pair(line: Line, name: str) -> tuple[Any, Any]:
-    return getattr(line.second, name), getattr(line.first, name)
-
-
 def column(system: System, a: Any, ndim: int) -> Any:
     """Return an array (1, ..., X, n) of a line as (X, 1, ..., n)."""
-    return np.asarray(system.backend.to_numpy(a)).reshape(a.shape[-2], *(1,) * (ndim - 2), a.shape[-1])
+    return np.asarray(system.backend.to_numpy(a)).reshape(-1, *(1,) * (ndim - 2), a.shape[-1])
 
 
 def coefficients(system: System, axis: Axis) -> Any:
     """Return the weights of both derivatives and of u, of (X, *B, ..., n) or with axes of 1."""
     grid = system.data.grid
     ndim = system.n_batch + len(grid.lines) + 1
-    for a in grid.transport:
-        yield axis.turned(np.asarray(system.backend.to_numpy(a)).reshape(*(1,) * (ndim - a.ndim), *a.shape), 1)
+    a, b, c = grid.transport
+    for v in (a, b[[*grid.lines].index(axis.name)], c):
+        yield axis.turned(np.asarray(system.backend.to_numpy(v)).reshape(*(1,) * (ndim - v.ndim), *v.shape), 1)
 
 
 def jacobians(system: System, y: Any, signals: tuple[int, ...], level: int | None = None) -> Any:
@@ -204,7 +201,7 @@ def coordinates(system: System, axis: Axis, s: Any, index: Any, level: int | Non
     at = {axis.name: float(0.5 * (s[index[0]] + s[min(index[0] + 1, len(s) - 1)]))}
     for name, line in grid.lines.items():
         if name != axis.name:
-            at[name] = float(to_numpy(line.s)[index[-1]])
+            at[name] = float(to_numpy(line.points)[index[-1]])
     if level is not None:
         at["t"] = float(to_numpy(grid.t)[level])
     return at

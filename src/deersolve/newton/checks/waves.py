@@ -63,7 +63,7 @@ def _shortest_along(system: System, axis: Axis, Js: dict[int, Any], varies: Any)
     G0, G1 = axis.turned(Js[0], 2), axis.turned(Js[axis.slope], 2)
     eye, D = np.eye(G0.shape[-1]), np.where(a == 0, np.nan, a)[..., None]
     K = np.nan_to_num((c[..., None] * eye - G0) / D, posinf=0.0, neginf=0.0)
-    s = np.asarray(system.backend.to_numpy(axis.line.s), dtype=float)
+    s = np.asarray(system.backend.to_numpy(axis.line.points), dtype=float)
     h = np.diff(s)
     if np.max(np.sum(np.abs(K), axis=-1)) * np.max(np.abs(h)) ** 2 <= FOLLOWED**2:  # no eigenvalue is larger
         return None

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
-from ..grids.line import Stencil
-from ..grids.plane import Plane, Sides, turned
+from ..grids.axis import Sides
+from ..grids.box import Box
 from ..linalg import sparse_lu as sparse
 from ..linalg.structure import Dense, Diagonal, Structure, identity
 from ._base import register
-from ._laplace2d import Laplace2D, unit_of
+from .elliptic import Elliptic
 
-_kept: WeakKeyDictionary[Plane, sparse.Kept] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[Box, sparse.Kept] = WeakKeyDictionary()
 
 
 @register("laplace2d.direct", structures=(Dense, Diagonal), exact=True)
-class Direct(Laplace2D):
-    """The rows of :class:`Laplace2D`, with a sparse LU of their matrix for each batch element.
+class Direct(Elliptic):
+    """The rows of :class:`Elliptic`, with a sparse LU of their matrix for each batch element.
 
     The matrix of
 
@@ -37,49 +39,44 @@ class Direct(Laplace2D):
 
     advice: ClassVar[str] = "A matrix that is singular to working precision gives NaN"
 
-    def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Plane, boundary: Sides) -> Array:
+    def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Box, boundary: Sides) -> Array:
         """Return delta to roundoff, where a value is given exactly; NaN for an element whose matrix is singular."""
         delta = sparse.solve(entries(grid, Gs), r, _rings(grid), _factors(grid))
         return array_namespace(r).where(grid.free > 0, delta, r + 0 * delta)
 
-    def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Plane, boundary: Sides) -> Array:
+    def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Box, boundary: Sides) -> Array:
         """Return u by the transposed equations, likewise."""
         return sparse.solve(entries(grid, Gs), c, _rings(grid), _factors(grid), transposed=True)
 
 
-def entries(grid: Plane, Gs: tuple[Structure, ...]) -> Array:
-    """Return the weights of each point and of its four neighbours, (*B, 5, X, Y, n, n), or n x 1 of a diagonal G."""
-    xp, unit = array_namespace(grid.free), unit_of(grid)[..., None]
+def entries(grid: Box, Gs: tuple[Structure, ...]) -> Array:
+    """Return the weights of each point and of its neighbours on every axis, (*B, 1 + 2 d, *R, n, n), or n x 1.
+
+    The last of a diagonal G.
+    """
+    xp, unit, a = array_namespace(grid.free), grid.unit[..., None], grid.a
     is_diagonal = all(isinstance(G, Diagonal) for G in Gs)
-    G0, G1, G2 = (unit * (G.diagonal()[..., None] if is_diagonal else G.to_dense()) for G in Gs)
+    G0, *slopes = (unit * (G.diagonal()[..., None] if is_diagonal else G.to_dense()) for G in Gs)
     eye = identity(G0, G0.shape[-1], G0.ndim)
 
     def part(G: Array, second: Array, first: Array) -> Array:
-        return (unit * (grid.D * second)[..., None]) * eye + G * (
-            first[..., None] if is_diagonal else first[..., None, :]
-        )
+        return (unit * (a * second)[..., None]) * eye + G * (first[..., None] if is_diagonal else first[..., None, :])
 
-    (s2, s1), (r2, r1) = ((turned_of(grid.s.second), turned_of(grid.s.first)), (grid.r.second, grid.r.first))
-    own = part(G1, s2.middle + r2.middle, s1.middle) + part(G2, 0 * r2.middle, r1.middle) + G0
-    parts = [
-        own + (1 - grid.free)[..., None] * eye,
-        part(G1, s2.lower, s1.lower),
-        part(G1, s2.upper, s1.upper),
-        part(G2, r2.lower, r1.lower),
-        part(G2, r2.upper, r1.upper),
-    ]
-    return xp.stack(xp.broadcast_arrays(*parts), axis=-5)
+    whole = reduce(add, (axis.second.middle for axis in grid.axes))
+    total = part(slopes[0], whole, grid.axes[0].first.middle)
+    for G, axis in zip(slopes[1:], grid.axes[1:], strict=True):
+        total = total + part(G, 0 * whole, axis.first.middle)
+    parts = [total + G0 + (1 - grid.free)[..., None] * eye]
+    for G, axis in zip(slopes, grid.axes, strict=True):
+        second, first = axis.second, axis.first
+        parts += [part(G, second.lower, first.lower), part(G, second.upper, first.upper)]
+    return xp.stack(xp.broadcast_arrays(*parts), axis=-grid.ndim - 3)
 
 
-def turned_of(stencil: Stencil) -> Stencil:
-    """Return the weights along s of arrays that are not turned."""
-    return Stencil(*(turned(getattr(stencil, k)) for k in ("lower", "middle", "upper", "left", "right")))
+def _rings(grid: Box) -> tuple[bool, ...]:
+    return tuple(axis.is_ring for axis in grid.axes)
 
 
-def _rings(grid: Plane) -> tuple[bool, bool]:
-    return grid.s.is_ring, grid.r.is_ring
-
-
-def _factors(grid: Plane) -> sparse.Kept | None:
+def _factors(grid: Box) -> sparse.Kept | None:
     """Return where factors are kept for as long as the grid lives; a compiled program would outlive it."""
     return None if backend_of(grid.free).compiles else _kept.setdefault(grid, {})

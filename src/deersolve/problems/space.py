@@ -1,0 +1,93 @@
+"""What equations in space have in common: points along axes, and conditions on the sides."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ..backends.namespace import Tree
+from ..errors import InputError, check_flag, mismatch
+from ..grids.box import AXES, SIDES
+from ..grids.conditions import Dirichlet, Neumann, NoFlux, Periodic, Robin
+from .base import Problem
+
+OPEN = (Dirichlet, Neumann, NoFlux, Robin)
+
+
+class SpaceProblem(Problem):
+    """An equation on axes of space, "s", "r", ..., with a condition at both ends of each.
+
+    Attributes
+    ----------
+    edges : dict of array
+        The points of every axis, or the edges of cells, by its name.
+    sides : dict
+        The conditions by the names of the sides.
+    fluxes : tuple
+        The numerical flux along each axis, or None.
+    """
+
+    axes: ClassVar[tuple[str, ...]] = ("s",)
+    edges: dict[str, Any]
+    sides: dict[str, Any]
+    fluxes: tuple[Any, ...]
+
+    def lie(self, points: tuple[Any, ...], sides: dict[str, Any], cells: bool, x: Tree) -> None:
+        """Take points and conditions, and raise unless they are of the right kind."""
+        check_flag("cells", cells)
+        for names in SIDES[: len(points)]:
+            check_ends(sides, names)
+        check_fields(x, self.axes)
+        self.edges, self.sides, self.cells = dict(zip(AXES, points, strict=False)), sides, cells
+        self.fluxes = (None,) * len(points)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the points of an axis, or the condition on a side."""
+        held = vars(self)
+        for part in ("edges", "sides"):
+            if name in held.get(part, ()):
+                return held[part][name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, but not by the name of an axis or a side."""
+        held = vars(self)
+        if name in (*held.get("edges", ()), *held.get("sides", ())):
+            raise mismatch(name, "a new problem with it; that of a problem is given when it is made", "an assignment")
+        super().__setattr__(name, value)
+
+    def points(self) -> dict[str, Any]:
+        """Return the points, or edges, of each axis."""
+        return dict(self.edges)
+
+
+def check_ends(sides: dict[str, Any], names: tuple[str, str]) -> None:
+    """Raise unless both are conditions, both or none periodic."""
+    for name in names:
+        side = sides[name]
+        parts = side if isinstance(side, tuple) else (side,)
+        kinds = OPEN if isinstance(side, tuple) else (*OPEN, Periodic)
+        if not parts or not all(isinstance(p, kinds) for p in parts):
+            listed = "Dirichlet(...), Neumann(...), Robin(...), NoFlux()"
+            expected = f"{listed}, a tuple of one for each component, or Periodic() for all"
+            raise mismatch(name, expected, repr(side))
+    rings = [isinstance(sides[name], Periodic) for name in names]
+    if rings[0] is not rings[1]:
+        there, here = names if rings[0] else reversed(names)
+        raise InputError(f"{here}: expected Periodic() as at the {there}; received {sides[here]!r}.")
+
+
+def check_fields(x: Any, coordinates: tuple[str, ...]) -> None:
+    """Raise unless x is None, or a dict without the names of coordinates."""
+    if x is not None and not isinstance(x, dict):
+        raise mismatch("x", "a dict of arrays beside the coordinates", type(x).__name__)
+    if not all(isinstance(name, str) for name in x or ()):
+        raise mismatch("x", "a dict with names as keys", repr([*(x or ())]))
+    for name in set(x or ()) & set(coordinates):
+        raise mismatch("x", f"names beside {', '.join(coordinates)}, which are the coordinates", repr(name))
+
+
+def check_points(points: Any) -> tuple[Any, Any]:
+    """Return two arrays of points; raise unless they are two."""
+    if not isinstance(points, tuple | list) or len(points) != 2:
+        raise mismatch("points", "two arrays, (s, r)", type(points).__name__)
+    return tuple(points)
