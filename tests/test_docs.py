@@ -25,6 +25,7 @@ def blocks(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.name)
+@pytest.mark.deep_but("README.md", "quickstart.md")
 def test_the_code_runs(page, tmp_path):
     program = "\n".join(blocks(page))
     for library in re.findall(r"^import (\w+)", program, re.MULTILINE):

@@ -49,6 +49,7 @@ def moved(sol, frame, draw, **options):
     return shown, figure
 
 
+@pytest.mark.cases_backend("jax")
 def test_a_line_moves_through_the_levels(lib):
     u = wave(2)
     stats = [lib.asarray(0.0)] * 3 + [lib.asarray([0.0])]

@@ -118,6 +118,7 @@ def test_values_that_part_only_at_the_solution():
 
 
 @COARSE
+@pytest.mark.cases_backend("jax")
 def test_one_point_mapped_on_every_library(lib):
     """A largest component is that of one point."""
 
@@ -133,6 +134,7 @@ def test_one_point_mapped_on_every_library(lib):
 
 @COARSE
 @pytest.mark.parametrize("fun", [branch, libm], ids=lambda fun: fun.__name__)
+@pytest.mark.cases_backend("jax")
 def test_what_vmap_cannot_follow_is_named(lib, fun):
     problem = ds.InitialValueProblem(ds.from_scipy(fun), lib.asarray(T), lib.asarray(Y0))
     if lib.is_jax or lib.is_torch:

@@ -67,6 +67,7 @@ def test_what_leaves_a_cell_enters_the_next(ends, flux):
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.deep_but("trbdf2")
 def test_water_is_that_of_solve_ivp(rule):
     X, Y = 8, 6
     u0 = water(X, Y, 2, RING).boundary.y0

@@ -180,6 +180,7 @@ CASES = {
 
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of coarse grids, and rightly
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.cases_backend("jax", "mixed")
 def test_every_library_finds_the_same(lib, name):
     if lib.is_jax and name not in ("mixed", "ring of cells"):
         pytest.skip("two of the five are enough to compile")

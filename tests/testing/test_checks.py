@@ -104,6 +104,7 @@ def test_shipped_rules_pass(key):
 
 @pytest.mark.parametrize("seed", range(1, 6))
 @pytest.mark.parametrize("key", ["ddt.trapezoid", "shift.scan", "ddt.exponential_linear"])
+@pytest.mark.deep_but("-1")
 def test_shipped_rules_pass_for_other_seeds(key, seed):
     registry["ddt.exponential"]
     assert not check_inverse(key, seed=seed).failed
@@ -160,6 +161,7 @@ def test_the_order_may_be_given():
 
 
 @pytest.mark.parametrize("name", ["numpy", "generic", "torch", "jax"])
+@pytest.mark.cases_backend("jax")
 def test_shipped_backends_pass(name):
     module = {"generic": "array_api_strict"}.get(name, name)
     if importlib.util.find_spec(module) is None:
@@ -245,6 +247,7 @@ def test_a_wrong_jacobian_is_seen_in_the_convergence():
         check_convergence(wrong)
 
 
+@pytest.mark.deep
 def test_the_table_has_a_line_for_each_rule():
     run = subprocess.run(
         [sys.executable, "-W", "error", "-m", "deersolve.testing"], capture_output=True, text=True, check=True
