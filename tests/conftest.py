@@ -8,7 +8,7 @@ Tests marked ``transformed`` run with "jax:vmap" and "torch:vmap" too: every ``l
 ``pytest`` alone runs a set that has each claim: of the tests with ``lib`` every case on NumPy and PyTorch, one on
 ``array_api_strict`` and inside PyTorch's vmap, and none on JAX, which compiles each anew. A test says otherwise with
 ``cases_backend("jax")``, which is its first case, ``cases_backend("jax", "end of the case's id")``, or
-``deep_backend("strict")``, none; ``deep_but("a", "b")`` leaves a test only these cases. The rest is marked ``deep``, and
+``deep_backend("strict")``, none; ``deep_but("a", "b")`` leaves a test only these cases. The rest is marked ``deep``;
 ``pytest -m ""`` runs all, with five times as many examples of Hypothesis.
 """
 
