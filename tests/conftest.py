@@ -8,14 +8,15 @@ Tests marked ``transformed`` run with "jax:vmap" and "torch:vmap" too: every ``l
 ``pytest`` alone runs a set that has each claim: of the tests with ``lib`` every case on NumPy and PyTorch, one on
 ``array_api_strict`` and inside PyTorch's vmap, and none on JAX, which compiles each anew. A test says otherwise with
 ``cases_backend("jax")``, which is its first case, ``cases_backend("jax", "end of the case's id")``, or
-``deep_backend("strict")``, none; ``deep_but("a", "b")`` leaves a test only these cases. The rest is marked ``deep``;
-``pytest -m ""`` runs all, with five times as many examples of Hypothesis.
+``deep_backend("strict")``, none; ``deep_but("a", "b")`` leaves a test only these cases. The rest is marked ``deep``.
+What is marked ``slow`` is for .ci/run, after the others. ``pytest -m ""`` runs all, with more examples of Hypothesis.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -186,7 +187,7 @@ def _jax_device(kind: str) -> Any:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose how many examples of a property are tried; a test module asks ``settings.default``."""
-    usual = "quick" if config.getoption("markexpr") == "not deep" else "deersolve"
+    usual = "quick" if "not deep" in config.getoption("markexpr") else "deersolve"
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", usual))
 
 
@@ -212,6 +213,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not _is_brief(item, name, case, (test, name) in had) or any(not _ends(case, ends) for ends in cases):
             item.add_marker("deep")
         had.add((test, name))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of the rounds of the garbage collector."""
+    gc.freeze()
 
 
 def _is_brief(item: pytest.Item, name: str, case: str, had: bool) -> bool:

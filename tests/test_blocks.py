@@ -100,7 +100,8 @@ def test_a_second_derivative_on_torch_asks_for_memory():
 
 
 @pytest.mark.parametrize("kind", ["ode", "lags"])
-@pytest.mark.deep
+@pytest.mark.slow
+@pytest.mark.deep_but("lags")
 def test_gradients_across_blocks_on_jax(kind):
     jax = pytest.importorskip("jax")
     y0, x, W, t = map(jax.numpy.asarray, draw(kind))

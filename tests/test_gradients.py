@@ -120,7 +120,7 @@ def by_loop(x, y0, w):
     return xp.stack(rows[1:], -2)
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 def test_jax_a_failed_element_gives_zero_or_nan_and_touches_no_other():
     jax = pytest.importorskip("jax")
     jnp = jax.numpy

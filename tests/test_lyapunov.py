@@ -36,7 +36,7 @@ def test_each_element_of_a_linear_equation(rule):
 
 
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # no orbit of this length is right at its end
-@pytest.mark.deep
+@pytest.mark.slow
 def test_lorenz():
     """Solved with the defaults over 180 Lyapunov times; 0.9056 is Sprott's (Chaos and Time-Series Analysis, 2003)."""
     t = np.linspace(0.0, 200.0, 20_001)

@@ -147,7 +147,7 @@ def test_fresh_lambdas_compile_once():
     assert len(backend._compiled) == before
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 def test_equations_in_space_compile_once():
     """Their shifters are the library's own; other parameters and other sides are other arguments, not programs."""
     jax = pytest.importorskip("jax")
@@ -176,7 +176,7 @@ def test_a_jitted_inner_function_with_changed_constants():
     np.testing.assert_allclose(answers, [2.0, 4 / 3], rtol=1e-12)
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 def test_a_grid_that_jit_closes_over_is_checked():
     jax = pytest.importorskip("jax")
 
@@ -206,7 +206,7 @@ def test_jit_and_vmap_equal_eager():
     np.testing.assert_allclose(run(x, weights), eager, rtol=0, atol=1e-14)
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 def test_gradient_on_jax_and_torch_agrees_with_differences():
     jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
     weights = gru_weights(3)

@@ -135,7 +135,7 @@ def test_discretisation_estimate_within_1_5_of_the_truth(f, y0, T, n_points):
     assert 1 / 1.5 <= float(sol.stats.discretisation_error) / truth <= 1.5
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 def test_gru_32_float32_and_float64():
     n, T = 32, 10_000
     weights = gru_weights(n)

@@ -180,7 +180,7 @@ def loss_of(asarray, D, u0, params, w):
 
 
 @COARSE
-@pytest.mark.deep
+@pytest.mark.slow
 def test_gradients_by_the_start_the_diffusion_and_parameters():
     jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
     rng = np.random.default_rng(0)

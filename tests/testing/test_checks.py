@@ -161,7 +161,6 @@ def test_the_order_may_be_given():
 
 
 @pytest.mark.parametrize("name", ["numpy", "generic", "torch", "jax"])
-@pytest.mark.cases_backend("jax")
 def test_shipped_backends_pass(name):
     module = {"generic": "array_api_strict"}.get(name, name)
     if importlib.util.find_spec(module) is None:
@@ -247,7 +246,7 @@ def test_a_wrong_jacobian_is_seen_in_the_convergence():
         check_convergence(wrong)
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 def test_the_table_has_a_line_for_each_rule():
     run = subprocess.run(
         [sys.executable, "-W", "error", "-m", "deersolve.testing"], capture_output=True, text=True, check=True
