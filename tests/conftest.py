@@ -9,7 +9,8 @@ Tests marked ``transformed`` run with "jax:vmap" and "torch:vmap" too: every ``l
 ``array_api_strict`` and inside PyTorch's vmap, and none on JAX, which compiles each anew. A test says otherwise with
 ``cases_backend("jax")``, which is its first case, ``cases_backend("jax", "end of the case's id")``, or
 ``deep_backend("strict")``, none; ``deep_but("a", "b")`` leaves a test only these cases. The rest is marked ``deep``.
-What is marked ``slow`` is for .ci/run, after the others. ``pytest -m ""`` runs all, with more examples of Hypothesis.
+What is marked ``slow``, or ``slow_backend("jax")``, is for .ci/run. ``pytest -m ""`` runs everything, and tries more
+examples of each property.
 """
 
 from __future__ import annotations
@@ -210,6 +211,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         test, _, case = item.nodeid.partition("[")
         cases = [mark.args for mark in item.iter_markers("deep_but")]
         name = item.callspec.params.get("lib", "numpy") if hasattr(item, "callspec") else "numpy"
+        if any(mark.args[0] == name for mark in item.iter_markers("slow_backend")):
+            item.add_marker("slow")
         if not _is_brief(item, name, case, (test, name) in had) or any(not _ends(case, ends) for ends in cases):
             item.add_marker("deep")
         had.add((test, name))

@@ -62,6 +62,7 @@ def test_past_a_blow_up_the_status_says_so_and_what_came_before_is_kept(lib, rul
 
 
 @coarse
+@pytest.mark.deep_backend("strict")
 def test_kinetics_whose_windows_had_ended_in_another_root(lib):
     """HIRES on a logarithmic mesh: -0.0145 in its sixth component was certified, once."""
     case = hard.hires(lib.asarray, hard.logarithmic(1e-3, 321.8122, 2_000))

@@ -232,7 +232,6 @@ def test_a_correction_small_beside_f_is_no_answer_where_it_is_all_of_y(family, r
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("rule", ["trapezoid", "backward_euler", "exponential"])
-@pytest.mark.cases_backend("jax")
 def test_decay_below_the_smallest_number_is_an_answer(lib, rule, dtype):
     """y' = -k y underflows, in one component of two and in one element of two: there y is 0 to within an underflow."""
     if lib.is_jax and (rule != "trapezoid" or dtype == "float32"):

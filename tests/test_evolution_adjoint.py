@@ -351,6 +351,7 @@ def nothing_given(kind, asarray):
 
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
 @pytest.mark.parametrize("kind", ["line", "ends", "plane", "volume"])
+@pytest.mark.cases_backend("torch")
 def test_an_element_without_numbers_touches_no_other(lib, kind):
     """Its data stay out of the gradient by what it shares: zero times NaN is not zero."""
     if not (lib.is_numpy or lib.is_torch):

@@ -145,6 +145,7 @@ def test_coordinates_that_were_mapped_over():
     np.testing.assert_array_equal(shown.points[0], S)
 
 
+@pytest.mark.slow
 def test_nothing_finite_and_nothing_that_moves(tmp_path):
     for u in (np.full((11, 31, 1), np.nan), np.ones((11, 31, 1))):
         assert frames_of(made_up(u).animate(tmp_path / "still.gif")) >= 1

@@ -111,7 +111,6 @@ def test_a_differential_equation_that_overflows_with_full_steps(lib, step):
 
 @pytest.mark.transformed
 @pytest.mark.parametrize("step", STEPS[2:], ids=str)
-@pytest.mark.cases_backend("jax", "tries=10)")
 @pytest.mark.cases_backend("jax:vmap")
 def test_inside_transformations(lib, step):
     rng = np.random.default_rng(3)

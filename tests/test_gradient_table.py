@@ -115,7 +115,7 @@ def test_roundoff_has_not_grown_beyond_what_is_claimed(lags, scale):
 
 
 @pytest.mark.parametrize(("name", "lags", "method"), TABLE, ids=lambda v: str(v).replace(" ", ""))
-@pytest.mark.deep_but("torch-(1,)-newton", "torch-(1,3)-unevenwindows", "torch-(2,5)-sequential", "jax-(1,)-blocks")
+@pytest.mark.deep_but("torch-(1,)-newton", "torch-(1,3)-unevenwindows", "torch-(2,5)-sequential")
 def test_gradients_are_those_of_the_loop(name, lags, method):
     library = LIBRARIES[name]()
     derivatives = library.derivatives(solution(METHODS[method], lags))

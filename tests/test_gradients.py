@@ -286,6 +286,7 @@ def test_backward_is_one_jacobian_and_one_transposed_solve(monkeypatch):
     assert calls == ["_pulled"] * len(W) + ["transpose"]  # a row each
 
 
+@pytest.mark.slow
 def test_y_corrected_has_its_own_gradient_or_an_error():
     t, h = np.linspace(0.0, 2.0, 41), 1e-5
 

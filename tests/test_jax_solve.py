@@ -65,6 +65,7 @@ def test_a_singular_system_spoils_no_other(n):
 
 @pytest.mark.parametrize("n", [3, 6])
 @pytest.mark.deep_but("6")
+@pytest.mark.slow
 def test_a_pool_of_two_threads_does_not_wait_for_ever(n):
     """Of jaxlib 0.10.2: two batched factorisations at once stop in a pool of two threads."""
     program = f"""

@@ -131,6 +131,7 @@ def test_times_of_their_own_for_each_element():
         ds.from_xarray(shared, ds.InitialValueProblem(pendulum, t, np.ones((2, 2))))
 
 
+@pytest.mark.slow
 def test_after_vmap_and_inside_jit():
     jax = pytest.importorskip("jax")
     t = jax.numpy.asarray(T)

@@ -191,6 +191,7 @@ def test_a_grid_that_jit_closes_over_is_checked():
     assert np.isfinite(jax.grad(end)(t, y0)).all()
 
 
+@pytest.mark.slow
 def test_jit_and_vmap_equal_eager():
     jax = pytest.importorskip("jax")
     jnp = jax.numpy

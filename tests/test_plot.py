@@ -95,6 +95,7 @@ def test_a_solution_on_a_graph():
     assert k.grad is not None
 
 
+@pytest.mark.slow
 def test_under_jit_is_an_error_and_after_vmap_is_none():
     jax = pytest.importorskip("jax")
 

@@ -62,6 +62,7 @@ def flow_of(u):
 
 
 @pytest.mark.cases_backend("jax")
+@pytest.mark.slow_backend("jax")
 def test_where_newtons_method_fails(lib):
     """The uptake grows with u, so that there is one solution; Newton's method finds it from 0."""
     problem, guess = tissue(lib.asarray)

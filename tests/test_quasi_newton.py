@@ -209,6 +209,7 @@ def test_windows_of_a_differential_equation(structure):
 STEPS = [ds.Full(), ds.Damped(0.7), ds.LineSearch(), ds.LevenbergMarquardt()]
 
 
+@pytest.mark.deep_backend("strict")
 def test_adjoints_are_those_of_the_exact_jacobian(lib):
     rng = np.random.default_rng(3)
     weights, x, y0 = gru_weights(2), rng.normal(size=(30, 2)), np.zeros(2)
@@ -226,11 +227,13 @@ def test_adjoints_are_those_of_the_exact_jacobian(lib):
 
 
 METHODS = [ds.Newton(structure=s) for s in CHEAP] + [ds.Newton(step=s, max_steps=200) for s in STEPS[1:]]
+METHOD_IDS = [*CHEAP, "damped", "line search", "levenberg-marquardt"]
 WEIGHTS = gru_weights(2)
 INPUTS = np.random.default_rng(3).normal(size=(20, 2))
 
 
-@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("method", METHODS, ids=METHOD_IDS)
+@pytest.mark.deep_but("picard")
 def test_gradients_on_jax(method):
     jax = pytest.importorskip("jax")
 
@@ -244,7 +247,7 @@ def test_gradients_on_jax(method):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("method", METHODS, ids=METHOD_IDS)
 def test_gradients_on_torch(method):
     torch = pytest.importorskip("torch")
 

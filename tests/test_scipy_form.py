@@ -181,6 +181,7 @@ def test_unknown_numbers_of_solve_bvp():
     np.testing.assert_allclose(sol.y_corrected[:, 0], np.sin(2 * np.pi * S), rtol=0, atol=1e-7)
 
 
+@pytest.mark.deep_backend("strict")
 def test_conditions_of_one_point_on_every_library(lib):
     """u'' = -u with u(0) = c, u(pi / 2) = 1: c cos(s) + sin(s), for two c at once; sensitivity by c is cos(s)."""
     s = np.pi / 2 * S

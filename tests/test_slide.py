@@ -37,6 +37,7 @@ def test_the_logistic_map(lib, method, r):
 
 @pytest.mark.parametrize("scale", [1.0, 2.0, 4.0, 8.0])
 @pytest.mark.deep_backend("strict")
+@pytest.mark.cases_backend("torch")
 def test_a_gru_with_large_weights(lib, scale):
     if lib.is_jax and scale in (2.0, 4.0):
         pytest.skip("1 and 8 are enough to compile")
@@ -54,6 +55,7 @@ def test_a_gru_with_large_weights(lib, scale):
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
 @pytest.mark.parametrize(("f", "T", "y0"), [(lotka_volterra, 12, [1.0, 1.0]), (lorenz, 5, [1.0, 1.0, 1.0])])
 @pytest.mark.deep_backend("strict")
+@pytest.mark.cases_backend("torch")
 def test_an_oscillator_over_many_periods(lib, f, T, y0):
     t = np.linspace(0.0, T, 100 * T + 1)
     problem = ds.InitialValueProblem(f, lib.asarray(t), lib.asarray(y0))
@@ -65,6 +67,7 @@ def test_an_oscillator_over_many_periods(lib, f, T, y0):
 
 
 @pytest.mark.skip_backend("jax", reason="a compiled f is traced: its calls say nothing")
+@pytest.mark.deep_backend("strict")
 def test_work_is_bounded_where_newton_is_hopeless(lib):
     """The logistic map at r = 4 doubles errors each step; windows that fail must cost a few evaluations per point."""
     points = [0]

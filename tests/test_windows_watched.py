@@ -128,6 +128,7 @@ def test_windows_are_told_in_order_and_make_the_solution(lib, make, method):
     np.testing.assert_allclose(lib.to_numpy(sol.y), lib.to_numpy(plain.y), rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_loop_of_a_differential_equation():
     problem = ds.InitialValueProblem(pendulum, np.linspace(0.0, 12.0, 1201), np.array([2.0, 0.0]))
     told = []

@@ -311,6 +311,7 @@ def test_gradients_by_parameters_conditions_and_fields(lib):
         assert abs(both[0].sum() - both[1].sum()) <= 1e-12 * scale
 
 
+@pytest.mark.slow
 def test_gradients_of_solve_itself():
     jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
     expected = differences()

@@ -132,6 +132,7 @@ def tiny(theta, asarray):
 
 
 @pytest.mark.cases_backend("jax")
+@pytest.mark.slow_backend("jax")
 def test_gradients_are_those_of_differences(lib):
     rng = np.random.default_rng(0)
     theta = [rng.normal(size=(4, 3, 1)), 0.2 + rng.uniform(size=(4, 3, 1)), np.array(0.3), rng.normal(size=(3, 3, 1))]

@@ -93,7 +93,10 @@ def failures(rule, **options):
     return {check.name for check in caught.value.report.failed}
 
 
-@pytest.mark.parametrize("key", builtin_rules())
+PLANE = [pytest.param(key, marks=pytest.mark.slow) for key in builtin_rules() if key.startswith("heat2d")]
+
+
+@pytest.mark.parametrize("key", [*PLANE, *(key for key in builtin_rules() if not key.startswith("heat2d"))])
 def test_shipped_rules_pass(key):
     report = check_inverse(key)
     assert not report.failed
