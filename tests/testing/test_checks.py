@@ -93,10 +93,12 @@ def failures(rule, **options):
     return {check.name for check in caught.value.report.failed}
 
 
-PLANE = [pytest.param(key, marks=pytest.mark.slow) for key in builtin_rules() if key.startswith("heat2d")]
+def each_rule():
+    """Return the built-in rules; those in a plane and time are in the table, which runs the same checks."""
+    return [pytest.param(k, marks=[pytest.mark.deep] * k.startswith("heat2d")) for k in builtin_rules()]
 
 
-@pytest.mark.parametrize("key", [*PLANE, *(key for key in builtin_rules() if not key.startswith("heat2d"))])
+@pytest.mark.parametrize("key", each_rule())
 def test_shipped_rules_pass(key):
     report = check_inverse(key)
     assert not report.failed
