@@ -75,6 +75,13 @@ def tests(session: nox.Session, backend: str) -> None:
 
 
 @nox.session
+def full(session: nox.Session) -> None:
+    """Every test in every case on every library: half an hour on two cores."""
+    install(session, ".[all]")
+    session.run("python", "-m", "pytest", "-n", "auto", "-m", "", *(session.posargs or ["tests"]))
+
+
+@nox.session
 def doctest(session: nox.Session) -> None:
     """The examples of the docstrings."""
     install(session, ".[all]")
@@ -126,7 +133,7 @@ def coverage(session: nox.Session) -> None:
     """The tests with branch coverage; too little is an error."""
     install(session, ".[all]")
     report = ["--cov", "--cov-report=term-missing"]
-    session.run("python", "-m", "pytest", "-n", "2", *report, *(session.posargs or ["tests"]))
+    session.run("python", "-m", "pytest", "-n", "2", "-m", "", *report, *(session.posargs or ["tests"]))
 
 
 @nox.session

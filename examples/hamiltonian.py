@@ -36,7 +36,7 @@ import deersolve as ds
 SMALL = bool(os.environ.get("DEERSOLVE_SMALL"))
 UNITS, LAYERS, ORBITS, BATCH, RATE, STRIDE = (16, 2, 4, 2, 3e-3, 10) if SMALL else (64, 6, 16, 4, 3e-3, 100)
 T = 401 if SMALL else 10_001
-SCHEDULE = [(100, 10), (400, 10)] if SMALL else [(1000, 80), (3500, 40), (10_000, 24)]  # intervals, steps
+SCHEDULE = [(400, 20)] if SMALL else [(1000, 80), (3500, 40), (10_000, 24)]  # intervals, steps
 TIMES = np.linspace(0.0, 10.0, T)
 
 jax.config.update("jax_enable_x64", True)

@@ -4,12 +4,20 @@ A test with the argument ``lib`` runs once for every entry of ``BACKENDS``; what
 or has no device here, is skipped. ``@pytest.mark.skip_backend("torch", reason=...)`` leaves one
 out, ``xfail_backend`` expects it to fail; a name without a device means all of its devices.
 Tests marked ``transformed`` run with "jax:vmap" and "torch:vmap" too: every ``lib.solve`` inside vmap, on JAX in jit.
+
+``pytest`` alone runs a set that has each claim: of the tests with ``lib`` every case on NumPy and PyTorch, one on
+``array_api_strict`` and inside PyTorch's vmap, and none on JAX, which compiles each anew. A test says otherwise with
+``cases_backend("jax")``, which is its first case, ``cases_backend("jax", "end of the case's id")``, or
+``deep_backend("strict")``, none; ``deep_but("a", "b")`` leaves a test only these cases. The rest is marked ``deep``.
+What is marked ``slow``, or ``slow_backend("jax")``, is for .ci/run. ``pytest -m ""`` runs everything, and tries more
+examples of each property.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -33,6 +41,8 @@ BACKENDS = (
     "cupy",
 )
 TRANSFORMED = ("jax:vmap", "torch:vmap")
+EVERY_CASE = ("numpy", "torch", "torch:gpu", "jax:gpu", "cupy")
+ONE_CASE = ("strict", "torch:vmap")
 MODULES = {"numpy": "numpy", "strict": "array_api_strict", "torch": "torch", "jax": "jax"}
 MODULES["cupy"] = "cupy"
 
@@ -43,9 +53,10 @@ def is_installed(name: str) -> bool:
 
 
 if is_installed("jax"):
-    # Most of the time of the tests is compilation; without these emitters it is half of it. XLA ends the process at a
-    # flag that it does not know: the jaxlib of constraints.txt knows it; with another one set XLA_FLAGS, also to "".
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+    # Most of the time of the tests is compilation; with these flags it is a quarter of it. XLA ends the process at a
+    # flag that it does not know: the jaxlib of constraints.txt knows them; with another one set XLA_FLAGS, also to "".
+    flags = ("cpu_use_fusion_emitters=false", "backend_optimization_level=0", "llvm_disable_expensive_passes=true")
+    os.environ.setdefault("XLA_FLAGS", " ".join(f"--xla_{flag}" for flag in flags))
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -60,7 +71,6 @@ _shared = {"deadline": None, "suppress_health_check": [HealthCheck.function_scop
 settings.register_profile("deersolve", max_examples=25, derandomize="CI" in os.environ, **_shared)
 settings.register_profile("quick", max_examples=5, derandomize=True, **_shared)
 settings.register_profile("thorough", max_examples=1000, **_shared)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "deersolve"))
 
 
 @dataclass(frozen=True)
@@ -176,6 +186,12 @@ def _jax_device(kind: str) -> Any:
         pytest.skip(f"JAX has no {kind} here")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples of a property are tried; a test module asks ``settings.default``."""
+    usual = "quick" if "not deep" in config.getoption("markexpr") else "deersolve"
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", usual))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give ``lib`` every library, and JAX's transformations where the test is marked for them."""
     if "lib" not in metafunc.fixturenames:
@@ -185,6 +201,40 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     on_gpu = [name == "cupy" or name.endswith(":gpu") for name in names]
     marks = [[pytest.mark.gpu] if gpu else [] for gpu in on_gpu]
     metafunc.parametrize("lib", [pytest.param(n, marks=m) for n, m in zip(names, marks, strict=True)], indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as deep what repeats a claim: see above."""
+    had: set[tuple[str, str]] = set()
+    for item in items:
+        test, _, case = item.nodeid.partition("[")
+        cases = [mark.args for mark in item.iter_markers("deep_but")]
+        name = item.callspec.params.get("lib", "numpy") if hasattr(item, "callspec") else "numpy"
+        if any(mark.args[0] == name for mark in item.iter_markers("slow_backend")):
+            item.add_marker("slow")
+        if not _is_brief(item, name, case, (test, name) in had) or any(not _ends(case, ends) for ends in cases):
+            item.add_marker("deep")
+        had.add((test, name))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of the rounds of the garbage collector."""
+    gc.freeze()
+
+
+def _is_brief(item: pytest.Item, name: str, case: str, had: bool) -> bool:
+    """Tell whether a case of a test is the one that a library has."""
+    if any(mark.args[0] == name for mark in item.iter_markers("deep_backend")):
+        return False
+    chosen = [mark.args[1:] for mark in item.iter_markers("cases_backend") if mark.args[0] == name]
+    if chosen:
+        return any(_ends(case, ends) if ends else not had for ends in chosen)
+    return name in EVERY_CASE or (name in ONE_CASE and not had)
+
+
+def _ends(case: str, ends: tuple[str, ...]) -> bool:
+    return case.removesuffix("]").endswith(ends)
 
 
 @pytest.fixture

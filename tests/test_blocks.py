@@ -60,6 +60,7 @@ def test_blocks_of_any_length_solve_the_same_linear_equation(block, seed, kind):
 
 @pytest.mark.parametrize("kind", ["ode", "lags"])
 @pytest.mark.parametrize("method", METHODS, ids=["whole", "windows", "loop", "auto"])
+@pytest.mark.cases_backend("jax", "loop-lags")
 def test_solutions_and_estimates_do_not_depend_on_the_memory(lib, kind, method):
     if lib.is_jax and method is METHODS[0 if kind == "lags" else 3]:
         pytest.skip("the programs of the other methods, compiled again")
@@ -99,6 +100,8 @@ def test_a_second_derivative_on_torch_asks_for_memory():
 
 
 @pytest.mark.parametrize("kind", ["ode", "lags"])
+@pytest.mark.slow
+@pytest.mark.deep_but("lags")
 def test_gradients_across_blocks_on_jax(kind):
     jax = pytest.importorskip("jax")
     y0, x, W, t = map(jax.numpy.asarray, draw(kind))

@@ -54,6 +54,8 @@ COMPILED = ("overflow", "chaos", "floor", "nan met")
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("case", RECURRENCES.values(), ids=RECURRENCES.keys())
+@pytest.mark.cases_backend("jax")
+@pytest.mark.cases_backend("torch", "overflow-dense", "chaos-diagonal", "nan met-zero")
 def test_recurrences_with_every_structure_and_atol(lib, case, structure):
     if structure != "dense" and lib.is_transformed:
         pytest.skip("other structures are tested without a transform")
@@ -74,6 +76,7 @@ def test_recurrences_with_every_structure_and_atol(lib, case, structure):
 
 
 @pytest.mark.parametrize("rule", ["trapezoid", "backward_euler", "exponential"])
+@pytest.mark.cases_backend("jax")
 def test_growth_over_700_e_folds(lib, rule):
     """y' = y: whatever is called CONVERGED is the discrete solution, exact to the roundoff of 7,000 steps."""
     t = np.linspace(0.0, 700.0, 7001)
@@ -87,6 +90,7 @@ def test_growth_over_700_e_folds(lib, rule):
 
 @pytest.mark.parametrize("method", ["auto", "newton", "sequential"])
 @pytest.mark.parametrize("rule", ["trapezoid", "backward_euler"])
+@pytest.mark.cases_backend("torch", "trapezoid-auto", "backward_euler-newton")
 def test_past_a_blow_up_there_is_no_solution(lib, rule, method):
     """y' = y^2 from 1 blows up at t = 1; the implicit rules have no real solution past it."""
     if lib.is_jax and (rule != "trapezoid" or method == "newton"):
@@ -101,6 +105,9 @@ def test_past_a_blow_up_there_is_no_solution(lib, rule, method):
         assert (left <= 64 * np.finfo(float).eps * (np.abs(y[1:]) + np.abs(y[:-1]) + D * mean)).all()
 
 
+@pytest.mark.cases_backend("jax")
+@pytest.mark.deep_backend("strict")
+@pytest.mark.deep_backend("torch:vmap")
 def test_a_callable_that_simplifies_g_is_not_certified(lib):
     """The mean of G inside, the full G in the right-hand side: the iteration rests, wrong by 0.1."""
     t = np.linspace(0.0, 4.0, 41)
@@ -123,6 +130,8 @@ def test_a_callable_that_simplifies_g_is_not_certified(lib):
     assert int(lib.to_numpy(sol.status)) != 0 or off < 1e-8
 
 
+@pytest.mark.cases_backend("jax")
+@pytest.mark.cases_backend("jax:vmap")
 def test_a_rule_whose_solve_is_wrong_is_not_certified(lib):
     class Lazy(ds.inverses.Rule):
         key = "shift.lazy"

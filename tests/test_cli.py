@@ -78,6 +78,7 @@ def test_info_without_the_optional_libraries(capsys, monkeypatch):
     assert capsys.readouterr().out.count("not installed") >= 3
 
 
+@pytest.mark.slow
 def test_demo_on_numpy(capsys):
     assert main(["demo", "--backend", "numpy"]) == 0
     out = capsys.readouterr().out
@@ -101,6 +102,7 @@ def test_table_with_rich(capsys, monkeypatch):
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
 @pytest.mark.parametrize("method", ["auto", "newton", "sequential"])
+@pytest.mark.deep_but("numpy", "torch", "newton-jax")
 def test_run_saves_the_solution(name, method, write, tmp_path, capsys):
     pytest.importorskip(name)
     out = tmp_path / "y.npz"

@@ -27,6 +27,7 @@ def test_the_fold_is_the_root_of_its_equation():
     assert 8.0 * (x / np.cosh(x)) ** 2 == pytest.approx(FOLD_1D, rel=1e-13)
 
 
+@pytest.mark.slow_backend("torch")
 def test_the_whole_fold_in_one_dimension(lib):
     """Of second order: Richardson's extrapolation of the fold from 40 and 80 intervals is of fourth."""
     if lib.is_strict or lib.is_jax:
@@ -52,6 +53,7 @@ def test_the_points_lie_on_the_known_curve():
     assert np.abs(exact - branch.params).max() < 20.0 / 200**2
 
 
+@pytest.mark.slow
 def test_the_whole_fold_in_two_dimensions():
     folds = []
     for N in (12, 24):

@@ -72,6 +72,7 @@ def test_what_no_way_can_follow_names_the_cure():
     ],
     ids=["wrong", "shape"],
 )
+@pytest.mark.cases_backend("jax")
 def test_a_wrong_jac_is_an_error(lib, jac, words):
     def f(y, x, params):
         return ds.array_namespace(y).sin(y)
@@ -81,6 +82,7 @@ def test_a_wrong_jac_is_an_error(lib, jac, words):
         ds.solve(problem)
 
 
+@pytest.mark.cases_backend("jax")
 def test_a_right_jac_is_used(lib):
     def f(y, x, params):
         return ds.array_namespace(y).sin(y)
@@ -92,6 +94,7 @@ def test_a_right_jac_is_used(lib):
     np.testing.assert_allclose(lib.to_numpy(sol.y), expected, rtol=0, atol=1e-14)
 
 
+@pytest.mark.cases_backend("jax")
 def test_f_may_ignore_an_argument(lib):
     """The Jacobian by it is zero, also of several components: PyTorch's vmap crashed on those."""
     y0 = np.array([[0.9, -0.3], [0.3, 0.5]])

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,13 @@ def blocks(page: Path) -> list[str]:
     return [code for needed, code in found if not needed or importlib.util.find_spec(needed)]
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.name)
+def in_turn() -> list[Any]:
+    """Return the pages that have code; those after README are slow."""
+    pages = [page for page in PAGES if blocks(page)]
+    return [pytest.param(p, id=p.name, marks=[] if p.name == "README.md" else pytest.mark.slow) for p in pages]
+
+
+@pytest.mark.parametrize("page", in_turn())
 def test_the_code_runs(page, tmp_path):
     program = "\n".join(blocks(page))
     for library in re.findall(r"^import (\w+)", program, re.MULTILINE):

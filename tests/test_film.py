@@ -49,6 +49,7 @@ def moved(sol, frame, draw, **options):
     return shown, figure
 
 
+@pytest.mark.cases_backend("jax")
 def test_a_line_moves_through_the_levels(lib):
     u = wave(2)
     stats = [lib.asarray(0.0)] * 3 + [lib.asarray([0.0])]
@@ -144,6 +145,7 @@ def test_coordinates_that_were_mapped_over():
     np.testing.assert_array_equal(shown.points[0], S)
 
 
+@pytest.mark.slow
 def test_nothing_finite_and_nothing_that_moves(tmp_path):
     for u in (np.full((11, 31, 1), np.nan), np.ones((11, 31, 1))):
         assert frames_of(made_up(u).animate(tmp_path / "still.gif")) >= 1

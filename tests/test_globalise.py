@@ -60,6 +60,7 @@ def test_the_damped_solve_is_that_of_least_squares(key, kind, damping, data):
 
 @pytest.mark.parametrize("kind", [Dense, Diagonal])
 @pytest.mark.parametrize("T", [1, 2, 4, 7])
+@pytest.mark.cases_backend("jax")
 def test_the_damped_solve_on_every_library(lib, T, kind):
     """However far the recurrence grows, the solution is within |r| / 2 sqrt(damping)."""
     rng, n = np.random.default_rng(T), 2
@@ -110,6 +111,7 @@ def test_a_differential_equation_that_overflows_with_full_steps(lib, step):
 
 @pytest.mark.transformed
 @pytest.mark.parametrize("step", STEPS[2:], ids=str)
+@pytest.mark.cases_backend("jax:vmap")
 def test_inside_transformations(lib, step):
     rng = np.random.default_rng(3)
     weights, x, y0 = gru_weights(1), rng.normal(size=(2, 15, 1)), np.zeros((2, 1))

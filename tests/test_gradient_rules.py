@@ -146,6 +146,7 @@ def gentle():
 
 @pytest.mark.parametrize("only", [{0, 1, 3}, {2}], ids=["W, v and y0", "t or x"])
 @pytest.mark.parametrize("key", [key for key in builtin_rules() if key.startswith(("ddt.", "shift."))])
+@pytest.mark.deep_but("W, v and y0")
 def test_torch_every_rule_against_differences(key, only):
     """By the grid and by all else: forward mode at every point, reverse mode for a random cotangent."""
     function, library = solution(key) if key.startswith("ddt.") else recurrence, LIBRARIES["torch"]()
@@ -175,6 +176,7 @@ def short(rule):
 
 
 @pytest.mark.parametrize(("rule", "y0"), [("trapezoid", [1.2, 0.8]), ("backward_euler", [1.2])])
+@pytest.mark.deep
 def test_jax_two_orders_in_both_modes(rule, y0):
     jax = pytest.importorskip("jax")
     args = (jax.numpy.asarray(0.7), jax.numpy.linspace(0.0, 1.0, 4), jax.numpy.asarray(y0))
@@ -182,6 +184,8 @@ def test_jax_two_orders_in_both_modes(rule, y0):
 
 
 @pytest.mark.parametrize(("name", "rule", "method"), TABLE, ids=lambda v: v.replace(" ", ""))
+@pytest.mark.cases_backend("jax")
+@pytest.mark.deep_but("torch-trapezoid-newton", "torch-backward_euler-windows")
 def test_gradients_are_those_of_the_implicit_steps(name, rule, method):
     library = LIBRARIES[name]()
     found = library.derivatives(solution(rule, METHODS[method]))(*moved(library, case()))

@@ -115,6 +115,7 @@ def test_roundoff_has_not_grown_beyond_what_is_claimed(lags, scale):
 
 
 @pytest.mark.parametrize(("name", "lags", "method"), TABLE, ids=lambda v: str(v).replace(" ", ""))
+@pytest.mark.deep_but("torch-(1,)-newton", "torch-(1,3)-unevenwindows", "torch-(2,5)-sequential")
 def test_gradients_are_those_of_the_loop(name, lags, method):
     library = LIBRARIES[name]()
     derivatives = library.derivatives(solution(METHODS[method], lags))
@@ -138,6 +139,7 @@ def short_arguments():
     return rng.normal(size=(2, 2)) / 2, rng.normal(size=(2, 4, 2)), rng.normal(size=(2, 3, 2)) / 2
 
 
+@pytest.mark.slow
 def test_jax_two_orders_in_both_modes():
     jax = pytest.importorskip("jax")
     check_two_orders(jax.jit(short), tuple(map(jax.numpy.asarray, short_arguments())))

@@ -34,6 +34,7 @@ def energy_by_the_loop(w, x, y0):
 
 @pytest.mark.parametrize("closed", [True, False], ids=["closed over", "params"])
 @pytest.mark.parametrize("method", METHODS, ids=IDS)
+@pytest.mark.deep_but("newton-params")
 def test_jax_every_mode_and_order(method, closed):
     jax = pytest.importorskip("jax")
     args = tuple(map(jax.numpy.asarray, (W, X, Y0)))
@@ -82,6 +83,7 @@ def test_torch_every_mode_and_two_orders(method):
         ("exponential_right", 1),
     ],
 )
+@pytest.mark.deep_but("exponential_left-1")
 def test_jax_every_rule_against_differences(rule, n):
     """d y(end) by params, the time grid and y0; a central difference of step 1e-5 is right to about 1e-9."""
     jax = pytest.importorskip("jax")
@@ -118,6 +120,7 @@ def by_loop(x, y0, w):
     return xp.stack(rows[1:], -2)
 
 
+@pytest.mark.slow
 def test_jax_a_failed_element_gives_zero_or_nan_and_touches_no_other():
     jax = pytest.importorskip("jax")
     jnp = jax.numpy
@@ -283,6 +286,7 @@ def test_backward_is_one_jacobian_and_one_transposed_solve(monkeypatch):
     assert calls == ["_pulled"] * len(W) + ["transpose"]  # a row each
 
 
+@pytest.mark.slow
 def test_y_corrected_has_its_own_gradient_or_an_error():
     t, h = np.linspace(0.0, 2.0, 41), 1e-5
 

@@ -28,6 +28,7 @@ def systems(n, k=3, count=7, seed=0):
 @pytest.mark.parametrize(
     "way", [solve, jax.jit(solve), jax.vmap(solve, (0, None)), jax.jit(jax.vmap(solve, (0, None)))]
 )
+@pytest.mark.deep_but("solve0-1", "solve1-3", "solve2-5", "solve3-9", "solve1-45")
 def test_backward_error_is_roundoff(n, way):
     """Elimination with row exchange: the residual is within growth (at most 2^(n - 1), here tiny) times n eps."""
     m, rhs = systems(n)
@@ -38,6 +39,7 @@ def test_backward_error_is_roundoff(n, way):
 
 
 @pytest.mark.parametrize("n", SIZES)
+@pytest.mark.deep_but("1", "3", "9")
 def test_derivatives_are_those_of_a_linear_solve(n):
     m, rhs = systems(n, k=1, count=2)
     m = m[0] + 2 * np.sqrt(n) * np.eye(n)
@@ -52,6 +54,7 @@ def test_derivatives_are_those_of_a_linear_solve(n):
 
 
 @pytest.mark.parametrize("n", SIZES)
+@pytest.mark.deep_but("1", "4", "9")
 def test_a_singular_system_spoils_no_other(n):
     m, rhs = systems(n)
     m[0, 3] = 0.0
@@ -61,6 +64,8 @@ def test_a_singular_system_spoils_no_other(n):
 
 
 @pytest.mark.parametrize("n", [3, 6])
+@pytest.mark.deep_but("6")
+@pytest.mark.slow
 def test_a_pool_of_two_threads_does_not_wait_for_ever(n):
     """Of jaxlib 0.10.2: two batched factorisations at once stop in a pool of two threads."""
     program = f"""

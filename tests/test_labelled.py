@@ -97,6 +97,7 @@ def test_what_is_corrected_and_estimated():
     assert not any("units" in v.attrs for v in data.variables.values())
 
 
+@pytest.mark.cases_backend("jax")
 def test_a_batch_with_a_failure(lib):
     r = lib.asarray(np.array([[2.5, 6.0], [2.2, 2.9], [2.0, 2.1]])[..., None, None])
     problem = ds.Recurrence(lambda y, r, p: r * y * (1 - y), lib.asarray(np.full((3, 2, 1), 0.3)), r, n_points=40)
@@ -130,6 +131,7 @@ def test_times_of_their_own_for_each_element():
         ds.from_xarray(shared, ds.InitialValueProblem(pendulum, t, np.ones((2, 2))))
 
 
+@pytest.mark.slow
 def test_after_vmap_and_inside_jit():
     jax = pytest.importorskip("jax")
     t = jax.numpy.asarray(T)

@@ -13,6 +13,7 @@ def logistic(y, x, r):
     return r * y * (1.0 - y)
 
 
+@pytest.mark.cases_backend("jax")
 def test_a_cycle_and_chaos(lib):
     """r = 3.2 has a cycle of two points, exponent log |4 + 2 r - r^2| / 2; r = 4 has log 2 for almost every start."""
     T = 500 if lib.is_jax or lib.is_strict else 20_000
@@ -35,6 +36,7 @@ def test_each_element_of_a_linear_equation(rule):
 
 
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # no orbit of this length is right at its end
+@pytest.mark.slow
 def test_lorenz():
     """Solved with the defaults over 180 Lyapunov times; 0.9056 is Sprott's (Chaos and Time-Series Analysis, 2003)."""
     t = np.linspace(0.0, 200.0, 20_001)

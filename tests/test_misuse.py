@@ -33,6 +33,7 @@ def test_inputs_closed_over_with_the_wrong_axis_are_caught(B):
         ds.solve(ds.InitialValueProblem(f, t, np.ones((B, 1))))
 
 
+@pytest.mark.cases_backend("jax")
 def test_coupled_points_dropout_and_writing_are_caught(lib):
     t, y0 = lib.asarray(T), lib.asarray([[1.0, 2.0], [3.0, 4.0]])
     xp, rng = lib.xp, np.random.default_rng(0)
@@ -65,6 +66,7 @@ KINDS = ["recurrence", "lags", "ode", "line", "plane", "evolution", "ends"]
 
 
 @pytest.mark.parametrize(("kind", "way"), [*((k, "mean") for k in KINDS), ("ode", "spread"), ("lags", "order")])
+@pytest.mark.cases_backend("jax")
 def test_batch_elements_that_start_alike_and_are_coupled_are_caught(lib, kind, way):
     """y would be right, its derivative not: df / dy of one element by another would be left out."""
     same, s = lib.asarray(SAME), lib.asarray(np.linspace(0.0, 1.0, 7))
@@ -113,6 +115,7 @@ def test_shapes_that_coincide(B, n):
     np.testing.assert_allclose(sol.y, y0[..., None, :] * np.exp(-(T**2) / 2)[:, None], rtol=2e-3)
 
 
+@pytest.mark.cases_backend("jax")
 def test_changed_weights_change_the_answer(lib):
     """A function that reads a weight from outside must not be remembered with its old value."""
 
@@ -144,6 +147,7 @@ def test_fresh_lambdas_compile_once():
     assert len(backend._compiled) == before
 
 
+@pytest.mark.slow
 def test_equations_in_space_compile_once():
     """Their shifters are the library's own; other parameters and other sides are other arguments, not programs."""
     jax = pytest.importorskip("jax")
@@ -172,6 +176,7 @@ def test_a_jitted_inner_function_with_changed_constants():
     np.testing.assert_allclose(answers, [2.0, 4 / 3], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_grid_that_jit_closes_over_is_checked():
     jax = pytest.importorskip("jax")
 
@@ -186,6 +191,7 @@ def test_a_grid_that_jit_closes_over_is_checked():
     assert np.isfinite(jax.grad(end)(t, y0)).all()
 
 
+@pytest.mark.slow
 def test_jit_and_vmap_equal_eager():
     jax = pytest.importorskip("jax")
     jnp = jax.numpy
@@ -201,6 +207,7 @@ def test_jit_and_vmap_equal_eager():
     np.testing.assert_allclose(run(x, weights), eager, rtol=0, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_gradient_on_jax_and_torch_agrees_with_differences():
     jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
     weights = gru_weights(3)
@@ -341,6 +348,7 @@ def test_failed_elements_are_nan_under_jit():
     assert np.isfinite(y[0]).all()
 
 
+@pytest.mark.cases_backend("jax")
 def test_weights_reach_f_on_every_backend(lib):
     x = np.random.default_rng(9).normal(size=(20, 2))
     weights = gru_weights(2)
@@ -508,6 +516,7 @@ NO_DATA = {
 
 
 @pytest.mark.parametrize("where", ENTRANCES)
+@pytest.mark.cases_backend("jax")
 def test_what_is_no_data_is_refused_by_the_name_of_the_argument(lib, where):
     name, make = ENTRANCES[where]
     arrays = {"an array with NaN": [1.0, np.nan]}
@@ -519,6 +528,7 @@ def test_what_is_no_data_is_refused_by_the_name_of_the_argument(lib, where):
             pytest.fail(f"{what} {where} is let pass: {solved(make(value, lib.asarray))}")
 
 
+@pytest.mark.cases_backend("jax")
 def test_where_the_first_number_is_that_is_not_finite(lib):
     y0 = lib.asarray([[1.0, 2.0], [3.0, np.inf]])
     with pytest.raises(ds.InputError, match=r"y0: expected finite numbers; received inf at \[1, 1\]"):
@@ -543,6 +553,7 @@ def test_masks_and_products_of_their_own_are_not_dropped(kind):
         ds.solve(ode(f=lambda y, t, p: np.ma.masked_array(-y) if kind == "MaskedArray" else np.matrix(-y)))
 
 
+@pytest.mark.cases_backend("jax")
 def test_numbers_in_the_other_byte_order_are_turned_round(lib):
     """Only NumPy has them, and JAX takes NumPy's arrays."""
     if not (lib.is_numpy or lib.is_jax):
@@ -580,6 +591,7 @@ def test_a_mesh_with_explicit_axes_is_told_of():
         ds.solve(ode(jax.numpy.asarray(GRID), y0))
 
 
+@pytest.mark.cases_backend("jax")
 def test_x_is_what_f_makes_of_it(lib):
     """NaN where f does not look, integers to choose by, complex numbers of which f takes a part."""
     xp, known = lib.xp, np.arange(11)[:, None] % 2 == 0

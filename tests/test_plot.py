@@ -73,6 +73,7 @@ def test_an_element_of_a_batch(lib):
     np.testing.assert_array_equal(others, history[:5, : others.shape[1]])
 
 
+@pytest.mark.cases_backend("jax")
 def test_to_numpy(lib):
     for value in ([1.0, np.nan], 3.0, np.zeros((2, 0))):
         array = lib.asarray(value)
@@ -94,6 +95,7 @@ def test_a_solution_on_a_graph():
     assert k.grad is not None
 
 
+@pytest.mark.slow
 def test_under_jit_is_an_error_and_after_vmap_is_none():
     jax = pytest.importorskip("jax")
 
@@ -257,6 +259,7 @@ def test_ranges_hold_all_numbers_of_steps():
     assert plot._ranges(np.array([])) == []
 
 
+@pytest.mark.cases_backend("jax")
 def test_pyplot_does_not_know_and_a_notebook_shows(lib):
     from matplotlib import pyplot
 

@@ -61,6 +61,8 @@ def flow_of(u):
     return D * (u[2:] - 2 * u[1:-1] + u[:-2]) / h**2 - (u[1:-1] ** 3 - u[1:-1])
 
 
+@pytest.mark.cases_backend("jax")
+@pytest.mark.slow_backend("jax")
 def test_where_newtons_method_fails(lib):
     """The uptake grows with u, so that there is one solution; Newton's method finds it from 0."""
     problem, guess = tissue(lib.asarray)

@@ -30,6 +30,8 @@ def chosen(structure):
 
 @pytest.mark.transformed
 @pytest.mark.parametrize("structure", CHOICES, ids=str)
+@pytest.mark.cases_backend("jax", "picard")
+@pytest.mark.cases_backend("jax:vmap", "zero")
 def test_y_does_not_depend_on_the_choice(lib, structure):
     if lib.is_transformed and structure not in CHEAP:
         pytest.skip("in the table of gradients")
@@ -138,6 +140,7 @@ def test_the_estimate_is_a_random_sign_off_the_diagonal():
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.cases_backend("jax")
 def test_of_a_diagonal_jacobian_the_estimate_is_exact(lib, seed):
     x = np.random.default_rng(0).normal(size=(2, 9, 3))
     problem = ds.Recurrence(
@@ -159,6 +162,7 @@ def test_a_given_jacobian_serves_hutchinson():
     np.testing.assert_allclose(sol.y[:, 0], 2 - 0.5 ** np.arange(9), rtol=4 * EPS)
 
 
+@pytest.mark.cases_backend("jax")
 def test_an_f_that_ignores_y(lib):
     problem = ds.Recurrence(
         lambda y, x, p: ds.array_namespace(x).cos(x), lib.asarray([0.0]), lib.asarray(np.ones((9, 1)))
@@ -169,6 +173,7 @@ def test_an_f_that_ignores_y(lib):
 
 
 @pytest.mark.parametrize("structure", CHEAP)
+@pytest.mark.cases_backend("jax")
 def test_the_certificate_does_not_see_the_choice(lib, structure):
     """y_i = x_i in turns of 10^12 and 1: what A = I adds up leaves 10^-4 in the ones, which |A||y| would excuse."""
     x = np.where(np.arange(40) % 2, 1.0, 1e12 / 3)[:, None] * np.random.default_rng(0).uniform(1, 2, (40, 1))
@@ -204,6 +209,7 @@ def test_windows_of_a_differential_equation(structure):
 STEPS = [ds.Full(), ds.Damped(0.7), ds.LineSearch(), ds.LevenbergMarquardt()]
 
 
+@pytest.mark.deep_backend("strict")
 def test_adjoints_are_those_of_the_exact_jacobian(lib):
     rng = np.random.default_rng(3)
     weights, x, y0 = gru_weights(2), rng.normal(size=(30, 2)), np.zeros(2)
@@ -221,11 +227,13 @@ def test_adjoints_are_those_of_the_exact_jacobian(lib):
 
 
 METHODS = [ds.Newton(structure=s) for s in CHEAP] + [ds.Newton(step=s, max_steps=200) for s in STEPS[1:]]
+METHOD_IDS = [*CHEAP, "damped", "line search", "levenberg-marquardt"]
 WEIGHTS = gru_weights(2)
 INPUTS = np.random.default_rng(3).normal(size=(20, 2))
 
 
-@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("method", METHODS, ids=METHOD_IDS)
+@pytest.mark.deep_but("picard")
 def test_gradients_on_jax(method):
     jax = pytest.importorskip("jax")
 
@@ -239,7 +247,7 @@ def test_gradients_on_jax(method):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.parametrize("method", METHODS, ids=METHOD_IDS)
 def test_gradients_on_torch(method):
     torch = pytest.importorskip("torch")
 

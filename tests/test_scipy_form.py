@@ -118,6 +118,7 @@ def test_values_that_part_only_at_the_solution():
 
 
 @COARSE
+@pytest.mark.cases_backend("jax")
 def test_one_point_mapped_on_every_library(lib):
     """A largest component is that of one point."""
 
@@ -133,6 +134,7 @@ def test_one_point_mapped_on_every_library(lib):
 
 @COARSE
 @pytest.mark.parametrize("fun", [branch, libm], ids=lambda fun: fun.__name__)
+@pytest.mark.cases_backend("jax")
 def test_what_vmap_cannot_follow_is_named(lib, fun):
     problem = ds.InitialValueProblem(ds.from_scipy(fun), lib.asarray(T), lib.asarray(Y0))
     if lib.is_jax or lib.is_torch:
@@ -179,6 +181,7 @@ def test_unknown_numbers_of_solve_bvp():
     np.testing.assert_allclose(sol.y_corrected[:, 0], np.sin(2 * np.pi * S), rtol=0, atol=1e-7)
 
 
+@pytest.mark.deep_backend("strict")
 def test_conditions_of_one_point_on_every_library(lib):
     """u'' = -u with u(0) = c, u(pi / 2) = 1: c cos(s) + sin(s), for two c at once; sensitivity by c is cos(s)."""
     s = np.pi / 2 * S

@@ -77,6 +77,7 @@ def test_recurrence_along_all_fields_at_once(lib):
     np.testing.assert_allclose(lib.to_numpy(one), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.cases_backend("jax")
 def test_adjoint_is_the_transpose_of_the_sensitivity(lib):
     fields = case()
     problem = recurrence(on(lib, fields))

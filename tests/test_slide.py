@@ -26,6 +26,7 @@ def off_by(f, y0, x, params, y):
 
 @pytest.mark.parametrize("method", ["auto", ds.Newton(window=10_000)], ids=str)
 @pytest.mark.parametrize("r", [2.8, 3.5, 4.0])
+@pytest.mark.cases_backend("jax")
 def test_the_logistic_map(lib, method, r):
     y0 = np.array([0.3])
     sol = lib.solve(ds.Recurrence(logistic, lib.asarray(y0), params=r, n_points=3000), method=method)
@@ -35,6 +36,8 @@ def test_the_logistic_map(lib, method, r):
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0, 4.0, 8.0])
+@pytest.mark.deep_backend("strict")
+@pytest.mark.cases_backend("torch")
 def test_a_gru_with_large_weights(lib, scale):
     if lib.is_jax and scale in (2.0, 4.0):
         pytest.skip("1 and 8 are enough to compile")
@@ -51,6 +54,8 @@ def test_a_gru_with_large_weights(lib, scale):
 
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
 @pytest.mark.parametrize(("f", "T", "y0"), [(lotka_volterra, 12, [1.0, 1.0]), (lorenz, 5, [1.0, 1.0, 1.0])])
+@pytest.mark.deep_backend("strict")
+@pytest.mark.cases_backend("torch")
 def test_an_oscillator_over_many_periods(lib, f, T, y0):
     t = np.linspace(0.0, T, 100 * T + 1)
     problem = ds.InitialValueProblem(f, lib.asarray(t), lib.asarray(y0))
@@ -62,6 +67,7 @@ def test_an_oscillator_over_many_periods(lib, f, T, y0):
 
 
 @pytest.mark.skip_backend("jax", reason="a compiled f is traced: its calls say nothing")
+@pytest.mark.deep_backend("strict")
 def test_work_is_bounded_where_newton_is_hopeless(lib):
     """The logistic map at r = 4 doubles errors each step; windows that fail must cost a few evaluations per point."""
     points = [0]

@@ -37,6 +37,8 @@ def once_is_enough(lib, method, is_new=True):
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.cases_backend("jax")
+@pytest.mark.cases_backend("jax:vmap")
 def test_gru_equals_the_loop(lib, method):
     once_is_enough(lib, method)
     rng = np.random.default_rng(1)
@@ -49,6 +51,8 @@ def test_gru_equals_the_loop(lib, method):
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
 @pytest.mark.parametrize("lags", [(1, 3), (3, 1), (2, 5), (1, 200)], ids=str)
+@pytest.mark.cases_backend("jax")
+@pytest.mark.cases_backend("jax:vmap")
 def test_two_lags(lib, method, lags):
     once_is_enough(lib, method, lags in ((1, 3), (1, 200)))
     rng = np.random.default_rng(2)
@@ -60,6 +64,8 @@ def test_two_lags(lib, method, lags):
 
 
 @pytest.mark.parametrize("T", [1, 2, 3, 7])
+@pytest.mark.cases_backend("jax")
+@pytest.mark.cases_backend("jax:vmap")
 def test_fewer_points_than_history(lib, T):
     rng = np.random.default_rng(3)
     y0, x = rng.normal(size=(4, 5, 2)), rng.normal(size=(4, T, 2))
@@ -73,6 +79,8 @@ def test_fewer_points_than_history(lib, T):
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
+@pytest.mark.cases_backend("jax")
+@pytest.mark.cases_backend("jax:vmap", "-newton")
 def test_pendulum_on_a_non_uniform_grid(lib, method):
     once_is_enough(lib, method)
     t = 3.0 * np.linspace(0.0, 1.0, 101) ** 1.5
@@ -117,6 +125,7 @@ def test_pendulum_accuracy_from_the_default_guess(n_points, bound):
     ids=["lotka-volterra", "pendulum", "lorenz"],
 )
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
+@pytest.mark.deep_but("-300", "-10000")
 def test_discretisation_estimate_within_1_5_of_the_truth(f, y0, T, n_points):
     t = np.linspace(0.0, T, n_points + 1)
     exact = solve_ivp(lambda t, y: f(y, t, None), (0, T), y0, "DOP853", t, rtol=1e-13, atol=1e-13).y.T
@@ -126,6 +135,7 @@ def test_discretisation_estimate_within_1_5_of_the_truth(f, y0, T, n_points):
     assert 1 / 1.5 <= float(sol.stats.discretisation_error) / truth <= 1.5
 
 
+@pytest.mark.slow
 def test_gru_32_float32_and_float64():
     n, T = 32, 10_000
     weights = gru_weights(n)
@@ -158,6 +168,7 @@ def test_batch_equals_singles():
         np.testing.assert_allclose(batch.y[b], one.y, rtol=0, atol=4 * EPS)
 
 
+@pytest.mark.cases_backend("jax")
 def test_one_bad_element_leaves_the_others_bitwise_alone(lib):
     """Element 1 needs many more steps, element 2 overflows; the others do not notice."""
 
@@ -208,6 +219,7 @@ def test_first_points_are_exact_after_as_many_steps():
         np.testing.assert_allclose(sol.y[:k], expected[:k], rtol=0, atol=8 * 2**k * EPS)
 
 
+@pytest.mark.cases_backend("jax")
 def test_float64_grid_beside_float32_state(lib):
     t = 1000.0 + np.linspace(0.0, 1.0, 2001)
     y0 = lib.asarray([1.0], "float32")
@@ -271,6 +283,8 @@ def test_stiff_on_a_coarse_grid():
     assert np.abs(sol.y).max() <= 2.1
 
 
+@pytest.mark.cases_backend("jax")
+@pytest.mark.cases_backend("jax:vmap")
 def test_own_rule_and_shifter_on_every_backend(lib):
     """Poisson's equation on a ring, u_i - (u_{i-1} + u_{i+1}) / 4 = f(u): a rule by a dense solve."""
     N = 12

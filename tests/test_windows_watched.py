@@ -112,6 +112,7 @@ def test_compiled_windows_have_no_records():
 
 
 @every_case
+@pytest.mark.cases_backend("jax")
 def test_windows_are_told_in_order_and_make_the_solution(lib, make, method):
     told = []
     sol = lib.solve(make(lib), method=method, on_window=told.append)
@@ -127,6 +128,7 @@ def test_windows_are_told_in_order_and_make_the_solution(lib, make, method):
     np.testing.assert_allclose(lib.to_numpy(sol.y), lib.to_numpy(plain.y), rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_loop_of_a_differential_equation():
     problem = ds.InitialValueProblem(pendulum, np.linspace(0.0, 12.0, 1201), np.array([2.0, 0.0]))
     told = []
@@ -348,6 +350,7 @@ ds.solve(problem, method=ds.Newton(window=10_000), on_window=[ds.Checkpoint(sys.
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 @pytest.mark.parametrize("when", ["between", "while writing"])
 @pytest.mark.parametrize("step", [1, 3000, 20_000])
+@pytest.mark.deep_but("1-between", "3000-while writing")
 def test_a_killed_process_loses_one_window(tmp_path, step, when):
     """The logistic map at r = 4 doubles differences each step: equal bit by bit, or not at all."""
     root = Path(__file__).parents[1]

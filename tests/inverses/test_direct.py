@@ -72,6 +72,7 @@ def test_bratu_reaches_the_reference(N):
     assert int(sol.stats.steps) <= 6
 
 
+@pytest.mark.cases_backend("jax")
 def test_every_element_of_a_batch_by_itself(lib):
     """The last has no solution: its turning point lies at 6.8."""
     lams = np.array([1.0, 5.0, 6.5, 20.0])

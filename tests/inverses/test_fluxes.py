@@ -175,6 +175,7 @@ FLUXES = {
 
 @pytest.mark.parametrize("ends", ["ring", "open"])
 @pytest.mark.parametrize("name", FLUXES)
+@pytest.mark.deep_but("upwind-ring", "central-open", "minmod-open", "van_leer-ring")
 def test_order_in_space(name, ends):
     flux, order = FLUXES[name]
     errors = []
@@ -201,6 +202,7 @@ def by_solve_ivp(flux, edges, u0, t):
 
 @pytest.mark.parametrize("flux", [SHALLOW, ds.limited(SHALLOW)], ids=["upwind", "limited"])
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.deep_but("backward_euler-upwind", "trbdf2-limited")
 def test_water_is_that_of_solve_ivp(rule, flux):
     errors = []
     for T in (81, 161):
@@ -255,6 +257,8 @@ def test_the_linear_solves_equal_the_assembled_matrix(ends, X, rule, flux):
         assert off <= 64 * EPS * np.linalg.cond(A) * np.abs(expected).max()
 
 
+@pytest.mark.cases_backend("jax")
+@pytest.mark.slow_backend("jax")
 def test_every_library_finds_the_same(lib):
     """Water on NumPy's kin and PyTorch; Burgers' equation on JAX, where components take long to compile."""
 
@@ -267,6 +271,7 @@ def test_every_library_finds_the_same(lib):
     np.testing.assert_allclose(lib.to_numpy(sol.y), expected.y, rtol=0, atol=1e-11)
 
 
+@pytest.mark.deep_backend("torch")
 def test_a_limited_flux_is_the_same_on_every_library(lib):
     if lib.is_jax:
         pytest.skip("compiled above")
@@ -369,6 +374,7 @@ def test_sensitivities_and_adjoints_are_those_of_differences(wrap):
 
 
 @pytest.mark.parametrize("name", ["jax", "torch", "torch, limited"])
+@pytest.mark.deep_but("torch")
 def test_gradients_are_those_of_differences(name):
     rng, wrap = np.random.default_rng(0), ds.limited if "limited" in name else lambda flux: flux
     w = rng.normal(size=(6, 8, 1))

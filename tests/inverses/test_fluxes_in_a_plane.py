@@ -67,6 +67,7 @@ def test_what_leaves_a_cell_enters_the_next(ends, flux):
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.deep_but("trbdf2")
 def test_water_is_that_of_solve_ivp(rule):
     X, Y = 8, 6
     u0 = water(X, Y, 2, RING).boundary.y0
@@ -144,6 +145,7 @@ def test_the_linear_solves_equal_the_assembled_matrix(ends, D, flux):
         assert off <= 512 * EPS * np.linalg.cond(A) * np.abs(expected).max()
 
 
+@pytest.mark.deep_backend("torch")
 def test_every_library_finds_the_same(lib):
     if lib.is_jax:  # a few cells of one component, as it is compiled
         starts = np.array([[1.0, 1.3, 0.8], [0.9, 1.1, 1.2], [1.4, 0.7, 1.0]])[..., None]

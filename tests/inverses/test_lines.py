@@ -180,6 +180,7 @@ CASES = {
 
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of coarse grids, and rightly
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.cases_backend("jax", "mixed")
 def test_every_library_finds_the_same(lib, name):
     if lib.is_jax and name not in ("mixed", "ring of cells"):
         pytest.skip("two of the five are enough to compile")
@@ -310,6 +311,7 @@ def test_gradients_by_parameters_conditions_and_fields(lib):
         assert abs(both[0].sum() - both[1].sum()) <= 1e-12 * scale
 
 
+@pytest.mark.slow
 def test_gradients_of_solve_itself():
     jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
     expected = differences()

@@ -101,6 +101,7 @@ def test_bratu_reaches_the_reference(lib, N):
 
 @pytest.mark.parametrize("cells", [False, True], ids=["points", "cells"])
 @pytest.mark.parametrize("kinds", [MIXED, ("periodic",) * 4], ids="-".join)
+@pytest.mark.cases_backend("jax")
 def test_every_library_finds_the_same(lib, kinds, cells):
     if lib.is_jax and cells is (kinds is MIXED):
         pytest.skip("two of the four are enough to compile")
@@ -301,6 +302,7 @@ def dtype_of(size, dtype):
 
 
 @pytest.mark.parametrize("k", [10.0, 60.0, 150.0, 400.0])
+@pytest.mark.deep_but("10.0", "150.0")
 def test_what_the_iteration_cannot_solve_is_never_an_answer(k):
     """Waves of many lengths, for which the preconditioner is none: right, or a failure, or NaN in a derivative."""
     s = np.linspace(0.0, 1.0, 25)

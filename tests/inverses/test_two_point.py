@@ -116,6 +116,7 @@ def test_the_rule_keeps_what_it_claims():
 
 @COARSE
 @pytest.mark.parametrize("kind", ends.ENDS)
+@pytest.mark.cases_backend("jax", "coupled")
 def test_every_library_finds_the_same(lib, kind):
     if lib.is_jax and kind != "coupled":
         pytest.skip("one of the four is enough to compile, and the next tests compile others")
@@ -316,6 +317,7 @@ def test_gradients_by_parameters_conditions_and_fields(lib, is_linear):
 
 @COARSE
 @pytest.mark.parametrize("is_linear", [True, False], ids=["matrices", "function"])
+@pytest.mark.deep_but("matrices")
 def test_gradients_of_solve_itself(is_linear):
     jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
     expected, jnp = differences(is_linear), jax.numpy

@@ -69,6 +69,7 @@ def by_solve_ivp(name):
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")  # of the coarse grids, and rightly
 @pytest.mark.parametrize("rule", ORDER)
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.deep_but("allen_cahn-trbdf2", "burgers-trapezoid", "gray_scott-backward_euler")
 def test_order_in_time_against_solve_ivp(name, rule):
     expected, errors, corrected = by_solve_ivp(name), [], []
     for T in (31, 61):
@@ -130,6 +131,8 @@ def tiny(theta, asarray):
     return ds.Evolution2D(lambda u, u_s, u_r, x, p: p * u * u - u * u_s + u_r, t, points, u0, D, params=p, **sides)
 
 
+@pytest.mark.cases_backend("jax")
+@pytest.mark.slow_backend("jax")
 def test_gradients_are_those_of_differences(lib):
     rng = np.random.default_rng(0)
     theta = [rng.normal(size=(4, 3, 1)), 0.2 + rng.uniform(size=(4, 3, 1)), np.array(0.3), rng.normal(size=(3, 3, 1))]

@@ -36,6 +36,7 @@ def both(library, way, kind, lags):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("library", "way"), WAYS)
 @given(seed=st.integers(0, 2**32 - 1))
+@pytest.mark.cases_backend("jax")
 def test_adjoint_identity(library, way, kind, T, lags, seed):
     """The coefficients are contractive and the products short: a few hundred operations, each right to eps."""
     need(way)

@@ -104,7 +104,7 @@ cases = {
 
 
 @pytest.mark.parametrize("way", ["sequential", *NUMPY_WAYS])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings.default.max_examples * 12 // 5, deadline=None)
 @given(**cases)
 def test_every_way_equals_the_loop(way, seed, kind, batch, T, n, lags):
     need(way)

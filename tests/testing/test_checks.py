@@ -93,7 +93,12 @@ def failures(rule, **options):
     return {check.name for check in caught.value.report.failed}
 
 
-@pytest.mark.parametrize("key", builtin_rules())
+def each_rule():
+    """Return the built-in rules; those in a plane and time are in the table, which runs the same checks."""
+    return [pytest.param(k, marks=[pytest.mark.deep] * k.startswith("heat2d")) for k in builtin_rules()]
+
+
+@pytest.mark.parametrize("key", each_rule())
 def test_shipped_rules_pass(key):
     report = check_inverse(key)
     assert not report.failed
@@ -104,6 +109,7 @@ def test_shipped_rules_pass(key):
 
 @pytest.mark.parametrize("seed", range(1, 6))
 @pytest.mark.parametrize("key", ["ddt.trapezoid", "shift.scan", "ddt.exponential_linear"])
+@pytest.mark.deep_but("-1")
 def test_shipped_rules_pass_for_other_seeds(key, seed):
     registry["ddt.exponential"]
     assert not check_inverse(key, seed=seed).failed
@@ -245,6 +251,7 @@ def test_a_wrong_jacobian_is_seen_in_the_convergence():
         check_convergence(wrong)
 
 
+@pytest.mark.slow
 def test_the_table_has_a_line_for_each_rule():
     run = subprocess.run(
         [sys.executable, "-W", "error", "-m", "deersolve.testing"], capture_output=True, text=True, check=True

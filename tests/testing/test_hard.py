@@ -16,6 +16,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.slow
 def test_the_last_values_are_those_of_scipy(name):
     case_of, last, method, rtol = CASES[name]
     case = case_of(np.asarray, np.array([0.0, last]))
