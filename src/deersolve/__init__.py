@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .newton.windows.progress_bar import Progress
     from .problems import (
         BoundaryValueProblem,
+        Elliptic,
         Elliptic1D,
         Elliptic2D,
         Evolution1D,
@@ -76,8 +77,8 @@ _places = {
     "newton.windows.checkpoint": "Checkpoint",
     "newton.windows.progress_bar": "Progress",
     "problems": (
-        "BoundaryValueProblem Elliptic1D Elliptic2D Evolution1D Evolution2D InitialValueProblem Problem Recurrence "
-        "TwoPointProblem"
+        "BoundaryValueProblem Elliptic Elliptic1D Elliptic2D Evolution1D Evolution2D InitialValueProblem Problem "
+        "Recurrence TwoPointProblem"
     ),
     "problems.adapters": "from_scipy pointwise ravel rowwise unravel",
     "solution.named_axes": "from_xarray",
@@ -104,6 +105,7 @@ __all__ = [
     "Diagonal",
     "Dirichlet",
     "DiscretisationWarning",
+    "Elliptic",
     "Elliptic1D",
     "Elliptic2D",
     "Evolution1D",

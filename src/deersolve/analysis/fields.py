@@ -12,6 +12,7 @@ from ..backends.registration import close_matches
 from ..backends.trees import tree_leaves, tree_map
 from ..errors import UnknownKeyError, mismatch
 from ..grids.base import Data
+from ..grids.box import SIDES as PAIRS
 from ..grids.space import value_of
 from ..grids.times import Initial, TimeGrid
 from ..newton.equation import System
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ..problems import Problem
 
 Fields = dict[str, Any]
-SIDES = ("left", "right", "bottom", "top")
+SIDES = tuple(name for pair in PAIRS for name in pair)
 VALUES = ("value", "slope")
 """What the right-hand side of a condition is called."""
 

@@ -28,6 +28,8 @@ _homes = {
     "ddt.exponential_right": "ddt_exponential_right",
     "ddx.twopoint": "ddx_twopoint",
     "d2dx2.blocktridiagonal": "elliptic_banded",
+    "laplace.krylov": "elliptic_krylov",
+    "laplace.direct": "elliptic_sparse",
     "laplace2d.krylov": "elliptic_krylov",
     "laplace2d.direct": "elliptic_sparse",
     "heat.backward_euler": "heat_backward_euler",

@@ -25,6 +25,7 @@ def over(grid: Box) -> tuple[int, ...]:
     return tuple(range(-grid.ndim - 1, -1))
 
 
+@register("laplace.krylov", structures=(Dense, Diagonal), exact=True)
 @register("laplace2d.krylov", structures=(Dense, Diagonal), exact=True)
 class Krylov(Elliptic):
     """The rows of :class:`Elliptic`, without a matrix.

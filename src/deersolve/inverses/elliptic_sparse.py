@@ -19,6 +19,7 @@ from .elliptic import Elliptic
 _kept: WeakKeyDictionary[Box, sparse.Kept] = WeakKeyDictionary()
 
 
+@register("laplace.direct", structures=(Dense, Diagonal), exact=True)
 @register("laplace2d.direct", structures=(Dense, Diagonal), exact=True)
 class Direct(Elliptic):
     """The rows of :class:`Elliptic`, with a sparse LU of their matrix for each batch element.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 from ..backends import backend_of
@@ -28,12 +29,12 @@ def solve(entries: Array, r: Array, rings: tuple[bool, ...], kept: Kept | None, 
 
     Parameters
     ----------
-    entries : array, shape (*B, 5, X, Y, n, n) or (*B, 5, X, Y, n, 1)
-        The rows of A: the weights of the n components at the point itself, before and behind it along s, and before and
-        behind it along r; of only the same component in the second form.
-    r : array, shape (*B, X, Y, n)
+    entries : array, shape (*B, 1 + 2 d, *R, n, n) or (*B, 1 + 2 d, *R, n, 1)
+        The rows of A on d axes R: the weights of the n components at the point itself, then before and behind it along
+        each axis; of only the same component in the second form.
+    r : array, shape (*B, *R, n)
     rings : tuple of bool
-        Whether the first point of s, and of r, is behind the last; else those entries are not looked at.
+        Whether the first point of an axis is behind its last; else those entries are not looked at.
     kept : dict or None
         Where factors are kept, for the same entries once more.
     transposed : bool
@@ -50,10 +51,11 @@ def _each(rings: tuple[bool, ...], kept: Kept | None, transposed: bool, entries:
     """Solve for one batch element after the other, of NumPy arrays."""
     import numpy as np
 
-    *batch, X, Y, n = r.shape
-    pattern = pattern_of((X, Y), n, entries.shape[-1], rings)
-    values = np.broadcast_to(entries, (*batch, *entries.shape[-5:])).reshape(-1, *entries.shape[-5:])
-    x = np.empty((values.shape[0], X * Y * n), r.dtype)
+    d = len(rings)
+    batch, sizes, n = r.shape[: -d - 1], r.shape[-d - 1 : -1], r.shape[-1]
+    pattern, own = pattern_of(sizes, n, entries.shape[-1], rings), entries.shape[-d - 3 :]
+    values = np.broadcast_to(entries, (*batch, *own)).reshape(-1, *own)
+    x = np.empty((values.shape[0], math.prod(sizes) * n), r.dtype)
     for k, b in enumerate(r.reshape(x.shape)):
         x[k] = _factors(pattern, values[k], kept, k).solve(b, transposed)
     return x.reshape(r.shape)
@@ -199,19 +201,20 @@ class Pattern:
 
 
 @functools.lru_cache(maxsize=8)
-def pattern_of(sizes: tuple[int, int], n: int, m: int, rings: tuple[bool, ...]) -> Pattern:
-    """Return the pattern of the entries of :func:`solve`, (5, X, Y, n, m)."""
+def pattern_of(sizes: tuple[int, ...], n: int, m: int, rings: tuple[bool, ...]) -> Pattern:
+    """Return the pattern of the entries of :func:`solve`, (1 + 2 d, *R, n, m)."""
     import numpy as np
 
-    number = np.arange(sizes[0] * sizes[1]).reshape(sizes)
+    number, d = np.arange(math.prod(sizes)).reshape(sizes), len(sizes)
     points = dissection(number, rings)
     place = np.argsort(points)
-    neighbours = [number, *(np.roll(number, k, axis) for axis in (0, 1) for k in (1, -1))]
-    there = np.ones((5, *sizes), dtype=bool)
-    there[1, 0], there[2, -1] = rings[0], rings[0]
-    there[3, :, 0], there[4, :, -1] = rings[1], rings[1]
+    neighbours = [number, *(np.roll(number, k, axis) for axis in range(d) for k in (1, -1))]
+    there = np.ones((1 + 2 * d, *sizes), dtype=bool)
+    for axis, is_ring in enumerate(rings):
+        np.moveaxis(there[1 + 2 * axis], axis, 0)[0] = is_ring
+        np.moveaxis(there[2 + 2 * axis], axis, 0)[-1] = is_ring
     inner = np.arange(n)[:, None]
-    full = (5, *sizes, n, m)
+    full = (1 + 2 * d, *sizes, n, m)
     rows = np.broadcast_to(place[number][..., None, None] * n + inner, full)
     columns = np.broadcast_to(place[np.stack(neighbours)][..., None, None] * n + (inner.T if m == n else inner), full)
     (take,) = np.nonzero(np.broadcast_to(there[..., None, None], full).ravel())
@@ -223,7 +226,7 @@ def pattern_of(sizes: tuple[int, int], n: int, m: int, rings: tuple[bool, ...]) 
 
 
 def dissection(number: Any, rings: tuple[bool, ...]) -> Any:
-    """Return the numbers of a plane in the order of nested dissection: both halves, then the line between them.
+    """Return the numbers of a box in the order of nested dissection: both halves, then what is between them.
 
     References
     ----------
@@ -232,16 +235,16 @@ def dissection(number: Any, rings: tuple[bool, ...]) -> Any:
     import numpy as np
 
     last: list[Any] = []
-    if rings[0]:
-        last, number = [number[0], *last], number[1:]
-    if rings[1]:
-        last, number = [number[:, 0], *last], number[:, 1:]
+    for axis, is_ring in enumerate(rings):
+        if is_ring:
+            first, rest = np.split(number, [1], axis=axis)
+            last, number = [first.ravel(), *last], rest
 
     def parts(block: Any) -> list[Any]:
         if block.size <= LEAF:
             return [block.ravel()]
-        block = block if block.shape[0] >= block.shape[1] else block.T
+        block = np.moveaxis(block, int(np.argmax(block.shape)), 0)
         k = block.shape[0] // 2
-        return [*parts(block[:k]), *parts(block[k + 1 :]), block[k]]
+        return [*parts(block[:k]), *parts(block[k + 1 :]), block[k].ravel()]
 
     return np.concatenate([*parts(number), *last])

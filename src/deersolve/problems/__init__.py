@@ -2,7 +2,7 @@
 
 from .base import Problem
 from .boundary_value import BoundaryValueProblem, Elliptic1D
-from .elliptic import Elliptic2D
+from .elliptic import Elliptic, Elliptic2D
 from .evolution import Evolution1D
 from .evolution2d import Evolution2D
 from .initial_value import InitialValueProblem
@@ -11,6 +11,7 @@ from .two_point import TwoPointProblem
 
 __all__ = [
     "BoundaryValueProblem",
+    "Elliptic",
     "Elliptic1D",
     "Elliptic2D",
     "Evolution1D",

@@ -61,11 +61,11 @@ class Problem:
     0.7390851332151607
     """
 
-    family: ClassVar[str] = ""
+    family: str = ""
     is_causal: ClassVar[bool] = False
     cells: bool = False
     """Whether u is in cells between the points of space, not on them."""
-    axes: ClassVar[tuple[str, ...]] = ("t",)
+    axes: tuple[str, ...] = ("t",)
     """The names of the axes of the grid."""
     fields: dict[str, tuple[str, ...]] = {"y0": ("lag", "k"), "x": ("t", "k")}  # noqa: RUF012
     """The data beside params that a solution can be differentiated by, and the names of their last axes."""

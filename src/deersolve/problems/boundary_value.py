@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree
@@ -52,7 +52,7 @@ class BoundaryValueProblem(SpaceProblem):
     '0.1405'
     """
 
-    family: ClassVar[str] = "d2dx2"
+    family: str = "d2dx2"
     fields = {"left": ("k",), "right": ("k",), **dict.fromkeys(("a", "b", "c", "x"), ("s", "k"))}  # noqa: RUF012
 
     def __init__(  # noqa: PLR0913 - an equation and its two ends

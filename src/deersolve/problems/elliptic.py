@@ -1,19 +1,92 @@
-"""Equations with a Laplacian in a rectangle: D (u_ss + u_rr) = f(u, u_s, u_r, x, params)."""
+"""Equations with a Laplacian in a box: D Laplacian(u) = f(u, du/ds, ..., x, params)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree
 from ..grids.base import Data
+from ..grids.box import AXES, SIDES
 from ..grids.make_box import in_a_box
 from ..grids.shifters import Along, identity
-from .space import SpaceProblem, check_points
+from .space import SpaceProblem, check_points, on_axes
 
 
-class Elliptic2D(SpaceProblem):
+class Elliptic(SpaceProblem):
+    """D (u_ss + u_rr + ...) = f(u, u_s, u_r, ..., x, params) on one, two or three axes.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(u, u_s, u_r, u_q, x, params)``, with as many slopes as there are axes, of arrays (*B, *R, n) and at every
+        point by itself.
+    points : tuple of one to three arrays
+        The points of the axes "s", "r" and "q", both ends included, strictly increasing. With ``cells=True`` the edges
+        of cells in whose midpoints u is. On a periodic axis the last point is the image of the first.
+    D : number or array
+        The coefficient, positive: a number, (n,), (*R, n) or what broadcasts to (*B, *R, n).
+    sides : condition, or tuple of pairs
+        ``((left, right), (bottom, top), (front, back))``, a pair for each axis, of :class:`Dirichlet`,
+        :class:`Neumann`, :class:`Robin` or :class:`Periodic`; or one condition for all sides. Values are numbers, (n,),
+        (*R', n) or (*B, *R', n), R' the other axes; derivatives are along the outward normal.
+    x, params, cells, jac
+        As for :class:`Elliptic2D`.
+
+    Raises
+    ------
+    InputError
+        If there are not one to three axes, or not a pair of conditions for each.
+
+    Notes
+    -----
+    Central differences of second order. The rule is "laplace.krylov", a method of conjugate residuals with the fast
+    diagonalisation of the constant part as preconditioner, work O(N^(d + 1)) an iteration on N^d points; or
+    "laplace.direct", a sparse LU. On one axis it is that of :class:`Elliptic1D`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> s = np.linspace(0.0, 1.0, 17)
+    >>> bratu = ds.Elliptic(lambda u, u_s, u_r, u_q, x, p: -np.exp(u), (s, s, s), sides=ds.Dirichlet())
+    >>> sol = ds.solve(bratu)
+    >>> sol.y.shape, round(float(sol.y.max()), 4)
+    ((17, 17, 17, 1), 0.0582)
+    """
+
+    def __init__(  # noqa: PLR0913 - an equation and its sides
+        self,
+        f: Callable[..., Array],
+        points: tuple[Array, ...],
+        D: Any = 1.0,
+        *,
+        sides: Any,
+        x: Tree = None,
+        params: Any = None,
+        cells: bool = False,
+        jac: Callable[..., Any] | None = None,
+    ) -> None:
+        points, named = on_axes(points, sides)
+        d = len(points)
+        self.family = "d2dx2" if d == 1 else "laplace"
+        self.axes = tuple(AXES[:d])
+        self.fields = dict.fromkeys(("D", "x"), (*self.axes, "k"))
+        for axis, names in zip(self.axes, SIDES, strict=False):
+            self.fields |= dict.fromkeys(names, (*(a for a in self.axes if a != axis), "k"))
+        inverse = "d2dx2.blocktridiagonal" if d == 1 else "laplace.krylov"
+        shift = (identity, *map(Along, range(d)))
+        super().__init__(f, shift=shift, inverse=inverse, x=x, params=params, jac=jac)
+        self.lie(points, named, cells, x)
+        self.coefficients = {"D": D}
+
+    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+        """Return the backend, and grid, data and guess as the solver takes them."""
+        return in_a_box(self, y_guess)
+
+
+class Elliptic2D(Elliptic):
     """D (u_ss + u_rr) = f(u, u_s, u_r, x, params) in the rectangle of the points (s, r).
 
     Parameters
@@ -56,14 +129,6 @@ class Elliptic2D(SpaceProblem):
     0.557
     """
 
-    family: ClassVar[str] = "laplace2d"
-    axes: ClassVar[tuple[str, ...]] = ("s", "r")
-    fields = {  # noqa: RUF012
-        **dict.fromkeys(("left", "right"), ("r", "k")),
-        **dict.fromkeys(("bottom", "top"), ("s", "k")),
-        **dict.fromkeys(("D", "x"), ("s", "r", "k")),
-    }
-
     def __init__(  # noqa: PLR0913 - an equation and its four sides
         self,
         f: Callable[..., Array],
@@ -79,12 +144,6 @@ class Elliptic2D(SpaceProblem):
         cells: bool = False,
         jac: Callable[..., Any] | None = None,
     ) -> None:
-        shift = (identity, Along(0), Along(1))
-        super().__init__(f, shift=shift, inverse="laplace2d.krylov", x=x, params=params, jac=jac)
-        sides = {"left": left, "right": right, "bottom": bottom, "top": top}
-        self.lie(check_points(points), sides, cells, x)
-        self.coefficients = {"D": D}
-
-    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
-        """Return the backend, and grid, data and guess as the solver takes them."""
-        return in_a_box(self, y_guess)
+        sides = (left, right), (bottom, top)
+        super().__init__(f, check_points(points), D, sides=sides, x=x, params=params, cells=cells, jac=jac)
+        self.family, self.inverse = "laplace2d", "laplace2d.krylov"

@@ -69,9 +69,9 @@ class Evolution1D(SpaceProblem):
     True
     """
 
-    family: ClassVar[str] = "heat"
+    family: str = "heat"
     is_causal: ClassVar[bool] = True
-    axes: ClassVar[tuple[str, ...]] = ("t", "s")
+    axes: tuple[str, ...] = ("t", "s")
     fields = {  # noqa: RUF012
         **dict.fromkeys(("u0", "D"), ("s", "k")),
         **dict.fromkeys(("left", "right"), ("t", "k")),

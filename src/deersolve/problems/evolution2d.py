@@ -64,9 +64,9 @@ class Evolution2D(SpaceProblem):
     True
     """
 
-    family: ClassVar[str] = "heat2d"
+    family: str = "heat2d"
     is_causal: ClassVar[bool] = True
-    axes: ClassVar[tuple[str, ...]] = ("t", "s", "r")
+    axes: tuple[str, ...] = ("t", "s", "r")
     fields = {  # noqa: RUF012
         **dict.fromkeys(("u0", "D"), ("s", "r", "k")),
         **dict.fromkeys(("left", "right"), ("t", "r", "k")),

@@ -63,7 +63,7 @@ class InitialValueProblem(Problem):
     (True, True)
     """
 
-    family: ClassVar[str] = "ddt"
+    family: str = "ddt"
     is_causal: ClassVar[bool] = True
     fields = {"y0": ("k",), "x": ("t", "k"), "t": ("t",)}  # noqa: RUF012
 

@@ -51,7 +51,7 @@ class Recurrence(Problem):
     0.642857143
     """
 
-    family: ClassVar[str] = "shift"
+    family: str = "shift"
     is_causal: ClassVar[bool] = True
 
     def __init__(  # noqa: PLR0913 - the public signature

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from ..backends.namespace import Tree
 from ..errors import InputError, check_flag, mismatch
@@ -26,7 +26,7 @@ class SpaceProblem(Problem):
         The numerical flux along each axis, or None.
     """
 
-    axes: ClassVar[tuple[str, ...]] = ("s",)
+    axes: tuple[str, ...] = ("s",)
     edges: dict[str, Any]
     sides: dict[str, Any]
     fluxes: tuple[Any, ...]
@@ -84,6 +84,18 @@ def check_fields(x: Any, coordinates: tuple[str, ...]) -> None:
         raise mismatch("x", "a dict with names as keys", repr([*(x or ())]))
     for name in set(x or ()) & set(coordinates):
         raise mismatch("x", f"names beside {', '.join(coordinates)}, which are the coordinates", repr(name))
+
+
+def on_axes(points: Any, sides: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return points for each axis, and the conditions by the names of the sides; raise unless they fit."""
+    if not isinstance(points, tuple | list) or not 1 <= len(points) <= len(AXES):
+        raise mismatch("points", "a tuple of one to three arrays, (s, r, q)", type(points).__name__)
+    pairs = ((sides, sides),) * len(points) if isinstance(sides, (*OPEN, Periodic)) else sides
+    is_right = isinstance(pairs, tuple | list) and len(pairs) == len(points)
+    if not is_right or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+        raise mismatch("sides", f"a pair of conditions for each of {len(points)} axes, or one for all", repr(sides))
+    named = [dict(zip(names, pair, strict=True)) for names, pair in zip(SIDES, pairs, strict=False)]
+    return tuple(points), {name: side for pair in named for name, side in pair.items()}
 
 
 def check_points(points: Any) -> tuple[Any, Any]:

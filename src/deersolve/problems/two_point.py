@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree
@@ -59,8 +59,8 @@ class TwoPointProblem(Problem):
     True
     """
 
-    family: ClassVar[str] = "ddx"
-    axes: ClassVar[tuple[str, ...]] = ("s",)
+    family: str = "ddx"
+    axes: tuple[str, ...] = ("s",)
     fields = {  # noqa: RUF012
         **dict.fromkeys(("first", "last"), ("condition", "k")),
         "value": ("k",),

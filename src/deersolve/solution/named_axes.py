@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .solution import Solution
 
-AXES = ("t", "s", "r")
+AXES = ("t", "s", "r", "q")
 STEP, COMPONENT = "step", "component"
 
 

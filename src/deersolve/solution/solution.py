@@ -86,8 +86,8 @@ class Solution:
         For a differential equation: y after one deferred correction, of 4th order for the trapezoid.
     t : array or None
         The times of a differential equation, (T,) or (*B, T).
-    s, r : array or None
-        The points of space along its first axis, (X,), and along its second, (Y,), where there are some.
+    s, r, q : array or None
+        The points of space along its first axis, (X,), its second, (Y,), and its third, (Z,), where there are some.
     stages : array or None
         Of an evolution equation whose rule has stages between two levels: u there, (*B, T, m - 1, X, n) or
         (*B, T, m - 1, X, Y, n), those of the interval that ends at a level. ``adjoint`` and ``sensitivity`` need them.
@@ -100,6 +100,7 @@ class Solution:
     t: Any = None
     s: Any = None
     r: Any = None
+    q: Any = None
     stages: Any = None
 
     @property

@@ -63,6 +63,8 @@ def element_of(sol: Solution, element: Any, what: str = "plot") -> Element:
     backend = backend_of(sol.y)
     if not backend.is_concrete((sol.y, sol.status)):
         raise mismatch(what, "a solution that holds numbers", "a traced one", "Plot what jit or vmap returns.")
+    if sol.q is not None:
+        raise mismatch(what, "a solution on at most two axes of space", "one on three", "Draw a slice of y.")
     status = backend.to_numpy(sol.status)
     first_failed = np.argmax(status.reshape(-1) != int(Status.CONVERGED))
     picked = first_failed if element is None else chosen(f"{what}: element", status.shape, element, ndim=0)

@@ -199,9 +199,9 @@ def coordinates(system: System, axis: Axis, s: Any, index: Any, level: int | Non
     """Return where an interval is."""
     grid, to_numpy = system.data.grid, system.backend.to_numpy
     at = {axis.name: float(0.5 * (s[index[0]] + s[min(index[0] + 1, len(s) - 1)]))}
-    for name, line in grid.lines.items():
-        if name != axis.name:
-            at[name] = float(to_numpy(line.points)[index[-1]])
+    others = [name for name in grid.lines if name != axis.name]
+    for name, place in zip(others, index[len(index) - len(others) :], strict=True):
+        at[name] = float(to_numpy(grid.lines[name].points)[place])
     if level is not None:
-        at["t"] = float(to_numpy(grid.t)[level])
+        at["t"] = float(to_numpy(grid.times)[level])
     return at

@@ -91,7 +91,7 @@ def _place(sol: Solution, system: System, number: int, index: tuple[int, ...]) -
     if grid.block is not None:
         inner = [int(k) for k in np.unravel_index(component, grid.shape)]
         point, component = [*point, *inner[1:-1]], inner[-1]
-    axes = {name: getattr(sol, name) for name in ("t", "s", "r") if getattr(sol, name) is not None}
+    axes = {name: getattr(sol, name) for name in ("t", "s", "r", "q") if getattr(sol, name) is not None}
     words = []
     for (name, points), k in zip(axes.items(), point, strict=False):
         values = backend.to_numpy(points)
