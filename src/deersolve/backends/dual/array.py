@@ -59,7 +59,7 @@ def view_rule(function: Rule) -> Rule:
 
 def call(name: str, f: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Call a function of the values' library, or its rule where there are duals."""
-    duals = duals_in((args, kwargs))
+    duals = duals_in(args) + duals_in(kwargs) if kwargs else duals_in(args)
     if not duals:
         return f(*args, **kwargs)
     if kwargs.pop("out", None) is not None:
@@ -280,11 +280,9 @@ def duals_in(x: Any) -> list[DualArray]:
     """List the duals in arguments, however nested."""
     if isinstance(x, DualArray):
         return [x]
-    if isinstance(x, dict):
-        x = x.values()
-    elif not isinstance(x, (list, tuple)):
-        return []
-    return [dual for item in x for dual in duals_in(item)]
+    if isinstance(x, (list, tuple)):
+        return [dual for item in x for dual in duals_in(item)]
+    return duals_in(list(x.values())) if isinstance(x, dict) else []
 
 
 def strip(x: Any) -> Any:
