@@ -321,14 +321,10 @@ class Backend:
 
     def beside(self, array: Array, others: Any) -> Array:
         """Return the array in the kind of number of the others: a dual one where they are."""
-        from .dual import DualArray
+        from .dual import DualArray, tangent_of
 
         duals = [a for a in others if isinstance(a, DualArray)]
-        if not duals:
-            return array
-        xp, m = array_namespace(array), duals[0].tangent.shape[0]
-        shape = (m, *(1 for _ in array.shape))
-        return DualArray(array, xp.zeros(shape, dtype=array.dtype, device=self.device(array)))
+        return DualArray(array, tangent_of(array, duals[0])) if duals else array
 
     def refused(self, values: Array, like: Array, reason: str) -> Array:
         """Return the values on the graph of ``like``; a derivative of them raises :class:`InputError`."""

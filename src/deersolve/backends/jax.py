@@ -7,26 +7,23 @@ import dataclasses
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, concrete_or_error, jaxpr_as_fun
+from jax.extend.core import concrete_or_error
 from jax.sharding import AxisType
 
 from ..errors import mismatch
-from . import registry
+from . import _jax_programs, registry
+from ._jax_programs import Programs, nested_constants, rebuilt, whole
 from ._jax_solve import solve
 from .generic import Backend, Functions, Jacobians, Solver, joined, passed, split_columns
 from .namespace import Array, Tree
 from .trees import each_record, field_names
 
 CACHE_SIZE = 64
-
-_left_out: ContextVar[list[Any] | None] = ContextVar("left_out", default=None)
-"""Flags of what a short program leaves out, each of which says that the answer would need it; None in a whole one."""
 
 
 def _register(cls: type) -> None:
@@ -37,20 +34,6 @@ def _register(cls: type) -> None:
 each_record(_register)
 
 
-def _whole(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the method with nothing left out: what it traces is inside a transformation that no flag can leave."""
-
-    @functools.wraps(method)
-    def run(*args: Any) -> Any:
-        before = _left_out.set(None)
-        try:
-            return method(*args)
-        finally:
-            _left_out.reset(before)
-
-    return run
-
-
 class Jax(Backend):
     """JAX arrays and tracers, on any device."""
 
@@ -59,15 +42,14 @@ class Jax(Backend):
     compiles = True
 
     def __init__(self) -> None:
-        self._compiled: OrderedDict[Any, _Programs] = OrderedDict()
+        self._compiled: OrderedDict[Any, Programs] = OrderedDict()
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and its Jacobians: forward mode at one point, mapped over all points.
 
         The directions are the same at every point, so that a product with weights is made once for all.
         """
-        sizes = [y.shape[-1] for y in ys]
-        seeds = tuple(jnp.split(jnp.eye(sum(sizes), dtype=ys[0].dtype), [*_running(sizes)][:-1], axis=-1))
+        seeds = split_columns(jnp.eye(sum(y.shape[-1] for y in ys), dtype=ys[0].dtype), ys)
         ones = (1,) * (ys[0].ndim - 1)
 
         def columns(ys: tuple[Array, ...], x: Tree) -> Array:
@@ -78,28 +60,14 @@ class Jax(Backend):
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         """Return ``lax.while_loop(cond, body, state)``; a short program ends where it is not enough."""
-        if _left_out.get() is None:
-            return jax.lax.while_loop(cond, body, state)
-
-        def going(carry: Any) -> Any:
-            return cond(carry[0]) & ~carry[1]
-
-        def short(carry: Any) -> Any:
-            return _short(body, carry[0])
-
-        state, lacks = jax.lax.while_loop(going, short, (state, jnp.asarray(False)))
-        _leave_out(lacks)
-        return state
+        return _jax_programs.while_loop(cond, body, state)
 
     def rarely(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
         """Return what :meth:`when` does; of a short program the value, and that it is not enough where the flag holds.
 
         Most of what is compiled is for the few solves that need it. See :meth:`call`.
         """
-        if _left_out.get() is None:
-            return self.when(flag, function, value)
-        _leave_out(jnp.any(flag))
-        return value
+        return _jax_programs.rarely(flag, lambda: self.when(flag, function, value), value)
 
     def when_followed(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
         """Return ``function(value)`` where the flag holds anywhere, by ``lax.cond``; mapped over, it computes both."""
@@ -109,7 +77,7 @@ class Jax(Backend):
         """Return ``jax.checkpoint(function)``."""
         return cast("Callable[..., Array]", jax.checkpoint(function))
 
-    @_whole
+    @whole
     def bounded_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int) -> Any:
         """Return a scan of ``most`` rounds that are skipped from where ``cond`` no longer holds."""
 
@@ -120,17 +88,7 @@ class Jax(Backend):
 
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
         """Return ``lax.scan`` of ``body(carry, i)`` over ``i = 0 ... length - 1``."""
-        if _left_out.get() is None:
-            last, outputs = jax.lax.scan(body, carry, jnp.arange(length))
-            return last, outputs
-
-        def short(carry: Any, i: Any) -> Any:
-            (new, output), lacks = _short(lambda carry: body(carry, i), carry[0])
-            return (new, carry[1] | lacks), output
-
-        (last, lacks), outputs = jax.lax.scan(short, (carry, jnp.asarray(False)), jnp.arange(length))
-        _leave_out(lacks)
-        return last, outputs
+        return _jax_programs.scan(body, carry, length)
 
     def over_spans(
         self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], overlap: int = 0
@@ -138,19 +96,20 @@ class Jax(Backend):
         """Return the rows of all spans: one compiled piece for those of equal length, one for the last."""
         is_reverse, block = spans[0][0] > 0, max(steps for _, steps in spans)
         rest = [s for s in spans if s[1] < block]
-        count = len(spans) - len(rest)
+        count, tail = len(spans) - len(rest), list[Array]()
 
         def body(carry: Any, i: Any) -> Any:
             return piece(carry, (count - 1 - i if is_reverse else i) * block, block)
 
-        tail = []
-        for start, steps in rest if is_reverse else []:
-            carry, rows = piece(carry, start, steps)
-            tail = [rows[..., overlap:, :]]
-        carry, stack = self.scan(body, carry, count)
-        for start, steps in [] if is_reverse else rest:
-            carry, rows = piece(carry, start, steps)
-            tail = [rows[..., overlap:, :]]
+        def shorter(carry: Any) -> Any:
+            for start, steps in rest:
+                carry, rows = piece(carry, start, steps)
+                tail.append(rows[..., overlap:, :])
+            return carry
+
+        carry, stack = self.scan(body, shorter(carry) if is_reverse else carry, count)
+        if not is_reverse:
+            shorter(carry)
         return jnp.concatenate([joined(jnp.flip(stack, 0) if is_reverse else stack, overlap), *tail], axis=-2)
 
     def slice(self, array: Array, start: Any, length: int, axis: int) -> Array:
@@ -219,13 +178,13 @@ class Jax(Backend):
         """Return "cpu" or "gpu"."""
         return "cpu" if self.device(array).platform == "cpu" else "gpu"
 
-    @_whole
+    @whole
     def jvp(self, function: Callable[..., Array], primals: Any, tangents: Any) -> tuple[Array, Array]:
         """Return ``jax.jvp(function, primals, tangents)``."""
         value, tangent = jax.jvp(function, primals, tangents)
         return value, tangent
 
-    @_whole
+    @whole
     def inverse(
         self,
         apply: Callable[[Array], Array],
@@ -237,22 +196,18 @@ class Jax(Backend):
         x: Array = jax.lax.custom_linear_solve(apply, b, lambda _, r: solve(r), lambda _, c: transpose(c))
         return x
 
-    @_whole
+    @whole
     def pushforward(self, function: Callable[..., Array], primals: list[Array], directions: list[Array]) -> Array:
         """Return the derivatives of ``function(*primals)`` along m directions, by forward mode."""
         rows: Array = jax.vmap(lambda *d: jax.jvp(function, tuple(primals), d)[1])(*directions)
         return rows
 
-    @_whole
+    @whole
     def pullback(self, function: Callable[..., Array], primals: list[Array], cotangent: Array) -> list[Array] | None:
         """Return the derivatives of ``sum(cotangent * function(*primals))``, by reverse mode."""
         return list(jax.vjp(function, *primals)[1](cotangent))
 
-    def beside(self, array: Array, others: Any) -> Array:
-        """Return the array."""
-        return array
-
-    @_whole
+    @whole
     def transposed(self, linear: Callable[[Array], Array], c: Array) -> Array:
         """Return the transpose of a linear function of arrays like c, applied to c."""
         (result,) = jax.linear_transpose(linear, c)(c)
@@ -266,7 +221,7 @@ class Jax(Backend):
 
         return self.inverse(lambda d: d, mask, mask, y)
 
-    @_whole
+    @whole
     def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:
         """Map f over the first axis of every array."""
         return jax.vmap(f)(*args)
@@ -275,7 +230,7 @@ class Jax(Backend):
         """Return ``jax.jit(function)``."""
         return _jitted(function, static)
 
-    @_whole
+    @whole
     def call(self, solver: Solver, functions: Functions, arrays: Tree) -> Any:
         """Return what ``solver`` makes of the functions and arrays, compiled; y has the implicit derivative.
 
@@ -290,7 +245,7 @@ class Jax(Backend):
         constants = {name: [t.consts for t in group] for name, group in traced.items()}
 
         def at(theta: Tree) -> tuple[Any, Tree]:
-            return _rebuild(traced, theta[0]), theta[1]
+            return rebuilt(traced, theta[0]), theta[1]
 
         def run(constants: Tree, arrays: Tree) -> Any:
             theta = (constants, arrays)
@@ -298,55 +253,19 @@ class Jax(Backend):
             y, corrected = _implicit(self, solver, at)(theta, result)
             return dataclasses.replace(result, y=y, y_corrected=corrected)
 
-        inner = [c for group in traced.values() for t in group for c in _nested_constants(t.jaxpr)]
+        inner = [c for group in traced.values() for t in group for c in nested_constants(t.jaxpr)]
         if not solver.cacheable or any(isinstance(c, jax.core.Tracer) for c in inner):
-            return _Programs(run, inner)(self.is_concrete((constants, arrays)), constants, arrays)
+            return Programs(run, inner)(self.is_concrete((constants, arrays)), constants, arrays)
         shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), (constants, arrays))
         texts = tuple(str(t.jaxpr) for group in traced.values() for t in group)
         modes = (jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision)
         key = (solver.key, texts, str(shapes), modes, tuple(id(c) for c in inner))
         if key not in self._compiled:
-            self._compiled[key] = _Programs(run, inner)
+            self._compiled[key] = Programs(run, inner)
             if len(self._compiled) > CACHE_SIZE:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
         return self._compiled[key](self.is_concrete((constants, arrays)), constants, arrays)
-
-
-class _Programs:
-    """A function compiled: whole, and without what is needed rarely."""
-
-    def __init__(self, run: Callable[..., Any], inner: list[Any]) -> None:
-        self.whole = jax.jit(run)
-        self.short = jax.jit(functools.wraps(run)(lambda *args: _short(lambda args: run(*args), args)))
-        self.inner = inner  # kept so that their ids stay taken
-        self.is_enough = True
-
-    def __call__(self, is_seen: bool, *args: Any) -> Any:
-        """Return what the short program gives where that is enough, as far as Python sees it."""
-        if is_seen and self.is_enough:
-            result, lacks = self.short(*args)
-            self.is_enough = not bool(lacks)
-            if self.is_enough:
-                return result
-        return self.whole(*args)
-
-
-def _short(function: Callable[[Any], Any], value: Any) -> tuple[Any, Any]:
-    """Return ``function(value)`` without what :meth:`Jax.rarely` is asked for, and whether that is needed."""
-    flags: list[Any] = []
-    before = _left_out.set(flags)
-    try:
-        result = function(value)
-    finally:
-        _left_out.reset(before)
-    return result, functools.reduce(jnp.logical_or, flags, jnp.asarray(False))
-
-
-def _leave_out(flag: Any) -> None:
-    flags = _left_out.get()
-    assert flags is not None
-    flags.append(flag)
 
 
 @functools.cache
@@ -414,42 +333,6 @@ def _mapped(function: Callable[..., Array], axis: int, size: int) -> Callable[..
         return jax.vmap(one, in_axes=tuple(axis if s else None for s in spans), out_axes=axis)(*leaves)
 
     return over_axis
-
-
-def _running(sizes: list[int]) -> list[int]:
-    return [sum(sizes[: i + 1]) for i in range(len(sizes))]
-
-
-def _rebuild(traced: dict[str, list[Any]], constants: dict[str, list[Any]]) -> dict[str, Callable[..., Any]]:
-    """Return the functions again, with the constants given; the one traced for the shapes is used."""
-
-    def one(name: str) -> Callable[..., Any]:
-        table = {}
-        for closed, consts in zip(traced[name], constants[name], strict=True):
-            shapes = tuple(v.aval.shape for v in closed.jaxpr.invars)
-            table[shapes] = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts))
-
-        def call(*args: Any) -> Any:
-            leaves = jax.tree.leaves(args)
-            out = table[tuple(jnp.shape(a) for a in leaves)](*leaves)
-            return out[0] if len(out) == 1 else tuple(out)
-
-        return call
-
-    return {name: one(name) for name in traced}
-
-
-def _nested_constants(jaxpr: Any) -> list[Any]:
-    """Return the arrays that calls inside a jaxpr hold for themselves."""
-    found: list[Any] = []
-    for equation in jaxpr.eqns:
-        for value in equation.params.values():
-            for item in value if isinstance(value, tuple | list) else (value,):
-                if isinstance(item, ClosedJaxpr):
-                    found += [*item.consts, *_nested_constants(item.jaxpr)]
-                elif hasattr(item, "eqns"):
-                    found += _nested_constants(item)
-    return found
 
 
 registry.add("jax", Jax())

@@ -122,10 +122,6 @@ class Torch(Backend):
         """Return the derivatives of ``sum(cotangent * function(*primals))``, by reverse mode."""
         return list(torch.func.vjp(function, *primals)[1](cotangent))
 
-    def beside(self, array: Array, others: Any) -> Array:
-        """Return the array."""
-        return array
-
     def refused(self, values: Array, like: Array, reason: str) -> Array:
         """Return the values on the graph of ``like``; a derivative of them raises :class:`InputError`."""
         refused: Array = Refused.apply(values, like, reason)
