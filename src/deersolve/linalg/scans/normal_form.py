@@ -13,7 +13,7 @@ from ._kind import one_kind
 
 @dataclass(frozen=True)
 class NormalForm:
-    """The arguments of a :data:`~deersolve.linalg.scans._ways.Way`, and the way back for its result.
+    """The arguments of a :data:`~deersolve.linalg.scans.affine.Way`, and the way back for its result.
 
     Attributes
     ----------
