@@ -9,7 +9,7 @@ from typing import Any
 from ...backends import backend_of
 from ...backends.namespace import Array, array_namespace
 from ..structure import identity
-from . import lapack
+from . import lapack, tridiagonal
 from . import orthogonal as staircase
 from . import pentadiagonal as pairs
 
@@ -37,6 +37,8 @@ def repeated(blocks: Blocks, like: Array, is_ring: bool) -> Callable[[Array], Ar
         matrix = sum(blocks, start=0 * blocks[0]) if is_ring else blocks[1]
         return lambda r: backend.linear_solve(matrix, r[..., None])[..., 0]
     blocks, is_ring = (_joined(blocks), False) if is_ring and N == 2 else (blocks, is_ring)
+    if not is_ring and tridiagonal.takes(like):
+        return lambda r: backend.compiled(tridiagonal.solve)(blocks, r)
     if not all(map(lapack.takes, (*blocks, like))):
         return lambda r: backend.compiled(staircase.solve, "is_ring")(blocks, r, is_ring=is_ring)
     factored = lapack.repeated(blocks, like, is_ring)
