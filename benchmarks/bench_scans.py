@@ -75,14 +75,14 @@ def loop(A: Any, b: Any) -> Any:
 
 def without_numba(n: int, T: int) -> str:
     """Return the way that would be chosen on NumPy if Numba were not installed."""
-    from deersolve.linalg.scans import _choose
+    from deersolve.linalg.scans import choose
 
-    installed = _choose.is_installed
+    installed = choose.is_installed
     try:
-        _choose.is_installed = lambda module: module != "numba" and installed(module)
+        choose.is_installed = lambda module: module != "numba" and installed(module)
         return which_scan("dense", n, (1,), T, 1, "numpy", "cpu", "float64")[0]
     finally:
-        _choose.is_installed = installed
+        choose.is_installed = installed
 
 
 @functools.cache

@@ -124,11 +124,11 @@ class forced:
 
     def __enter__(self):
         from deersolve.backends import registry
-        from deersolve.linalg.scans import _run
+        from deersolve.linalg.scans import affine
 
         registry["jax"]._compiled.clear()  # a solve compiled with another scan is another program
-        self.module, self.before = _run, _run.pick
-        _run.pick = lambda form: (self.way, "as asked")
+        self.module, self.before = affine, affine.pick
+        affine.pick = lambda form: (self.way, "as asked")
 
     def __exit__(self, *_):
         self.module.pick = self.before

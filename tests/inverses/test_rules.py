@@ -13,8 +13,8 @@ from tests.references import loop
 
 import deersolve as ds
 from deersolve.inverses import assembled, registry
-from deersolve.linalg.scans import _run
-from deersolve.linalg.scans._lag_one import LARGEST
+from deersolve.linalg.scans import affine
+from deersolve.linalg.scans.lag_one import LARGEST
 from deersolve.testing import problems, strategies
 from deersolve.testing._systems import iterate, system_of
 from deersolve.testing.convergence import exponents
@@ -101,7 +101,7 @@ def test_transpose_is_the_adjoint_of_solve(way, key, kind, data):
     c = data.draw(strategies.generators()).normal(size=system.r.shape)
     with pytest.MonkeyPatch.context() as patch:
         if way != "chosen":
-            patch.setattr(_run, "pick", lambda form: (way, "as asked"))
+            patch.setattr(affine, "pick", lambda form: (way, "as asked"))
         delta = rule.solve(system.Gs, system.r, **where)
         u = rule.transpose(system.Gs, c, **where)
     scale = np.abs(c * delta).sum() + np.abs(u * system.r).sum()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import deersolve as ds
 from deersolve.inverses import assembled, registry
-from deersolve.linalg.banded import folded, linked, linked_transposed
+from deersolve.linalg.banded import lapack, linked, linked_transposed
 from deersolve.linalg.banded import orthogonal as staircase
 from deersolve.testing import check_inverse, ends
 from deersolve.testing._systems import linear_systems, random_G
@@ -45,7 +45,7 @@ def test_second_order_and_fourth_after_the_correction(kind, n):
 
 
 def by_band(before, behind, r):
-    return folded.factored(before, behind)(r)
+    return lapack.linking(before, behind)(r)
 
 
 def matrix_of(E, F, first, last):

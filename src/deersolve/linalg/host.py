@@ -42,6 +42,16 @@ def device_name(array: Array) -> str:
     return str(array.device.type) if kind == "torch" else "cpu"
 
 
+@functools.cache
+def has_compiler(library: str) -> bool:
+    """Return whether a library compiles kernels and runs them on its own arrays."""
+    if library != "torch":
+        return library == "cupy"
+    import torch
+
+    return torch.version.cuda is not None and hasattr(torch.cuda, "_compile_kernel")
+
+
 def is_recorded(*arrays: Array) -> bool:
     """Return whether an array library records or transforms what is done to one of the arrays."""
     if family(arrays[0]) != "torch":

@@ -41,6 +41,11 @@ class Structure(abc.ABC):
         """The size of each matrix."""
 
     @property
+    def block(self) -> int:
+        """The size of the blocks on the diagonal beside which there is nothing."""
+        return self.n
+
+    @property
     @abc.abstractmethod
     def mT(self) -> Structure:
         """The transposed matrices."""
@@ -117,16 +122,10 @@ class Dense(Structure):
         return backend_of(self.values).matvec(self.values, v)
 
 
-@record
-class Diagonal(Structure):
-    """Diagonal matrices, ``values`` of shape ``(*S, n)``."""
+class OnDiagonal(Structure):
+    """Matrices with nothing beside their diagonal, which is stored: ``values`` of shape ``(*S, n)``."""
 
-    name = "diagonal"
-    values: Array
-
-    @classmethod
-    def simplify(cls, full: Structure) -> Structure:
-        return full if isinstance(full, Diagonal | Zero) else Diagonal(full.diagonal())
+    block = 1
 
     @property
     def n(self) -> int:
@@ -148,6 +147,18 @@ class Diagonal(Structure):
 
     def diagonal(self) -> Array:
         return self.values
+
+
+@record
+class Diagonal(OnDiagonal):
+    """Diagonal matrices, ``values`` of shape ``(*S, n)``."""
+
+    name = "diagonal"
+    values: Array
+
+    @classmethod
+    def simplify(cls, full: Structure) -> Structure:
+        return full if isinstance(full, OnDiagonal) else Diagonal(full.diagonal())
 
     def apply(self, v: Array) -> Array:
         return self.values * v
@@ -178,9 +189,19 @@ class BlockDiagonal(Structure):
     def mT(self) -> Structure:
         return BlockDiagonal(array_namespace(self.values).matrix_transpose(self.values))
 
+    @property
+    def block(self) -> int:
+        return int(self.values.shape[-1])
+
+    def diagonal(self) -> Array:
+        xp = array_namespace(self.values)
+        return xp.reshape(xp.linalg.diagonal(self.values), (*self.values.shape[:-3], self.n))
+
     def to_dense(self) -> Array:
         xp = array_namespace(self.values)
         m, b = self.values.shape[-3], self.values.shape[-1]
+        if m == 1:
+            return self.values[..., 0, :, :]
         eye = identity(self.values, m, self.values.ndim - 1)[..., :, None, :, None]
         full = self.values[..., :, :, None, :] * eye
         return xp.reshape(full, (*self.values.shape[:-3], m * b, m * b))
@@ -238,7 +259,7 @@ class BlockSize(Choice):
 
     def simplify(self, full: Structure) -> Structure:
         """Keep the diagonal blocks of ``full``."""
-        if isinstance(full, Diagonal | Zero):
+        if isinstance(full, OnDiagonal):
             return full
         if full.n % self.size:
             text = f"BlockDiagonal: expected a block size that divides n = {full.n}; received {self.size}."
@@ -247,7 +268,7 @@ class BlockSize(Choice):
 
 
 @record
-class Zero(Structure):
+class Zero(OnDiagonal):
     """No matrices at all; ``values`` holds the zero diagonal ``(*S, n)`` for its shape and dtype."""
 
     name = "zero"
@@ -262,26 +283,6 @@ class Zero(Structure):
     def linearise(cls, system: Any, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
         """Return f alone."""
         return system.f(*ys), tuple(cls(array_namespace(y_p).zeros_like(y_p)) for y_p in ys)
-
-    @property
-    def n(self) -> int:
-        return int(self.values.shape[-1])
-
-    @property
-    def mT(self) -> Structure:
-        return self
-
-    def shifted(self, shift: Array) -> Structure:
-        return Diagonal(self.values + shift)
-
-    def to_dense(self) -> Array:
-        return Diagonal(self.values).to_dense()
-
-    def in_blocks(self, size: int) -> BlockDiagonal:
-        return Diagonal(self.values).in_blocks(size)
-
-    def diagonal(self) -> Array:
-        return self.values
 
     def apply(self, v: Array) -> Array:
         return cast("Array", array_namespace(v).zeros_like(v))

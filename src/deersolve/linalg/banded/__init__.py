@@ -3,7 +3,7 @@
 One function for each, and one file for each way to solve them.
 """
 
-from ._choose import Blocks, linked, linked_transposed, linking, repeated, series, solve, transposed, turned
+from .choose import Blocks, linked, linked_transposed, linking, repeated, series, solve, transposed, turned
 
 __all__ = [
     "Blocks",

@@ -100,6 +100,6 @@ def _over(run: Any, count: int, size: int) -> None:
 def _kernel(char: str) -> Any:
     import numpy as np
 
-    from ._kernels import kernel
+    from .march_kernels import kernel
 
     return kernel(np.dtype(char))

@@ -1,13 +1,23 @@
-"""LAPACK's band solvers, with pivoting across blocks: on the host."""
+"""LAPACK's band solvers, with pivoting across blocks: on the host.
+
+Points that are neighbours of both ends are folded flat, in the order 0, N - 1, 1, N - 2, ..., in which they are two
+places apart at most. How much an elimination in a band can grow is bounded by its width alone, however long it is and
+whichever way solutions grow.
+
+Z. Bohte, "Bounds for rounding errors in the Gaussian elimination for band systems", J. Inst. Maths. Applics. 16 (1975).
+"""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...backends.namespace import Array, array_namespace
 from ..host import device_name, family, from_numpy, is_recorded, to_numpy
+
+Solver = Callable[[Any], Any]
 
 
 def takes(like: Array) -> bool:
@@ -15,88 +25,83 @@ def takes(like: Array) -> bool:
     return family(like) in ("numpy", "torch") and device_name(like) == "cpu" and not is_recorded(like)
 
 
-def solve(blocks: tuple[Array, Array, Array], r: Array, is_ring: bool) -> Array:
-    """Return y; all batch elements are one long band, as their blocks do not touch.
+def solve(blocks: tuple[Array, ...], r: Array, is_ring: bool) -> Array:
+    """Return y of a block tridiagonal system."""
+    return repeated(blocks, r, is_ring)(r)
 
-    A ring is folded flat, in the order 0, N - 1, 1, N - 2, ...: neighbours are then two blocks apart at most.
+
+def repeated(blocks: tuple[Array, ...], like: Array, is_ring: bool) -> Callable[[Array], Array]:
+    """Return a function r -> y for one matrix, which is factored once, and arrays r of the shape of ``like``."""
+    full = (*like.shape, like.shape[-1])
+    return _factored_once(Band(neighbours(like.shape[-2], is_ring), [_flat(b, full) for b in blocks]))
+
+
+def series(blocks: tuple[Array, ...], like: Array, is_ring: bool) -> Callable[[Any, Array], Array]:
+    """Return a function ``(k, r)`` for blocks (*B, K, N, n, n): all bands are laid out at once."""
+    *batch, N, n = like.shape
+    K, count = blocks[0].shape[-4], math.prod(batch)
+    full, order = (*batch, K, N, n, n), (len(batch), *range(len(batch)), -3, -2, -1)
+    xp = array_namespace(like)
+    each = [to_numpy(xp.broadcast_to(b, full)).transpose(order).reshape(-1, N, n, n) for b in blocks]
+    band = Band(neighbours(N, is_ring), each)
+    return lambda k, r: _applied(band.factored(slice(k * count, (k + 1) * count)), r)
+
+
+def linking(before: Array, behind: Array) -> Callable[[Array], Array]:
+    """Return r -> w with ``before_i w_{i-1} + behind_i w_i = r_i``; before_0 and behind_0 are for w_0 and the last.
+
+    All arrays have the batch axes of r. What does not depend on r is done when the function is first called.
     """
-    import numpy as np
-
-    xp, shape, n = array_namespace(r), r.shape, r.shape[-1]
-    full = (*shape, n)
-    parts = [to_numpy(xp.broadcast_to(a, full)).reshape(-1, *full[-3:]) for a in blocks]
-    (lower, middle, upper), is_bad = _without_bad(parts)
-    rows, is_bad = _without_bad_rows(to_numpy(r).reshape(-1, *shape[-2:]), is_bad)
-    count, N = rows.shape[:2]
-    place = fold(N) if is_ring else np.arange(N)
-    y = _band(_entries(lower, middle, upper, place, is_ring), count, N, n, rows[:, np.argsort(place), :])
-    y[is_bad] = math.nan
-    return from_numpy(y[:, place, :].reshape(shape), r)
+    return _factored_once(Band(ends_first(before.shape[-3]), [_flat(b, before.shape) for b in (before, behind)]))
 
 
-def series(
-    blocks: tuple[Array, Array, Array], like: Array, is_ring: bool, one: Callable[[Any, Array], Array]
-) -> Callable[[Any, Array], Array]:
-    """Return a function ``(k, r)`` for blocks (*B, K, N, n, n): all bands are laid out at once.
+def _flat(blocks: Array, full: tuple[int, ...]) -> Any:
+    """Return blocks with all batch axes in one."""
+    return to_numpy(array_namespace(blocks).broadcast_to(blocks, full)).reshape(-1, *full[-3:])
 
-    ``one`` solves a single system, for the case that it is singular.
+
+def _factored_once(band: Band) -> Callable[[Array], Array]:
+    factored = functools.cache(band.factored)
+    return lambda r: _applied(factored(), r)
+
+
+def _applied(solver: Solver, r: Array) -> Array:
+    return from_numpy(solver(to_numpy(r).reshape(-1, *r.shape[-2:])).reshape(r.shape), r)
+
+
+class Places(NamedTuple):
+    """Where equations and unknowns are put in the band, and which unknowns each equation knows.
+
+    Attributes
+    ----------
+    rows, columns : array of int, shape (N,)
+    known : list of (slice, array of int)
+        For each kind of blocks which equations have it, and which unknowns it is multiplied with.
     """
-    import numpy as np
-    from scipy.linalg import get_lapack_funcs
 
-    xp, (N, n) = array_namespace(like), like.shape[-2:]
-    full = (*like.shape[:-2], blocks[0].shape[-4], N, n, n)
-    order = (-4, *range(len(full) - 4), -3, -2, -1)
-    lower, middle, upper = (to_numpy(xp.broadcast_to(b, full)).transpose(order) for b in blocks)
-    K, count = full[-4], math.prod(full[:-4])
-    place = fold(N) if is_ring else np.arange(N)
-    inverse = np.argsort(place)
-    (lower, middle, upper), is_bad = _without_bad([b.reshape(K * count, N, n, n) for b in (lower, middle, upper)])
-    entries = _entries(lower, middle, upper, place, is_ring)
-    wide = max(int(np.max(np.abs(i - j))) for i, j, _ in entries)
-    half = (wide + 1) * n - 1
-    band = np.zeros((K, count * N * n, 3 * half + 1), dtype=middle.dtype)
-    inner, start = np.arange(n), (np.arange(count) * N)[:, None]
-    for i, j, values in entries:
-        row = ((start + i)[..., None, None] * n + inner[:, None]) + 0 * inner
-        column = ((start + j)[..., None, None] * n + inner) + 0 * inner[:, None]
-        band[:, column, 2 * half + row - column] = values.reshape(K, *row.shape)
-    (solver,) = get_lapack_funcs(("gbsv",), (band,))
-
-    def solve_one(k: Any, r: Array) -> Array:
-        rows, failed = _without_bad_rows(to_numpy(r).reshape(count, N, n), is_bad.reshape(K, count)[k])
-        rows = rows[:, inverse, :]
-        *_, y, info = solver(half, half, band[k].T, rows.reshape(-1, 1), overwrite_ab=True, overwrite_b=True)
-        if info:
-            return one(k, r)
-        y = y.reshape(count, N, n)
-        y[failed] = math.nan
-        return from_numpy(y[:, place, :].reshape(r.shape), r)
-
-    return solve_one
+    rows: Any
+    columns: Any
+    known: list[tuple[slice, Any]]
 
 
-def _without_bad(blocks: list[Any]) -> tuple[list[Any], Any]:
-    """Return the blocks (count, N, n, n) with unit matrices for systems that are not finite, and which those are.
-
-    In one long band NaN times a zero would reach the neighbours.
-    """
+def neighbours(N: int, is_ring: bool) -> Places:
+    """Return the places where each equation knows its own point, the one before and the one behind."""
     import numpy as np
 
-    is_bad = ~np.logical_and.reduce([np.isfinite(b).all(axis=(1, 2, 3)) for b in blocks])
-    if not is_bad.any():
-        return blocks, is_bad
-    lower, middle, upper = (np.where(is_bad[:, None, None, None], 0.0, b) for b in blocks)
-    middle[is_bad] = np.eye(middle.shape[-1], dtype=middle.dtype)
-    return [lower, middle, upper], is_bad
+    here, every = np.arange(N), slice(None)
+    if is_ring:
+        place = fold(N)
+        return Places(place, place, [(every, np.roll(here, 1)), (every, here), (every, np.roll(here, -1))])
+    return Places(here, here, [(slice(1, None), here[:-1]), (every, here), (slice(None, -1), here[1:])])
 
 
-def _without_bad_rows(rows: Any, is_bad: Any) -> tuple[Any, Any]:
-    """Return right-hand sides (count, N, n), 0 for systems that are not finite, and which those are."""
+def ends_first(N: int) -> Places:
+    """Return the places where an equation links two neighbours, and the first one the two ends."""
     import numpy as np
 
-    is_bad = is_bad | ~np.isfinite(rows).all(axis=(1, 2))
-    return (np.where(is_bad[:, None, None], 0.0, rows) if is_bad.any() else rows), is_bad
+    rows, here = np.concatenate([[0], 1 + fold(N - 1)]), np.arange(N)
+    before, behind = np.maximum(here - 1, 0), np.where(here > 0, here, N - 1)
+    return Places(rows, fold(N), [(slice(None), before), (slice(None), behind)])
 
 
 def fold(N: int) -> Any:
@@ -109,88 +114,76 @@ def fold(N: int) -> Any:
     return np.argsort(order)
 
 
-def _entries(lower: Any, middle: Any, upper: Any, place: Any, is_ring: bool) -> Any:
-    """Return (row, column, blocks) of each kind of neighbour, rows and columns in their new places."""
-    import numpy as np
+class Band:
+    """Systems of one shape as a single band matrix, one behind the other: their blocks do not touch.
 
-    here = place
-    before, behind = np.roll(place, 1), np.roll(place, -1)
-    if is_ring:
-        return [(here, before, lower), (here, here, middle), (here, behind, upper)]
-    return [(here[1:], before[1:], lower[:, 1:]), (here, here, middle), (here[:-1], behind[:-1], upper[:, :-1])]
-
-
-def repeated(
-    blocks: tuple[Array, Array, Array], like: Array, is_ring: bool, one: Callable[[Array], Array]
-) -> Callable[[Array], Array]:
-    """Return a function r -> y for one matrix: it is factored once.
-
-    ``one`` solves with a singular matrix.
+    Attributes
+    ----------
+    entries : array, shape (S, N n, 3 half + 1)
+        LAPACK's band form with room for the factors, column by column; unit matrices where a system is not finite, as
+        NaN times a zero would reach the neighbours.
+    is_lost : array of bool, shape (S,)
+        Which these are.
     """
-    import numpy as np
-    from scipy.linalg import get_lapack_funcs
 
-    xp, shape, (N, n) = array_namespace(like), like.shape, like.shape[-2:]
-    parts = [to_numpy(xp.broadcast_to(a, (*shape, n))).reshape(-1, N, n, n) for a in blocks]
-    place = fold(N) if is_ring else np.arange(N)
-    inverse, count = np.argsort(place), len(parts[0])
-    (lower, middle, upper), is_bad = _without_bad(parts)
-    half, band = _laid(_entries(lower, middle, upper, place, is_ring), count, N, n, middle.dtype)
-    factor, back = get_lapack_funcs(("gbtrf", "gbtrs"), (band,))
-    made, pivots, info = factor(band, half, half, overwrite_ab=True)
-    if info:
-        return one
+    def __init__(self, places: Places, blocks: list[Any]) -> None:
+        """Lay out blocks (S, N, n, n), for each of the kinds in ``places.known``."""
+        import numpy as np
+        from scipy.linalg import get_lapack_funcs
 
-    def solve_one(r: Array) -> Array:
-        if r.shape != shape:
-            return one(r)
-        rows, is_lost = _without_bad_rows(to_numpy(r).reshape(count, N, n), is_bad)
-        y, _ = back(made, half, half, rows[:, inverse, :].reshape(-1, 1), pivots)
-        if count > 1 and not np.isfinite(y).all():
-            return one(r)
-        y = y.reshape(count, N, n)
-        y[is_lost] = math.nan
-        return from_numpy(y[:, place, :].reshape(shape), r)
+        self.places, self.blocks = places, blocks
+        S, N, n, _ = blocks[0].shape
+        at = [(equations, places.rows[equations], places.columns[known]) for equations, known in places.known]
+        self.half = (max(int(np.max(np.abs(row - column))) for _, row, column in at) + 1) * n - 1
+        self.entries = np.zeros((S, N * n, 3 * self.half + 1), dtype=blocks[0].dtype)
+        for (equations, row, column), block in zip(at, blocks, strict=True):
+            self._put(row, column, block[:, equations])
+        self.is_lost: Any = ~np.isfinite(self.entries).all(axis=(1, 2))
+        if self.is_lost.any():
+            self.entries[self.is_lost] = 0.0
+            self.entries[self.is_lost, :, 2 * self.half] = 1.0
+        self.order = np.argsort(places.rows)
+        self.factor, self.solve = get_lapack_funcs(("gbtrf", "gbtrs"), (self.entries,))
 
-    return solve_one
+    def _put(self, row: Any, column: Any, blocks: Any) -> None:
+        """Write blocks, the entry (i, j) of a system at [j, 2 half + i - j]."""
+        import numpy as np
 
+        (S, size, wide), n = self.entries.shape, blocks.shape[-1]
+        system, inner = size * wide * np.arange(S)[:, None, None, None], np.arange(n)
+        start = (column * wide + row - column)[:, None, None] * n + 2 * self.half
+        place = system + start + (inner[:, None] + inner * (wide - 1))
+        self.entries.reshape(-1)[place.reshape(-1)] = blocks.reshape(-1)
 
-def _laid(entries: Any, count: int, N: int, n: int, dtype: Any) -> tuple[int, Any]:
-    """Return the half width and the matrix in LAPACK's band form, with room for the factors."""
-    import numpy as np
+    def factored(self, part: slice = slice(None)) -> Solver:
+        """Return the function (count, N, n) -> (count, N, n) of some systems, whose factors take their entries' place.
 
-    wide = max(int(np.max(np.abs(i - j), initial=0)) for i, j, _ in entries)
-    half = (wide + 1) * n - 1
-    band = np.zeros((3 * half + 1, count * N * n), dtype=dtype, order="F")
-    inner = np.arange(n)
-    start = (np.arange(count) * N)[:, None]
-    for i, j, blocks in entries:
-        row = ((start + i)[..., None, None] * n + inner[:, None]) + 0 * inner
-        column = ((start + j)[..., None, None] * n + inner) + 0 * inner[:, None]
-        band[2 * half + row - column, column] = blocks
-    return half, band
+        One that is not finite or singular gives NaN.
+        """
+        import numpy as np
 
+        entries, is_lost, half = self.entries[part], self.is_lost[part], self.half
+        lu, pivots, info = self.factor(entries.reshape(-1, entries.shape[-1]).T, half, half, overwrite_ab=True)
+        if info:
+            return self._apart(part) if len(entries) > 1 else lambda r: np.full_like(r, math.nan)
 
-def _band(entries: Any, count: int, N: int, n: int, rows: Any) -> Any:
-    """Return y of the system, (count, N, n), in the new places."""
-    import numpy as np
-    from scipy.linalg import get_lapack_funcs
+        def solve(r: Any) -> Any:
+            failed = is_lost | ~np.isfinite(r).all(axis=(1, 2))
+            rows = r.take(self.order, axis=1)
+            rows[failed] = 0.0
+            y, _ = self.solve(lu, half, half, rows.reshape(-1, 1), pivots, overwrite_b=True)
+            if len(r) > 1 and not np.isfinite(y).all():
+                return self._apart(part)(r)
+            y = y.reshape(r.shape).take(self.places.columns, axis=1)
+            y[failed] = math.nan
+            return y
 
-    half, band = _laid(entries, count, N, n, rows.dtype)
-    (solver,) = get_lapack_funcs(("gbsv",), (band, rows))
-    *_, y, info = solver(half, half, band, rows.reshape(-1, 1), overwrite_ab=True)
-    if info > 0 or (count > 1 and not np.isfinite(y).all()):
-        return _apart(entries, count, N, n, rows)
-    return y.reshape(count, N, n)
+        return solve
 
+    def _apart(self, part: slice) -> Solver:
+        """Return the same element by element: one that is singular, or overflows, touches no other."""
+        import numpy as np
 
-def _apart(entries: Any, count: int, N: int, n: int, rows: Any) -> Any:
-    """Return y element by element: one that is singular, or overflows, touches no other."""
-    import numpy as np
-
-    if count == 1:
-        return np.full(rows.shape, math.nan, dtype=rows.dtype)
-    parts = [
-        _band([(i, j, blocks[k : k + 1]) for i, j, blocks in entries], 1, N, n, rows[k : k + 1]) for k in range(count)
-    ]
-    return np.concatenate(parts)
+        each = zip(*(b[part] for b in self.blocks), strict=True)
+        solvers = [Band(self.places, [b[None] for b in own]).factored() for own in each]
+        return lambda r: np.concatenate([solve(r[k : k + 1]) for k, solve in enumerate(solvers)])

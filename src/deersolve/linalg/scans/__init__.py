@@ -4,10 +4,9 @@ A new way is one new file that ends in ``@register("<its name>")``; see :data:`W
 given.
 """
 
-from ._choose import which_scan
-from ._damped import bidiagonal, damped_scan
-from ._run import affine_scan, affine_scan_transposed
-from ._ways import Way, register, ways
+from .affine import Way, affine_scan, affine_scan_transposed, register, ways
+from .choose import which_scan
+from .damped import bidiagonal, damped_scan
 
 __all__ = [
     "Way",

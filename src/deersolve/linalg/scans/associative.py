@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from ...backends.namespace import Array
-from ._lag_one import to_lag_one
-from ._ways import register
+from .affine import register
+from .lag_one import to_lag_one
 
 Pair: TypeAlias = tuple[Array, Array]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...backends.namespace import Array, Namespace, array_namespace
-from ._lag_one import to_lag_one
-from ._ways import register
+from .affine import register
+from .lag_one import to_lag_one
 
 
 @register("blelloch")

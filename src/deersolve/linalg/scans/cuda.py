@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 from ...backends.namespace import Array, array_namespace
 from ...errors import InputError
-from ..host import device_name, family
-from ._lag_one import to_lag_one
-from ._ways import register
+from ..host import device_name, family, has_compiler
+from .affine import register
+from .lag_one import WIDEST, to_lag_one
 
 Kernel: TypeAlias = Callable[[int, tuple[Any, ...]], None]
 """``kernel(count, arguments)`` runs so many threads; the arguments are arrays and integers."""
@@ -20,7 +20,6 @@ Kernel: TypeAlias = Callable[[int, tuple[Any, ...]], None]
 CHUNK = 16  # steps of a thread, half as many where n > 8: the recurrence of the last states is this much shorter
 ALONE = 32  # steps that one thread takes by itself
 THREADS = 64  # of a block
-WIDEST = 32  # the largest n whose states stay in registers
 
 
 @register("cuda")
@@ -57,16 +56,6 @@ def can_run(b: Array, n: int) -> bool:
     """Return whether this way takes such an array."""
     is_float = str(b.dtype).rpartition(".")[2] in ("float32", "float64")
     return is_float and n <= WIDEST and device_name(b) == "cuda" and has_compiler(family(b))
-
-
-@functools.cache
-def has_compiler(library: str) -> bool:
-    """Return whether a library compiles kernels and runs them on its own arrays."""
-    if library != "torch":
-        return library == "cupy"
-    import torch
-
-    return torch.version.cuda is not None and hasattr(torch.cuda, "_compile_kernel")
 
 
 def _scan(kernels: tuple[Kernel, Kernel], A: Array, b: Array, is_shared: bool) -> Array:

@@ -7,8 +7,8 @@ from typing import Any
 from ...backends.namespace import Array
 from ...errors import mismatch
 from ..host import from_numpy, is_host_float, to_numpy
-from ._lag_one import interleaved
-from ._ways import register
+from .affine import register
+from .lag_one import interleaved
 
 CHUNK = 2**16
 """Entries of the band held at once, so that they stay in the cache."""

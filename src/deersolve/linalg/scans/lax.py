@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ...backends.namespace import Array
-from ._ways import register
+from .affine import register
 
 
 @register("lax")

@@ -8,7 +8,7 @@ from typing import Any
 from ...backends.namespace import Array
 from ...errors import mismatch
 from ..host import from_numpy, is_host_float, is_installed, to_numpy
-from ._ways import register
+from .affine import register
 
 
 @register("numba")
@@ -26,7 +26,7 @@ def numba(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
         raise mismatch("the way 'numba'", "Numba to be installed", "no Numba", "Run pip install numba.")
     import numpy as np
 
-    from ._kernels import Kind, kernel
+    from .numba_kernels import Kind, kernel
 
     rhs = to_numpy(b)
     if not is_host_float(rhs):

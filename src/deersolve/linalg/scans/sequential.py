@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...backends.namespace import Array, array_namespace
-from ._ways import register
+from .affine import register
 
 
 @register("sequential")

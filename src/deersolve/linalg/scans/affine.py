@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from ...backends.namespace import Array, array_namespace
+from ...backends.registration import Registry
 from ..host import family
 from ..structure import Structure
-from ._choose import pick
-from ._normal import NormalForm, normal_form
-from ._ways import ways
+from .choose import pick
+from .normal_form import NormalForm, normal_form
+
+Way: TypeAlias = Callable[[tuple[Array, ...], tuple[int, ...], Array], Array]
+"""``way(As, lags, b) -> y`` runs ``y_i = sum_p A_p[i - k_p] y_{i-k_p} + b_i`` from zero history.
+
+It is given the normal form (:mod:`deersolve.linalg.scans.normal_form`) and nothing else:
+
+- b : array, shape (*B, T, n), not empty; y has the same shape, dtype and device;
+- As : arrays of one kind, either all dense, shape (*B', T - k_p, n, n), or all diagonal, shape
+  (*B', T - k_p, n), where every axis of B' is that of B or 1. Row j belongs to point j + k_p;
+- lags : distinct, ascending, at least one, each from 1 to T - 1.
+"""
+
+_names = ("associative", "blelloch", "cuda", "lapack", "lax", "numba", "sequential")
+ways: Registry[Way] = Registry("scan", "deersolve.linalg.scans", {name: name for name in _names})
+
+
+def register(name: str) -> Callable[[Way], Way]:
+    """Return the decorator that makes a way known under ``name``, the name of its file."""
+    return lambda way: ways.add(name, way)
 
 
 def affine_scan(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, *, way: str | None = None) -> Array:

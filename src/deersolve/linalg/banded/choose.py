@@ -9,7 +9,7 @@ from typing import Any
 from ...backends import backend_of
 from ...backends.namespace import Array, array_namespace
 from ..structure import identity
-from . import folded, lapack
+from . import lapack, tridiagonal
 from . import orthogonal as staircase
 from . import pentadiagonal as pairs
 
@@ -24,16 +24,25 @@ def solve(blocks: Blocks, r: Array, is_ring: bool) -> Array:
     In a ring the first row sees the last and the last the first; else those blocks are not looked at. A singular
     matrix gives numbers that are not finite.
     """
+    return repeated(blocks, r, is_ring)(r)
+
+
+def repeated(blocks: Blocks, like: Array, is_ring: bool) -> Callable[[Array], Array]:
+    """Return the same as a function of r, an array like ``like``: what does not depend on r is done once."""
+    backend, N = backend_of(like), like.shape[-2]
     if len(blocks) == 5:
-        return pairs.apart(solve(pairs.blocks(blocks, is_ring), pairs.rows(r), is_ring), r.shape[-2])
-    if r.shape[-2] == 1:  # a single row is its own neighbour
+        solve_pairs = repeated(pairs.blocks(blocks, is_ring), pairs.rows(like), is_ring)
+        return lambda r: pairs.apart(solve_pairs(pairs.rows(r)), N)
+    if N == 1:  # a single row is its own neighbour
         matrix = sum(blocks, start=0 * blocks[0]) if is_ring else blocks[1]
-        return backend_of(r).linear_solve(matrix, r[..., None])[..., 0]
-    blocks = _joined(blocks) if is_ring and r.shape[-2] == 2 else blocks
-    is_ring = is_ring and r.shape[-2] > 2
-    if all(map(lapack.takes, (*blocks, r))):
-        return lapack.solve(blocks, r, is_ring)
-    return backend_of(r).compiled(staircase.solve, "is_ring")(blocks, r, is_ring=is_ring)
+        return lambda r: backend.linear_solve(matrix, r[..., None])[..., 0]
+    blocks, is_ring = (_joined(blocks), False) if is_ring and N == 2 else (blocks, is_ring)
+    if not is_ring and tridiagonal.takes(like):
+        return lambda r: backend.compiled(tridiagonal.solve)(blocks, r)
+    if not all(map(lapack.takes, (*blocks, like))):
+        return lambda r: backend.compiled(staircase.solve, "is_ring")(blocks, r, is_ring=is_ring)
+    factored = lapack.repeated(blocks, like, is_ring)
+    return lambda r: factored(r) if r.shape == like.shape else lapack.solve(blocks, r, is_ring)
 
 
 def series(blocks: Blocks, like: Array, is_ring: bool) -> Callable[[Any, Array], Array]:
@@ -45,27 +54,9 @@ def series(blocks: Blocks, like: Array, is_ring: bool) -> Callable[[Any, Array],
     if len(blocks) == 5:
         solve_pairs = series(pairs.blocks(blocks, is_ring), pairs.rows(like), is_ring)
         return lambda k, r: pairs.apart(solve_pairs(k, pairs.rows(r)), N)
-
-    def one(k: Any, r: Array) -> Array:
-        lower, middle, upper = (backend.slice(b, k, 1, -4)[..., 0, :, :, :] for b in blocks)
-        return solve((lower, middle, upper), r, is_ring)
-
-    fits = N > 2 and all(map(lapack.takes, (*blocks, like)))
-    return lapack.series(blocks, like, is_ring, one) if fits else one
-
-
-def repeated(blocks: Blocks, like: Array, is_ring: bool) -> Callable[[Array], Array]:
-    """Return a function that solves for many right-hand sides, one after the other."""
-    N = like.shape[-2]
-    if len(blocks) == 5:
-        solve_pairs = repeated(pairs.blocks(blocks, is_ring), pairs.rows(like), is_ring)
-        return lambda r: pairs.apart(solve_pairs(pairs.rows(r)), N)
-
-    def one(r: Array) -> Array:
-        return solve(blocks, r, is_ring)
-
-    fits = N > 2 and all(map(lapack.takes, (*blocks, like)))
-    return lapack.repeated((blocks[0], blocks[1], blocks[2]), like, is_ring, one) if fits else one
+    if N > 2 and all(map(lapack.takes, (*blocks, like))):
+        return lapack.series(blocks, like, is_ring)
+    return lambda k, r: solve(tuple(backend.slice(b, k, 1, -4)[..., 0, :, :, :] for b in blocks), r, is_ring)
 
 
 def turned(blocks: Blocks) -> Blocks:
@@ -92,7 +83,7 @@ def linking(E: Array, F: Array, first: Array, last: Array, like: Array) -> Calla
     """Return the same as a function of r, an array like ``like``: what does not depend on r is done once."""
     before, behind = _behind(first, E, like), _behind(last, F, like)
     if all(map(lapack.takes, (before, behind, like))):
-        return folded.factored(before, behind)
+        return lapack.linking(before, behind)
     return partial(backend_of(like).compiled(staircase.linked), before, behind)
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 
 from ...backends.namespace import Array, array_namespace
 from ...errors import mismatch
-from ..structure import BlockDiagonal, Dense, Structure, Zero
-from ._kind import one_kind
+from ..structure import Structure, Zero
 
 
 @dataclass(frozen=True)
 class NormalForm:
-    """The arguments of a :data:`~deersolve.linalg.scans._ways.Way`, and the way back for its result.
+    """The arguments of a :data:`~deersolve.linalg.scans.affine.Way`, and the way back for its result.
 
     Attributes
     ----------
@@ -50,7 +49,7 @@ def normal_form(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array) -> N
     used = [(A, k) for A, k in zip(As, lags, strict=True) if not isinstance(A, Zero) and k < b.shape[-2]]
     if not used or 0 in b.shape:
         return NormalForm((), (), b, lambda y: y)
-    arrays, b, n_core, restore = one_kind([A for A, _ in used], b)
+    arrays, b, n_core, restore = _of_one_kind([A for A, _ in used], b)
     merged: dict[int, Array] = {}
     for A, (_, k) in zip(arrays, used, strict=True):
         rows = A[..., k:, :, :] if n_core == 3 else A[..., k:, :]
@@ -58,6 +57,29 @@ def normal_form(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array) -> N
     order = tuple(sorted(merged))
     aligned, b = _align([merged[k] for k in order], b, n_core)
     return NormalForm(aligned, order, b, restore)
+
+
+def _of_one_kind(As: list[Structure], b: Array) -> tuple[list[Array], Array, int, Callable[[Array], Array]]:
+    """Convert to the densest kind present.
+
+    Returns
+    -------
+    arrays : list of arrays, shape (*B', T, n, n) if n_core is 3, (*B', T, n) if it is 2
+    b : array
+        For blocks of size s the shape is (*B, n / s, T, s): the blocks are a batch axis.
+    n_core : int
+    restore : callable
+        Maps a result like b to the shape of the caller's b.
+    """
+    xp, (T, n), sizes = array_namespace(b), b.shape[-2:], {A.block for A in As} - {1}
+    if not sizes:
+        return [A.diagonal() for A in As], b, 2, lambda y: y
+    size = n if len(sizes) > 1 else sizes.pop()
+    if size == n:
+        return [A.to_dense() for A in As], b, 3, lambda y: y
+    blocks = [xp.moveaxis(A.in_blocks(size).values, -3, -4) for A in As]
+    parts = xp.moveaxis(xp.reshape(b, (*b.shape[:-1], n // size, size)), -2, -3)
+    return blocks, parts, 3, lambda y: xp.reshape(xp.moveaxis(y, -3, -2), (*y.shape[:-3], T, n))
 
 
 def _align(arrays: list[Array], b: Array, n_core: int) -> tuple[tuple[Array, ...], Array]:
@@ -79,14 +101,10 @@ def _align(arrays: list[Array], b: Array, n_core: int) -> tuple[tuple[Array, ...
 
 def _broadcast(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[int, ...]:
     rank = max(len(one), len(two))
-    pairs = zip((1,) * (rank - len(one)) + tuple(one), (1,) * (rank - len(two)) + tuple(two), strict=True)
-    sizes = []
-    for i, j in pairs:
-        if i != j and 1 not in (i, j):
-            expected = f"a shape that broadcasts with {tuple(one)}"
-            raise mismatch("batch axes of A", expected, tuple(two))
-        sizes.append(j if i == 1 else i)
-    return tuple(sizes)
+    pairs = list(zip((1,) * (rank - len(one)) + tuple(one), (1,) * (rank - len(two)) + tuple(two), strict=True))
+    if any(i != j and 1 not in (i, j) for i, j in pairs):
+        raise mismatch("batch axes of A", f"a shape that broadcasts with {tuple(one)}", tuple(two))
+    return tuple(j if i == 1 else i for i, j in pairs)
 
 
 def _check(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array) -> None:
@@ -97,11 +115,6 @@ def _check(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array) -> None:
     if b.ndim < 2:
         raise mismatch("b", "the shape (*B, T, n)", tuple(b.shape))
     for A in As:
-        core = {Dense: 3, BlockDiagonal: 4}.get(type(A), 2)
-        received = (*A.values.shape[-core:][:1], A.n)
-        if received != tuple(b.shape[-2:]):
-            what, expected = (
-                f"{type(A).__name__} coefficients",
-                f"(T, n) = {tuple(b.shape[-2:])} as in b",
-            )
-            raise mismatch(what, expected, received)
+        received, expected = (*A.values.shape[-A.tail - 1 :][:1], A.n), tuple(b.shape[-2:])
+        if received != expected:
+            raise mismatch(f"{type(A).__name__} coefficients", f"(T, n) = {expected} as in b", received)

@@ -9,6 +9,8 @@ from ...errors import mismatch
 
 LARGEST = 16
 """The largest companion matrix n * max(lags) that is worth its n^3 work per point."""
+WIDEST = 32
+"""The largest n whose states stay in the registers of a GPU."""
 
 
 def state_size(is_dense: bool, n: int, lags: tuple[int, ...]) -> int:

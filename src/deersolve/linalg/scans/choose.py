@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..host import device_name, family, is_installed, is_recorded
-from ._lag_one import LARGEST, state_size
-from ._normal import NormalForm
-from .cuda import WIDEST, has_compiler
+from ..host import device_name, family, has_compiler, is_installed, is_recorded
+from .lag_one import LARGEST, WIDEST, state_size
+from .normal_form import NormalForm
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from ...backends import backend_of
 from ...backends.namespace import Array, array_namespace
 from ...errors import mismatch
 from ..structure import Structure, identity
-from ._lag_one import device_of, to_lag_one
-from ._normal import normal_form
+from .lag_one import device_of, to_lag_one
+from .normal_form import normal_form
 
 
 def damped_scan(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, damping: Array) -> Array:
