@@ -12,7 +12,7 @@ import pytest
 import deersolve as ds
 from deersolve import testing
 from deersolve.inverses import registry
-from deersolve.inverses.ddt_trapezoid import Trapezoid
+from deersolve.inverses.theta import Trapezoid
 from deersolve.linalg.structure import Dense, Diagonal
 from deersolve.testing import CheckFailure, check_backend, check_convergence, check_inverse, problems
 from deersolve.testing.table import builtin_rules

@@ -7,7 +7,7 @@ from typing import ClassVar
 from ..backends.namespace import Array, array_namespace
 from ..grids.plane import Plane, Sides, turned
 from ..linalg.structure import Structure
-from ._base import Rule
+from .base import Rule
 
 
 class Laplace2D(Rule):

@@ -9,8 +9,8 @@ from ..backends.namespace import Array, array_namespace
 from ..grids.line import Ends, Line
 from ..linalg.banded import repeated, transposed
 from ..linalg.structure import Dense, Diagonal, Structure, identity
-from ._base import Rule, register
-from ._differences import FEWEST, jumps, missed
+from .base import Rule, register
+from .differences import FEWEST, jumps, missed
 
 Blocks = tuple[Array, Array, Array]
 

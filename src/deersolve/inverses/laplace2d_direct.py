@@ -11,8 +11,8 @@ from ..grids.line import Stencil
 from ..grids.plane import Plane, Sides, turned
 from ..linalg import sparse_lu as sparse
 from ..linalg.structure import Dense, Diagonal, Structure, identity
-from ._base import register
 from ._laplace2d import Laplace2D, unit_of
+from .base import register
 
 _kept: WeakKeyDictionary[Plane, sparse.Kept] = WeakKeyDictionary()
 

@@ -14,8 +14,8 @@ from ..grids.line import Composed, Stencil
 from ..grids.plane import Plane, Sides, components_first, components_last, turned
 from ..linalg import krylov
 from ..linalg.structure import Dense, Diagonal, Structure
-from ._base import register
 from ._laplace2d import Laplace2D, unit_of
+from .base import register
 
 FORCING = 0.1  # of the residual: the most that a step of Newton's method leaves
 LIMIT = 300  # iterations

@@ -9,7 +9,7 @@ from typing import Any
 from ..backends.namespace import Array
 from ..backends.trees import tree_map
 from ..linalg.structure import Structure
-from ._base import Rule
+from .base import Rule
 
 
 def assembled(
