@@ -18,7 +18,7 @@ import deersolve as ds
 from bench_solve import draw, gru
 from deersolve.linalg.scans import affine_scan, which_scan
 from deersolve.linalg.structure import Dense
-from deersolve.testing import planes
+from deersolve.testing.cases import in_space
 from timing import compare, header, synchronise
 
 SIZES = ((1, 10_000, 16), (1, 100_000, 16), (1, 1_000_000, 16), (4, 10_000, 16), (4, 100_000, 16), (16, 10_000, 16))
@@ -191,7 +191,7 @@ def plane(name, put):
     """Print Bratu's equation on N x N points from 0, on the GPU and by NumPy on its host."""
     print(f"\n| {name}: Bratu 2D | N | ms | NumPy ms | ratio | steps | first call s |\n|---|---|---|---|---|---|---|")
     for N in (64, 256, 1024):
-        ours, host = planes.bratu(put, N, 6.0).problem, planes.bratu(np.asarray, N, 6.0).problem
+        ours, host = in_space.bratu(put, N, 6.0).problem, in_space.bratu(np.asarray, N, 6.0).problem
         start = time.perf_counter()
         steps = int(synchronise(ds.solve(ours)).stats.steps)
         first = time.perf_counter() - start

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 import deersolve as ds
-from deersolve.testing import hard, problems
+import hard
+from deersolve.testing.cases import Case, in_time
 
 TRIALS = 3
 
@@ -30,29 +31,27 @@ def star_mesh(N: int) -> Any:
     return hard.fitting(hard.pleiades(np.asarray, np.zeros(2)), 3.0, N)
 
 
-def long(case: Callable[[Any, int], problems.Case], N: int, last: float, asarray: Any) -> problems.Case:
+def long(case: Callable[[Any, int], Case], N: int, last: float, asarray: Any) -> Case:
     made = case(asarray, N)
     problem = made.problem
-    return problems.Case(
-        ds.InitialValueProblem(problem.f, asarray(np.linspace(0.0, last, N + 1)), problem.boundary.y0), None
-    )
+    return Case(ds.InitialValueProblem(problem.f, asarray(np.linspace(0.0, last, N + 1)), problem.boundary.y0), None)
 
 
-def work() -> dict[str, Callable[[Any], problems.Case]]:
+def work() -> dict[str, Callable[[Any], Case]]:
     """Return the cases by name."""
     vdp, stars = stiff_mesh(np.asarray, 4_000), star_mesh(10_000)
     cases = {
-        "LV T=10, N=1,000": lambda a: problems.lotka_volterra(a, 1_000),
-        "LV T=10, N=10,000": lambda a: problems.lotka_volterra(a, 10_000),
-        "LV T=100, N=10,000": partial(long, problems.lotka_volterra, 10_000, 100.0),
-        "pendulum T=20, N=1,000": lambda a: problems.pendulum(a, 1_000),
-        "Lorenz T=2, N=1,000": lambda a: problems.lorenz(a, 1_000),
-        "Lorenz T=15, N=10,000": partial(long, problems.lorenz, 10_000, 15.0),
+        "LV T=10, N=1,000": lambda a: in_time.lotka_volterra(a, 1_000),
+        "LV T=10, N=10,000": lambda a: in_time.lotka_volterra(a, 10_000),
+        "LV T=100, N=10,000": partial(long, in_time.lotka_volterra, 10_000, 100.0),
+        "pendulum T=20, N=1,000": lambda a: in_time.pendulum(a, 1_000),
+        "Lorenz T=2, N=1,000": lambda a: in_time.lorenz(a, 1_000),
+        "Lorenz T=15, N=10,000": partial(long, in_time.lorenz, 10_000, 15.0),
         "pleiades T=3, N=10,000": lambda a: hard.pleiades(a, stars),
         "van der Pol mu=100 T=163, N=4,000": lambda a: hard.van_der_pol(a, vdp),
         "robertson T=1e5, N=2,000": lambda a: hard.robertson(a, hard.logarithmic(1e-5, 1e5, 2_000)),
         "hires T=322, N=2,000": lambda a: hard.hires(a, hard.logarithmic(1e-3, 321.8122, 2_000)),
-        "logistic map r=4, T=100,000": lambda a: problems.logistic_map(a, 100_000),
+        "logistic map r=4, T=100,000": lambda a: in_time.logistic_map(a, 100_000),
     }
     for cell in ("gru", "lstm"):
         for scale in (1, 2, 4):

@@ -18,7 +18,7 @@ from scipy.optimize import newton_krylov
 from scipy.sparse.linalg import LinearOperator, splu
 
 import deersolve as ds
-from deersolve.testing import planes
+from deersolve.testing.cases import in_space
 from timing import compare, header
 
 LAM = 6.0
@@ -75,7 +75,7 @@ def bratu():
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for N in (64, 128, 256):
-        problem = planes.bratu(np.asarray, N, LAM).problem
+        problem = in_space.bratu(np.asarray, N, LAM).problem
         start = time.perf_counter()
         sol = ds.solve(problem)
         first = time.perf_counter() - start
@@ -93,7 +93,7 @@ def growth():
     """The same from 64 to 1,024 points an axis."""
     print("\n| Bratu 2D, N x N | ms | microseconds a point | steps |\n|---|---|---|---|", flush=True)
     for N in (64, 128, 256, 512, 1024):
-        problem = planes.bratu(np.asarray, N, LAM).problem
+        problem = in_space.bratu(np.asarray, N, LAM).problem
         steps = int(ds.solve(problem).stats.steps)
         ours = compare({"ours": lambda: ds.solve(problem).y}, 1)["ours"].median  # noqa: B023
         print(f"| {N} | {1e3 * ours:.0f} | {1e6 * ours / N**2:.2f} | {steps} |", flush=True)

@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 
 import deersolve as ds
-from deersolve.testing.layers import SECOND_ORDER
+from layers import SECOND_ORDER
 
 WRONG = 1e-2
 SIZES = (0.1, 1e-2, 1e-3, 1e-4)

@@ -14,7 +14,7 @@ from deersolve.inverses import rule_of
 from deersolve.newton.blocks import Blockwise
 from deersolve.newton.implicit import inverse_at
 from deersolve.newton.memory import bytes_of, steps_within
-from deersolve.testing._systems import system_of
+from deersolve.testing.systems import system_of
 from tests.references import on
 
 T = 103

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks import hard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 import deersolve as ds
 from deersolve.linalg.matrix_sign import in_right_half_plane
-from deersolve.testing import hard
 
 COEFFICIENTS = st.integers(-3000, 3000).map(lambda k: k / 1000)
 RULES = {"trapezoid": 0.5, "backward_euler": 1.0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from deersolve import cli
 from deersolve.cli import main
 from deersolve.testing import demo
+from deersolve.testing.cases import in_time
 
 DECAY = """
 import numpy as np
@@ -88,7 +90,9 @@ def test_demo_on_numpy(capsys):
 
 
 def test_demo_fails_where_an_error_exceeds_its_bound(capsys, monkeypatch):
-    monkeypatch.setattr(demo, "PENDULUM_20", (-1.6, -0.8))
+    pendulum = in_time.pendulum(np.asarray, 1000)
+    wrong = dataclasses.replace(pendulum, exact=np.array([-1.6, -0.8]))
+    monkeypatch.setitem(demo.EQUATIONS, "pendulum", (lambda asarray: wrong, demo.EQUATIONS["pendulum"][1]))
     monkeypatch.setattr(demo, "STEPS", 50)
     assert main(["demo", "--backend", "numpy"]) == 1
     assert "error above 3.3e-04" in capsys.readouterr().out

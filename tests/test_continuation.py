@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import deersolve as ds
-from deersolve.testing import planes
+from deersolve.testing.cases import in_space
 
 FOLD_1D = 3.513830719125161
 """8 (x / cosh x)^2 at the root of x tanh(x) = 1 is the fold of u'' + p e^u = 0, u(0) = u(1) = 0, with x = theta / 4."""
@@ -57,7 +57,7 @@ def test_the_points_lie_on_the_known_curve():
 def test_the_whole_fold_in_two_dimensions():
     folds = []
     for N in (12, 24):
-        problem = planes.bratu(np.asarray, N - 1, lam=1.0).problem
+        problem = in_space.bratu(np.asarray, N - 1, lam=1.0).problem
         branch = ds.follow(problem, until=(0.8, 8.0), step=0.3)
         assert len(branch.folds) == 1
         assert branch.y[-1].max() > 5.0

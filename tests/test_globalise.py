@@ -15,8 +15,8 @@ from deersolve.inverses import assembled, registry
 from deersolve.linalg.structure import BlockDiagonal, Dense, Diagonal, Zero
 from deersolve.newton.iteration import ROUNDOFF, Options, advance, magnitudes, start_at
 from deersolve.newton.steps.base import norm
-from deersolve.testing import strategies
-from deersolve.testing._systems import random_G, system_of
+from deersolve.testing.systems import random_G, system_of
+from tests import strategies
 from tests.references import gru, gru_weights, loop, lotka_volterra, on
 
 EPS = np.finfo(np.float64).eps

@@ -9,7 +9,7 @@ import pytest
 
 import deersolve as ds
 from deersolve.inverses import registry
-from deersolve.testing._systems import iterate, system_of
+from deersolve.testing.systems import iterate, system_of
 from deersolve.testing.table import builtin_rules
 from tests.autodiff import EPS, LIBRARIES, check_two_orders, draws, growth, moved, off
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import deersolve as ds
 from deersolve.inverses import registry
 from deersolve.newton.iteration import Options, advance, start_at
-from deersolve.testing._systems import system_of
+from deersolve.testing.systems import system_of
 
 EPS = np.finfo(np.float64).eps
 WALL = {"left": ds.Dirichlet(-1.0), "right": ds.Dirichlet(1.0)}

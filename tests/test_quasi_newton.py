@@ -15,7 +15,7 @@ from deersolve.backends.dual import DualArray
 from deersolve.inverses import registry
 from deersolve.linalg.structure import Diagonal, Zero
 from deersolve.newton.iteration import Options, iterate, start_at
-from deersolve.testing._systems import system_of
+from deersolve.testing.systems import system_of
 from tests.references import gru, gru_weights, loop, on, pendulum
 
 EPS = np.finfo(np.float64).eps

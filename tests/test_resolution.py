@@ -6,9 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
+from benchmarks.layers import SECOND_ORDER
 
 import deersolve as ds
-from deersolve.testing.layers import SECOND_ORDER
 from tests.conftest import library
 
 WRONG = 1e-2

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .backends import backend_of
+from .backends.libraries import LIBRARIES, Library, open_library
 from .backends.trees import tree_map
 from .errors import CheckpointWarning, ConvergenceError, DiscretisationWarning, InputError, mismatch
 from .grids.times import Initial
@@ -30,7 +31,7 @@ from .solution.atomic_files import place, reason, replacing
 from .solution.solution import Solution
 from .solution.status import Status, numbers
 from .solver import solve
-from .testing.demo import LIBRARIES, Library, Row, open_library, rows
+from .testing.demo import Row, rows
 
 SIZES = (("dense", 1), ("dense", 4), ("dense", 32), ("diagonal", 32))
 EXIT_CODES = (

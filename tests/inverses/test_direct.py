@@ -15,16 +15,16 @@ from deersolve.grids.make_box import in_a_box
 from deersolve.inverses import assembled, registry
 from deersolve.linalg import sparse_lu as sparse
 from deersolve.linalg.structure import Dense, Diagonal
-from deersolve.testing import planes
+from deersolve.testing.cases import in_space
 
 EPS = np.finfo(np.float64).eps
-ZERO = planes.ZERO
+ZERO = in_space.ZERO
 NONE = {side: ds.Neumann() for side in ZERO}
 RULE = registry["laplace2d.direct"]
 
 
 def small(kinds, cells=False, n=2, asarray=np.asarray):
-    return planes.manufactured(asarray, edges(6, kinds), kinds, n, cells)
+    return in_space.in_a_rectangle(asarray, edges(6, kinds), kinds, n, cells)
 
 
 def linear_of(kinds, kind, cells, seed=0):
@@ -65,7 +65,7 @@ def test_it_finds_what_krylov_finds(lib, kinds, cells):
 
 @pytest.mark.parametrize("N", [64, 128])
 def test_bratu_reaches_the_reference(N):
-    case = planes.bratu(np.asarray, N)
+    case = in_space.bratu(np.asarray, N)
     sol = ds.solve(case.problem, inverse="direct")
     k = (N - 1) // 2 + 1
     assert sol.y[k, k, 0] == pytest.approx(case.exact, rel=0, abs=case.accuracy)
@@ -182,7 +182,7 @@ def test_a_matrix_is_factorised_once(monkeypatch):
         return inner(A)
 
     monkeypatch.setattr(sparse, "_lu", counted)
-    sol = ds.solve(planes.bratu(np.asarray, 16).problem, inverse="direct")
+    sol = ds.solve(in_space.bratu(np.asarray, 16).problem, inverse="direct")
     assert count[0] < int(sol.stats.steps) + 1  # steps, and the look at the last iterate
     Gs, where, _, (r, c) = linear_of(MIXED, Dense, False)
     count[0] = 0
@@ -200,7 +200,7 @@ def test_no_room_is_told_in_words(monkeypatch):
 
     monkeypatch.setattr("scipy.sparse.linalg.splu", full)
     with pytest.raises(MemoryError, match="of 324 unknowns"):
-        ds.solve(planes.bratu(np.asarray, 16).problem, inverse="direct")
+        ds.solve(in_space.bratu(np.asarray, 16).problem, inverse="direct")
 
 
 def test_factors_go_with_the_grid():

@@ -11,11 +11,12 @@ import deersolve as ds
 from deersolve.inverses import assembled, registry
 from deersolve.linalg.banded import lapack, repeated, solve, transposed
 from deersolve.linalg.banded import orthogonal as staircase
-from deersolve.testing import check_inverse, lines
-from deersolve.testing._systems import linear_systems, random_G
+from deersolve.testing import check_inverse
+from deersolve.testing.cases import in_space
+from deersolve.testing.systems import FAMILIES, random_Gs, systems_of
 
 EPS = np.finfo(np.float64).eps
-OPEN = [(a, b) for a in lines.SIDES[:3] for b in lines.SIDES[:3]]
+OPEN = [(a, b) for a in in_space.KINDS[:3] for b in in_space.KINDS[:3]]
 SIDES = [*OPEN, ("periodic", "periodic")]
 
 
@@ -32,7 +33,7 @@ def test_second_order_in_the_spacing_with_every_condition(left, right, cells, n)
     for N in (80, 160, 320):
         edges = np.linspace(0.0, 1.0, N + 1)
         edges = edges if left == "periodic" else edges + 0.05 * np.sin(2 * np.pi * edges)
-        errors.append(error(lines.manufactured(np.asarray, edges, left, right, n, cells)))
+        errors.append(error(in_space.on_a_line(np.asarray, edges, (left, right), n, cells)))
     slopes = -np.diff(np.log2(errors))
     assert slopes[-1] == pytest.approx(2.0, abs=0.1), (errors, slopes)
 
@@ -153,13 +154,14 @@ def test_an_element_that_is_not_finite_touches_no_other():
 def test_the_rule_equals_its_assembled_matrix(place):
     rng = np.random.default_rng(place)
     rule = registry["d2dx2.blocktridiagonal"]
-    system = linear_systems("d2dx2", rng)[place]
+    system = systems_of(FAMILIES["d2dx2"], rule, rng)[place]
+    r, where = rng.normal(size=system.data.guess.shape), {"grid": system.data.grid, "boundary": system.data.boundary}
     for kind in rule.structures:
-        Gs = tuple(random_G(kind, system.r.shape, rng) for _ in range(2))
-        A = assembled(rule, Gs, system.r, shift=system.shift, **system.where)
+        Gs = random_Gs(system, kind, rng)
+        A = assembled(rule, Gs, r, shift=system.shift, **where)
         for matrix, found in ((A, rule.solve), (A.T, rule.transpose)):
-            expected = np.linalg.solve(matrix, system.r.ravel())
-            off = np.abs(found(Gs, system.r, **system.where).ravel() - expected).max()
+            expected = np.linalg.solve(matrix, r.ravel())
+            off = np.abs(found(Gs, r, **where).ravel() - expected).max()
             assert off <= 64 * EPS * np.linalg.cond(A) * np.abs(expected).max()
 
 
@@ -170,11 +172,11 @@ def test_the_rule_keeps_what_it_claims():
 
 
 CASES = {
-    "burgers": lambda a: lines.steady_burgers(a, np.linspace(0.0, 1.0, 10)),
-    "mixed": lambda a: lines.manufactured(a, np.linspace(0.0, 1.0, 10), "robin", "dirichlet", 2),
-    "cells": lambda a: lines.manufactured(a, np.linspace(0.0, 1.0, 10), "neumann", "robin", 2, True),
-    "ring": lambda a: lines.manufactured(a, np.linspace(0.0, 1.0, 10), "periodic", "periodic", 1),
-    "ring of cells": lambda a: lines.manufactured(a, np.linspace(0.0, 1.0, 10), "periodic", "periodic", 1, True),
+    "burgers": lambda a: in_space.steady_burgers(a, np.linspace(0.0, 1.0, 10)),
+    "mixed": lambda a: in_space.on_a_line(a, np.linspace(0.0, 1.0, 10), ("robin", "dirichlet"), 2),
+    "cells": lambda a: in_space.on_a_line(a, np.linspace(0.0, 1.0, 10), ("neumann", "robin"), 2, True),
+    "ring": lambda a: in_space.on_a_line(a, np.linspace(0.0, 1.0, 10), ("periodic", "periodic"), 1),
+    "ring of cells": lambda a: in_space.on_a_line(a, np.linspace(0.0, 1.0, 10), ("periodic", "periodic"), 1, True),
 }
 
 
@@ -198,7 +200,7 @@ def test_every_library_finds_the_same(lib, name):
 def test_both_branches_of_bratu(lib, upper):
     """At 401 points the distance to u(1/2) is the discretisation's: 8.9e-8 and 2.2e-6, seen with every solver."""
     s = np.linspace(0.0, 1.0, 401)
-    case = lines.bratu(lib.asarray, s, upper)
+    case = in_space.bratu_on_a_line(lib.asarray, s, upper)
     sol = ds.solve(case.problem, lib.asarray(4.0 * np.sin(np.pi * s)[:, None]) if upper else None)
     off = lib.to_numpy(sol.y)[200, 0] - (4.0914672461892603213 if upper else 0.14053921440447179803)
     assert abs(off) < (3e-6 if upper else 1e-7)

@@ -12,12 +12,12 @@ from deersolve.grids.make_box import in_a_box
 from deersolve.inverses import registry
 from deersolve.inverses.elliptic_krylov import Linear
 from deersolve.linalg.structure import Dense, Diagonal
-from deersolve.testing import planes
+from deersolve.testing.cases import in_space
 
 EPS = np.finfo(np.float64).eps
 MIXED = ("neumann", "robin", "dirichlet", "neumann")
 KINDS = [("dirichlet",) * 4, MIXED, ("periodic", "periodic", "robin", "dirichlet"), ("periodic",) * 4, ("neumann",) * 4]
-ZERO = planes.ZERO
+ZERO = in_space.ZERO
 
 
 def edges(N, kinds):
@@ -31,13 +31,13 @@ def edges(N, kinds):
 def test_second_order_in_the_spacing_with_every_condition(kinds, cells, n):
     errors = []
     for N in (24, 48):
-        case = planes.manufactured(np.asarray, edges(N, kinds), kinds, n, cells)
+        case = in_space.in_a_rectangle(np.asarray, edges(N, kinds), kinds, n, cells)
         errors.append(np.abs(ds.solve(case.problem).y - case.exact).max())
     assert np.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.1), errors
 
 
 def small(kinds, cells=False, n=2, asarray=np.asarray):
-    return planes.manufactured(asarray, edges(6, kinds), kinds, n, cells)
+    return in_space.in_a_rectangle(asarray, edges(6, kinds), kinds, n, cells)
 
 
 def linear_of(kinds, kind, n=2):
@@ -92,7 +92,7 @@ def test_the_matrix_is_the_slope_of_the_residual():
 def test_bratu_reaches_the_reference(lib, N):
     if N == 128 and lib.name not in ("numpy", "torch", "cupy", "torch:gpu"):
         pytest.skip("the larger size on two libraries")
-    case = planes.bratu(lib.asarray, N)
+    case = in_space.bratu(lib.asarray, N)
     sol = ds.solve(case.problem)
     middle = lib.to_numpy(sol.y)[(N - 1) // 2 + 1, (N - 1) // 2 + 1, 0]
     assert middle == pytest.approx(case.exact, rel=0, abs=case.accuracy)
@@ -266,7 +266,7 @@ def test_steps_and_iterations_do_not_grow_with_the_grid(monkeypatch):
     seen = []
     for N in (32, 128):
         calls[0] = 0
-        steps = int(ds.solve(planes.bratu(np.asarray, N).problem).stats.steps)
+        steps = int(ds.solve(in_space.bratu(np.asarray, N).problem).stats.steps)
         seen.append((steps, calls[0]))
     assert seen[1][0] <= seen[0][0] + 2
     assert seen[1][1] <= 1.2 * seen[0][1]

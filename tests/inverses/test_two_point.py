@@ -11,8 +11,9 @@ import deersolve as ds
 from deersolve.inverses import assembled, registry
 from deersolve.linalg.banded import lapack, linked, linked_transposed
 from deersolve.linalg.banded import orthogonal as staircase
-from deersolve.testing import check_inverse, ends
-from deersolve.testing._systems import linear_systems, random_G
+from deersolve.testing import check_inverse
+from deersolve.testing.cases import between_ends
+from deersolve.testing.systems import FAMILIES, random_Gs, systems_of
 
 EPS = np.finfo(np.float64).eps
 COARSE = pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
@@ -30,11 +31,11 @@ def solved(case, asarray=np.asarray, **options):
 
 
 @pytest.mark.parametrize("n", [1, 3])
-@pytest.mark.parametrize("kind", ends.ENDS)
+@pytest.mark.parametrize("kind", between_ends.ENDS)
 def test_second_order_and_fourth_after_the_correction(kind, n):
     errors = []
     for N in (40, 80, 160):
-        case = ends.manufactured(np.asarray, graded(N), kind, n)
+        case = between_ends.manufactured(np.asarray, graded(N), kind, n)
         sol = solved(case)
         errors.append([np.abs(y - case.exact).max() for y in (sol.y, sol.y_corrected)])
     slopes = -np.diff(np.log2(np.array(errors)), axis=0)
@@ -96,14 +97,15 @@ def test_no_growth_where_gaussian_elimination_with_row_exchanges_grows(way):
 @pytest.mark.parametrize("place", range(4))
 def test_the_rule_equals_its_assembled_matrix(place):
     rng = np.random.default_rng(place)
-    rule, system = registry["ddx.twopoint"], linear_systems("ddx", rng)[place]
+    rule = registry["ddx.twopoint"]
+    system = systems_of(FAMILIES["ddx"], rule, rng)[place]
+    r, where = rng.normal(size=system.data.guess.shape), {"grid": system.data.grid, "boundary": system.data.boundary}
     for kind in rule.structures:
-        shape = (len(system.r) + system.behind, system.r.shape[-1])
-        Gs = tuple(random_G(kind, shape, rng) for _ in range(system.count))
-        A = assembled(rule, Gs, system.r, shift=system.shift, **system.where)
+        Gs = random_Gs(system, kind, rng)
+        A = assembled(rule, Gs, r, shift=system.shift, **where)
         for matrix, found in ((A, rule.solve), (A.T, rule.transpose)):
-            expected = np.linalg.solve(matrix, system.r.ravel())
-            off = np.abs(found(Gs, system.r, **system.where).ravel() - expected).max()
+            expected = np.linalg.solve(matrix, r.ravel())
+            off = np.abs(found(Gs, r, **where).ravel() - expected).max()
             assert off <= 64 * EPS * np.linalg.cond(A) * np.abs(expected).max()
 
 
@@ -115,13 +117,13 @@ def test_the_rule_keeps_what_it_claims():
 
 
 @COARSE
-@pytest.mark.parametrize("kind", ends.ENDS)
+@pytest.mark.parametrize("kind", between_ends.ENDS)
 @pytest.mark.cases_backend("jax", "coupled")
 def test_every_library_finds_the_same(lib, kind):
     if lib.is_jax and kind != "coupled":
         pytest.skip("one of the four is enough to compile, and the next tests compile others")
-    sol = solved(ends.manufactured(lib.asarray, graded(8), kind, 2), lib.asarray)
-    expected = solved(ends.manufactured(np.asarray, graded(8), kind, 2))
+    sol = solved(between_ends.manufactured(lib.asarray, graded(8), kind, 2), lib.asarray)
+    expected = solved(between_ends.manufactured(np.asarray, graded(8), kind, 2))
     assert int(lib.to_numpy(sol.status)) == 0
     for found, known in ((sol.y, expected.y), (sol.y_corrected, expected.y_corrected)):
         np.testing.assert_allclose(lib.to_numpy(found), known, rtol=0, atol=1e-12 * np.abs(known).max())
@@ -485,7 +487,7 @@ def test_methods_that_march_are_refused():
 @pytest.mark.parametrize("structure", ["diagonal", "hutchinson"])
 @pytest.mark.parametrize("kind", ["coupled", "function"])
 def test_less_of_G_ends_in_the_same(kind, structure):
-    case = ends.manufactured(np.asarray, graded(30), kind, 2)
+    case = between_ends.manufactured(np.asarray, graded(30), kind, 2)
     few = solved(case, method=ds.Newton(structure=structure))
     np.testing.assert_allclose(few.y, solved(case).y, atol=1e-12)
 
@@ -500,7 +502,7 @@ def test_a_jacobian_by_hand(kind):
         J[..., 0, 1], J[..., 1, 0] = 1.0, -3.0 * u[..., 0] ** 2
         return J
 
-    conditions = ends.conditions(np.asarray, kind, np.array([0.1, 0.4]), np.array([0.3, 0.2]))
+    conditions = between_ends.conditions(np.asarray, kind, np.array([0.1, 0.4]), np.array([0.3, 0.2]))
     guess = np.full((9, 2), 0.3)
     with_jac = ds.solve(ds.TwoPointProblem(f, S, conditions, jac=jac), guess)
     assert with_jac.stats.derivative == "analytic"

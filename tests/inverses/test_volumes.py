@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import deersolve as ds
-from deersolve.testing import planes
+from deersolve.testing.cases import in_space
 
 ORDER = {"trbdf2": 2, "trapezoid": 2, "backward_euler": 1}
 RING = {side: ds.Periodic() for side in ("left", "right", "bottom", "top")}
@@ -111,7 +111,7 @@ def test_walls_that_move_are_followed(lib):
     """Conditions that vary with time, along the side, on points: differences in space are exact."""
     if lib.is_jax:
         pytest.skip("compiled above")
-    case = planes.swinging(lib.asarray, np.linspace(0.0, 1.0, 33))
+    case = in_space.swinging(lib.asarray, np.linspace(0.0, 1.0, 33), axes=2)
     sol = ds.solve(case.problem, inverse="trapezoid")
     assert np.abs(lib.to_numpy(sol.y) - case.exact).max() < 1.5e-4
     assert np.abs(lib.to_numpy(sol.y_corrected) - case.exact).max() < 2e-6
@@ -191,6 +191,6 @@ BAD = {
 def test_bad_input_is_a_clear_error(name):
     changes, message = BAD[name]
     s = np.linspace(0.0, 1.0, 9)
-    given = {"t": np.array([0.0, 0.1, 0.2]), "points": (s, s), "u0": np.ones((9, 9, 1)), **planes.ZERO, **changes}
+    given = {"t": np.array([0.0, 0.1, 0.2]), "points": (s, s), "u0": np.ones((9, 9, 1)), **in_space.ZERO, **changes}
     with pytest.raises(ds.InputError, match=message):
         ds.solve(ds.Evolution2D(lambda u, u_s, u_r, x, p: u, **given))

@@ -12,9 +12,10 @@ import pytest
 import deersolve as ds
 from deersolve import testing
 from deersolve.inverses import registry
-from deersolve.inverses.ddt_trapezoid import Trapezoid
+from deersolve.inverses.theta import Trapezoid
 from deersolve.linalg.structure import Dense, Diagonal
-from deersolve.testing import CheckFailure, check_backend, check_convergence, check_inverse, problems
+from deersolve.testing import CheckFailure, check_backend, check_convergence, check_inverse
+from deersolve.testing.cases import in_time
 from deersolve.testing.table import builtin_rules
 
 coarse = pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
@@ -216,12 +217,12 @@ def test_wrong_primitives_are_caught(monkeypatch):
 @pytest.mark.parametrize(
     "case",
     [
-        problems.logistic(np.asarray, np.linspace(0, 5, 201)),
-        problems.blow_up(np.asarray, np.linspace(0, 0.8, 201)),
-        problems.bernoulli(np.asarray, np.linspace(0, 3, 201)),
-        problems.pendulum(np.asarray, 400),
-        problems.harmonic(np.asarray, 40),
-        problems.two_lags(np.asarray, 40),
+        in_time.logistic(np.asarray, np.linspace(0, 5, 201)),
+        in_time.blow_up(np.asarray, np.linspace(0, 0.8, 201)),
+        in_time.bernoulli(np.asarray, np.linspace(0, 3, 201)),
+        in_time.pendulum(np.asarray, 400),
+        in_time.harmonic(np.asarray, 40),
+        in_time.two_lags(np.asarray, 40),
     ],
     ids=lambda case: case.problem.f.__qualname__,
 )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks import hard
 from scipy.integrate import solve_ivp
-
-from deersolve.testing import hard
 
 CASES = {
     "hires": (hard.hires, 321.8122, "Radau", 1e-10),

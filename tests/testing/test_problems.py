@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 
 import deersolve as ds
-from deersolve.testing import problems
+from deersolve.testing.cases import in_time
 
 # Newton's first iterates may overflow, and array-api-strict passes on NumPy's warnings.
 pytestmark = pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
 
 T = 3 * np.linspace(0.0, 1.0, 801) ** 1.2
 ODES = {
-    "logistic": lambda a: problems.logistic(a, T),
-    "blow_up": lambda a: problems.blow_up(a, 0.2 * T),
-    "linear": lambda a: problems.linear(a, T, [[0.0, 1.0], [-1.0, -0.2]], [1.0, 0.5]),
-    "bernoulli": lambda a: problems.bernoulli(a, T),
-    "prothero_robinson": lambda a: problems.prothero_robinson(a, T, -5.0),
-    "pendulum": lambda a: problems.pendulum(a, 4000),
-    "lotka_volterra": lambda a: problems.lotka_volterra(a, 4000),
-    "lorenz": lambda a: problems.lorenz(a, 4000),
+    "logistic": lambda a: in_time.logistic(a, T),
+    "blow_up": lambda a: in_time.blow_up(a, 0.2 * T),
+    "linear": lambda a: in_time.linear(a, T, [[0.0, 1.0], [-1.0, -0.2]], [1.0, 0.5]),
+    "bernoulli": lambda a: in_time.bernoulli(a, T),
+    "prothero_robinson": lambda a: in_time.prothero_robinson(a, T, -5.0),
+    "pendulum": lambda a: in_time.pendulum(a, 4000),
+    "lotka_volterra": lambda a: in_time.lotka_volterra(a, 4000),
+    "lorenz": lambda a: in_time.lorenz(a, 4000),
 }
 RECURRENCES = {
-    "logistic_map": lambda a: problems.logistic_map(a, 20),
-    "harmonic": lambda a: problems.harmonic(a, 40),
-    "two_lags": lambda a: problems.two_lags(a, 40),
+    "logistic_map": lambda a: in_time.logistic_map(a, 20),
+    "harmonic": lambda a: in_time.harmonic(a, 40),
+    "two_lags": lambda a: in_time.two_lags(a, 40),
 }
 
 

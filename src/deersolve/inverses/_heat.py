@@ -22,9 +22,9 @@ from ..linalg.banded import series, transposed
 from ..linalg.banded import solve as solve_line
 from ..linalg.matrix_sign import in_right_half_plane
 from ..linalg.structure import BlockDiagonal, Structure, identity
-from ._base import Rule
-from ._quadrature import quadrature_defect
-from ._theta import CONTRACTS, CURVED
+from .base import Rule
+from .quadrature import quadrature_defect
+from .theta import CONTRACTS, CURVED
 
 
 class Heat(Rule):

@@ -8,7 +8,7 @@ from ..backends.namespace import Array, array_namespace
 from ..grids.axis import Sides
 from ..grids.box import SIDES, Box
 from ..linalg.structure import Structure
-from ._base import Rule
+from .base import Rule
 
 
 class Elliptic(Rule):

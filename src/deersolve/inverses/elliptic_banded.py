@@ -9,8 +9,8 @@ from ..grids.axis import Sides
 from ..grids.box import Box
 from ..linalg.banded import repeated, transposed
 from ..linalg.structure import Dense, Diagonal, Structure, identity
-from ._base import register
-from ._differences import FEWEST, jumps, missed
+from .base import register
+from .differences import FEWEST, jumps, missed
 from .elliptic import Elliptic
 
 Blocks = tuple[Array, Array, Array]

@@ -13,7 +13,7 @@ from ..grids.axis import Composed, Sides, Stencil
 from ..grids.box import Box, components_first, components_last
 from ..linalg import krylov
 from ..linalg.structure import Dense, Diagonal, Structure
-from ._base import register
+from .base import register
 from .elliptic import Elliptic
 
 FORCING = 0.1  # of the residual: the most that a step of Newton's method leaves

@@ -13,7 +13,7 @@ from ..grids.axis import Sides
 from ..grids.box import Box
 from ..linalg import sparse_lu as sparse
 from ..linalg.structure import Dense, Diagonal, Structure, identity
-from ._base import register
+from .base import register
 from .elliptic import Elliptic
 
 _kept: WeakKeyDictionary[Box, sparse.Kept] = WeakKeyDictionary()

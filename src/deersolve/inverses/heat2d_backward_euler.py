@@ -1,8 +1,8 @@
 """``heat2d.backward_euler``: order 1, L-stable."""
 
 from ..linalg.structure import BlockDiagonal
-from ._base import register
 from ._heat2d import Heat2D
+from .base import register
 from .heat_backward_euler import BackwardEuler as OnALine
 
 

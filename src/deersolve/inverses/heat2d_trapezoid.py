@@ -1,8 +1,8 @@
 """``heat2d.trapezoid``: order 2, A-stable: stiff components ring."""
 
 from ..linalg.structure import BlockDiagonal
-from ._base import register
 from ._heat2d import Heat2D
+from .base import register
 from .heat_trapezoid import Trapezoid as OnALine
 
 

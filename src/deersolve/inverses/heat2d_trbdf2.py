@@ -1,8 +1,8 @@
 """``heat2d.trbdf2``: order 2, L-stable."""
 
 from ..linalg.structure import BlockDiagonal
-from ._base import register
 from ._heat2d import Heat2D
+from .base import register
 from .heat_trbdf2 import TRBDF2 as OnALine
 
 

@@ -1,8 +1,8 @@
 """``heat.backward_euler``: order 1, L-stable."""
 
 from ..linalg.structure import BlockDiagonal
-from ._base import register
 from ._heat import Heat
+from .base import register
 
 
 @register("heat.backward_euler", structures=(BlockDiagonal,), exact=True)

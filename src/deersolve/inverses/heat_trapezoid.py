@@ -1,8 +1,8 @@
 """``heat.trapezoid``: order 2, A-stable; stiff components ring."""
 
 from ..linalg.structure import BlockDiagonal
-from ._base import register
 from ._heat import Heat
+from .base import register
 
 
 @register("heat.trapezoid", structures=(BlockDiagonal,), exact=True)

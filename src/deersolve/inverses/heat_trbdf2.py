@@ -3,8 +3,8 @@
 import math
 
 from ..linalg.structure import BlockDiagonal
-from ._base import register
 from ._heat import Heat
+from .base import register
 
 GAMMA = 2.0 - math.sqrt(2.0)
 WEIGHT = math.sqrt(2.0) / 4.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backends.namespace import Array, array_namespace
-from ..inverses._quadrature import largest_near
+from ..inverses.quadrature import largest_near
 from .blocks import Blockwise
 from .equation import System
 from .iteration import least

@@ -1,7 +1,6 @@
-"""For those who extend: checks of rules and backends, problems with answers, strategies.
+"""For those who extend: checks of rules and backends, and problems with answers.
 
-``python -m deersolve.testing`` prints the table of the built-in rules. The strategies
-for Hypothesis are in ``deersolve.testing.strategies``, the only module here that needs it.
+``python -m deersolve.testing`` prints the table of the built-in rules.
 """
 
 from .backend import check_backend

@@ -9,7 +9,7 @@ from typing import Any
 from ..backends.namespace import Array
 from ..backends.trees import tree_map
 from ..linalg.structure import Structure
-from ._base import Rule
+from .base import Rule
 
 
 def assembled(
@@ -33,23 +33,22 @@ def assembled(
     Returns
     -------
     numpy.ndarray, shape (T n, T n)
-        The residual is affine in (y, f), so column j is ``-residual(e_j, -sum_p G_p S_p e_j)`` at zero
-        boundary data. It shares no code with the rule's ``solve``.
+        The residual is affine in (y, f), so column j is what ``-residual(e_j, -sum_p G_p S_p e_j)`` at zero
+        boundary data has over that of 0. It shares no code with the rule's ``solve``.
     """
     import numpy as np
 
-    size = math.prod(like.shape)
     zero = tree_map(np.zeros_like, boundary)
     shift = tuple(_lagged(k) for k in grid.lags) if shift is None else shift
     extra = {} if rule.exact else {"Gs": Gs}
-    columns = []
-    for j in range(size):
-        e = np.zeros(size, dtype=like.dtype)
-        e[j] = 1
-        e = e.reshape(like.shape)
-        f = -sum(G @ shifted(e, grid=grid, boundary=zero) for G, shifted in zip(Gs, shift, strict=True))
-        columns.append(-rule.residual(e, f, grid=grid, boundary=zero, **extra).reshape(size))
-    return np.stack(columns, axis=1)
+
+    def left_side(y: Array) -> Array:
+        f = -sum(G @ shifted(y, grid=grid, boundary=zero) for G, shifted in zip(Gs, shift, strict=True))
+        return -rule.residual(y, f, grid=grid, boundary=zero, **extra).reshape(-1)
+
+    units = np.eye(math.prod(like.shape), dtype=like.dtype).reshape(-1, *like.shape)
+    start = left_side(0 * units[0])
+    return np.stack([left_side(e) - start for e in units], axis=1)
 
 
 def _lagged(k: int) -> Callable[..., Array]:

@@ -8,7 +8,7 @@ from ..backends.namespace import Array, array_namespace
 from ..grids.times import Initial, Steps
 from ..linalg.scans import affine_scan, affine_scan_transposed, damped_scan
 from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
-from ._base import Rule, register
+from .base import Rule, register
 
 
 @register("shift.scan", structures=(Dense, Diagonal, BlockDiagonal, Zero), exact=True)

@@ -1,25 +1,20 @@
-"""First-order systems with conditions at both ends and exact answers.
-
-Each function takes ``asarray``, which turns a NumPy array into one of the library under test, and
-returns a :class:`deersolve.testing.problems.Case`; f is written with :func:`deersolve.array_namespace`.
-"""
+"""First-order systems with conditions at both ends and exact answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..backends.namespace import Array
-from ..grids.conditions import Coupled, Periodic
-from ..problems import TwoPointProblem
-from .problems import Case
+from ...backends.namespace import Array
+from ...grids.conditions import Coupled, Periodic
+from ...problems import TwoPointProblem
+from .base import AsArray, Case
 
 ENDS = ("separated", "coupled", "function", "periodic")
 
 
-def manufactured(asarray: Callable[..., Any], s: Any, ends: str, n: int = 3) -> Case:
+def manufactured(asarray: AsArray, s: Any, ends: str, n: int = 3) -> Case:
     """Return u' = A u - u^3 / 10 + r(s) with r chosen for u_k = sin(2 pi s + k), growing in both directions.
 
     Parameters
@@ -43,10 +38,11 @@ def manufactured(asarray: Callable[..., Any], s: Any, ends: str, n: int = 3) -> 
         return u @ params - u * u * u / 10 + x["r"]
 
     made = conditions(asarray, ends, u[0], u[-1])
-    return Case(TwoPointProblem(f, asarray(s[:, 0]), made, {"r": asarray(r)}, asarray(A.T)), u, 1e-14)
+    problem = TwoPointProblem(f, asarray(s[:, 0]), made, {"r": asarray(r)}, asarray(A.T))
+    return Case(problem, u, guess=asarray(0.0 * u))
 
 
-def conditions(asarray: Callable[..., Any], kind: str, a: Any, b: Any) -> Any:
+def conditions(asarray: AsArray, kind: str, a: Any, b: Any) -> Any:
     """Return conditions that u(a) = a and u(b) = b meet, those of growing components at the right."""
     n = len(a)
     if kind == "periodic":

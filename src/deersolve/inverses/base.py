@@ -4,7 +4,7 @@ A rule defines a discrete equation M f(y) - L y = 0 and solves its linearisation
 
     (L + M sum_p G_p S_p) delta = r,       homogeneous boundary data for delta,
 
-for G given at every grid point. Its file's name is its key, "<L>.<rule>".
+for G given at every grid point. Its key is "<L>.<rule>"; one file holds the rules of one family.
 """
 
 from __future__ import annotations
@@ -16,30 +16,33 @@ from typing import Any, ClassVar
 from ..backends.namespace import Array
 from ..backends.registration import Registry
 from ..errors import InputError, mismatch
+from ..grids.shifters import takes_keywords
 from ..linalg.structure import Dense, Structure
 
-_homes = {
-    "shift.scan": "shift_scan",
-    "ddt.trapezoid": "ddt_trapezoid",
-    "ddt.backward_euler": "ddt_backward_euler",
-    "ddt.exponential": "ddt_exponential",
-    "ddt.exponential_left": "ddt_exponential_left",
-    "ddt.exponential_linear": "ddt_exponential_linear",
-    "ddt.exponential_right": "ddt_exponential_right",
-    "ddx.twopoint": "ddx_twopoint",
+HOMES = {
     "d2dx2.blocktridiagonal": "elliptic_banded",
-    "laplace.krylov": "elliptic_krylov",
-    "laplace.direct": "elliptic_sparse",
-    "laplace2d.krylov": "elliptic_krylov",
-    "laplace2d.direct": "elliptic_sparse",
+    "ddt.backward_euler": "theta",
+    "ddt.exponential": "exponential",
+    "ddt.exponential_left": "exponential",
+    "ddt.exponential_linear": "exponential",
+    "ddt.exponential_right": "exponential",
+    "ddt.trapezoid": "theta",
+    "ddx.twopoint": "two_point",
     "heat.backward_euler": "heat_backward_euler",
     "heat.trapezoid": "heat_trapezoid",
     "heat.trbdf2": "heat_trbdf2",
     "heat2d.backward_euler": "heat2d_backward_euler",
     "heat2d.trapezoid": "heat2d_trapezoid",
     "heat2d.trbdf2": "heat2d_trbdf2",
+    "laplace.direct": "elliptic_sparse",
+    "laplace.krylov": "elliptic_krylov",
+    "laplace2d.direct": "elliptic_sparse",
+    "laplace2d.krylov": "elliptic_krylov",
+    "shift.scan": "recurrence",
 }
-registry: Registry[Rule] = Registry("inverses", "deersolve.inverses", _homes)
+"""The file that registers each built-in rule: it is imported when the rule is first asked for."""
+
+registry: Registry[Rule] = Registry("inverses", "deersolve.inverses", HOMES)
 
 
 class Rule:
@@ -244,8 +247,6 @@ def _made(thing: Any) -> Rule:
 
 def rule_of(inverse: Any, family: str = "") -> Rule:
     """Return the rule that a user named, made, or gave as the paper's callable ``(Gs, rhs) -> y``."""
-    from ..grids.shifters import takes_keywords
-
     if isinstance(inverse, Rule):
         return inverse
     if isinstance(inverse, type):

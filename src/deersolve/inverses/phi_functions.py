@@ -1,4 +1,4 @@
-"""exp(A) and phi_1(A) = (exp(A) - 1) / A of small matrices at every grid point."""
+"""exp(A), phi_1(A) = (exp(A) - 1) / A and phi_2(A) = (phi_1(A) - 1) / A of small matrices at every grid point."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ def exp_and_phi(A: Structure) -> tuple[Structure, Structure]:
     phi = _horner(small, eye)
     e = eye + xp.matmul(small, phi)
     return _squared_back(e, phi, squarings, eye)
+
+
+def phi_two(A: Structure) -> Structure:
+    """Return phi_2(A) from phi_1 of a larger matrix, which needs no inverse of A."""
+    dense = A.to_dense()
+    xp = array_namespace(dense)
+    zero = xp.zeros_like(dense)
+    top = xp.concat([dense, zero + identity(dense, A.n, dense.ndim)], axis=-1)
+    _, phi = exp_and_phi(Dense(xp.concat([top, xp.concat([zero, zero], axis=-1)], axis=-2)))
+    return Dense(phi.to_dense()[..., : A.n, A.n :])
 
 
 def _squared_back(e: Array, phi: Array, squarings: Array, eye: Array) -> tuple[Structure, Structure]:

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ..grids.conditions import Coupled, Dirichlet
-from ..problems import BoundaryValueProblem, TwoPointProblem
+from deersolve.grids.conditions import Coupled, Dirichlet
+from deersolve.problems import BoundaryValueProblem, TwoPointProblem
 
 PI = np.pi
 

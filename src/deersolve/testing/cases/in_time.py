@@ -1,43 +1,16 @@
-"""Problems with known answers, for any array library.
-
-Every function takes ``asarray``, which turns a NumPy array of float64 into one of the library, and
-returns a :class:`Case`; f is written with :func:`deersolve.array_namespace`.
-"""
+"""Recurrences and differential equations with known answers."""
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..backends.namespace import Array, array_namespace
-from ..problems import InitialValueProblem, Problem, Recurrence
-
-AsArray = Callable[[Any], Array]
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """A problem and its answer.
-
-    Attributes
-    ----------
-    problem : Problem
-        Its arrays are of the library of ``asarray``.
-    exact : numpy.ndarray, shape (T, n) or (n,)
-        The solution at all points, or at the last one only (``is_final``).
-    accuracy : float
-        How well ``exact`` is known, relative to the largest entry.
-    is_final : bool
-        Whether only the last point is known.
-    """
-
-    problem: Problem
-    exact: Any
-    accuracy: float = 1e-14
-    is_final: bool = False
+from ...backends.namespace import Array, array_namespace
+from ...problems import InitialValueProblem, Recurrence
+from .base import AsArray, Case
 
 
 def _of_time(f: Callable[..., Array], asarray: AsArray, t: Any, exact: Any, accuracy: float = 1e-14) -> Case:
@@ -137,6 +110,48 @@ def lorenz(asarray: AsArray, N: int) -> Case:
 
     final = [-8.17349993224225, -9.562023686798799, 24.620702049679664]
     return _at_the_end(f, asarray, N, 2.0, [1.0, 1.0, 1.0], final)
+
+
+def gru(asarray: AsArray, T: int, n: int = 4) -> Case:
+    """Return a GRU with weights of PyTorch's initial law on white noise; known from a loop in NumPy."""
+    rng = np.random.default_rng(0)
+    W, U = (rng.uniform(-1, 1, (3, n, n)) / math.sqrt(n) for _ in range(2))
+    b, c = (rng.uniform(-1, 1, (3, n)) / math.sqrt(n) for _ in range(2))
+    x = rng.standard_normal((T, n))
+
+    def sigmoid(v: Array) -> Array:
+        return 1.0 / (1.0 + array_namespace(v).exp(-v))
+
+    def cell(h: Array, x: Array, weights: Any) -> Array:
+        (Wr, Wz, Wn), (Ur, Uz, Un), (br, bz, bn), (cr, cz, cn) = weights
+        r = sigmoid(x @ Wr + br + h @ Ur + cr)
+        z = sigmoid(x @ Wz + bz + h @ Uz + cz)
+        new = array_namespace(h).tanh(x @ Wn + bn + r * (h @ Un + cn))
+        return (1.0 - z) * new + z * h
+
+    inputs = x @ np.concatenate(W, axis=1) + b.reshape(-1)
+    fused, c_fused, h = np.concatenate(U, axis=1), c.reshape(-1), np.zeros(n)
+    states = np.empty((T, n))
+    for i in range(T):
+        g = h @ fused + c_fused
+        r, z = np.split(sigmoid(inputs[i, : 2 * n] + g[: 2 * n]), 2)
+        h = states[i] = (1.0 - z) * np.tanh(inputs[i, 2 * n :] + r * g[2 * n :]) + z * h
+    weights = [[asarray(part) for part in group] for group in (W, U, b, c)]
+    return Case(Recurrence(cell, asarray(np.zeros(n)), asarray(x), weights), states, 1e-12)
+
+
+def forced_lags(asarray: AsArray, T: int) -> Case:
+    """Return y_i = tanh(y_{i-1}) / 2 - 3/10 y_{i-2} + white noise; known from a loop."""
+    x, start = np.random.default_rng(0).standard_normal((T, 1)), [0.5, -0.5]
+
+    def f(y_1: Array, y_2: Array, x: Array, params: Any) -> Array:
+        return 0.5 * array_namespace(y_1).tanh(y_1) - 0.3 * y_2 + x
+
+    y = list(start)
+    for value in x[:, 0].tolist():
+        y.append(0.5 * math.tanh(y[-1]) - 0.3 * y[-2] + value)
+    problem = Recurrence(f, asarray(np.array(start)[:, None]), asarray(x), lags=(1, 2))
+    return Case(problem, np.array(y[2:])[:, None], 1e-12)
 
 
 def logistic_map(asarray: AsArray, T: int, angle: float = 0.3) -> Case:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from ..backends.namespace import Array, array_namespace
-from ..grids.times import Initial, Steps
-from ..linalg.structure import BlockDiagonal, Structure
-from ..problems import InitialValueProblem, Recurrence
-from ._systems import BLOCK, random_G, time_grid
+from deersolve.backends.namespace import Array, array_namespace
+from deersolve.grids.times import Initial, Steps
+from deersolve.linalg.structure import BlockDiagonal, Structure
+from deersolve.problems import InitialValueProblem, Recurrence
+from deersolve.testing.systems import BLOCK, random_G, time_grid
 
 Draw = Callable[..., Any]
 

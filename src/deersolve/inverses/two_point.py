@@ -11,9 +11,10 @@ from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
 from ..grids.span import Given, Span
 from ..linalg.banded import linked, linked_transposed, linking
-from ..linalg.structure import Dense, Diagonal, Structure, identity
-from ._base import Rule, register
-from ._quadrature import quadrature_defect
+from ..linalg.structure import Dense, Diagonal, Structure
+from .base import Rule, register
+from .intervals import early, late, mean, rise, sides, stacked
+from .quadrature import quadrature_defect
 
 Solver = Callable[[Array], Array]
 SINGULAR = 1e-2  # what rounding errors may be beside the right-hand side of the linearised equation
@@ -41,29 +42,27 @@ class TwoPoint(Rule):
 
     def residual(self, y: Array, fy: Array, *, grid: Span, boundary: Given, **kw: Any) -> Array:
         """Return what the conditions and the rule miss."""
-        xp = array_namespace(y)
-        met = _at(y, 0) @ xp.matrix_transpose(grid.first) + _at(y, -1) @ xp.matrix_transpose(grid.last)
-        steps = _means(grid, fy) - (y[..., 1:, :] - y[..., :-1, :])
-        return _stacked(grid.unit * (_conditions(grid, fy) + boundary.value - met), steps)
+        met = _of_ends(grid.first, grid.last, y[..., :1, :], y[..., -1:, :])
+        at_points, behind = _split(grid, fy)
+        return stacked(grid.unit * (behind + boundary.value - met), grid.D * mean(at_points) - rise(y))
 
     def magnitude(self, y: Array, fy: Array, *, grid: Span, boundary: Given) -> Array:
         """Return the size of the terms of each row, in the conditions for the largest u: at the ends it may be 0."""
         xp = array_namespace(y)
         met = xp.max(y, axis=-2, keepdims=True) @ xp.matrix_transpose(grid.sizes)
-        steps = _means(grid, fy) + y[..., 1:, :] + y[..., :-1, :]
-        return _stacked(grid.unit * (_conditions(grid, fy) + xp.abs(boundary.value) + met), steps)
+        at_points, behind = _split(grid, fy)
+        steps = grid.D * mean(at_points) + (late(y) + early(y))
+        return stacked(grid.unit * (behind + xp.abs(boundary.value) + met), steps)
 
     def defect(self, y: Array, fy: Array, *, grid: Span, boundary: Given, **kw: Any) -> tuple[Array, Array] | None:
         """Return the residual of y in the quadrature of 4th order, and its doubts."""
-        return quadrature_defect(y, fy[..., : grid.n_points, :], grid.D)
+        return quadrature_defect(y, _split(grid, fy)[0], grid.D)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Span, boundary: Given) -> Array:
         """Return delta by one system that links neighbours and the two ends."""
         return linked(*_links(grid, Gs, r), r)
 
-    def solver(
-        self, Gs: tuple[Structure, ...], like: Array, *, grid: Span, boundary: Given
-    ) -> Callable[[Array], Array]:
+    def solver(self, Gs: tuple[Structure, ...], like: Array, *, grid: Span, boundary: Given) -> Solver:
         """Return the same as a function of r, which factors the matrix once."""
         return linking(*_links(grid, Gs, like), like)
 
@@ -74,40 +73,36 @@ class TwoPoint(Rule):
     def determines(self, Gs: tuple[Structure, ...], like: Array, *, grid: Span, boundary: Given) -> Array:
         """Return where rounding errors of the products in ``A delta = v`` are small beside v, (*B,); v is about 1."""
         xp, eps = array_namespace(like), float(array_namespace(like).finfo(like.dtype).eps)
-        E, F, first, last = _links(grid, Gs, like)
-        size = xp.abs(linked(E, F, first, last, _wave(like)))
-        E, F, first, last = map(xp.abs, (E, F, first, last))
-        steps = (E @ size[..., :-1, :, None] + F @ size[..., 1:, :, None])[..., 0]
-        ends = _at(size, 0) @ xp.matrix_transpose(first) + _at(size, -1) @ xp.matrix_transpose(last)
-        terms = xp.max(_stacked(ends, steps), axis=(-2, -1))
+        links = _links(grid, Gs, like)
+        size = xp.abs(linked(*links, _wave(like)))
+        E, F, first, last = map(xp.abs, links)
+        steps = (E @ early(size)[..., None] + F @ late(size)[..., None])[..., 0]
+        conditions = _of_ends(first, last, size[..., :1, :], size[..., -1:, :])
+        terms = xp.max(stacked(conditions, steps), axis=(-2, -1))
         return xp.isfinite(terms) & (eps * terms <= SINGULAR)
 
 
 def _links(grid: Span, Gs: tuple[Structure, ...], like: Array) -> tuple[Array, Array, Array, Array]:
     """Return the blocks E, F (*B, N - 1, n, n) of every interval, and those of the conditions, (*B, n, n)."""
     xp, N, dense = array_namespace(like), grid.n_points, [G.to_dense() for G in Gs]
-    eye, half = identity(like, like.shape[-1], like.ndim + 1), grid.D[..., None] / 2
-    G = reduce(add, dense)  # at the points the signals are the same
-    behind = [xp.sum(g[..., N:, :, :], axis=-3) for g in dense]  # of no rows: 0
-    behind = behind if len(behind) > 1 else [behind[0], behind[0]]
-    first, last = (xp.broadcast_to(a, b.shape) + b for a, b in zip((grid.first, grid.last), behind, strict=True))
+    G = reduce(add, dense)[..., :N, :, :]  # at the points the signals are the same
+    ahead, behind = sides(Dense(G), grid.D)
+    given = [xp.sum(g[..., N:, :, :], axis=-3) for g in dense]  # behind the last point; of no rows: 0
+    first, last = (xp.broadcast_to(a, b.shape) + b for a, b in ((grid.first, given[0]), (grid.last, given[-1])))
     unit = xp.matrix_transpose(grid.unit)
-    return half * G[..., : N - 1, :, :] - eye, half * G[..., 1:N, :, :] + eye, unit * first, unit * last
+    return -behind.to_dense(), ahead.to_dense(), unit * first, unit * last
 
 
-def _means(grid: Span, fy: Array) -> Array:
-    """Return ``D (f_i + f_{i+1}) / 2``."""
+def _split(grid: Span, fy: Array) -> tuple[Array, Array]:
+    """Return f at the points, and the sum of what stands behind the last one, (*B, 1, n), 0 if nothing does."""
     N = grid.n_points
-    return grid.D * (fy[..., : N - 1, :] + fy[..., 1:N, :]) / 2
+    return fy[..., :N, :], array_namespace(fy).sum(fy[..., N:, :], axis=-2, keepdims=True)
 
 
-def _conditions(grid: Span, fy: Array) -> Array:
-    """Return what stands behind the last point, or 0, (*B, 1, n)."""
-    return array_namespace(fy).sum(fy[..., grid.n_points :, :], axis=-2, keepdims=True)
-
-
-def _at(y: Array, end: int) -> Array:
-    return y[..., :1, :] if end == 0 else y[..., -1:, :]
+def _of_ends(first: Array, last: Array, u_first: Array, u_last: Array) -> Array:
+    """Return ``first u_0 + last u_{N-1}``, (*B, 1, n)."""
+    xp = array_namespace(u_first)
+    return u_first @ xp.matrix_transpose(first) + u_last @ xp.matrix_transpose(last)
 
 
 def _wave(like: Array) -> Array:
@@ -116,8 +111,3 @@ def _wave(like: Array) -> Array:
     rows, columns = (xp.astype(xp.arange(size, device=where), like.dtype) for size in like.shape[-2:])
     wave = xp.sin(1.0 + 1.7 * rows[:, None] + 0.9 * columns[None, :])
     return xp.broadcast_to(wave, like.shape)
-
-
-def _stacked(first: Array, rows: Array) -> Array:
-    xp = array_namespace(first, rows)
-    return xp.concat([xp.broadcast_to(first, (*rows.shape[:-2], 1, rows.shape[-1])), rows], axis=-2)

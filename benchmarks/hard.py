@@ -1,6 +1,6 @@
 """Problems on which Newton's method from a constant guess fails: stiff, chaotic, with close encounters.
 
-As in :mod:`deersolve.testing.problems`, every function takes ``asarray``. The initial value problems of the test set
+As in :mod:`deersolve.testing.cases`, every function takes ``asarray``. The initial value problems of the test set
 for IVP solvers (Mazzia, Magherini, Release 2.4) are known at their last time only, from tight runs of an independent
 solver of high order.
 """
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.namespace import Array, array_namespace
-from ..problems import InitialValueProblem, Recurrence
-from .problems import AsArray, Case
+from deersolve.backends.namespace import Array, array_namespace
+from deersolve.problems import InitialValueProblem, Recurrence
+from deersolve.testing.cases import AsArray, Case
 
 
 def logarithmic(first: float, last: float, N: int) -> Any:
