@@ -24,7 +24,7 @@ RULE = registry["laplace2d.direct"]
 
 
 def small(kinds, cells=False, n=2, asarray=np.asarray):
-    return in_space.in_a_rectangle(asarray, edges(6, kinds), kinds, n, cells)
+    return in_space.in_a_box(asarray, edges(6, kinds), kinds, n, cells)
 
 
 def linear_of(kinds, kind, cells, seed=0):

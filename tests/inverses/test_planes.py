@@ -31,13 +31,13 @@ def edges(N, kinds):
 def test_second_order_in_the_spacing_with_every_condition(kinds, cells, n):
     errors = []
     for N in (24, 48):
-        case = in_space.in_a_rectangle(np.asarray, edges(N, kinds), kinds, n, cells)
+        case = in_space.in_a_box(np.asarray, edges(N, kinds), kinds, n, cells)
         errors.append(np.abs(ds.solve(case.problem).y - case.exact).max())
     assert np.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.1), errors
 
 
 def small(kinds, cells=False, n=2, asarray=np.asarray):
-    return in_space.in_a_rectangle(asarray, edges(6, kinds), kinds, n, cells)
+    return in_space.in_a_box(asarray, edges(6, kinds), kinds, n, cells)
 
 
 def linear_of(kinds, kind, n=2):

@@ -55,6 +55,8 @@ def test_these_rules_are_built_in():
         "heat2d.backward_euler",
         "heat2d.trapezoid",
         "heat2d.trbdf2",
+        "laplace.direct",
+        "laplace.krylov",
         "laplace2d.direct",
         "laplace2d.krylov",
         "shift.scan",

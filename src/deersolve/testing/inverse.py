@@ -18,9 +18,8 @@ from ..newton.methods import Newton
 from .cases import Case, in_time
 from .convergence import QUADRATIC, exponents
 from .report import Report
-from .systems import DiagonalOfDense, family_of, iterate, random_Gs, system_of, systems_of
+from .systems import SIZES, DiagonalOfDense, Family, family_of, iterate, random_Gs, system_of, systems_of
 
-SIZES = (20, 40, 80, 160, 320, 640)
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -31,7 +30,7 @@ def check_inverse(rule: Any, *, family: str | None = None, order: float | None =
     ----------
     rule : str, Rule or callable
         A key of the registry ("ddt.mine"), a rule, or the paper's callable ``(Gs, rhs) -> y``.
-    family : {"d2dx2", "ddt", "ddx", "heat", "heat2d", "laplace2d", "shift"}, optional
+    family : {"d2dx2", "ddt", "ddx", "heat", "heat2d", "laplace", "laplace2d", "shift"}, optional
         The kind of equation; by default the first part of the rule's key.
     order : float, optional
         The order of accuracy to expect; by default the rule's ``order``, and any if that is None.
@@ -74,7 +73,7 @@ def check_inverse(rule: Any, *, family: str | None = None, order: float | None =
         if kind.refined is None:
             report.below("loop", lambda: _off_the_loop(made), 1e-12)
         else:
-            _check_order(report, made, kind.refined, made.order if order is None else order)
+            _check_order(report, made, kind, made.order if order is None else order)
     return report.finish()
 
 
@@ -86,7 +85,7 @@ def _check_linear(report: Report, rule: Rule, systems: list[System], rng: np.ran
         name = f"solve[{getattr(kind, 'name', kind.__name__)}]"
         report.below(name, partial(worst, _off_matrix, kind), 1e3)
     report.below("batch", partial(worst, _off_alone, rule.structures[0]), 1e-12)
-    if type(rule).transpose is not Rule.transpose:
+    if rule.offers("transpose"):
         report.below("transpose", partial(worst, _off_adjoint, *rule.structures), 1e-12)
 
 
@@ -156,31 +155,33 @@ def observed_errors(rule: Rule, refined: Callable[[int], Case], sizes: tuple[int
         it = Newton().run(system)
         if not bool(np.all(it.certified)):
             raise ArithmeticError(f"Newton did not converge at N = {N}")
-        shown = getattr(system.data.grid, "presented", lambda y: y)
+        shown = system.grid.present
         estimate = discretisation(system, it.y)
         corrected = np.nan if estimate is None else np.abs(shown(estimate.y_corrected) - case.exact).max()
         errors.append((np.abs(shown(it.y) - case.exact).max(), corrected))
     return np.array(errors)
 
 
-def _check_order(report: Report, rule: Rule, refined: Callable[[int], Case], order: float | None) -> None:
+def _check_order(report: Report, rule: Rule, family: Family, order: float | None) -> None:
     found: list[Array] = []
+    assert family.refined is not None
+    refined, sizes = family.refined, family.sizes
 
     def measured() -> float:
-        found.append(observed_errors(rule, refined))
-        return _slope(found[0][:, 0])
+        found.append(observed_errors(rule, refined, sizes))
+        return _slope(sizes, found[0][:, 0])
 
     if order is None:
         report.note("order", measured, "{:.2f}")
     else:
         report.judge("order", f"{order} +- 0.1", measured, lambda p: abs(p - order) <= 0.1)
     if found and np.isfinite(found[0][:, 1]).all():
-        report.note("order of y_corrected", lambda: _slope(found[0][:, 1]), "{:.2f}")
+        report.note("order of y_corrected", lambda: _slope(sizes, found[0][:, 1]), "{:.2f}")
 
 
-def _slope(errors: Array) -> float:
+def _slope(sizes: tuple[int, ...], errors: Array) -> float:
     """Return the observed order, the slope of log error over -log N."""
-    return -float(np.polyfit(np.log(SIZES), np.log(errors), 1)[0])
+    return -float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])
 
 
 def _off_the_loop(rule: Rule) -> float:

@@ -19,6 +19,7 @@ from ..newton.equation import System
 from ..newton.iteration import newton_step
 from ..problems import (
     BoundaryValueProblem,
+    Elliptic,
     Elliptic2D,
     Evolution1D,
     Evolution2D,
@@ -31,6 +32,8 @@ from ..problems.inputs import closed, prepare
 from .cases import Case, between_ends, in_space, in_time
 
 BLOCK = 2
+SIZES = (20, 40, 80, 160, 320, 640)
+"""Numbers of intervals, of which errors tell an order."""
 Generator = np.random.Generator
 
 
@@ -39,11 +42,13 @@ class Family:
     """The problems on which the rules of one L are checked.
 
     ``samples`` are small, random and coupled, with conditions of every kind; on them Newton's method converges, also
-    with the diagonal of G. ``refined(N)`` has a known answer, on a grid of about N intervals, where there are any.
+    with the diagonal of G. ``refined(N)`` has a known answer, on a grid of about N intervals, N
+    of ``sizes``, where there are any.
     """
 
     samples: Callable[[Generator], Iterator[Case]]
     refined: Callable[[int], Case] | None = None
+    sizes: tuple[int, ...] = SIZES
 
 
 def family_of(rule: Rule, family: str | None = None) -> Family:
@@ -137,6 +142,10 @@ def _elliptic(f: Any, axes: list[Array], D: Array, **sides: Any) -> Problem:
     return Elliptic2D(f, (axes[0], axes[1]), D, params=3.0, **sides)
 
 
+def _in_a_box(f: Any, axes: list[Array], D: Array, cells: bool, **sides: Any) -> Problem:
+    return Elliptic(f, tuple(axes), D, sides=in_space.pairs_of(sides), cells=cells, params=3.0)
+
+
 def _evolution(f: Any, axes: list[Array], D: Array, **sides: Any) -> Problem:
     t, size = np.array([0.0, 0.05, 0.12, 0.2]), [len(a) - sides["cells"] for a in axes]
     u0 = np.sin(np.arange(np.prod(size) * len(D))).reshape(*size, -1)
@@ -166,9 +175,16 @@ FAMILIES = {
         partial(in_space_of, _evolution, (5, 4), BLOCK),
         lambda N: in_space.swinging(np.asarray, _graded(N // 2), axes=2),
     ),
+    "laplace": Family(
+        partial(in_space_of, _in_a_box, (4, 4, 5), BLOCK),
+        lambda N: in_space.in_a_box(
+            np.asarray, [_graded(N, 0.0)] * 3, ("dirichlet", "robin", "neumann", "dirichlet", "periodic", "periodic")
+        ),
+        (12, 16, 20, 24),
+    ),
     "laplace2d": Family(
         partial(in_space_of, _elliptic, (6, 5), BLOCK),
-        lambda N: in_space.in_a_rectangle(
+        lambda N: in_space.in_a_box(
             np.asarray, [_graded(N // 2, 0.0)] * 2, ("dirichlet", "robin", "neumann", "dirichlet")
         ),
     ),

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from ...backends.namespace import Array, array_namespace
+from ...grids.box import SIDES as PAIRS
 from ...grids.conditions import Dirichlet, Neumann, Periodic, Robin
-from ...problems import BoundaryValueProblem, Elliptic1D, Elliptic2D, Evolution1D, Evolution2D
+from ...problems import BoundaryValueProblem, Elliptic, Elliptic1D, Elliptic2D, Evolution1D, Evolution2D
 from .base import AsArray, Case
 
 KINDS = ("dirichlet", "neumann", "robin", "periodic")
-SIDES = ("left", "right", "bottom", "top")
-ZERO: dict[str, Any] = {side: Dirichlet() for side in SIDES}
+SIDES = tuple(chain.from_iterable(PAIRS))
+ZERO: dict[str, Any] = {side: Dirichlet() for side in SIDES[:4]}
 W = 2.0 * np.pi
 
 
@@ -106,36 +108,44 @@ def on_a_line(asarray: AsArray, edges: Any, kinds: tuple[str, str], n: int = 3, 
     return Case(BoundaryValueProblem(f, asarray(np.asarray(edges, dtype=np.float64)), **sides, **L), u)
 
 
-def in_a_rectangle(asarray: AsArray, edges: Any, kinds: tuple[str, ...], n: int = 1, cells: bool = False) -> Case:
-    """Return D Laplacian(u) = g(u, u_s, u_r) + rest with ``rest`` chosen for :func:`waves`, coupled for n > 1.
+def in_a_box(asarray: AsArray, edges: Any, kinds: tuple[str, ...], n: int = 1, cells: bool = False) -> Case:
+    """Return D Laplacian(u) = g(u, u_s, u_r, ...) + rest, ``rest`` chosen for :func:`waves`, coupled for n > 1.
 
     Parameters
     ----------
     asarray : callable
         What makes an array of the library.
-    edges : tuple of two arrays
+    edges : two or three arrays
         From 0 to 1.
-    kinds : tuple of four of {"dirichlet", "neumann", "robin", "periodic"}
-        The conditions at the left, right, bottom and top.
+    kinds : tuple of two for each axis of {"dirichlet", "neumann", "robin", "periodic"}
+        The conditions at the left, right, bottom, top, front and back.
     n : int
         The number of components.
     cells : bool
         Whether the edges are those of cells.
     """
     points = _points(edges, cells)
-    S, R = _mesh(points)
+    S, R, *others = at = _mesh(points)
 
-    def g(u: Array, u_s: Array, u_r: Array) -> Array:
+    def g(u: Array, u_s: Array, *slopes: Array) -> Array:
         xp = array_namespace(u)
-        return 3.0 * u + 0.5 * u * xp.roll(u, 1, axis=-1) + 0.2 * u * u_s - 0.1 * u_r
+        return 3.0 * u + 0.5 * u * xp.roll(u, 1, axis=-1) + 0.2 * u * u_s - 0.1 * sum(slopes[1:], start=slopes[0])
 
     D = 1.2 + 0.5 * np.sin(W * S) * np.cos(W * R) + np.zeros(n)
-    u, slopes, laplacian = waves([S, R], n)
+    u, slopes, laplacian = waves(at, n)
     rest = D * laplacian - g(u, *slopes)
-    f = lambda u, u_s, u_r, x, params: g(u, u_s, u_r) + x["rest"]  # noqa: E731
-    axes = [asarray(np.asarray(e, dtype=np.float64)) for e in edges]
-    more: dict[str, Any] = {"x": {"rest": asarray(rest)}, "cells": cells, **conditions(asarray, points, kinds, n)}
-    return Case(Elliptic2D(f, (axes[0], axes[1]), asarray(D), **more), u, 1e-13)
+    f = lambda *given: g(*given[:-2]) + given[-2]["rest"]  # noqa: E731 - u, its slopes, x, params
+    axes = tuple(asarray(np.asarray(e, dtype=np.float64)) for e in edges)
+    more: dict[str, Any] = {"x": {"rest": asarray(rest)}, "cells": cells}
+    sides = conditions(asarray, points, kinds, n)
+    if not others:
+        return Case(Elliptic2D(f, axes, asarray(D), **more, **sides), u, 1e-13)
+    return Case(Elliptic(f, axes, asarray(D), sides=pairs_of(sides), **more), u, 1e-13)
+
+
+def pairs_of(sides: dict[str, Any]) -> tuple[tuple[Any, Any], ...]:
+    """Return the conditions of each axis, of those by the names of the sides."""
+    return tuple((sides[first], sides[last]) for first, last in PAIRS if first in sides)
 
 
 def waves(at: list[Any], n: int) -> tuple[Any, list[Any], Any]:
