@@ -132,11 +132,69 @@ def test_reduction_without_growth_where_elimination_without_pivoting_grows():
         assert np.abs(A @ y - r[0].ravel()).max() <= 64 * EPS * np.abs(A).sum(axis=1).max() * np.abs(expected).max()
 
 
-def test_a_singular_element_touches_no_other():
+def scalar_lines(kind, N, dtype):
+    """Return the diagonals of three matrices, (3, N) each, of which some need pivots and some have rows of any size."""
+    rng = np.random.default_rng(N)
+    lower, middle, upper = rng.normal(size=(3, 3, N))
+    if kind == "Helmholtz":
+        wave = np.array([[0.1], [0.5], [0.9]])  # radians a point
+        lower, middle, upper = 0 * lower + 1, 0 * lower - 2 + wave**2, 0 * lower + 1
+    if kind == "zeros on the diagonal":
+        middle = np.where(np.arange(N) % 2 == 0, 0.0, 1e-12) + 0 * middle
+    size = 10.0 ** rng.uniform(-8, 8, size=(3, N)) if kind == "rows of any size" else 1.0
+    return tuple((a * size).astype(dtype) for a in (lower, middle, upper))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["random", "Helmholtz", "zeros on the diagonal", "rows of any size"])
+def test_scalar_lines_of_jax_are_solved_to_roundoff_of_each_row(kind, dtype):
+    jnp = pytest.importorskip("jax.numpy")
+    for N in (2, 1000):
+        diagonals = scalar_lines(kind, N, dtype)
+        r = np.random.default_rng(0).normal(size=(3, N, 1)).astype(dtype)
+        y = solve(tuple(jnp.asarray(a)[..., None, None] for a in diagonals), jnp.asarray(r), False)
+        assert y.dtype == r.dtype
+        lower, middle, upper, r, y = (np.asarray(a, np.float64) for a in (*diagonals, r[..., 0], y[..., 0]))
+        terms = np.stack([-r, middle * y, 0 * r, 0 * r])
+        terms[2, :, 1:], terms[3, :, :-1] = lower[:, 1:] * y[:, :-1], upper[:, :-1] * y[:, 1:]
+        assert (np.abs(terms.sum(axis=0)) <= 4 * np.finfo(dtype).eps * np.abs(terms).sum(axis=0)).all()
+
+
+def test_derivatives_of_a_scalar_line_of_jax_are_those_of_the_full_matrix():
+    """Of first and second order, each element of a batch by itself, and one at a time."""
+    jax, jnp = pytest.importorskip("jax"), pytest.importorskip("jax.numpy")
+    N, off = 7, np.ones(6)
+    diagonals, r = scalar_lines("random", N, "float64"), np.random.default_rng(0).normal(size=(3, N))
+
+    def full(lower, middle, upper, r):
+        A = jnp.diag(lower[1:] * off, -1) + jnp.diag(middle) + jnp.diag(upper[:-1] * off, 1)
+        return jnp.linalg.solve(A, r)
+
+    def ours(lower, middle, upper, r):
+        return solve(tuple(a[..., None, None] for a in (lower, middle, upper)), r[..., None], False)[..., 0]
+
+    def made(way):
+        def curved(*parts):
+            return jnp.sum(jnp.sin(way(*parts)))
+
+        slopes = jax.grad(curved, argnums=(0, 1, 2, 3))
+        turned = jax.grad(lambda *parts: sum(jnp.sum(jnp.cos(s)) for s in slopes(*parts)), argnums=(0, 1, 2, 3))
+        return jax.jit(jax.vmap(lambda *parts: (way(*parts), slopes(*parts), turned(*parts))))
+
+    found, expected = (jax.tree.leaves(made(way)(*diagonals, r)) for way in (ours, full))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-9 * np.abs(b).max())
+    np.testing.assert_array_equal(ours(*map(jnp.asarray, diagonals), jnp.asarray(r)), found[0])
+    one = jax.vmap(ours, in_axes=(None, None, None, 0))(*(d[0] for d in map(jnp.asarray, diagonals)), jnp.asarray(r))
+    np.testing.assert_allclose(one[0], found[0][0], rtol=0, atol=1e-12 * np.abs(found[0]).max())
+
+
+def test_a_singular_element_touches_no_other(lib):
     blocks = tuple(np.ones((2, 5, 1, 1)) * v for v in (1.0, -2.0, 1.0))
     blocks[1][0] = 0.0
     blocks[0][0], blocks[2][0] = 0.0, 0.0
-    y = solve(blocks, np.ones((2, 5, 1)), False)
+    with np.errstate(all="ignore"):
+        y = lib.to_numpy(solve(tuple(map(lib.asarray, blocks)), lib.asarray(np.ones((2, 5, 1))), False))
     assert not np.isfinite(y[0]).any()
     np.testing.assert_allclose(dense_of([b[1] for b in blocks], False) @ y[1].ravel(), 1.0, atol=1e-13)
 

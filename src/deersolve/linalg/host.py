@@ -6,6 +6,7 @@ import functools
 import importlib.util
 from typing import Any, cast
 
+from ..backends import backend_of
 from ..backends.namespace import Array
 
 
@@ -16,17 +17,8 @@ def is_installed(module: str) -> bool:
 
 
 def family(array: Array) -> str:
-    """Return the name of the library that an array belongs to: "numpy", "torch", "jax", ..."""
-    kind: Any = type(array)
-    return _family(kind)
-
-
-@functools.cache
-def _family(kind: Any) -> str:
-    roots = [cls.__module__.partition(".")[0] for cls in kind.__mro__]
-    known = ("torch", "jax", "jaxlib", "cupy", "array_api_strict", "numpy")
-    found = next((name for name in known if name in roots), roots[0])
-    return "jax" if found == "jaxlib" else found
+    """Return "numpy", "torch", "jax", "cupy", or "generic" for an array of any other library."""
+    return backend_of(array).name
 
 
 def device_name(array: Array) -> str:

@@ -16,7 +16,7 @@ from ...backends import backend_of
 from ...backends.namespace import Array, array_namespace
 from ...errors import mismatch
 from ..structure import Structure, identity
-from .lag_one import device_of, to_lag_one
+from .lag_one import to_lag_one, zeros
 from .normal_form import normal_form
 
 
@@ -58,8 +58,6 @@ def damped_scan(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, damp
     if len(form.lags) > 1:
         raise mismatch("the damped solve", "a recurrence of one lag", f"the lags {form.lags}", "Choose another step.")
     Q, rhs, restore = to_lag_one(form.As, form.lags, form.b)
-    if not form.is_dense:
-        return form.restore(restore(_by_component(None, Q, rhs, damping)))
     return form.restore(restore(bidiagonal(None, Q, rhs, damping)))
 
 
@@ -138,9 +136,8 @@ def _to(count: int, blocks: Array) -> Array:
     missing = count - blocks.shape[-3]
     if missing <= 0:
         return blocks[..., :count, :, :]
-    xp = array_namespace(blocks)
-    zeros = xp.zeros((*blocks.shape[:-3], missing, *blocks.shape[-2:]), dtype=blocks.dtype, device=device_of(blocks))
-    return xp.concat([blocks, zeros], axis=-3)
+    behind = zeros((*blocks.shape[:-3], missing, *blocks.shape[-2:]), blocks)
+    return array_namespace(blocks).concat([blocks, behind], axis=-3)
 
 
 def _after_zero(blocks: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...backends import backend_of
 from ...backends.namespace import Array, array_namespace
 from ...errors import mismatch
 
@@ -80,7 +81,7 @@ def _companion(
     for A, k in zip(As, lags, strict=True):
         full = xp.broadcast_to(A, (*batch, T - k, n, n))
         top[k - 1] = full if k == 1 else xp.concat([zeros((*batch, k - 1, n, n), b), full], axis=-3)
-    eye = xp.eye(n * (K - 1), n * K, dtype=b.dtype, device=device_of(b))
+    eye = xp.eye(n * (K - 1), n * K, dtype=b.dtype, device=backend_of(b).placement(b))
     below = xp.broadcast_to(eye, (*batch, T - 1, *eye.shape))
     C = xp.concat([xp.concat(top, axis=-1), below], axis=-2)
     d = xp.concat([b, zeros((*batch, T, n * (K - 1)), b)], axis=-1)
@@ -89,11 +90,4 @@ def _companion(
 
 def zeros(shape: tuple[int, ...], like: Array) -> Array:
     """Return zeros of the dtype and device of ``like``."""
-    return array_namespace(like).zeros(shape, dtype=like.dtype, device=device_of(like))
-
-
-def device_of(a: Array) -> object:
-    """Return the device of an array, as its own library names it."""
-    import array_api_compat
-
-    return array_api_compat.device(a)
+    return array_namespace(like).zeros(shape, dtype=like.dtype, device=backend_of(like).placement(like))
