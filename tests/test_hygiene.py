@@ -153,6 +153,16 @@ def test_all_is_exact():
     assert not defined - set(public), "public, but not in __all__"
 
 
+def test_type_checkers_see_what_a_user_gets():
+    import deersolve
+
+    tree = ast.parse((SOURCE / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {(alias.name, alias.asname): node.module for node in block.body for alias in node.names}
+    rooms = {name: room for room, names in deersolve._rooms.items() for name in names.split()}
+    assert seen == {(name, name): rooms.get(name) for name in deersolve.__all__}
+
+
 def test_unknown_name_is_an_attribute_error():
     import deersolve
 

@@ -5,56 +5,71 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from . import inverses, testing
-    from .analysis.continuation import Branch, follow
-    from .analysis.lyapunov import lyapunov
-    from .analysis.sensitivity import adjoint, sensitivity
-    from .backends.namespace import array_namespace
+# isort: off
+if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.py compares the two
+    from . import inverses as inverses, testing as testing
+    from .analysis.continuation import Branch as Branch, follow as follow
+    from .analysis.lyapunov import lyapunov as lyapunov
+    from .analysis.sensitivity import adjoint as adjoint, sensitivity as sensitivity
+    from .backends.namespace import array_namespace as array_namespace
     from .errors import (
-        CheckpointError,
-        CheckpointWarning,
-        ConvergenceError,
-        DeerError,
-        DiscretisationWarning,
-        FunctionError,
-        InputError,
-        LibraryError,
-        UnknownKeyError,
+        CheckpointError as CheckpointError,
+        CheckpointWarning as CheckpointWarning,
+        ConvergenceError as ConvergenceError,
+        DeerError as DeerError,
+        DiscretisationWarning as DiscretisationWarning,
+        FunctionError as FunctionError,
+        InputError as InputError,
+        LibraryError as LibraryError,
+        UnknownKeyError as UnknownKeyError,
     )
-    from .grids.conditions import Coupled, Dirichlet, Neumann, NoFlux, Periodic, Robin
-    from .grids.fluxes import central, limited, upwind
-    from .grids.shifters import identity, lag, slope
-    from .grids.times import Initial, Steps, TimeGrid
-    from .linalg.structure import BlockDiagonal, Dense, Diagonal, Zero
-    from .newton.approximate_jacobians import Hutchinson, Picard
-    from .newton.methods import Auto, Newton, Sequential
-    from .newton.steps.full import Damped, Full
-    from .newton.steps.levenberg_marquardt import LevenbergMarquardt
-    from .newton.steps.line_search import LineSearch
-    from .newton.steps.pseudo_transient import PseudoTransient
-    from .newton.windows.checkpoint import Checkpoint
-    from .newton.windows.progress_bar import Progress
+    from .grids.conditions import (
+        Coupled as Coupled,
+        Dirichlet as Dirichlet,
+        Neumann as Neumann,
+        NoFlux as NoFlux,
+        Periodic as Periodic,
+        Robin as Robin,
+    )
+    from .grids.fluxes import central as central, limited as limited, upwind as upwind
+    from .grids.shifters import identity as identity, lag as lag, slope as slope
+    from .grids.times import Initial as Initial, Steps as Steps, TimeGrid as TimeGrid
+    from .linalg.structure import BlockDiagonal as BlockDiagonal, Dense as Dense, Diagonal as Diagonal, Zero as Zero
+    from .newton.approximate_jacobians import Hutchinson as Hutchinson, Picard as Picard
+    from .newton.methods import Auto as Auto, Newton as Newton, Sequential as Sequential
+    from .newton.steps.full import Damped as Damped, Full as Full
+    from .newton.steps.levenberg_marquardt import LevenbergMarquardt as LevenbergMarquardt
+    from .newton.steps.line_search import LineSearch as LineSearch
+    from .newton.steps.pseudo_transient import PseudoTransient as PseudoTransient
+    from .newton.windows.checkpoint import Checkpoint as Checkpoint
+    from .newton.windows.progress_bar import Progress as Progress
     from .problems import (
-        BoundaryValueProblem,
-        Elliptic,
-        Elliptic1D,
-        Elliptic2D,
-        Evolution1D,
-        Evolution2D,
-        InitialValueProblem,
-        Problem,
-        Recurrence,
-        TwoPointProblem,
+        BoundaryValueProblem as BoundaryValueProblem,
+        Elliptic as Elliptic,
+        Elliptic1D as Elliptic1D,
+        Elliptic2D as Elliptic2D,
+        Evolution1D as Evolution1D,
+        Evolution2D as Evolution2D,
+        InitialValueProblem as InitialValueProblem,
+        Problem as Problem,
+        Recurrence as Recurrence,
+        TwoPointProblem as TwoPointProblem,
     )
-    from .problems.adapters import from_scipy, pointwise, ravel, rowwise, unravel
-    from .solution.named_axes import from_xarray
-    from .solution.solution import Solution, Stats
-    from .solution.status import Status
-    from .solution.window import SolvedWindow, Window
-    from .solver import solve
+    from .problems.adapters import (
+        from_scipy as from_scipy,
+        pointwise as pointwise,
+        ravel as ravel,
+        rowwise as rowwise,
+        unravel as unravel,
+    )
+    from .solution.named_axes import from_xarray as from_xarray
+    from .solution.solution import Solution as Solution, Stats as Stats
+    from .solution.status import Status as Status
+    from .solution.window import SolvedWindow as SolvedWindow, Window as Window
+    from .solver import solve as solve
+# isort: on
 
-_places = {
+_rooms = {
     "analysis.continuation": "Branch follow",
     "analysis.lyapunov": "lyapunov",
     "analysis.sensitivity": "adjoint sensitivity",
@@ -87,84 +102,17 @@ _places = {
     "solution.window": "SolvedWindow Window",
     "solver": "solve",
 }
-_home = {name: room for room, names in _places.items() for name in names.split()}
+"""Each public name by the module that it comes from, which is imported when the name is first asked for."""
 
-__all__ = [
-    "Auto",
-    "BlockDiagonal",
-    "BoundaryValueProblem",
-    "Branch",
-    "Checkpoint",
-    "CheckpointError",
-    "CheckpointWarning",
-    "ConvergenceError",
-    "Coupled",
-    "Damped",
-    "DeerError",
-    "Dense",
-    "Diagonal",
-    "Dirichlet",
-    "DiscretisationWarning",
-    "Elliptic",
-    "Elliptic1D",
-    "Elliptic2D",
-    "Evolution1D",
-    "Evolution2D",
-    "Full",
-    "FunctionError",
-    "Hutchinson",
-    "Initial",
-    "InitialValueProblem",
-    "InputError",
-    "LevenbergMarquardt",
-    "LibraryError",
-    "LineSearch",
-    "Neumann",
-    "Newton",
-    "NoFlux",
-    "Periodic",
-    "Picard",
-    "Problem",
-    "Progress",
-    "PseudoTransient",
-    "Recurrence",
-    "Robin",
-    "Sequential",
-    "Solution",
-    "SolvedWindow",
-    "Stats",
-    "Status",
-    "Steps",
-    "TimeGrid",
-    "TwoPointProblem",
-    "UnknownKeyError",
-    "Window",
-    "Zero",
-    "adjoint",
-    "array_namespace",
-    "central",
-    "follow",
-    "from_scipy",
-    "from_xarray",
-    "identity",
-    "inverses",
-    "lag",
-    "limited",
-    "lyapunov",
-    "pointwise",
-    "ravel",
-    "rowwise",
-    "sensitivity",
-    "slope",
-    "solve",
-    "testing",
-    "unravel",
-    "upwind",
-]
+_home = {name: room for room, names in _rooms.items() for name in names.split()}
+
+_packages = ("inverses", "testing")
+
+__all__ = sorted([*_home, *_packages])
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("inverses", "testing"):
+    if name in _packages:
         return importlib.import_module(f".{name}", __name__)
     if name == "__version__":
         from importlib.metadata import version
@@ -178,4 +126,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__
