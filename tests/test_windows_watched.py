@@ -112,7 +112,6 @@ def test_compiled_windows_have_no_records():
 
 
 @every_case
-@pytest.mark.cases_backend("jax")
 def test_windows_are_told_in_order_and_make_the_solution(lib, make, method):
     told = []
     sol = lib.solve(make(lib), method=method, on_window=told.append)
