@@ -122,7 +122,6 @@ ARTEFACTS = {
 @pytest.mark.transformed
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("case", ARTEFACTS)
-@pytest.mark.cases_backend("jax")
 def test_an_artefact_on_one_coarse_interval_is_not_certified(lib, case, rule):
     """D = 10: with the eigenvalues that changed sign in pairs, or a root of the other sign, no determinant tells."""
     if lib.is_jax and (case in ("4 equal", "2 unequal") or rule != "trapezoid"):

@@ -55,7 +55,8 @@ COMPILED = ("overflow", "chaos", "floor", "nan met")
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("case", RECURRENCES.values(), ids=RECURRENCES.keys())
 @pytest.mark.cases_backend("jax")
-@pytest.mark.cases_backend("torch", "overflow-dense", "chaos-diagonal", "nan met-zero")
+@pytest.mark.cases_backend("torch", "floor-dense", "chaos-dense", "nan met-zero")
+@pytest.mark.cases_backend("torch:vmap", "floor-dense")
 def test_recurrences_with_every_structure_and_atol(lib, case, structure):
     if structure != "dense" and lib.is_transformed:
         pytest.skip("other structures are tested without a transform")

@@ -199,7 +199,6 @@ def test_both_comparisons_have_two_sides(compare):
         np.testing.assert_allclose(sol.y[:, 0], np.where(t > at, 2.0, -1.0) * (t - at), atol=1e-14)
 
 
-@pytest.mark.cases_backend("jax")
 def test_x_has_two_values_at_a_time_that_stands_twice(lib):
     """What the user gives as x stays what it is; a piecewise cubic f is integrated exactly by the correction."""
     places = np.array([0.0, 0.3, 0.5, 1.0, 1.2])

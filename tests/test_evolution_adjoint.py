@@ -227,6 +227,7 @@ def by_torch(make, theta, c, v):
 
 @pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.cases_backend("torch", "line", "rectangle")
 def test_every_library_finds_the_same_and_automatic_differentiation_too(lib, case):
     if lib.is_jax and case != "line":
         pytest.skip("one is enough to compile")

@@ -139,7 +139,7 @@ def short_arguments():
     return rng.normal(size=(2, 2)) / 2, rng.normal(size=(2, 4, 2)), rng.normal(size=(2, 3, 2)) / 2
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_jax_two_orders_in_both_modes():
     jax = pytest.importorskip("jax")
     check_two_orders(jax.jit(short), tuple(map(jax.numpy.asarray, short_arguments())))

@@ -90,6 +90,7 @@ def test_torch_every_mode_and_two_orders(method):
     ],
 )
 @pytest.mark.deep_but("exponential_left-1")
+@pytest.mark.slow
 def test_jax_every_rule_against_differences(rule, n):
     """d y(end) by params, the time grid and y0; a central difference of step 1e-5 is right to about 1e-9."""
     jax = pytest.importorskip("jax")

@@ -207,7 +207,7 @@ def test_jit_and_vmap_equal_eager():
     np.testing.assert_allclose(run(x, weights), eager, rtol=0, atol=1e-14)
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_gradient_on_jax_and_torch_agrees_with_differences():
     jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
     weights = gru_weights(3)

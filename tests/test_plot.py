@@ -259,7 +259,6 @@ def test_ranges_hold_all_numbers_of_steps():
     assert plot._ranges(np.array([])) == []
 
 
-@pytest.mark.cases_backend("jax")
 def test_pyplot_does_not_know_and_a_notebook_shows(lib):
     from matplotlib import pyplot
 

@@ -31,7 +31,6 @@ def chosen(structure):
 @pytest.mark.transformed
 @pytest.mark.parametrize("structure", CHOICES, ids=str)
 @pytest.mark.cases_backend("jax", "picard")
-@pytest.mark.cases_backend("jax:vmap", "zero")
 def test_y_does_not_depend_on_the_choice(lib, structure):
     if lib.is_transformed and structure not in CHEAP:
         pytest.skip("in the table of gradients")
@@ -140,7 +139,6 @@ def test_the_estimate_is_a_random_sign_off_the_diagonal():
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.cases_backend("jax")
 def test_of_a_diagonal_jacobian_the_estimate_is_exact(lib, seed):
     x = np.random.default_rng(0).normal(size=(2, 9, 3))
     problem = ds.Recurrence(

@@ -119,6 +119,7 @@ def test_values_that_part_only_at_the_solution():
 
 @COARSE
 @pytest.mark.cases_backend("jax")
+@pytest.mark.slow_backend("jax")
 def test_one_point_mapped_on_every_library(lib):
     """A largest component is that of one point."""
 

@@ -81,6 +81,7 @@ def test_fewer_points_than_history(lib, T):
 @pytest.mark.parametrize("method", METHODS, ids=str)
 @pytest.mark.cases_backend("jax")
 @pytest.mark.cases_backend("jax:vmap", "-newton")
+@pytest.mark.slow_backend("jax:vmap")
 def test_pendulum_on_a_non_uniform_grid(lib, method):
     once_is_enough(lib, method)
     t = 3.0 * np.linspace(0.0, 1.0, 101) ** 1.5

@@ -112,7 +112,6 @@ def test_compiled_windows_have_no_records():
 
 
 @every_case
-@pytest.mark.cases_backend("jax")
 def test_windows_are_told_in_order_and_make_the_solution(lib, make, method):
     told = []
     sol = lib.solve(make(lib), method=method, on_window=told.append)
@@ -168,6 +167,7 @@ def test_several_callbacks_are_called_in_order():
 
 @pytest.mark.skip_backend("jax", reason="its arrays cannot be written to")
 @every_case
+@pytest.mark.deep_backend("strict")
 def test_what_is_told_is_a_copy(lib, make, method, tmp_path):
     """A callback that spoils what it is told changes neither the solution nor what the others are told or keep."""
     kept = []
@@ -313,6 +313,7 @@ def stopping_at(step):
 
 
 @every_case
+@pytest.mark.deep_backend("strict")
 def test_a_solve_goes_on(lib, make, method, tmp_path):
     whole = lib.solve(make(lib), method=method, on_window=lambda w: None)
     with pytest.raises(Stop):

@@ -73,6 +73,7 @@ def test_bratu_reaches_the_reference(N):
 
 
 @pytest.mark.cases_backend("jax")
+@pytest.mark.slow_backend("jax")
 def test_every_element_of_a_batch_by_itself(lib):
     """The last has no solution: its turning point lies at 6.8."""
     lams = np.array([1.0, 5.0, 6.5, 20.0])

@@ -95,8 +95,8 @@ def failures(rule, **options):
 
 
 def each_rule():
-    """Return the built-in rules; those in a plane and time are in the table, which runs the same checks."""
-    return [pytest.param(k, marks=[pytest.mark.deep] * k.startswith("heat2d")) for k in builtin_rules()]
+    """Return the built-in rules; those in a plane are in the table, which runs the same checks."""
+    return [pytest.param(k, marks=[pytest.mark.deep] * ("2d." in k)) for k in builtin_rules()]
 
 
 @pytest.mark.parametrize("key", each_rule())
@@ -166,7 +166,7 @@ def test_the_order_may_be_given():
     assert failures("ddt.trapezoid", order=4) == {"order"}
 
 
-@pytest.mark.parametrize("name", ["numpy", "generic", "torch", "jax"])
+@pytest.mark.parametrize("name", ["numpy", "generic", "torch", pytest.param("jax", marks=pytest.mark.slow)])
 def test_shipped_backends_pass(name):
     module = {"generic": "array_api_strict"}.get(name, name)
     if importlib.util.find_spec(module) is None:

@@ -43,7 +43,6 @@ def test_differential_equations(name):
 
 
 @pytest.mark.parametrize("name", ["linear", "bernoulli"])
-@pytest.mark.cases_backend("jax")
 def test_differential_equations_on_every_library(lib, name):
     case = ODES[name](lib.asarray)
     assert off(lib.to_numpy(ds.solve(case.problem).y_corrected), case) < 2e-8
