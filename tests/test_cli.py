@@ -153,6 +153,17 @@ def test_run_moves_a_list_to_torch(write, capsys):
     assert "float64" in capsys.readouterr().out
 
 
+def test_run_moves_the_points_and_conditions_of_an_equation_in_space(write, capsys):
+    pytest.importorskip("torch")
+    text = """
+        import numpy as np, deersolve as ds
+        problem = ds.BoundaryValueProblem(lambda u, u_s, x, p: u + p * x["g"], np.linspace(0.0, 1.0, 20),
+            x={"g": np.ones((20, 1))}, params=np.ones(1), left=ds.Dirichlet(np.zeros(1)), right=ds.Dirichlet())
+        """
+    assert main(["run", write(textwrap.dedent(text)), "--backend", "torch"]) == 0
+    assert "Solution(y: (20, 1) float64, 1 CONVERGED" in capsys.readouterr().out
+
+
 def test_run_imports_what_lies_beside_the_file(write, tmp_path):
     (tmp_path / "deersolve_test_helper.py").write_text("rate = 2.8", encoding="utf-8")
     assert main(["run", write("import deersolve_test_helper\n" + LOGISTIC)]) == 0

@@ -38,6 +38,7 @@ EXIT_CODES = (
     "Exit codes: 0 where all went well; 1 where something did not converge, and what there is of it was written; "
     "2 where the call cannot be right; 3 where the file or f raised an error, or a result could not be written."
 )
+FAULT = 3  # the exit code of what neither the equation nor the call explains
 LENGTHS = ((100, 1), (10_000, 1), (10_000, 64))
 
 
@@ -205,13 +206,12 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _way(structure: str, n: int, T: int, B: int, library: Library, reasons: dict[str, str]) -> str:
-    kind = library.kind
-    way, why = which_scan(structure, n, (1,), T, B, library.name, kind, "float64")
+    way, why = which_scan(structure, n, (1,), T, B, library.name, library.kind, "float64")
     reasons[why] = way
     return way
 
 
-FAULT = 3  # the exit code of what neither the equation nor the call explains
+# ------------------------------------------------------------------------------------------ run
 
 
 def run_file(args: argparse.Namespace) -> int:
@@ -318,14 +318,10 @@ def _moved(problem: Problem, library: Library) -> Problem:
     """Return the problem with its NumPy arrays moved to the library."""
     import numpy as np
 
-    new = copy.copy(problem)
-    boundary = problem.boundary
-    if isinstance(boundary, Initial) and isinstance(boundary.y0, int | float | list | tuple):
-        boundary = Initial(np.asarray(boundary.y0))
-    new.boundary = _move(boundary, library)
-    for name in ("x", "params", "grid", "t"):
-        if hasattr(problem, name):
-            setattr(new, name, _move(getattr(problem, name), library))
+    new, held = copy.copy(problem), dict(vars(problem))
+    if isinstance(problem.boundary, Initial) and isinstance(problem.boundary.y0, int | float | list | tuple):
+        held["boundary"] = Initial(np.asarray(problem.boundary.y0))
+    vars(new).update(_move(held, library))
     if isinstance(new.boundary, Initial) and backend_of(new.boundary.y0).name != library.name:
         received = f"an array of {backend_of(new.boundary.y0).name}"
         raise mismatch("--backend", f"y0 of NumPy, to be moved to {library.name}", received)
