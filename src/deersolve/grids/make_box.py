@@ -165,7 +165,7 @@ def in_a_box(problem: SpaceProblem, y_guess: Any) -> tuple[Backend, Data]:
     if guess is not None and d > 1 and guess.ndim < d + 1:
         text = f"shape (*B, {frame.letters}, n) with {frame.counted}"
         raise mismatch("y_guess", text, tuple(guess.shape), "Write y_guess[..., None] for one component.")
-    coefficients = {k: _coefficient(v, like, backend, k, frame) for k, v in problem.coefficients.items()}
+    coefficients = {k: coefficient(v, like, backend, k, frame) for k, v in problem.coefficients.items()}
     sides = problem.sides
     if d == 1:
         for name, a in {**coefficients, **({} if guess is None else {"y_guess": guess})}.items():
@@ -203,9 +203,11 @@ def weights_of(coefficients: dict[str, Array]) -> Weights:
     return coefficients["a"], (coefficients["b"],), coefficients["c"]
 
 
-def _coefficient(value: Any, like: Array, backend: Backend, name: str, frame: Frame) -> Array:
+def coefficient(value: Any, like: Array, backend: Backend, name: str, frame: Frame) -> Array:
+    """Return a coefficient with an axis for each of the box, and one for the components."""
     if frame.ndim == 1:
-        return frame.cut(coefficient_of(value, like, backend, name, frame.full[0]), name)
+        made = coefficient_of(value, like, backend, name, frame.full[0], may_vanish=frame.has_flux)
+        return frame.cut(made, name)
     return diffusion_of(value, like, backend, frame)
 
 

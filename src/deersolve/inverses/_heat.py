@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
 from ..grids.axis import Axis
-from ..grids.sheet import Sheet
+from ..grids.levels import Levels
 from ..grids.times import Initial
 from ..linalg.banded import compiled_march as march
 from ..linalg.banded import series, transposed
@@ -37,20 +37,20 @@ class Heat(Rule):
     nodes: ClassVar[tuple[float, ...]]
     tableau: ClassVar[tuple[tuple[float, ...], ...]]
 
-    def residual(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial, **kw: Any) -> Array:
+    def residual(self, y: Array, fy: Array, *, grid: Levels, boundary: Initial, **kw: Any) -> Array:
         """Return what each stage misses, divided by the weight of U_k in its own row."""
         u, off = self._field(grid, y), 1 - self._free(grid)
         made = self._rows(grid, u, self._slopes(grid, u, fy), -1.0) + off * (self._values(grid) - u)[..., 1:, :, :, :]
         return self._stacked(grid, boundary, y, made)
 
-    def magnitude(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial) -> Array:
+    def magnitude(self, y: Array, fy: Array, *, grid: Levels, boundary: Initial) -> Array:
         """Return the size of the terms of each row."""
         xp, u = array_namespace(y), self._field(grid, y)
         made = self._rows(grid, u, self._sizes(grid, u, fy), 1.0)
         made = made + (1 - self._free(grid)) * (abs(self._values(grid)) + u)[..., 1:, :, :, :]
         return xp.concat([y[..., :1, :], _flat(made)], axis=-2)
 
-    def defect(self, y: Array, fy: Array, *, grid: Sheet, boundary: Initial, **kw: Any) -> tuple[Array, Array] | None:
+    def defect(self, y: Array, fy: Array, *, grid: Levels, boundary: Initial, **kw: Any) -> tuple[Array, Array] | None:
         """Return the residual of the levels in a quadrature in time, and its doubts, as :meth:`_shared` has them."""
         xp, u = array_namespace(y), self._field(grid, y)
         levels = u[..., -1, :, :], self._slopes(grid, u, fy)[..., -1, :, :]
@@ -94,7 +94,7 @@ class Heat(Rule):
         reacts = in_right_half_plane(own + identity(own, n, own.ndim))
         flows = reduce(operator.or_, (xp.any(G != 0) for G in slopes if G is not None), xp.any(own != own))
         holds = xp.all(reacts, axis=(-2, -1)) | flows
-        if n == 1 and len(points) == 1 and len(grid.box.axes[0].around) <= 2:
+        if n == 1 and len(points) == 1 and len(grid.whole.axes[0].around) <= 2:
             holds = backend_of(G0).rarely(~holds, lambda flags: flags | self._is_positive(linear, grid), holds)
         return xp.concat([xp.ones_like(holds[..., :1]), holds], axis=-1)
 
@@ -123,7 +123,7 @@ class Heat(Rule):
     def _is_positive(self, linear: Any, grid: Any) -> Array:
         """Return of which intervals the matrix of every stage maps some v > 0 to 1."""
         xp, blocks = array_namespace(grid.D), self._blocks(linear, grid)
-        v = solve_line(blocks, xp.ones_like(blocks[0][..., 0]), grid.box.axes[0].is_ring)
+        v = solve_line(blocks, xp.ones_like(blocks[0][..., 0]), grid.whole.axes[0].is_ring)
         return xp.all(v > 0, axis=(-3, -2, -1))
 
     def _field(self, grid: Any, y: Array) -> Array:
@@ -133,30 +133,30 @@ class Heat(Rule):
 
     def _free(self, grid: Any) -> Array:
         """Return 1 where the equation holds, 0 where a value is given."""
-        free: Array = grid.box.free
+        free: Array = grid.whole.free
         return free
 
     def _values(self, grid: Any) -> Array:
         """Return the values that conditions give at the ends, zero between them, (*B, T, m, X, n)."""
-        values: Array = grid.box.values(grid.sides)
+        values: Array = grid.whole.values(grid.sides)
         return values
 
     def _own(self, grid: Any) -> Array:
         """Return the size of the weight of u in its own D u_ss."""
-        own: Array = grid.box.own
+        own: Array = grid.whole.own
         return own
 
     def _slopes(self, grid: Any, u: Array, fy: Array) -> Array:
         """Return F at every level and stage."""
-        box = grid.box
+        box = grid.whole
         return box.a * (box.laplacian(u) + box.laplacian_given(grid.sides)) + self._field(grid, fy)
 
     def _sizes(self, grid: Any, u: Array, fy: Array) -> Array:
         """Return the size of the terms of F."""
-        box = grid.box
+        box = grid.whole
         return abs(box.a) * (box.laplacian_size(u) + abs(box.laplacian_given(grid.sides))) + self._field(grid, fy)
 
-    def _rows(self, grid: Sheet, u: Array, F: Array, sign: float) -> Array:
+    def _rows(self, grid: Levels, u: Array, F: Array, sign: float) -> Array:
         """Return ``u_{j-1} + h sum_l a_kl F_l - U_k`` in its units, or for sign = 1 the sum of the absolute terms."""
         size = abs if sign > 0 else lambda a: a
         h, behind, units = size(intervals(grid)), u[..., :-1, -1:, :, :], self._units(grid)
@@ -168,7 +168,7 @@ class Heat(Rule):
             rows.append(units[k] * (behind + h * slope + sign * u[..., 1:, k : k + 1, :, :]))
         return array_namespace(u).concat(rows, axis=-3)
 
-    def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Sheet, boundary: Initial) -> Array:
+    def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Levels, boundary: Initial) -> Array:
         """Return delta by one block tridiagonal system a stage, level after level; given values miss what they miss."""
         xp = array_namespace(r)
         rows, linear = self._field(grid, r), self._linear(Gs, grid)
@@ -183,7 +183,7 @@ class Heat(Rule):
 
     def _levels(self, linear: Any, grid: Any, rows: Array, start: Array, slope: Array) -> Array:
         """Return all levels, (*B, T - 1, m, X, n): by a compiled loop where there is one, with pivots where needed."""
-        is_wide = len(grid.box.axes[0].around) > 2  # five blocks a row
+        is_wide = len(grid.whole.axes[0].around) > 2  # five blocks a row
         if is_wide or not march.takes(rows, start, slope, grid.D, *linear):
             return self._one_by_one(linear, grid, rows, start, slope)
         blocks, xp = self._blocks(linear, grid), array_namespace(rows)
@@ -191,7 +191,7 @@ class Heat(Rule):
         known = start[..., 0, 0, :, :], slope[..., 0, 0, :, :]
         behind = rows[..., 1:, :, :, :]
         levels, trusted = march.march(
-            blocks, behind, units, grid.D[..., 0], self.tableau, *known, grid.box.axes[0].is_ring
+            blocks, behind, units, grid.D[..., 0], self.tableau, *known, grid.whole.axes[0].is_ring
         )
         if bool(xp.all(trusted)):
             return levels
@@ -226,7 +226,7 @@ class Heat(Rule):
         _, levels = backend.scan(body, (start, slope), grid.length)
         return _in_place(levels)
 
-    def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Sheet, boundary: Initial) -> Array:
+    def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Levels, boundary: Initial) -> Array:
         """Return u by the transposed systems, from the last level to the first."""
         backend, xp = backend_of(c), array_namespace(c)
         given = self._field(grid, c)
@@ -265,7 +265,7 @@ class Heat(Rule):
     def _solver(self, linear: Any, grid: Any, like: Array) -> Callable[..., Array]:
         """Return a function (i, k, r) that solves for stage k of interval i, r (*B, X, n)."""
         blocks, stages = _in_a_row(self._blocks(linear, grid), grid.length), len(self.tableau)
-        solve = series(blocks, like, grid.box.axes[0].is_ring)
+        solve = series(blocks, like, grid.whole.axes[0].is_ring)
         return lambda i, k, r: solve(i * stages + k, r)
 
     def _turned_solver(self, linear: Any, grid: Any) -> Callable[..., Array]:
@@ -274,13 +274,13 @@ class Heat(Rule):
 
         def solve(i: Any, k: int, c: Array) -> Array:
             three = tuple(level_of(b, i, -5)[..., 0, k, :, :, :] for b in blocks)
-            return transposed(three, c, grid.box.axes[0].is_ring)
+            return transposed(three, c, grid.whole.axes[0].is_ring)
 
         return solve
 
     def _change(self, linear: Any, grid: Any, d: Array, level: Any, stage: int) -> Array:
         """Return ``D d_ss - G_0 d - G_1 d_s - ...`` with the G of one stage of a level."""
-        box, (G0, *Gs) = grid.box, (_stage(level_of(G, level, -5), stage) for G in linear)
+        box, (G0, *Gs) = grid.whole, (_stage(level_of(G, level, -5), stage) for G in linear)
         change = box.a * box.laplacian(d) - _times(G0, d)
         for G, signal in zip(Gs, box.signals, strict=True):
             change = change - _times(G, signal.of(d))
@@ -288,14 +288,14 @@ class Heat(Rule):
 
     def _turned(self, linear: Any, grid: Any, q: Array, level: Any, stage: int) -> Array:
         """Return the transpose of :meth:`_change`, of q."""
-        box, xp = grid.box, array_namespace(q)
+        box, xp = grid.whole, array_namespace(q)
         G0, *Gs = (xp.matrix_transpose(_stage(level_of(G, level, -5), stage)) for G in linear)
         change = box.laplacian_adjoint(box.a * q) - _times(G0, q)
         for G, signal in zip(Gs, box.signals, strict=True):
             change = change - signal.adjoint(_times(G, q))
         return change
 
-    def _units(self, grid: Sheet) -> list[Array]:
+    def _units(self, grid: Levels) -> list[Array]:
         """Return, for each stage, one divided by the weight of U_k in its row; 0 where a value is given."""
         own, h = self._own(grid), abs(intervals(grid))
         return [self._free(grid) / (1 + h * abs(row[k + 1]) * own) for k, row in enumerate(self.tableau)]
@@ -315,9 +315,9 @@ class Heat(Rule):
             parts.append(xp.reshape(values, (*values.shape[:-3], m, X, n, n)))
         return tuple(parts)
 
-    def _blocks(self, linear: tuple[Array, ...], grid: Sheet) -> tuple[Array, ...]:
+    def _blocks(self, linear: tuple[Array, ...], grid: Levels) -> tuple[Array, ...]:
         """Return the blocks of ``I - h a_kk (D d2/ds2 - G_0 - G_1 d/ds ...)`` in the units of its rows, by columns."""
-        xp, box = array_namespace(grid.D), grid.box
+        xp, box = array_namespace(grid.D), grid.whole
         G0, *Gs = (G[..., 1:, :, :, :, :] for G in linear)
         units = xp.concat([u + 0 * intervals(grid) for u in self._units(grid)], axis=-3)
         weights = xp.concat(
@@ -361,7 +361,7 @@ def _in_a_row(blocks: tuple[Array, ...], length: int) -> tuple[Array, ...]:
     return tuple(map(flat, blocks))
 
 
-def intervals(grid: Sheet) -> Array:
+def intervals(grid: Levels) -> Array:
     """Return h, (*B, T - 1, 1, 1, 1)."""
     return grid.D[..., None, None]
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
+from ..grids.levels import Levels
 from ..grids.times import Initial
-from ..grids.volume import Volume
 from ..linalg.structure import Dense, Structure, identity
 from ._carried import Carried
 from ._heat import Heat, intervals, level_of
@@ -53,11 +53,11 @@ class Heat2D(Heat):
         largest = array_namespace(y).max(rows, axis=-2, keepdims=True) + 0 * rows
         return array_namespace(y).reshape(largest, y.shape)
 
-    def _field(self, grid: Volume, y: Array) -> Array:
+    def _field(self, grid: Levels, y: Array) -> Array:
         m, X, Y, n = grid.shape
         return array_namespace(y).reshape(y, (*y.shape[:-1], m, X * Y, n))
 
-    def _in_space(self, grid: Volume, u: Array) -> Array:
+    def _in_space(self, grid: Levels, u: Array) -> Array:
         """Return (..., X, Y, n) of (..., X Y, n)."""
         _, X, Y, n = grid.shape
         return array_namespace(u).reshape(u, (*u.shape[:-2], X, Y, n))
@@ -66,25 +66,25 @@ class Heat2D(Heat):
         """Return (..., X Y, n) of (..., X, Y, n)."""
         return array_namespace(u).reshape(u, (*u.shape[:-3], u.shape[-3] * u.shape[-2], u.shape[-1]))
 
-    def _free(self, grid: Volume) -> Array:
+    def _free(self, grid: Levels) -> Array:
         return self._laid(grid.whole.free)
 
-    def _values(self, grid: Volume) -> Array:
+    def _values(self, grid: Levels) -> Array:
         return self._laid(grid.whole.values(grid.sides))
 
-    def _own(self, grid: Volume) -> Array:
+    def _own(self, grid: Levels) -> Array:
         return self._laid(grid.whole.own)
 
-    def _slopes(self, grid: Volume, u: Array, fy: Array) -> Array:
+    def _slopes(self, grid: Levels, u: Array, fy: Array) -> Array:
         whole = grid.whole
         second = whole.laplacian(self._in_space(grid, u)) + whole.laplacian_given(grid.sides)
         return self._laid(whole.a * second) + self._field(grid, fy)
 
-    def _sizes(self, grid: Volume, u: Array, fy: Array) -> Array:
+    def _sizes(self, grid: Levels, u: Array, fy: Array) -> Array:
         whole, second = grid.whole, grid.whole.laplacian_size(self._in_space(grid, u))
         return self._laid(abs(whole.a) * (second + abs(whole.laplacian_given(grid.sides)))) + self._field(grid, fy)
 
-    def _linear(self, Gs: tuple[Structure, ...], grid: Volume) -> Matrices:
+    def _linear(self, Gs: tuple[Structure, ...], grid: Levels) -> Matrices:
         """Return the G_p at every point, (*B, T, m, X, Y, n, n); None for a G_1 or G_2 that is seen to be zero."""
         xp, (m, X, Y, n) = array_namespace(grid.D), grid.shape
         parts: list[Array | None] = []
@@ -104,7 +104,7 @@ class Heat2D(Heat):
     def _levels(self, linear: Any, grid: Any, rows: Array, start: Array, slope: Array) -> Array:
         return self._one_by_one(linear, grid, rows, start, slope)
 
-    def _solver(self, linear: Matrices, grid: Volume, like: Array) -> Callable[..., Array]:
+    def _solver(self, linear: Matrices, grid: Levels, like: Array) -> Callable[..., Array]:
         equations = self._equations(linear, grid)
 
         def solve(i: Any, k: int, r: Array) -> Array:
@@ -116,7 +116,7 @@ class Heat2D(Heat):
 
         return solve
 
-    def _turned_solver(self, linear: Matrices, grid: Volume) -> Callable[..., Array]:
+    def _turned_solver(self, linear: Matrices, grid: Levels) -> Callable[..., Array]:
         equations = self._equations(linear, grid)
 
         def solve(i: Any, k: int, c: Array) -> Array:
@@ -126,7 +126,7 @@ class Heat2D(Heat):
 
         return solve
 
-    def _equations(self, linear: Matrices, grid: Volume) -> Callable[[Any, int], tuple[Linear, Array, Array]]:
+    def _equations(self, linear: Matrices, grid: Levels) -> Callable[[Any, int], tuple[Linear, Array, Array]]:
         """Return a function of (i, k): the equations of stage k of interval i, the factor of its rows, if h is 0."""
         if any(axis.around for axis in grid.level.axes):
             return self._carried(linear, grid)
@@ -149,7 +149,7 @@ class Heat2D(Heat):
 
         return equations
 
-    def _carried(self, linear: Matrices, grid: Volume) -> Callable[[Any, int], tuple[Linear, Array, Array]]:
+    def _carried(self, linear: Matrices, grid: Levels) -> Callable[[Any, int], tuple[Linear, Array, Array]]:
         """Return the same with fluxes, whose lines are solved as a preconditioner."""
 
         def equations(i: Any, k: int) -> tuple[Linear, Array, Array]:
@@ -160,19 +160,19 @@ class Heat2D(Heat):
 
         return equations
 
-    def _change(self, linear: Matrices, grid: Volume, d: Array, level: Any, stage: int) -> Array:
+    def _change(self, linear: Matrices, grid: Levels, d: Array, level: Any, stage: int) -> Array:
         box, (G0, Gs) = grid.level, self._at(linear, level, stage)
         v = self._in_space(grid, d[..., 0, 0, :, :])
         terms = sum((G @ signal.of(v) for signal, G in seen(box, Gs)), start=G0 @ v)
         return self._laid(box.a * box.laplacian(v) - terms)[..., None, None, :, :]
 
-    def _turned(self, linear: Matrices, grid: Volume, q: Array, level: Any, stage: int) -> Array:
+    def _turned(self, linear: Matrices, grid: Levels, q: Array, level: Any, stage: int) -> Array:
         box, (G0, Gs) = grid.level, self._at(linear, level, stage)
         w = self._in_space(grid, q[..., 0, 0, :, :])
         terms = sum((signal.adjoint(G.mT @ w) for signal, G in seen(box, Gs)), start=G0.mT @ w)
         return self._laid(box.laplacian_adjoint(box.a * w) - terms)[..., None, None, :, :]
 
-    def _stacked(self, grid: Volume, boundary: Initial, y: Array, rows: Array) -> Array:
+    def _stacked(self, grid: Levels, boundary: Initial, y: Array, rows: Array) -> Array:
         xp = array_namespace(y)
         m, X, Y, n = grid.shape
         behind = xp.reshape(rows, (*rows.shape[:-3], m * X * Y * n))

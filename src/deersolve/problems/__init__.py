@@ -3,8 +3,7 @@
 from .base import Problem
 from .boundary_value import BoundaryValueProblem, Elliptic1D
 from .elliptic import Elliptic, Elliptic2D
-from .evolution import Evolution1D
-from .evolution2d import Evolution2D
+from .evolution import Evolution1D, Evolution2D
 from .initial_value import InitialValueProblem
 from .recurrence import Recurrence
 from .two_point import TwoPointProblem

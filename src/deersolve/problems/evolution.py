@@ -1,4 +1,4 @@
-"""Evolution equations on a line: u_t + H_s - D u_ss = f(u, u_s, x, params)."""
+"""Evolution equations: u_t + div H - D Laplacian(u) = f(u, du/ds, ..., x, params) on a line or in a rectangle."""
 
 from __future__ import annotations
 
@@ -7,17 +7,48 @@ from typing import Any, ClassVar
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree
-from ..errors import check_flag
+from ..errors import check_flag, mismatch
 from ..grids.base import Data
 from ..grids.fluxes import reach_of
+from ..grids.make_levels import on_levels
 from ..grids.shifters import Along, identity
-from ..grids.spacetime import on_a_sheet
 from ..grids.times import Initial
 from .conserved import Conserved, check_flux
-from .space import SpaceProblem
+from .space import SpaceProblem, check_points
 
 
-class Evolution1D(SpaceProblem):
+class EvolutionProblem(SpaceProblem):
+    """An equation in space and time: what those on a line and in a rectangle have in common."""
+
+    is_causal: ClassVar[bool] = True
+    t: Any
+
+    def flow(self, f: Any, t: Any, points: tuple[Any, ...], u0: Any, D: Any, **given: Any) -> None:
+        """Take the equation, its start and its sides: ``sides``, ``fluxes``, ``cells``, ``x`` and ``params``."""
+        fluxes, cells = given["fluxes"], given["cells"]
+        has_flux = any(flux is not None for flux in fluxes)
+        check_flag("cells", cells)
+        check_flux(fluxes, cells)
+        count = len(points) + sum(2 * reach_of(flux) for flux in fluxes if flux is not None)
+        shift, inverse = (identity, *map(Along, range(count))), f"{self.family}.trbdf2"
+        f = Conserved(f, fluxes) if has_flux else f
+        super().__init__(f, shift=shift, inverse=inverse, x=given["x"], params=given["params"])
+        self.lie(points, given["sides"], cells, given["x"])
+        if has_flux:  # both sides of a face hold x and t in copies
+            self.fields = {k: axes for k, axes in self.fields.items() if k not in ("x", "t")}
+        self.t, self.fluxes = t, fluxes
+        self.boundary, self.coefficients = Initial(u0), {"D": D}
+
+    def points(self) -> dict[str, Any]:
+        """Return the times, and the points, or edges, of each axis."""
+        return {"t": self.t, **self.edges}
+
+    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+        """Return the backend, and grid, data and guess as the solver takes them."""
+        return on_levels(self, y_guess, rule)
+
+
+class Evolution1D(EvolutionProblem):
     """u_t + H_s - D u_ss = f(u, u_s, x, params) from u0 on, between s[0] and s[-1].
 
     Parameters
@@ -70,7 +101,6 @@ class Evolution1D(SpaceProblem):
     """
 
     family: str = "heat"
-    is_causal: ClassVar[bool] = True
     axes: tuple[str, ...] = ("t", "s")
     fields = {  # noqa: RUF012
         **dict.fromkeys(("u0", "D"), ("s", "k")),
@@ -94,22 +124,86 @@ class Evolution1D(SpaceProblem):
         cells: bool = False,
         flux: Callable[..., Array] | None = None,
     ) -> None:
-        check_flag("cells", cells)
-        check_flux((flux,), cells)
-        beside = () if flux is None else tuple(map(Along, range(1, 1 + 2 * reach_of(flux))))
-        f = f if flux is None else Conserved(f, (flux,))
-        super().__init__(f, shift=(identity, Along(0), *beside), inverse="heat.trbdf2", x=x, params=params)  # type: ignore[arg-type]
-        self.lie((s,), {"left": left, "right": right}, cells, x)
-        self.flux = flux
-        if flux is not None:  # both sides of a face hold x and t in copies
-            self.fields = {k: axes for k, axes in self.fields.items() if k not in ("x", "t")}
-        self.t, self.fluxes = t, (flux,)
-        self.boundary, self.coefficients = Initial(u0), {"D": D}
+        sides = {"left": left, "right": right}
+        self.flow(f, t, (s,), u0, D, sides=sides, fluxes=(flux,), cells=cells, x=x, params=params)
 
-    def points(self) -> dict[str, Any]:
-        """Return the times, and the points, or edges, of each axis."""
-        return {"t": self.t, **self.edges}
 
-    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
-        """Return the backend, and grid, data and guess as the solver takes them."""
-        return on_a_sheet(self, y_guess, rule)
+class Evolution2D(EvolutionProblem):
+    """u_t + H_s + K_r - D (u_ss + u_rr) = f(u, u_s, u_r, x, params) from u0 on, in the rectangle of the points (s, r).
+
+    Parameters
+    ----------
+    f : callable
+        ``f(u, u_s, u_r, x, params)``, of arrays (*B, T, m, X, Y, n), m the stages of the rule, and at every point by
+        itself.
+    t : array, shape (T,)
+        The times, strictly increasing.
+    points : tuple of two arrays
+        s and r, as for :class:`Elliptic2D`.
+    u0 : array, shape (X, Y, n) or (*B, X, Y, n)
+        u at t[0].
+    D : number or array
+        The diffusion, positive, or with fluxes at least 0: a number, (n,) or (X, Y, n).
+    left, right, bottom, top : Dirichlet, Neumann, Robin, NoFlux or Periodic
+        As for :class:`Elliptic2D`; their values may vary along the side, (N, n), and with time, (T, N, n) or
+        (*B, T, N, n).
+    x : dict of array, optional
+        What f is given beside ``x["t"]``, ``x["s"]`` and ``x["r"]``: leaves (X, Y, k), (T, X, Y, k) or
+        (*B, T, X, Y, k). Between two levels a stage sees their mean by its place.
+    params
+        As for every problem.
+    cells : bool
+        Whether u is in the midpoints of cells.
+    flux : tuple of two callables, optional
+        The numerical fluxes H along s and K along r, or None for one of them, as for :class:`Evolution1D`. Leaves of x
+        on the faces of s are (X + 1, Y, k), on those of r (X, Y + 1, k).
+
+    Notes
+    -----
+    Second order in space; in time by the rule, "heat2d.trbdf2" (order 2, L-stable), ``inverse="backward_euler"`` or
+    ``inverse="trapezoid"``. ``sol.y`` has the shape (*B, T, X, Y, n).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> s, t = np.linspace(0.0, 1.0, 17), np.linspace(0.0, 0.02, 9)
+    >>> u0 = np.sin(np.pi * s)[:, None, None] * np.sin(np.pi * s)[:, None]
+    >>> zero = {side: ds.Dirichlet() for side in ("left", "right", "bottom", "top")}
+    >>> heat = ds.Evolution2D(lambda u, u_s, u_r, x, p: 0.0 * u, t, (s, s), u0, 1.0, **zero)
+    >>> bool(abs(ds.solve(heat).y[-1, 8, 8, 0] - np.exp(-0.04 * np.pi**2)) < 2e-3)
+    True
+    """
+
+    family: str = "heat2d"
+    axes: tuple[str, ...] = ("t", "s", "r")
+    fields = {  # noqa: RUF012
+        **dict.fromkeys(("u0", "D"), ("s", "r", "k")),
+        **dict.fromkeys(("left", "right"), ("t", "r", "k")),
+        **dict.fromkeys(("bottom", "top"), ("t", "s", "k")),
+        "x": ("t", "s", "r", "k"),
+        "t": ("t",),
+    }
+
+    def __init__(  # noqa: PLR0913 - an equation, its start and its four sides
+        self,
+        f: Callable[..., Array] | None,
+        t: Array,
+        points: tuple[Array, Array],
+        u0: Array,
+        D: Any = 1.0,
+        *,
+        left: Any,
+        right: Any,
+        bottom: Any,
+        top: Any,
+        x: Tree = None,
+        params: Any = None,
+        cells: bool = False,
+        flux: tuple[Any, Any] | None = None,
+    ) -> None:
+        fluxes = (None, None) if flux is None else tuple(flux) if isinstance(flux, tuple | list) else (flux,)
+        if len(fluxes) != 2 or (flux is not None and fluxes == (None, None)):
+            raise mismatch("flux", "two numerical fluxes, along s and along r, or None for one of them", repr(flux))
+        sides = {"left": left, "right": right, "bottom": bottom, "top": top}
+        self.flow(f, t, check_points(points), u0, D, sides=sides, fluxes=fluxes, cells=cells, x=x, params=params)
