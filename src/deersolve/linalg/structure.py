@@ -60,7 +60,8 @@ class Structure(abc.ABC):
 
     def diagonal(self) -> Array:
         """Return the diagonals as an array ``(*S, n)``."""
-        return array_namespace(self.values).linalg.diagonal(self.to_dense())
+        dense = self.to_dense()
+        return dense[..., 0] if self.n == 1 else array_namespace(dense).linalg.diagonal(dense)
 
     def shifted(self, shift: Array) -> Structure:
         """Return the matrices with ``shift``, which broadcasts to ``(*S, n)``, added to their diagonals."""
