@@ -224,7 +224,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch, tmp_path):
         return load(name, *args)
 
     for name in ("plot", "film"):
-        monkeypatch.delitem(sys.modules, f"deersolve.{name}", raising=False)
+        monkeypatch.delitem(sys.modules, f"deersolve.solution.{name}", raising=False)
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(ds.InputError, match=r"pip install 'deersolve\[plot\]'"):
         made_up(wave()).animate(tmp_path / "film.gif")

@@ -124,7 +124,7 @@ class _Fields:
             return {**self.laid(self.own), **tree_map(lambda a: frame.cut(a, "x"), x)}
         in_cells, on_faces = split(given, frame.sizes)
         cells = self.laid({**self.own, **in_cells})
-        self._check(cells, frame.sizes, f", or {frame.sizes[0] + 1} for the flux")
+        self._check(cells, frame.sizes, f", or X + 1 = {frame.sizes[0] + 1} for the flux")
         return {"cells": cells, "faces": tuple(self._on_faces(k, x) for k, x in enumerate(on_faces))}
 
     def _on_faces(self, k: int, given: dict[str, Any]) -> Tree:
