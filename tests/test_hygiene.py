@@ -119,6 +119,14 @@ def test_only_backends_and_scans_know_the_libraries(path):
     assert not found, "a branch on the array library belongs in backends/ or scans/"
 
 
+@pytest.mark.parametrize("path", sources(), ids=names(sources()))
+def test_nobody_asks_what_a_grid_a_problem_a_rule_or_a_method_is(path):
+    text = path.read_text(encoding="utf-8")
+    asked = re.findall(r"(?:has|get)attr\((?:\w+\.)*(?:grid|problem|rule|method), .*", text)
+    assert not asked, "give it a method, or an attribute in its base class"
+    assert not re.findall(r"type\(\w*\.?(?:rule|grid|problem)\)\.\w+ is", text)
+
+
 def test_no_file_is_long():
     folders = ("src", "tests", "benchmarks", "examples")
     files = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]

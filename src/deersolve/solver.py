@@ -195,7 +195,7 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
         batch *= size
     grid = system.grid
     lags = tuple(max(lag, 1) for lag in grid.lags)
-    structure = getattr(getattr(method, "structure", Dense), "name", "dense")
+    structure = method.structure.name
     kind = system.backend.device_kind(y)
     dtype = dtype_name(y)
     told = in_words(sol.stats.windows, "intervals" if grid.overlap else "steps")
@@ -298,7 +298,7 @@ def _check_rule(rule: Rule, problem: Problem) -> None:
 
 
 def _check_structure(rule: Rule, method: Any, grid: Any) -> None:
-    structure = getattr(method, "structure", Dense)
+    structure = method.structure
     if structure is Dense or not rule.has_residual:
         return
     if isinstance(structure, Picard) and (grid.lags == (0,) or len(grid.lags) != 1):
@@ -325,7 +325,7 @@ def _check_unique(system: System) -> None:
 
 
 def _check_step(rule: Rule, method: Any, grid: Any) -> None:
-    step = getattr(method, "step", FULL)
+    step = method.step
     if step.searches and not (rule.has_residual and rule.exact):
         raise InputError(
             f"step: expected a rule whose residual does not depend on G (exact=True) for {type(step).__name__}; "

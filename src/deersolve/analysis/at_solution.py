@@ -9,8 +9,8 @@ from ..errors import InputError, mismatch
 from ..inverses import Rule, rule_of
 from ..newton.equation import System
 from ..newton.implicit import Linear, inverse_at
-from ..newton.iteration import backward_error, magnitudes, slope_terms
 from ..newton.jacobians import derivative_of
+from ..newton.measures import backward_error, magnitudes, slope_terms
 from ..newton.settle import settled
 from ..newton.shelter import sheltered
 from ..problems import Problem

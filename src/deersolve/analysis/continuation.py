@@ -16,11 +16,11 @@ from ..backends.namespace import Array, array_namespace
 from ..errors import DiscretisationWarning, InputError, check_real, check_whole, is_real, mismatch
 from ..inverses import rule_of
 from ..newton.equation import System
-from ..newton.iteration import backward_error, magnitudes, slope_terms
 from ..newton.jacobians import derivative_of
+from ..newton.measures import backward_error, magnitudes, slope_terms
 from ..newton.methods import Newton
 from ..newton.settle import settled
-from ..problems import Evolution1D, Evolution2D, Problem
+from ..problems import Problem
 from ..problems.inputs import check_problem, closed, prepare
 from ..solution.solution import Solution
 from ..solution.status import Status
@@ -194,7 +194,7 @@ def _points(
 def _check(problem: Any, step: Any, until: Any, max_points: Any) -> None:
     """Raise unless the problem has one number to follow it by, and the options say where to and how far."""
     check_problem(problem)
-    if isinstance(problem, Evolution1D | Evolution2D):
+    if not problem.shows_all:
         raise mismatch("problem", "one whose y holds all that is solved for", f"an {type(problem).__name__}")
     check_real("step", "a finite number other than 0", step, lambda step: step != 0 and math.isfinite(step))
     check_whole("follow", "max_points", max_points)

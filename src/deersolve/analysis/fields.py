@@ -114,7 +114,7 @@ def _with_params(problem: Problem, grid: Any, params: Any) -> dict[str, Callable
         return made
 
     functions: dict[str, Callable[..., Array]] = {"f": grid.pointwise(f)}
-    conditions = getattr(problem, "functional", None)
+    conditions = problem.functional
     if conditions is not None:
         functions["ends"] = lambda *ends: conditions(*ends, params)
     return functions

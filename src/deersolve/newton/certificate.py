@@ -12,7 +12,8 @@ from ..inverses import PaperForm
 from ..linalg.structure import Dense
 from .blocks import Blockwise
 from .equation import Linearised, System
-from .iteration import BACKWARD, NEAR, ROUNDOFF, Iterate, least, newton_step, scale_of, slope_terms
+from .iteration import BACKWARD, NEAR, Iterate, newton_step
+from .measures import ROUNDOFF, least, scale_of, slope_terms
 
 GOLDEN = 1.618033988749895  # times k^2: phases without a pattern
 ON_THE_WAY = (1.0, 0.75, 0.5, 0.25)  # from a level back to the one before, where the slopes of f are looked at

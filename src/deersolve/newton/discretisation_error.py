@@ -10,7 +10,7 @@ from ..backends.namespace import Array, array_namespace
 from ..inverses.quadrature import largest_near
 from .blocks import Blockwise
 from .equation import System
-from .iteration import least
+from .measures import least
 from .spatial_error import in_space
 
 CONTRACTS = 1 / 3  # r <= 1/3: what further corrections add, r + r^2 + ..., is at most half of the first

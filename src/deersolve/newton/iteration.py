@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from functools import partial, reduce
-from operator import add
+from functools import partial
 from typing import Any
 
 from ..backends.namespace import Array, array_namespace
@@ -15,10 +13,10 @@ from ..solution.status import Status
 from ..solution.window import Window
 from .equation import Linearised, System
 from .listener import listener
-from .steps.base import Correct, Here, Step, norm
+from .measures import ROUNDOFF, Judged, judge, magnitudes, needs_search, relative, scale_of, slope_terms
+from .steps.base import Correct, Here, Step
 from .steps.full import FULL
 
-ROUNDOFF = 2  # in units of eps: a correction or a residual this small cannot be improved
 BACKWARD = 16  # in units of eps: the residual that certifies, summed over the operations inside f
 NEAR = 1e-2  # the correction from which on an iterate is near a root
 REUSE = 3  # evaluations of f with the last G that cost less than f with its Jacobian
@@ -131,9 +129,9 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     slopes = slope_terms(at, options.structure) if system.rule.knows_size else None
     size = magnitudes(system, it.y, at.fy, slopes)
     correct = corrector(system, at.Gs, it.y)
-    seeks = partial(needs_search, system, it, size)
+    seeks = partial(needs_search, system, it.active, size)
     r, delta, damping = options.step(Here(system, it.y, at, it.damping, seeks, correct))
-    judged = judge(system, it, size, r, delta, options.atol)
+    judged = judge(system, it.y, size, r, delta, options.atol)
     stop, tol = options.tolerances(judged.eps)
     finite, error, is_within = judged.finite, judged.error, judged.is_within
     at_roundoff = (judged.residual <= BACKWARD * judged.eps) & finite
@@ -250,7 +248,7 @@ def settle(
         fy = system.f(*ys)
         r, delta = correct(now.y, ys, fy)
         size = magnitudes(system, now.y, fy, slope_terms(Linearised(ys, fy, Gs)))
-        judged = judge(system, now, size, r, delta, options.atol)
+        judged = judge(system, now.y, size, r, delta, options.atol)
         at_rest = judged.is_within(stop) | (judged.is_within(tol) & (judged.error > now.error / 2))
         done = (judged.residual <= ROUNDOFF * eps) | (at_rest & (judged.residual <= BACKWARD * eps))
         settled = near & done & judged.finite
@@ -267,30 +265,6 @@ def settle(
 def is_near(error: Array, rho: Array, options: Options, stop: float) -> Array:
     """Return whether so many steps of this rate are enough."""
     return error * rho**options.reuse <= stop
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """What one evaluation tells about each batch element."""
-
-    eps: float
-    finite: Array
-    error: Array
-    residual: Array
-    is_within: Callable[[float], Array]
-
-
-def judge(system: System, it: Iterate, size: Array | None, r: Array, delta: Array, atol: float) -> Judged:
-    """Measure the residual and the correction against the size of the terms of the equation."""
-    xp = array_namespace(it.y)
-    error, is_within = sizes(system, it.y, size, r, delta, atol)
-    return Judged(
-        eps=float(xp.finfo(it.y.dtype).eps),
-        finite=xp.isfinite(system.over_grid(xp.max, xp.abs(it.y + delta))),
-        error=error,
-        residual=backward_error(system, size, r),
-        is_within=is_within,
-    )
 
 
 def move(system: System, it: Iterate, judged: Judged, seen: Array, moves: Array, delta: Array) -> Iterate:
@@ -331,86 +305,3 @@ def start_at(system: System, y: Array, options: Options, active: Array | None = 
         reached=Reached(xp.zeros(batch, dtype=xp.int32, device=where), unknown, unknown),
         damping=xp.full(batch, options.step.damping, dtype=y.dtype, device=where),
     )
-
-
-def needs_search(system: System, it: Iterate, size: Array | None, residual: Array) -> Array:
-    """Return which active elements have a residual whose norm is not at roundoff."""
-    if size is None:
-        return it.active
-    eps = float(array_namespace(size).finfo(size.dtype).eps)
-    return it.active & ~(residual <= ROUNDOFF * eps * norm(system, size))
-
-
-def slope_terms(at: Linearised, structure: Any = Dense) -> Array:
-    """Return ``sum_p |G_p||y_p|``, or zero where less than G is known: the certificate must not depend on that."""
-    xp = array_namespace(at.fy)
-    if structure is not Dense:
-        return xp.zeros_like(at.fy)
-    return reduce(add, (abs(G) @ (xp.abs(y_p) + least(y_p)) for G, y_p in zip(at.Gs, at.ys, strict=True)))
-
-
-def magnitudes(system: System, y: Array, fy: Array, slopes: Array | None) -> Array | None:
-    """Return ``|L||y| + |M|(|f| + sum_p |G_p||y_p|)``, or None if the rule does not offer it.
-
-    Numbers count as at least :func:`least`: what is lost in an underflow is at roundoff of that, and amplified as y is.
-    """
-    if slopes is None:
-        return None
-    xp = array_namespace(y)
-    return system.magnitude(xp.abs(y) + least(y), xp.abs(fy) + slopes)
-
-
-def relative(r: Array, size: Array) -> Array:
-    """Return |r| in units of the size of its terms; NaN where those overflow, and r says nothing."""
-    xp = array_namespace(r)
-    return xp.where(xp.isfinite(size), xp.where(r == 0, 0.0, xp.abs(r) / size), xp.nan)
-
-
-def backward_error(system: System, size: Array | None, r: Array) -> Array:
-    """Return the largest componentwise residual of each batch element, relative to its own terms."""
-    xp = array_namespace(r)
-    if size is None:
-        return system.over_grid(xp.max, xp.abs(r)) * xp.nan
-    worst = system.over_grid(xp.max, relative(r, size))
-    return xp.where(system.over_grid(xp.max, size) < xp.inf, worst, xp.inf)  # terms that overflow certify nothing
-
-
-def sizes(system: System, y: Array, size: Array | None, r: Array, delta: Array, atol: float) -> tuple[Array, Any]:
-    """Return the largest correction relative to the terms at its point, and the test against a tolerance.
-
-    Where f outweighs L by far, those terms are large beside y: a correction of all of y is a small part of them. So the
-    residual has to be one too, wherever the correction is above ``atol``.
-    """
-    xp = array_namespace(y)
-    scale, roundoff = scale_of(system, y, size), float(xp.finfo(y.dtype).eps) ** (2 / 3)
-
-    def largest(change: Array) -> Array:
-        return system.over_grid(xp.max, change / scale)
-
-    error = largest(xp.abs(delta))
-    beyond = largest(xp.maximum(xp.abs(delta) - atol, xp.zeros_like(delta))) if atol else error
-    left = largest(xp.where(xp.abs(delta) >= atol, xp.abs(r), 0.0))
-    return error, lambda rtol: (beyond <= rtol) & (left <= max(rtol, roundoff))
-
-
-def scale_of(system: System, y: Array, size: Array | None) -> Array:
-    """Return the size that a change of each number is held against, NaN where it overflows.
-
-    That is the largest of its terms, or of it. Where a component passes through zero it is its own peak, but not more
-    than the largest component there: sizes of components, and of one at different points, may differ by any factor.
-    """
-    xp = array_namespace(y)
-    own = xp.abs(y) if size is None else xp.maximum(size, xp.abs(y))
-    if y.shape[-1] > 1:
-        own = xp.maximum(own, xp.minimum(xp.max(own, axis=-1, keepdims=True), system.peaks(y)))
-    return xp.where(xp.isfinite(own), own + least(y), xp.nan)
-
-
-def tiny(y: Array) -> float:
-    """Return the smallest normal number of the dtype of y."""
-    return float(array_namespace(y).finfo(y.dtype).smallest_normal)
-
-
-def least(y: Array) -> float:
-    """Return the size below which a number of the dtype of y may lose digits, or be flushed to zero, unnoticed."""
-    return tiny(y) / float(array_namespace(y).finfo(y.dtype).eps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from ..backends.registration import close_matches
 from ..errors import UnknownKeyError, check_real, check_whole, mismatch
@@ -121,6 +121,8 @@ class Sequential:
         As for :class:`Newton`.
     """
 
+    structure: ClassVar[Any] = Dense
+    step: ClassVar[Step] = FULL
     rtol: float | None = None
     atol: float | None = None
     memory: Any = MEMORY

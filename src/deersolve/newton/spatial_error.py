@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..backends.namespace import Array, array_namespace
 from .equation import System
-from .iteration import least
+from .measures import least
 
 AGREE = 0.25  # of the larger one of two estimates: what they may differ by where the points resolve y
 

@@ -65,6 +65,8 @@ class Problem:
     is_causal: ClassVar[bool] = False
     cells: bool = False
     """Whether u is in cells between the points of space, not on them."""
+    shows_all: ClassVar[bool] = True
+    """Whether y holds all that is solved for; not the stages between two levels."""
     axes: tuple[str, ...] = ("t",)
     """The names of the axes of the grid."""
     fields: dict[str, tuple[str, ...]] = {"y0": ("lag", "k"), "x": ("t", "k")}  # noqa: RUF012
@@ -99,6 +101,11 @@ class Problem:
         if name not in held and (is_start or name in held.get("coefficients", ())):
             raise mismatch(name, "a new problem with it; that of a problem is given when it is made", "an assignment")
         super().__setattr__(name, value)
+
+    @property
+    def functional(self) -> Callable[..., Array] | None:
+        """Conditions on both ends that are a function, or None."""
+        return None
 
     @property
     def start(self) -> Any:

@@ -21,6 +21,7 @@ class EvolutionProblem(SpaceProblem):
     """An equation in space and time: what those on a line and in a rectangle have in common."""
 
     is_causal: ClassVar[bool] = True
+    shows_all: ClassVar[bool] = False
     t: Any
 
     def flow(self, f: Any, t: Any, points: tuple[Any, ...], u0: Any, D: Any, **given: Any) -> None:

@@ -67,7 +67,7 @@ def closed(problem: Problem, grid: Any) -> dict[str, Any]:
     if problem.jac is not None:
         jac = problem.jac
         functions["jac"] = lambda *args: jac(*args, params)
-    conditions = getattr(problem, "functional", None)
+    conditions = problem.functional
     if conditions is not None:
         functions["ends"] = lambda *ends: conditions(*ends, params)
     return functions

@@ -15,8 +15,9 @@ from ...grids.times import Initial
 from ...linalg.structure import Dense
 from ..blocks import Blockwise
 from ..equation import System
-from ..iteration import BACKWARD, Iterate, Options, judge, least, magnitudes, newton, slope_terms, start_at
+from ..iteration import BACKWARD, Iterate, Options, newton, start_at
 from ..listener import listening
+from ..measures import judge, least, magnitudes, slope_terms
 from ..steps.full import FULL
 from .branch import one_interval
 from .homotopy import newton_on_branch
@@ -121,7 +122,7 @@ def _judged_in_blocks(system: System, options: Options, it: Iterate, doubtful: A
     fy = system.f(*system.shifted(y))
     size = magnitudes(system, y, fy, linear.rows(lambda part: slope_terms(part.linearise(part.data.guess))))
     r = system.residual(y, fy)
-    found = judge(system, it, size, r, linear.solve(r), options.atol)
+    found = judge(system, it.y, size, r, linear.solve(r), options.atol)
     holds = (found.residual <= BACKWARD * found.eps) | found.is_within(options.tolerances(found.eps)[0])
     return dataclasses.replace(
         it,

@@ -15,7 +15,8 @@ from ...backends.trees import record
 from ...linalg.matrix_sign import in_right_half_plane
 from ...linalg.structure import identity
 from ..equation import Linearised, System
-from ..iteration import Iterate, Options, Reached, newton, scale_of
+from ..iteration import Iterate, Options, Reached, newton
+from ..measures import scale_of
 
 CURVED = 0.5  # the part of the way from y_i to y_{i+1} that Newton's method with the last Jacobian may miss
 CONTRACTION = 0.25  # of Newton's corrections, from which on they are taken to stay on a branch
