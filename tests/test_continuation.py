@@ -151,7 +151,10 @@ def test_bad_input_is_a_clear_error(name):
     changes, options, message = BAD[name]
     problem = line(np.asarray, 10)
     for key, value in changes.items():
-        setattr(problem, key, value)
+        if key in problem.sides:
+            problem.sides = {**problem.sides, key: value}
+        else:
+            setattr(problem, key, value)
     with pytest.raises(ds.InputError, match=message):
         ds.follow(problem, **options)
 
