@@ -136,7 +136,7 @@ def box_of(frame: Frame, ends: dict[str, Any], weights: Weights, n: int, rank: i
         }
         kind["unfixed"] = tuple(p == 0 == q for p, q in zip(both[0][0], both[1][0], strict=True))
         kind["walls"] = tree_map(ranked, walls_of(edges, both, is_ring, frame.cells, backend)) if d == 1 else None
-        kind["basis"] = tree_map(lambda v: with_axes(v, v.ndim + rank - d - 1 - 1), basis)
+        kind["basis"] = tree_map(lambda v: with_axes(v, v.ndim + rank - d - 1), basis)
         made = Axis(
             frame.points[k],
             second.laid(place, rank, is_ring),
