@@ -18,6 +18,8 @@ AXES = "srq"
 """The names of the axes of space."""
 SIDES = (("left", "right"), ("bottom", "top"), ("front", "back"))
 """The names of the ends of each."""
+AXIS_OF = {name: k for k, names in enumerate(SIDES) for name in names}
+"""The number of the axis that a side ends."""
 
 
 @record
@@ -176,14 +178,12 @@ class Box(Grid):
 
     def along(self, name: str, given: Array) -> Array:
         """Return what is given along a side, with the other axes of space alone, laid along that side."""
-        k = next(k for k, names in enumerate(SIDES) if name in names)
-        xp, place = array_namespace(given), k - self.ndim - 1
+        xp, place = array_namespace(given), AXIS_OF[name] - self.ndim - 1
         return self.without_images(xp.expand_dims(with_axes(given, self.ndim), axis=place))
 
     def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
-        on_side = any(name in names for names in SIDES)
-        made = self.along(name, given) if on_side else self.without_images(with_axes(given, self.ndim + 1))
+        made = self.along(name, given) if name in AXIS_OF else self.without_images(with_axes(given, self.ndim + 1))
         return array_namespace(given).broadcast_to(made, like.shape)
 
     def per_point(self, c: Array) -> Array:

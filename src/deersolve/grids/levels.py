@@ -15,7 +15,7 @@ from ..backends.namespace import Array, array_namespace
 from ..backends.trees import record, static, tree_map
 from ..errors import FunctionError
 from .axis import Axis, Sides
-from .box import SIDES, Box, with_axes
+from .box import AXIS_OF, Box, with_axes
 from .times import Initial, Slice, TimeGrid
 
 
@@ -157,7 +157,7 @@ class Levels(TimeGrid):
     def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
         xp, d = array_namespace(given), self.level.ndim
-        if any(name in names for names in SIDES):
+        if name in AXIS_OF:
             along = self.level.along(name, with_axes(given, d + 1))
             return xp.broadcast_to(staged(along, self.nodes, self.stage_axis), like.shape)
         given = self.level.without_images(with_axes(given, d + 1))

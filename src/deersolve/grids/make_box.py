@@ -14,7 +14,7 @@ from ..backends.trees import tree_leaves, tree_map
 from ..errors import mismatch
 from .axis import Axis, Basis, Ends, Sides, Stencil, laid_along, part
 from .base import Data
-from .box import SIDES, Box, with_axes
+from .box import AXIS_OF, SIDES, Box, with_axes
 from .conditions import Periodic
 from .faces import around_of
 from .space import (
@@ -229,7 +229,7 @@ def diffusion_of(value: Any, like: Array, backend: Backend, frame: Frame) -> Arr
 def along_side(value: Array, name: str, frame: Frame) -> Array:
     """Return the right-hand sides along a side, with an axis of 1 in the place of the one that it ends."""
     d = frame.ndim
-    k = next(k for k, names in enumerate(SIDES) if name in names)
+    k = AXIS_OF[name]
     xp, others = array_namespace(value), [j for j in range(d) if j != k]
     if others and value.ndim == 1 and value.shape[0] == frame.full[others[-1]] > 1:
         shape = "a number, (n,) or (N, n) with N points along the side"

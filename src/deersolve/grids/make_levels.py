@@ -12,7 +12,7 @@ from ..backends.trees import tree_leaves, tree_map
 from ..errors import mismatch
 from .axis import laid_along, part
 from .base import Data
-from .box import SIDES, with_axes
+from .box import AXIS_OF, SIDES, with_axes
 from .faces import both_sides, openings_of, split
 from .levels import Levels, staged
 from .make_box import LETTERS, Frame, box_of, check_corners, coefficient, frame_of, sides_of
@@ -86,7 +86,7 @@ def _guess(given: Array, levels: Levels, shape: tuple[int, ...]) -> Array:
 def _over_time(value: Array, name: str, T: int, frame: Frame) -> Array:
     """Return the right-hand sides of a condition over time, with an axis of 1 for the one of space that it ends."""
     d = frame.ndim
-    k = next(k for k, names in enumerate(SIDES) if name in names)
+    k = AXIS_OF[name]
     others = [j for j in range(d) if j != k]
     value = array_namespace(value).expand_dims(with_axes(value, d + 1), axis=k - d - 1)
     fits = all(value.shape[j - d - 1] in (1, frame.full[j]) for j in others)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.given import batch_of, beside, real_numbers
@@ -11,9 +11,6 @@ from ..backends.namespace import Array, array_namespace
 from ..errors import mismatch
 from .axis import Ends, Stencil, Wall, Walls
 from .conditions import Dirichlet, Neumann, NoFlux, Periodic, Robin
-
-if TYPE_CHECKING:
-    pass
 
 FEWEST = 3  # points that a stencil takes
 

@@ -26,11 +26,12 @@ class Direct(Elliptic):
 
     The matrix of
 
-        D Laplacian(delta) + G_0 delta + G_1 delta_s + G_2 delta_r = r / m
+        D Laplacian(delta) + G_0 delta + G_1 delta_s + G_2 delta_r + ... = r / m
 
-    couples five neighbours. It is factorised on the host, in the order of nested dissection, and solved with until the
-    residual is at roundoff; the transposed equations take the same factors. A matrix that is singular to working
-    precision gives NaN. Work O(N^3) and memory O(N^2 log N) on N x N points, whatever f is.
+    couples a point with its two neighbours on each axis. It is factorised on the host, in the order of nested
+    dissection, and solved with until the residual is at roundoff; the transposed equations take the same factors. A
+    matrix that is singular to working precision gives NaN. Work O(N^3) and memory O(N^2 log N) on N x N points, O(N^6)
+    and O(N^4) on N x N x N, whatever f is.
 
     References
     ----------

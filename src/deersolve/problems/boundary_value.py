@@ -71,7 +71,7 @@ class BoundaryValueProblem(SpaceProblem):
         jac: Callable[..., Any] | None = None,
     ) -> None:
         super().__init__(f, shift=(identity, slope), inverse="d2dx2.blocktridiagonal", x=x, params=params, jac=jac)
-        self.lie((s,), {"left": left, "right": right}, cells, x)
+        self._place((s,), {"left": left, "right": right}, cells, x)
         self.coefficients = {"a": a, "b": b, "c": c}
 
     def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:

@@ -11,7 +11,7 @@ from ..grids.base import Data
 from ..grids.box import AXES, SIDES
 from ..grids.make_box import in_a_box
 from ..grids.shifters import Along, identity
-from .space import SpaceProblem, check_points, on_axes
+from .space import SpaceProblem, on_axes, two_axes
 
 
 class Elliptic(SpaceProblem):
@@ -78,7 +78,7 @@ class Elliptic(SpaceProblem):
         inverse = "d2dx2.blocktridiagonal" if d == 1 else "laplace.krylov"
         shift = (identity, *map(Along, range(d)))
         super().__init__(f, shift=shift, inverse=inverse, x=x, params=params, jac=jac)
-        self.lie(points, named, cells, x)
+        self._place(points, named, cells, x)
         self.coefficients = {"D": D}
 
     def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
@@ -145,5 +145,5 @@ class Elliptic2D(Elliptic):
         jac: Callable[..., Any] | None = None,
     ) -> None:
         sides = (left, right), (bottom, top)
-        super().__init__(f, check_points(points), D, sides=sides, x=x, params=params, cells=cells, jac=jac)
+        super().__init__(f, two_axes(points), D, sides=sides, x=x, params=params, cells=cells, jac=jac)
         self.family, self.inverse = "laplace2d", "laplace2d.krylov"

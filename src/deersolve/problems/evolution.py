@@ -14,7 +14,7 @@ from ..grids.make_levels import on_levels
 from ..grids.shifters import Along, identity
 from ..grids.times import Initial
 from .conserved import Conserved, check_flux
-from .space import SpaceProblem, check_points
+from .space import SpaceProblem, two_axes
 
 
 class EvolutionProblem(SpaceProblem):
@@ -24,7 +24,7 @@ class EvolutionProblem(SpaceProblem):
     shows_all: ClassVar[bool] = False
     t: Any
 
-    def flow(self, f: Any, t: Any, points: tuple[Any, ...], u0: Any, D: Any, **given: Any) -> None:
+    def _begin(self, f: Any, t: Any, points: tuple[Any, ...], u0: Any, D: Any, **given: Any) -> None:
         """Take the equation, its start and its sides: ``sides``, ``fluxes``, ``cells``, ``x`` and ``params``."""
         fluxes, cells = given["fluxes"], given["cells"]
         has_flux = any(flux is not None for flux in fluxes)
@@ -34,7 +34,7 @@ class EvolutionProblem(SpaceProblem):
         shift, inverse = (identity, *map(Along, range(count))), f"{self.family}.trbdf2"
         f = Conserved(f, fluxes) if has_flux else f
         super().__init__(f, shift=shift, inverse=inverse, x=given["x"], params=given["params"])
-        self.lie(points, given["sides"], cells, given["x"])
+        self._place(points, given["sides"], cells, given["x"])
         if has_flux:  # both sides of a face hold x and t in copies
             self.fields = {k: axes for k, axes in self.fields.items() if k not in ("x", "t")}
         self.t, self.fluxes = t, fluxes
@@ -126,7 +126,7 @@ class Evolution1D(EvolutionProblem):
         flux: Callable[..., Array] | None = None,
     ) -> None:
         sides = {"left": left, "right": right}
-        self.flow(f, t, (s,), u0, D, sides=sides, fluxes=(flux,), cells=cells, x=x, params=params)
+        self._begin(f, t, (s,), u0, D, sides=sides, fluxes=(flux,), cells=cells, x=x, params=params)
 
 
 class Evolution2D(EvolutionProblem):
@@ -207,4 +207,4 @@ class Evolution2D(EvolutionProblem):
         if len(fluxes) != 2 or (flux is not None and fluxes == (None, None)):
             raise mismatch("flux", "two numerical fluxes, along s and along r, or None for one of them", repr(flux))
         sides = {"left": left, "right": right, "bottom": bottom, "top": top}
-        self.flow(f, t, check_points(points), u0, D, sides=sides, fluxes=fluxes, cells=cells, x=x, params=params)
+        self._begin(f, t, two_axes(points), u0, D, sides=sides, fluxes=fluxes, cells=cells, x=x, params=params)

@@ -31,7 +31,7 @@ class SpaceProblem(Problem):
     sides: dict[str, Any]
     fluxes: tuple[Any, ...]
 
-    def lie(self, points: tuple[Any, ...], sides: dict[str, Any], cells: bool, x: Tree) -> None:
+    def _place(self, points: tuple[Any, ...], sides: dict[str, Any], cells: bool, x: Tree) -> None:
         """Take points and conditions, and raise unless they are of the right kind."""
         check_flag("cells", cells)
         for names in SIDES[: len(points)]:
@@ -98,7 +98,7 @@ def on_axes(points: Any, sides: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return tuple(points), {name: side for pair in named for name, side in pair.items()}
 
 
-def check_points(points: Any) -> tuple[Any, Any]:
+def two_axes(points: Any) -> tuple[Any, Any]:
     """Return two arrays of points; raise unless they are two."""
     if not isinstance(points, tuple | list) or len(points) != 2:
         raise mismatch("points", "two arrays, (s, r)", type(points).__name__)

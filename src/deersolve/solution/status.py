@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..backends.namespace import Array, array_namespace
-
-if TYPE_CHECKING:
-    pass
 
 
 class Status(enum.IntEnum):
