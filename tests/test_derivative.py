@@ -167,7 +167,7 @@ def test_gradients_where_slopes_were_mended_are_right_or_nan(lib):
 def test_slopes_at_0_that_dual_numbers_do_not_give(f, slope, is_smooth):
     """A slope that is another on each side is none for a gradient; Newton's method takes any that is finite."""
     zero, backend = np.zeros((1, 1)), backend_of(np.zeros(1))
-    by = Directions(1, 1, lambda k: (np.ones((1, 1)),), lambda rows: (np.moveaxis(rows, 0, -1),))
+    by = Directions(1, lambda k: (np.ones((1, 1)),), lambda rows: (np.moveaxis(rows, 0, -1),))
     with np.errstate(all="ignore"):
         assert not np.isfinite(backend.jacobians(lambda y, x: f(y), (zero,))[1][0]).all()
         lenient, strict = (

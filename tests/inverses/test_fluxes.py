@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp
 import deersolve as ds
 from deersolve.grids.fluxes import reach_of
 from deersolve.inverses import assembled, registry
-from deersolve.linalg.structure import BlockDiagonal
+from deersolve.linalg.structure import Dense
 from deersolve.problems.inputs import prepare
 
 EPS = np.finfo(np.float64).eps
@@ -234,8 +234,7 @@ def test_the_linear_solves_equal_the_assembled_matrix(ends, X, rule, flux):
     made, rng = registry[f"heat.{rule}"], np.random.default_rng(0)
     data = prepare(problem, None, made)[1]
     like = data.guess
-    blocks = (*like.shape[:-1], like.shape[-1] // 2, 2, 2)
-    Gs = tuple(BlockDiagonal(rng.normal(size=blocks)) for _ in problem.shift)
+    Gs = tuple(Dense(rng.normal(size=(*like.shape, like.shape[-1]))) for _ in problem.shift)
     where = {"grid": data.grid, "boundary": data.boundary}
 
     def given(shift):

@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 
 import deersolve as ds
 from deersolve.inverses import assembled, registry
-from deersolve.linalg.structure import BlockDiagonal
+from deersolve.linalg.structure import Dense
 from deersolve.problems.inputs import prepare
 
 EPS = np.finfo(np.float64).eps
@@ -122,8 +122,7 @@ def test_the_linear_solves_equal_the_assembled_matrix(ends, D, flux):
     made, rng = registry["heat2d.trbdf2"], np.random.default_rng(0)
     data = prepare(problem, None, made)[1]
     like = data.guess
-    blocks = (*like.shape[:-1], like.shape[-1] // 3, 3, 3)
-    Gs = tuple(BlockDiagonal(rng.normal(size=blocks)) for _ in problem.shift)
+    Gs = tuple(Dense(rng.normal(size=(*like.shape, like.shape[-1]))) for _ in problem.shift)
     where = {"grid": data.grid, "boundary": data.boundary}
 
     def given(shift):

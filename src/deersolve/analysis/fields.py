@@ -113,7 +113,7 @@ def _with_params(problem: Problem, grid: Any, params: Any) -> dict[str, Callable
         made: Array = problem.f(*args, params)
         return made
 
-    functions: dict[str, Callable[..., Array]] = {"f": grid.pointwise(f)}
+    functions: dict[str, Callable[..., Array]] = {"f": f}
     conditions = problem.functional
     if conditions is not None:
         functions["ends"] = lambda *ends: conditions(*ends, params)
@@ -127,7 +127,7 @@ def _laid_x(data: Data, old: Any, new: Any) -> Any:
 def _at_times(problem: Problem, data: Data, t: Array) -> Data:
     """Return the data at other times."""
     xp, kind = array_namespace(t), data.guess.dtype
-    D = xp.astype(t[..., 1:] - t[..., :-1], kind)[..., None]
+    D = xp.reshape(xp.astype(t[..., 1:] - t[..., :-1], kind), data.grid.D.shape)
     own = xp.astype(t, kind)[..., None]
     x = data.x
     if problem.x is None and not data.grid.lines:
@@ -135,8 +135,6 @@ def _at_times(problem: Problem, data: Data, t: Array) -> Data:
     elif data.grid.lines and "t" not in (problem.x or {}):
         shape = (*t.shape, *(1 for _ in problem.axes))
         x = {**x, "t": data.grid.lay("x", xp.reshape(own, shape), x["t"])}
-    rank = data.grid.D.ndim
-    D = xp.reshape(D, (*(1 for _ in range(rank - D.ndim)), *D.shape))
     return dataclasses.replace(data, grid=dataclasses.replace(data.grid, t=t, D=D), x=x)
 
 

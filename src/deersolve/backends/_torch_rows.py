@@ -20,21 +20,18 @@ def apart(ys: tuple[Array, ...]) -> tuple[Array, ...]:
     return tuple(y.view_as(y) if y.requires_grad else Gate.apply(y.detach().requires_grad_(), Order()) for y in ys)
 
 
-def rows_of(fy: Array, ys: tuple[Array, ...], n: int | None = None, *, create_graph: bool = False) -> tuple[Array, ...]:
-    """Return d fy / d y_p of shape (*S, n, n), of an fy that was computed from each point of ys by itself.
-
-    With ``n`` the points of ys are many of n components each, side by side: (*S, points, n, n).
-    """
-    size = n or fy.shape[-1]
+def rows_of(fy: Array, ys: tuple[Array, ...], *, create_graph: bool = False) -> tuple[Array, ...]:
+    """Return d fy / d y_p of shape (*S, n, n), of an fy that was computed from each point of ys by itself."""
+    size = fy.shape[-1]
     if not fy.requires_grad:
-        return tuple(_matrices(y.new_zeros((size, *y.shape)), n) for y in ys)
-    eye = torch.eye(size, dtype=fy.dtype, device=fy.device).repeat(1, fy.shape[-1] // size)
+        return tuple(y.new_zeros((size, *y.shape)).movedim(0, -2) for y in ys)
+    eye = torch.eye(size, dtype=fy.dtype, device=fy.device)
     seeds = eye.reshape(size, *(1 for _ in fy.shape[1:]), -1).expand(size, *fy.shape)
     if size > FEW:
         with contextlib.suppress(RuntimeError):  # where f holds what cannot be batched
-            return tuple(_matrices(a, n) for a in _pulled(fy, ys, seeds, create_graph, True))
+            return tuple(a.movedim(0, -2) for a in _pulled(fy, ys, seeds, create_graph, True))
     each = [_pulled(fy, ys, seed, create_graph, False) for seed in seeds]
-    return tuple(_matrices(torch.stack(rows), n) for rows in zip(*each, strict=True))
+    return tuple(torch.stack(rows, dim=-2) for rows in zip(*each, strict=True))
 
 
 def _pulled(fy: Array, ys: tuple[Array, ...], seeds: Array, create_graph: bool, is_batched: bool) -> tuple[Array, ...]:
@@ -48,13 +45,6 @@ def _pulled(fy: Array, ys: tuple[Array, ...], seeds: Array, create_graph: bool, 
         materialize_grads=True,
     )
     return pulled
-
-
-def _matrices(rows: Array, n: int | None) -> Array:
-    """Return rows (n, *S, m) as matrices (*S, n, n), or (*S, points, n, n) where m = points n."""
-    if n is None:
-        return rows.movedim(0, -2)
-    return rows.unflatten(-1, (-1, n)).movedim(0, -2)
 
 
 def without_hooks() -> contextlib.AbstractContextManager[None]:

@@ -27,7 +27,7 @@ ON_HOST = (
 )
 HELD = 100_000  # numbers in small arrays that wait to be written into a large one
 Jacobians = tuple[Array, tuple[Array, ...]]
-Deferred = tuple[Array, Callable[[int | None], tuple[Array, ...]]]
+Deferred = tuple[Array, Callable[[], tuple[Array, ...]]]
 """f at every grid point, and what gives d f / d y_p when it is asked for, of n components at a point or of all."""
 Later = tuple[Tree, Callable[[Tree], Any]]
 """Arrays, and what makes of them the inverse of a linear operator and its transpose, both as functions."""

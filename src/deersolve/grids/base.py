@@ -20,8 +20,8 @@ class Grid:
         How many points a window shares with what is before it: 1 of intervals, 0 of steps.
     lags : tuple of int
         How many points back the arguments of f are.
-    block : int or None
-        How many components f couples at a point; None for all.
+    together : tuple of int
+        The axes of y whose numbers are solved at once: a change of one is held against the largest of them.
     linked : str
         The axis along which a row knows two neighbouring points.
     live : array or None
@@ -37,7 +37,7 @@ class Grid:
     marches: ClassVar[bool] = False
     overlap: ClassVar[int] = 0
     lags: Any = (0,)
-    block: ClassVar[Any] = None
+    together: Any = (-1,)
     linked: ClassVar[str] = "t"
     live: Any = None
     flow: ClassVar[Any] = None
@@ -92,9 +92,9 @@ class Grid:
         """Return the sums over the components at each point."""
         return array_namespace(c).sum(c, axis=-1)
 
-    def pointwise(self, f: Callable[..., Array]) -> Callable[..., Array]:
-        """Return f as a function of arrays as they are laid out."""
-        return f
+    def shown(self, place: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the place, in what :meth:`present` returns, of one in y behind its batch axes."""
+        return place
 
     def kept(self, values: Array) -> Array:
         """Return the values where the equation is looked at, and 0 elsewhere."""

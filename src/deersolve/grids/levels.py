@@ -1,59 +1,130 @@
-"""Levels of a box: every stage of every time of an evolution equation.
+"""Stages of intervals, and levels of a box: where an equation in time lives that a Runge-Kutta rule solves.
 
-The solver marches over levels, so that all of one level is one point to it: y is (*B, T, m N n), the m stages of the
-interval that ends there, N points of all axes of space, n components.
+y is (*B, T, m, *R, n): the m stages of the interval that ends at each time, at the points R of all axes of space, of
+which an ordinary differential equation has none. The last stage is u at that time.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any, Self
 
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, joined, part
 from ..backends.trees import record, static, tree_map
-from ..errors import FunctionError
 from .axis import Axis, Sides
+from .base import Data
 from .box import AXIS_OF, Box, with_axes
 from .times import Initial, Slice, TimeGrid
 
 
 @record
-class Levels(TimeGrid):
-    """The grid of an evolution equation on a box of any number d of axes R.
+class Stages(TimeGrid):
+    """The grid of the stages of every interval.
 
     Attributes
     ----------
     t : array, shape (T,)
         The times.
-    D : array, shape (T - 1, 1)
-        The interval lengths.
-    level, whole : Box
-        The box, its arrays of the rank of one level, (*B, *R, n), and of all stages, (*B, T, m, *R, n).
-    sides : Sides
-        What is given on the sides, at the time of each stage, (*B, T, m, ..., 1, ..., n).
+    D : array, shape (*B, T - 1, 1, ..., 1)
+        The interval lengths, of the rank of y.
     shape : tuple of int
-        m, the numbers of points, n.
+        m, the numbers of points of all axes of space, n.
     nodes : tuple of float
         Where in its interval each stage is; the last is 1.
+    """
+
+    shape: tuple[int, ...] = static()
+    nodes: tuple[float, ...] = static()
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes of time, stages and space."""
+        return len(self.shape)
+
+    @property
+    def stage_axis(self) -> int:
+        """The axis of the stages in y."""
+        return -len(self.shape)
+
+    @property
+    def together(self) -> tuple[int, ...]:
+        """The axes of stages, space and components."""
+        return tuple(range(self.stage_axis, 0))
+
+    @property
+    def steps(self) -> Array:
+        """The interval lengths, (*B, T - 1)."""
+        return array_namespace(self.D).reshape(self.D, self.D.shape[: self.axis + 1])
+
+    def at(self, u: Array, stage: Any) -> Array:
+        """Return one stage, or some."""
+        return u[(..., stage, *(slice(None),) * (len(self.shape) - 1))]
+
+    def before(self, u: Array) -> Array:
+        """Return u at the beginning of every interval, with an axis of 1 for the stages, (*B, T - 1, 1, *R, n)."""
+        return self.at(part(u, self.axis, None, -1), slice(-1, None))
+
+    def behind(self, u: Array) -> Array:
+        """Return all stages of every interval, (*B, T - 1, m, *R, n)."""
+        return part(u, self.axis, 1, None)
+
+    def present(self, y: Array) -> Array:
+        """Return u at the times: the last stages."""
+        return self.at(y, -1)
+
+    def stages(self, y: Array) -> Array | None:
+        """Return u at the stages between two times, (*B, T, m - 1, *R, n), or None if there are none."""
+        return None if len(self.nodes) == 1 else self.at(y, slice(None, -1))
+
+    def absorb(self, u: Array, stages: Array | None) -> Array:
+        """Return y of what :meth:`present` and :meth:`stages` return."""
+        last = array_namespace(u).expand_dims(u, axis=self.stage_axis)
+        return last if stages is None else joined([stages, last], self.stage_axis)
+
+    def present_transposed(self, c: Array) -> Array:
+        """Return the transpose of :meth:`present`, of c."""
+        last = array_namespace(c).expand_dims(c, axis=self.stage_axis)
+        return joined([0 * last] * (len(self.nodes) - 1) + [last], self.stage_axis)
+
+    def shown(self, place: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the place, in what :meth:`present` returns, of one in y behind its batch axes."""
+        return (place[0], *place[2:])
+
+    def started(self, u0: Array) -> Array:
+        """Return a start, (*B, *R, n), in all stages of one level, (*B, 1, m, *R, n)."""
+        full = u0[(..., None, None, *(slice(None),) * (len(self.shape) - 1))]
+        return array_namespace(u0).broadcast_to(full, (*u0.shape[: self.axis + 2], 1, *self.shape))
+
+    def in_stages(self, a: Array) -> Array:
+        """Return an array (*B, T or 1, *R or 1, k) with an axis of stages: between two times the mean of both."""
+        return staged(a, self.nodes, self.stage_axis)
+
+    def lay(self, name: str, given: Array, like: Array) -> Array:
+        """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
+        made = self.in_stages(with_axes(given, self.ndim)) if name == "x" else self.started(given)
+        return array_namespace(given).broadcast_to(made, like.shape)
+
+    def per_point(self, c: Array) -> Array:
+        """Return the sums over stages and components at each time."""
+        return array_namespace(c).sum(c, axis=(self.stage_axis, -1))
+
+
+@record
+class Levels(Stages):
+    """The grid of an evolution equation on a box of any number of axes R.
+
+    Attributes
+    ----------
+    level, whole : Box
+        The box, its arrays of the rank of one level, (*B, *R, n), and of y.
+    sides : Sides
+        What is given on the sides, at the time of each stage, (*B, T, m, ..., 1, ..., n).
     """
 
     level: Box
     whole: Box
     sides: Sides
-    shape: tuple[int, ...] = static()
-    nodes: tuple[float, ...] = static()
-
-    @property
-    def block(self) -> int:
-        """The number of components that f couples at a point."""
-        return self.shape[-1]
-
-    @property
-    def stage_axis(self) -> int:
-        """The axis of the stages in (*B, T, m, *R, n)."""
-        return -len(self.shape)
 
     @property
     def space(self) -> dict[str, Array]:
@@ -72,57 +143,37 @@ class Levels(TimeGrid):
 
     def window(self, cut: Slice, start: Any, length: int) -> Levels:
         """Return the grid of ``length`` intervals from level ``start``."""
-        sides = tree_map(lambda a: cut(a, start, length + 1, self.stage_axis - 1), self.sides)
-        t, D = cut(self.t, start, length + 1, -1), cut(self.D, start, length, -2)
-        return dataclasses.replace(self, t=t, D=D, sides=sides, live=None)
+        sides = tree_map(lambda a: cut(a, start, length + 1, self.axis), self.sides)
+        return dataclasses.replace(super().window(cut, start, length), sides=sides)
 
     def longer(self, repeated: Callable[..., Array], still: Array) -> Self:
         """Return the grid with so many intervals of no length behind its end."""
-        sides = tree_map(lambda a: repeated(a, self.stage_axis - 1), self.sides)
-        return dataclasses.replace(super().longer(repeated, still), sides=sides)
-
-    def apart(self, y: Array) -> Array:
-        """Return (*B, T, m, *R, n) of (*B, T, m N n)."""
-        return array_namespace(y).reshape(y, (*y.shape[:-1], *self.shape))
-
-    def together(self, u: Array) -> Array:
-        """Return (*B, T, m N n) of (*B, T, m, *R, n)."""
-        return array_namespace(u).reshape(u, (*u.shape[: self.stage_axis], math.prod(self.shape)))
-
-    def at(self, u: Array, stage: Any) -> Array:
-        """Return one stage, or some, of (*B, T, m, *R, n)."""
-        return u[(..., stage, *(slice(None),) * (len(self.shape) - 1))]
+        return dataclasses.replace(super().longer(repeated, still), sides=tree_map(repeated, self.sides))
 
     def signal(self, place: int, y: Array, boundary: Initial) -> Array:
-        """Return one of the signals of every level and stage, laid out as y is."""
-        return self.together(self.whole.signal(place, self.apart(y), self.sides))
+        """Return one of the signals of every level and stage."""
+        return self.whole.signal(place, y, self.sides)
 
     def in_space(self, a: Array, tail: int) -> Array:
-        """Return the levels of an array laid out as y, (*B, T, *R, ...), with so many axes of a point."""
-        shape = (*self.shape, self.shape[-1])[: len(self.shape) - 1 + tail]
-        apart = array_namespace(a).reshape(a, (*a.shape[: a.ndim + 1 - 2 * tail], *shape))
-        return apart[(..., -1, *(slice(None),) * (len(shape) - 1))]
+        """Return the levels of an array (*B, T, m, *R, ...) with so many axes of a point."""
+        return a[(..., -1, *(slice(None),) * (len(self.shape) - 2 + tail))]
 
     def present(self, y: Array) -> Array:
         """Return u at the levels, (*B, T, *R, n): the last stages, with the images of first points."""
-        return self.level.present(self.at(self.apart(y), -1))
+        return self.level.present(super().present(y))
 
     def stages(self, y: Array) -> Array | None:
         """Return u at the stages between levels, (*B, T, m - 1, *R, n), or None if there are none."""
-        return None if len(self.nodes) == 1 else self.level.present(self.at(self.apart(y), slice(None, -1)))
+        found = super().stages(y)
+        return None if found is None else self.level.present(found)
 
     def absorb(self, u: Array, stages: Array | None) -> Array:
         """Return y of what :meth:`present` and :meth:`stages` return."""
-        xp = array_namespace(u)
-        last = xp.expand_dims(u, axis=self.stage_axis)
-        full = last if stages is None else xp.concat([stages, last], axis=self.stage_axis)
-        return self.together(self.level.without_images(full))
+        return self.level.without_images(super().absorb(u, stages))
 
     def present_transposed(self, c: Array) -> Array:
         """Return the transpose of :meth:`present`, of c."""
-        xp = array_namespace(c)
-        last = xp.expand_dims(self.level.present_transposed(c), axis=self.stage_axis)
-        return self.together(xp.concat([0 * last] * (len(self.nodes) - 1) + [last], axis=self.stage_axis))
+        return super().present_transposed(self.level.present_transposed(c))
 
     def with_conditions(self, change: Callable[[Array], Array]) -> Self:
         """Return the grid with what it holds of conditions changed."""
@@ -144,60 +195,30 @@ class Levels(TimeGrid):
         """Return the first level with the values that conditions give: they hold from there on, whatever u0 says."""
         if not self.whole.holds:
             return y0
-        cut = (slice(None),) * len(self.shape)
-        sides = tree_map(lambda a: a[(..., slice(0, 1), *cut)], self.sides)
-        return self.together(self.whole.free * self.apart(y0) + self.whole.values(sides))
-
-    def started(self, u0: Array) -> Array:
-        """Return a start, (*B, *R, n), in all stages of one level, (*B, 1, m N n)."""
-        rest = (slice(None),) * (len(self.shape) - 1)
-        full = u0[(..., None, None, *rest)]
-        return self.together(array_namespace(u0).broadcast_to(full, (*u0.shape[: 1 - len(self.shape)], 1, *self.shape)))
+        sides = tree_map(lambda a: part(a, self.axis, None, 1), self.sides)
+        return self.whole.free * y0 + self.whole.values(sides)
 
     def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
-        xp, d = array_namespace(given), self.level.ndim
+        d, xp = self.level.ndim, array_namespace(given)
         if name in AXIS_OF:
-            along = self.level.along(name, with_axes(given, d + 1))
-            return xp.broadcast_to(staged(along, self.nodes, self.stage_axis), like.shape)
+            return xp.broadcast_to(self.in_stages(self.level.along(name, with_axes(given, d + 1))), like.shape)
         given = self.level.without_images(with_axes(given, d + 1))
-        if name == "u0":
-            given = self.started(given)
-        elif name == "x":
-            given = self.laid_out(staged(with_axes(given, d + 2), self.nodes, self.stage_axis))
-        return xp.broadcast_to(given, like.shape)
-
-    def laid_out(self, leaf: Array) -> Array:
-        """Return a leaf (*B, T or 1, m, *R or 1, k) as (*B, T or 1, m N k)."""
-        xp, lead = array_namespace(leaf), leaf.shape[: self.stage_axis]
-        full = xp.broadcast_to(leaf, (*lead, *self.shape[:-1], leaf.shape[-1]))
-        return xp.reshape(full, (*lead, math.prod(full.shape[self.stage_axis :])))
+        return super().lay(name, given, like) if name in ("u0", "x") else xp.broadcast_to(given, like.shape)
 
     def per_point(self, c: Array) -> Array:
         """Return the sums over stages and components at each point of each level, (*B, T, *R), 0 at images."""
-        return self.level.per_point(array_namespace(c).sum(self.apart(c), axis=self.stage_axis))
-
-    def pointwise(self, f: Callable[..., Array]) -> Callable[..., Array]:
-        """Return f of (*B, T, m, *R, n) as a function of (*B, T, m N n)."""
-        places, points = self.shape[:-1], math.prod(self.shape[:-1])
-
-        def natural(leaf: Array) -> Array:
-            return array_namespace(leaf).reshape(leaf, (*leaf.shape[:-1], *places, leaf.shape[-1] // points))
-
-        def flat(*args: Any) -> Array:
-            *ys, x = args
-            us = tuple(map(self.apart, ys))
-            return self.together(shaped_like(us[0], f(*us, tree_map(natural, x))))
-
-        return flat
+        return self.level.per_point(array_namespace(c).sum(c, axis=self.stage_axis))
 
 
-def shaped_like(u: Array, fu: Any) -> Any:
-    """Return what f made of u; raise if it has not its axes of space."""
-    shape = getattr(fu, "shape", None)
-    if shape is not None and tuple(shape) != tuple(u.shape):
-        raise FunctionError(f"f: expected the shape of u, {tuple(u.shape)}; received {tuple(shape)}.")
-    return fu
+def with_stages(data: Data, nodes: tuple[float, ...]) -> Data:
+    """Return the data of an equation at times, with an axis behind that of time for the stages of a rule that has any."""
+    if not nodes:
+        return data
+    xp, n, m = array_namespace(data.guess), data.guess.shape[-1], len(nodes)
+    x = tree_map(lambda a: staged(a, nodes, -2), data.x)
+    guess, first = (xp.broadcast_to(a[..., None, :], (*a.shape[:-1], m, n)) for a in (data.guess, data.boundary.y0))
+    return Data(x, Stages(data.grid.t, data.grid.D[..., None, :], (m, n), nodes), Initial(first), guess)
 
 
 def staged(a: Array, nodes: tuple[float, ...], axis: int) -> Array:
@@ -205,6 +226,5 @@ def staged(a: Array, nodes: tuple[float, ...], axis: int) -> Array:
     xp = array_namespace(a)
     if a.shape[axis] == 1:
         return xp.expand_dims(a, axis=axis)
-    cut = (slice(None),) * (-axis - 1)
-    before = xp.concat([a[(..., slice(0, 1), *cut)], a[(..., slice(None, -1), *cut)]], axis=axis)
+    before = joined([part(a, axis, None, 1), part(a, axis, None, -1)], axis)
     return xp.stack([a if c == 1.0 else (1 - c) * before + c * a for c in nodes], axis=axis)

@@ -51,14 +51,19 @@ def on_levels(problem: EvolutionProblem, y_guess: Any, rule: Any) -> tuple[Backe
     level, whole = (box_of(frame, ends, (D, (), None), n, len(batch) + d + more, backend) for more in (1, 3))
     at = {name: staged(v, nodes, -d - 2) for name, v in values.items()}
     sides = sides_of(at, frame, (*batch, T, len(nodes)))
-    steps = xp.reshape(t[1:] - t[:-1], (*(1 for _ in batch), T - 1, 1))
-    levels = Levels(t, steps, level, whole, sides, shape=shape, nodes=nodes)
+    steps = xp.reshape(t[1:] - t[:-1], (*(1 for _ in batch), T - 1, *(1 for _ in shape)))
+    levels = Levels(t, steps, shape, nodes, level, whole, sides)
     first = levels.begun(levels.started(with_axes(u0, len(batch) + d + 1)))
     if y_guess is None:
-        guess = xp.broadcast_to(first, (*batch, T, first.shape[-1]))
+        guess = xp.broadcast_to(first, (*batch, T, *shape))
     else:
         guess = _guess(beside(y_guess, u0, backend, "y_guess"), levels, (*batch, T, *frame.full, n))
-    x = tree_map(lambda a: levels.laid_out(staged(a, nodes, -d - 2)), x)
+
+    def laid_out(leaf: Array) -> Array:
+        at = levels.in_stages(leaf)
+        return xp.broadcast_to(at, (*at.shape[: levels.stage_axis], *shape[:-1], leaf.shape[-1]))
+
+    x = tree_map(laid_out, x)
     return backend, Data(x, levels, Initial(first), guess)
 
 
@@ -80,7 +85,7 @@ def _guess(given: Array, levels: Levels, shape: tuple[int, ...]) -> Array:
     except Exception as error:
         raise mismatch("y_guess", f"an array that broadcasts to {shape}", tuple(given.shape)) from error
     full = xp.expand_dims(full, axis=levels.stage_axis)
-    return levels.together(xp.broadcast_to(full, (*shape[: levels.stage_axis + 1], *levels.shape)))
+    return xp.broadcast_to(full, (*shape[: levels.stage_axis + 1], *levels.shape))
 
 
 def _over_time(value: Array, name: str, T: int, frame: Frame) -> Array:

@@ -98,9 +98,10 @@ class TimeGrid(Grid):
         """How many intervals can be marched over."""
         return self.n_points - 1
 
-    def window(self, cut: Slice, start: Any, length: int) -> TimeGrid:
+    def window(self, cut: Slice, start: Any, length: int) -> Self:
         """Return the grid of ``length`` intervals from point ``start``."""
-        return TimeGrid(cut(self.t, start, length + 1, -1), cut(self.D, start, length, self.axis))
+        t, D = cut(self.t, start, length + 1, -1), cut(self.D, start, length, self.axis)
+        return dataclasses.replace(self, t=t, D=D, live=None)
 
     def longer(self, repeated: Callable[..., Array], still: Array) -> Self:
         """Return the grid with so many intervals of no length behind its end."""

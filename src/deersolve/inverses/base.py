@@ -27,13 +27,14 @@ HOMES = {
     "ddt.exponential_linear": "exponential",
     "ddt.exponential_right": "exponential",
     "ddt.trapezoid": "theta",
+    "ddt.trbdf2": "runge_kutta_scan",
     "ddx.twopoint": "two_point",
-    "heat.backward_euler": "heat_backward_euler",
-    "heat.trapezoid": "heat_trapezoid",
-    "heat.trbdf2": "heat_trbdf2",
-    "heat2d.backward_euler": "heat2d_backward_euler",
-    "heat2d.trapezoid": "heat2d_trapezoid",
-    "heat2d.trbdf2": "heat2d_trbdf2",
+    "heat.backward_euler": "runge_kutta_banded",
+    "heat.trapezoid": "runge_kutta_banded",
+    "heat.trbdf2": "runge_kutta_banded",
+    "heat2d.backward_euler": "runge_kutta_krylov",
+    "heat2d.trapezoid": "runge_kutta_krylov",
+    "heat2d.trbdf2": "runge_kutta_krylov",
     "laplace.direct": "elliptic_sparse",
     "laplace.krylov": "elliptic_krylov",
     "laplace2d.direct": "elliptic_sparse",
@@ -69,10 +70,12 @@ class Rule:
     key: str = ""
     structures: tuple[type, ...] = (Dense,)
     exact: bool = True
-    order: ClassVar[int | None] = None
+    order: int | None = None
     is_inexact: ClassVar[bool] = False
     theta: ClassVar[float | None] = None
     advice: ClassVar[str] = ""
+    nodes: tuple[float, ...] = ()
+    """Where in its interval each stage is that y holds, the last one at its end; () where y has no stages."""
     is_builtin: bool = False
     has_residual: ClassVar[bool] = True
     """Whether it has an L of its own."""
@@ -235,6 +238,8 @@ def register(key: str, *, structures: tuple[type, ...], exact: bool) -> Callable
 
 
 def _made(thing: Any) -> Rule:
+    if isinstance(thing, Rule):
+        return thing
     if isinstance(thing, type) and issubclass(thing, Rule):
         return thing()
     if isinstance(thing, type) and hasattr(thing, "residual") and hasattr(thing, "solve"):

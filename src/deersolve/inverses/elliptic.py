@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from ..backends.namespace import Array, array_namespace
 from ..grids.axis import Sides
 from ..grids.box import SIDES, Box
@@ -18,7 +16,7 @@ class Elliptic(Rule):
     is ``value - u_i``. Second order in the spacing.
     """
 
-    order: ClassVar[int | None] = 2
+    order: int | None = 2
 
     def residual(self, y: Array, fy: Array, *, grid: Box, boundary: Sides, **kw: object) -> Array:
         """Return ``m (f - L u)``, and what values miss."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import reduce
 from operator import add
-from typing import Any, ClassVar
+from typing import Any
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
@@ -38,7 +38,7 @@ class TwoPoint(Rule):
     Differential Equations", SIAM, 1995, chapter 5.
     """
 
-    order: ClassVar[int | None] = 2
+    order: int | None = 2
 
     def residual(self, y: Array, fy: Array, *, grid: Span, boundary: Given, **kw: Any) -> Array:
         """Return what the conditions and the rule miss."""

@@ -125,5 +125,5 @@ def _deferred(system: System, y: Array) -> _Deferred | None:
 
 def _sizes(system: System, u: Array) -> Array:
     """Return the largest |u| over space, and stages, at each time and of each component, (*B, T, n)."""
-    xp, n = array_namespace(u), system.grid.block or u.shape[-1]
-    return xp.max(xp.reshape(xp.abs(u), (*u.shape[: system.grid.axis + 1], -1, n)), axis=-2)
+    inner = tuple(range(system.grid.axis + 1, -1))
+    return array_namespace(u).max(abs(u), axis=inner) if inner else abs(u)

@@ -15,7 +15,7 @@ from ..grids.base import Data, Grid
 from ..grids.shifters import Shifter, apply_shifters
 from ..grids.times import Initial
 from ..inverses import Rule
-from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Structure
+from ..linalg.structure import Dense, Diagonal, Structure
 from .finite_slopes import Directions, mended
 
 
@@ -126,8 +126,6 @@ class System:
 
     def jacobians(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
         """Return ``f(*ys)`` and all of d f / d y_p, fused."""
-        if self.grid.block is not None:
-            return self._in_blocks(ys)
         if "ends" in self.functions:
             return self._with_ends(ys)
         if "jac" not in self.functions:
@@ -138,11 +136,6 @@ class System:
         return self.functions["f"](*ys, self.data.x), tuple(
             Diagonal(J) if J.ndim == ys[0].ndim else Dense(J) for J in made
         )
-
-    def structured(self, rows: Callable[[int | None], tuple[Array, ...]]) -> tuple[Structure, ...]:
-        """Return the Jacobians of rows that give (*S, n, n), or (*S, points, n, n) where f couples n components."""
-        block = self.grid.block
-        return tuple(map(Dense if block is None else BlockDiagonal, rows(block)))
 
     def _automatic(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> tuple[Array, tuple[Array, ...]]:
         """Return ``f(*ys, x)`` and its Jacobians by the derivative of the library, finite wherever f has slopes."""
@@ -155,14 +148,13 @@ class System:
         def laid(rows: Array) -> tuple[Array, ...]:
             return split_columns(array_namespace(rows).permute_dims(rows, (*range(1, rows.ndim), 0)), ys)
 
-        by = Directions(sum(y.shape[-1] for y in ys), fy.shape[-1], along, laid)
+        by = Directions(sum(y.shape[-1] for y in ys), along, laid)
         return fy, mended(self.backend, lambda *ys: f(*ys, x), ys, Js, by, self.strict)
 
-    def _unit(self, y: Array, k: Any, period: int | None = None) -> Array:
-        """Return 1 in component k, or in component k of every block, and 0 elsewhere, of the shape of y."""
+    def _unit(self, y: Array, k: Any) -> Array:
+        """Return 1 in component k and 0 elsewhere, of the shape of y."""
         xp = array_namespace(y)
         place = xp.arange(y.shape[-1], device=self.backend.placement(y))
-        place = place if period is None else place % period
         chosen = xp.reshape(place == k, (*(1 for _ in y.shape[:-1]), y.shape[-1]))
         return xp.zeros_like(y) + xp.astype(chosen, y.dtype)
 
@@ -184,25 +176,6 @@ class System:
         rows = xp.concat([J, A], axis=-3), xp.concat([xp.zeros_like(J), B], axis=-3)
         return xp.concat([fy, c], axis=-2), tuple(map(Dense, rows))
 
-    def _in_blocks(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
-        """Return the same where f couples n components at a point of many: one directional derivative for each."""
-        xp, f, n = array_namespace(ys[0]), self.functions["f"], self.grid.block
-        units = [self._unit(ys[0], k, n) for k in range(n)]
-        zero, P = xp.zeros_like(ys[0]), len(ys)
-        directions = [xp.stack([u if q == p else zero for q in range(P) for u in units]) for p in range(P)]
-
-        def along(k: Any) -> tuple[Array, ...]:
-            return tuple(self._unit(y, k - p * n, n) for p, y in enumerate(ys))
-
-        def at(*ys: Array) -> Array:
-            return f(*ys, self.data.x)
-
-        made = self.backend.pushforward(at, list(ys), directions)
-        by = Directions(P * n, n, along, lambda rows: (rows,))
-        (made,) = mended(self.backend, at, ys, (made,), by, self.strict)
-        columns = xp.moveaxis(xp.reshape(made, (P, n, *made.shape[1:-1], made.shape[-1] // n, n)), 1, -1)
-        return f(*ys, self.data.x), tuple(BlockDiagonal(columns[p, ...]) for p in range(P))
-
     def along(self, ys: tuple[Array, ...], v: Array) -> Array:
         """Return the products ``d f / d y_p v``, stacked, each by one directional derivative."""
         xp, count = array_namespace(v), len(ys)
@@ -213,12 +186,7 @@ class System:
 
     def peaks(self, y: Array) -> Array:
         """Return the largest |y| of each component over time and space, of the rank of y."""
-        xp, n = array_namespace(y), self.grid.block or y.shape[-1]
-        peak = xp.max(xp.abs(y), axis=tuple(range(self.n_batch, y.ndim - 1)), keepdims=True)
-        if n == y.shape[-1]:
-            return peak
-        apart = xp.reshape(peak, (*peak.shape[:-1], peak.shape[-1] // n, n))
-        return xp.reshape(xp.max(apart, axis=-2, keepdims=True) + 0 * apart, peak.shape)
+        return array_namespace(y).max(abs(y), axis=tuple(range(self.n_batch, y.ndim - 1)), keepdims=True)
 
     def over_grid(self, reduce: Callable[..., Array], values: Array) -> Array:
         """Reduce over everything but the batch axes."""

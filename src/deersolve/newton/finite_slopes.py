@@ -22,14 +22,12 @@ _seen: ContextVar[list[bool] | None] = ContextVar("seen", default=None)
 
 @dataclasses.dataclass(frozen=True)
 class Directions:
-    """What f is differentiated along: ``along(k)`` is direction k of ``count``, in which one of ``size`` moves.
+    """What f is differentiated along: ``along(k)`` is direction k of ``count``, in which one component moves.
 
-    ``laid`` lays the derivatives along all of them, (m, *S, N), out as the slopes are. N is ``size`` numbers for each
-    of the points that f couples no others with.
+    ``laid`` lays the derivatives along all of them, (m, *S, n), out as the slopes are.
     """
 
     count: int
-    size: int
     along: Callable[[Any], tuple[Array, ...]]
     laid: Callable[[Array], tuple[Array, ...]]
 
@@ -37,9 +35,7 @@ class Directions:
         """Return the largest of the numbers of each point, for each of them."""
 
         def of_points(y: Array) -> Array:
-            xp = array_namespace(y)
-            parts = xp.reshape(xp.abs(y), (*y.shape[:-1], y.shape[-1] // self.size, self.size))
-            return xp.reshape(xp.max(parts, axis=-1, keepdims=True) + 0 * parts, y.shape)
+            return array_namespace(y).max(abs(y), axis=-1, keepdims=True) + 0 * y
 
         return reduce(array_namespace(ys[0]).maximum, map(of_points, ys))
 

@@ -74,7 +74,7 @@ def _recorded(system: System, y: Array) -> tuple[Array, Later]:
         later: Later = (where, Gs), lambda held: _inverse(system.rule, held[1], held[0])
     else:
         fy, rows = made
-        later = where, lambda where: _inverse(system.rule, tuple(-J for J in system.structured(rows)), where)
+        later = where, lambda where: _inverse(system.rule, tuple(-Dense(J) for J in rows()), where)
     return system.residual(y, fy), later
 
 

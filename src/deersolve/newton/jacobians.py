@@ -35,8 +35,7 @@ def derivative_of(system: System, check: bool = True) -> tuple[Functions, str]:
     functions, backend = system.functions, system.backend
     if "jac" in functions and check:
         _check(system)
-    if backend.derivative != "dual numbers" or system.grid.block is not None:
-        # in blocks: by directions, which are differences where they have to be
+    if backend.derivative != "dual numbers":
         return functions, "analytic" if "jac" in functions else backend.derivative
     made, name = functions, "analytic"
     if "jac" not in functions:

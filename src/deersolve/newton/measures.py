@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import reduce
 from operator import add
@@ -108,8 +109,9 @@ def scale_of(system: System, y: Array, size: Array | None) -> Array:
     """
     xp = array_namespace(y)
     own = xp.abs(y) if size is None else xp.maximum(size, xp.abs(y))
-    if y.shape[-1] > 1:
-        own = xp.maximum(own, xp.minimum(xp.max(own, axis=-1, keepdims=True), system.peaks(y)))
+    if math.prod(y.shape[axis] for axis in system.grid.together) > 1:
+        largest = xp.max(own, axis=system.grid.together, keepdims=True)
+        own = xp.maximum(own, xp.minimum(largest, system.peaks(y)))
     return xp.where(xp.isfinite(own), own + least(y), xp.nan)
 
 

@@ -31,6 +31,6 @@ def steps_within(memory: int | None, y: Array, grid: Grid) -> int | None:
         return None
     n, batch = math.prod(y.shape[grid.axis + 1 :]), math.prod(y.shape[: grid.axis])
     itemsize = array_namespace(y).finfo(y.dtype).bits // 8
-    each = batch * itemsize * (MATRICES * len(grid.lags) * n * (grid.block or n) + VECTORS * n)
+    each = batch * itemsize * (MATRICES * len(grid.lags) * n * y.shape[-1] + VECTORS * n)
     steps = max(memory // each, 16, *grid.lags)
     return steps if steps < y.shape[grid.axis] else None

@@ -11,6 +11,7 @@ from ..backends.namespace import Array, Tree, array_namespace, dtype_name
 from ..backends.trees import tree_leaves
 from ..errors import LibraryError, mismatch
 from ..grids.base import Data
+from ..grids.levels import with_stages
 from ..grids.shifters import identity
 from ..grids.times import Initial, TimeGrid
 from .base import Problem, guess_of
@@ -107,7 +108,8 @@ class InitialValueProblem(Problem):
         D = xp.reshape(grid.D, (*(1 for _ in range(len(batch) + 2 - grid.D.ndim)), *grid.D.shape))
         guess = guess_of(y_guess, first, (*batch, T, n))
         start = xp.broadcast_to(first, (*batch, 1, n))
-        return backend, Data(x, TimeGrid(t, D), Initial(first), xp.concat([start, guess[..., 1:, :]], axis=-2))
+        data = Data(x, TimeGrid(t, D), Initial(first), xp.concat([start, guess[..., 1:, :]], axis=-2))
+        return backend, with_stages(data, rule.nodes)
 
 
 def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:

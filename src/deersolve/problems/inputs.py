@@ -63,7 +63,7 @@ def closed(problem: Problem, grid: Any) -> dict[str, Any]:
             raise
 
     f.__wrapped__ = problem.f  # type: ignore[attr-defined]
-    functions: dict[str, Any] = {"f": grid.pointwise(f)}
+    functions: dict[str, Any] = {"f": f}
     if problem.jac is not None:
         jac = problem.jac
         functions["jac"] = lambda *args: jac(*args, params)

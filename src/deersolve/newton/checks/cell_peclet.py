@@ -68,7 +68,7 @@ def worst_place(system: System, sol: Solution) -> Place | None:
     if grid.marches:
         step = -(-grid.n_points // LEVELS)
         levels = range((grid.n_points - 1) % step, grid.n_points, step)
-        y = y[..., levels[0] :: step, :]
+        y = y[(*(slice(None),) * system.n_batch, slice(levels[0], None, step))]
     with np.errstate(all="ignore"):  # of elements that failed
         u = of_range_1(system, np.asarray(backend.to_numpy(grid.in_space(y, 1))), sol)
         places = [place for axis in axes(grid) for place in _places(system, axis, u, sol.y, levels)]
@@ -191,7 +191,7 @@ def jacobians(system: System, y: Any, signals: tuple[int, ...], level: int | Non
             system.inputs(start, 2), data.grid.window(cut, start, 1), data.boundary, cut(y, start, 2, data.grid.axis)
         )
         at = dataclasses.replace(system, data=part)
-        Js = [cut(J.values, level - start, 1, -4) for J in at.jacobians(at.shifted(part.guess))[1]]
+        Js = [cut(J.values, level - start, 1, data.grid.axis - 1) for J in at.jacobians(at.shifted(part.guess))[1]]
     for p in signals:
         J = np.asarray(system.backend.to_numpy(at.data.grid.in_space(Js[p], 2)))
         yield J if level is None else np.take(J, 0, axis=system.n_batch)

@@ -89,10 +89,7 @@ def _row(tail: tuple[int, ...]) -> int:
 def _place(sol: Solution, system: System, number: int, index: tuple[int, ...]) -> str:
     """Return words on a point: its time, its place in space, or its number."""
     grid, backend = system.data.grid, system.backend
-    *point, component = index
-    if grid.block is not None:
-        inner = [int(k) for k in np.unravel_index(component, grid.shape)]
-        point, component = [*point, *inner[1:-1]], inner[-1]
+    *point, component = grid.shown(index)
     axes = {name: getattr(sol, name) for name in ("t", "s", "r", "q") if getattr(sol, name) is not None}
     words = []
     for (name, points), k in zip(axes.items(), point, strict=False):

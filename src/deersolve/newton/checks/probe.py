@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,23 +57,27 @@ def probe(system: System) -> None:
             "f returned two different values for the same arguments: expected a pure function. "
             "Turn off dropout and random numbers, or draw them before and pass them through x."
         )
-    last, coupled = whole.shape[system.grid.axis] - 1, COUPLED.format(_inside(f) or WRAP)
+    axis = system.grid.axis if system.grid.marches else -2
+    alone = partial(_is_alone, axis=axis)
+    last, coupled = whole.shape[axis] - 1, COUPLED.format(_inside(f) or WRAP)
     for is_last, point in ((False, 0), (True, last)) if last else ((True, 0),):
         element = tuple((size - 1) * is_last for size in whole.shape[: system.n_batch])
-        if not _is_alone(f, (*ys, x), whole, element, slice(point, point + 1)):
-            alone = {"batch": (element, slice(None)), "points": (None, slice(point, point + 1))}
-            seen = {name for name, cut in alone.items() if not _is_alone(f, (*ys, x), whole, *cut)}
+        if not alone(f, (*ys, x), whole, element, slice(point, point + 1)):
+            cuts = {"batch": (element, slice(None)), "points": (None, slice(point, point + 1))}
+            seen = {name for name, cut in cuts.items() if not alone(f, (*ys, x), whole, *cut)}
             raise FunctionError(coupled + (BATCH if seen == {"batch"} else ""))
     _check_ends(system, ys)
-    if system.grid.ndim > 1 or system.grid.block is not None:
+    if system.grid.ndim > 1:
         _check_space(system, ys, x, whole)
 
 
-def _is_alone(f: Any, args: tuple[Any, ...], whole: Array, element: tuple[int, ...] | None, points: slice) -> bool:
+def _is_alone(
+    f: Any, args: tuple[Any, ...], whole: Array, element: tuple[int, ...] | None, points: slice, axis: int = -2
+) -> bool:
     """Return whether f of a part of its arguments is that part of f of all of them."""
-    expected = _cut(whole, element, points)
+    expected = _cut(whole, element, points, axis)
     try:
-        one = f(*tree_map(lambda a: _cut(a, element, points), args))
+        one = f(*tree_map(lambda a: _cut(a, element, points, axis), args))
     except Exception as error:
         raise FunctionError(COUPLED.format(_inside(f) or WRAP)) from error
     return tuple(one.shape) == tuple(expected.shape) and equal(one, expected, AGREEMENT)
@@ -92,11 +97,11 @@ def _check_ends(system: System, ys: tuple[Array, ...]) -> None:
 
 def _check_space(system: System, ys: tuple[Array, ...], x: Any, whole: Array) -> None:
     """Move y in three points of space; raise if f changes in another."""
-    xp, shape = array_namespace(whole), (*whole.shape[-3:-1], 1) if system.grid.ndim > 1 else whole.shape[-1:]
-    count, block = math.prod(shape), system.grid.block or 1
+    xp, grid = array_namespace(whole), system.grid
+    shape = (*whole.shape[grid.axis + grid.marches : -1], 1)
+    last = math.prod(shape) - 1
     full = (*(1 for _ in range(whole.ndim - len(shape))), *shape)
-    place = xp.reshape(xp.arange(count, device=system.backend.placement(whole)), full) // block
-    last = (count - 1) // block
+    place = xp.reshape(xp.arange(last + 1, device=system.backend.placement(whole)), full)
     is_moved = (place == 0) | (place == last // 2) | (place == last)
     sizes = [(1 + 0.3 * k) * 1e-2 * (xp.max(xp.abs(y)) + 1e-1) for k, y in enumerate(ys)]  # a difference must show
     moved = [y + xp.where(is_moved, size, 0.0) for y, size in zip(ys, sizes, strict=True)]
@@ -198,12 +203,12 @@ def _check_shape(whole: Any, y: Array, system: System) -> None:
         raise FunctionError(str(error)) from None
 
 
-def _cut(a: Array, element: tuple[int, ...] | None, points: slice) -> Array:
+def _cut(a: Array, element: tuple[int, ...] | None, points: slice, axis: int) -> Array:
     """Keep one batch element, or all, and some points, with their axes."""
     sizes = a.shape
     where: list[Any] = [slice(None)] * a.ndim
     for k, e in enumerate(element or ()):
         where[k] = slice(e, e + 1) if sizes[k] > 1 else slice(None)
-    if sizes[-2] > 1:
-        where[-2] = points
+    if sizes[axis] > 1:
+        where[axis] = points
     return a[tuple(where)]

@@ -11,11 +11,11 @@ from ..grids.box import Box
 from ..linalg import banded as bands
 from ..linalg.krylov import Map
 from ..linalg.structure import Dense, Structure, identity
-from ._heat import implicit
 from .elliptic_krylov import Linear, seen
+from .runge_kutta_banded import implicit
 
 
-class Carried(Linear):
+class LineByLine(Linear):
     """The stage 1 + h A, A = R + A_s + A_r, preconditioned by (1 + h (R + A_s)) (1 + h A_r), up to its sign and unit.
 
     Each factor couples u along one axis only, and is solved line by line. They differ from the stage by h^2 A_s A_r.

@@ -1,0 +1,124 @@
+"""Runge-Kutta rules for u_t - D Laplacian(u) = f in a box of any number of axes, without a matrix."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+from ..backends import backend_of
+from ..backends.namespace import Array, array_namespace, part
+from ..grids.levels import Levels
+from ..grids.times import Initial
+from ..linalg.structure import Dense, Structure, identity
+from .elliptic_krylov import FORCING, Linear, Shift, is_seen_zero, shift_of
+from .line_by_line import LineByLine
+from .runge_kutta import register_all
+from .runge_kutta_in_space import InSpace, Matrices, Solver, one_of
+
+Equations = Callable[[Any, int], tuple[Linear, Array, Array]]
+"""``(i, k)``: the equations of stage k of interval i, the factor of its rows, and whether h is 0."""
+
+
+class Krylov(InSpace):
+    """The rows of :class:`InSpace`, without a matrix.
+
+    A stage is (I - h a (D Laplacian - G_0 - G_1 d/ds - ...)) delta = r, that is the equation of "laplace.krylov" with
+    -(G_0 + 1 / (h a)) in the place of G_0.
+    """
+
+    is_inexact: ClassVar[bool] = True
+    tol: Array | None = None
+    """What the solve of a stage leaves of its residual; None: roundoff."""
+
+    def correction(
+        self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array, data: Any
+    ) -> tuple[Array, Array]:
+        """Return the residual and a correction with an error of its own size, as "laplace.krylov" does."""
+        xp, grid, box = array_namespace(y), data.grid, data.grid.whole
+        eps = float(xp.finfo(y.dtype).eps)
+        r = grid.kept(self.residual(y, fy, grid=grid, boundary=data.boundary))
+        steps = grid.behind(r) * (1 + abs(grid.D) * box.own * box.free)
+        largest = partial(xp.max, axis=tuple(range(grid.axis, 0)))
+        first = largest(xp.abs(steps))
+        size = largest(xp.abs(y)) + first
+        ahead = xp.where(size > 0, first / xp.where(size > 0, size, 1.0), 1.0)
+        tol = FORCING * xp.clip(xp.maximum(ahead, eps / xp.where(ahead > 0, ahead, 1.0)), max=1.0)
+        loose = copy.copy(self)
+        loose.tol = tol[(..., *(None,) * (box.ndim + 1))]
+        return r, loose.solve(Gs, r, grid=grid, boundary=data.boundary)
+
+    def magnitude(self, y: Array, fy: Array, *, grid: Levels, boundary: Initial) -> Array:
+        """Return the largest size of the terms of a component's rows at each stage, as "laplace.krylov" does."""
+        rows = super().magnitude(y, fy, grid=grid, boundary=boundary)
+        return array_namespace(y).max(rows, axis=tuple(range(-grid.whole.ndim - 1, -1)), keepdims=True) + 0 * rows
+
+    def matrices(self, Gs: tuple[Structure, ...]) -> Matrices:
+        """Return the matrices at every point; None for those of a signal that are seen to be zero."""
+        return tuple(None if p > 0 and is_seen_zero(G) else G.to_dense() for p, G in enumerate(Gs))
+
+    def stage_solver(self, linear: Matrices, grid: Levels, like: Array) -> Solver:
+        """Return the solve of a stage, to ``tol``."""
+        equations = self._equations(linear, grid)
+
+        def solve(i: Any, k: int, r: Array) -> Array:
+            at, factor, still = equations(i, k)
+            right = factor * r
+            delta = at.exactly(right) if self.tol is None else at.solve(right, self.tol)
+            return array_namespace(r).where(still, r, delta)
+
+        return solve
+
+    def turned_solver(self, linear: Matrices, grid: Levels) -> Solver:
+        """Return the solve of the transposed stage, to roundoff."""
+        equations = self._equations(linear, grid)
+
+        def solve(i: Any, k: int, c: Array) -> Array:
+            at, factor, still = equations(i, k)
+            return array_namespace(c).where(still, c, factor * at.transposed_exactly(c))
+
+        return solve
+
+    def _equations(self, linear: Matrices, grid: Levels) -> Equations:
+        """Return the equations of every stage."""
+        if any(axis.around for axis in grid.level.axes):
+            return self._with_fluxes(linear, grid)
+        whole, xp, d = grid.whole, array_namespace(grid.D), grid.level.ndim
+        G0, *slopes = (
+            G if G is None or G.shape[grid.axis - 1] == 1 else part(G, grid.axis - 1, 1, None) for G in linear
+        )
+        assert G0 is not None
+        h = grid.D
+        a = xp.reshape(backend_of(h).convert(self.own, h, h.dtype), (-1, *(1,) * (d + 1)))
+        step = xp.where(h == 0, 1.0, h) * a
+        eye = identity(G0, G0.shape[-1], G0.ndim)
+        G0 = -(G0 + eye / step[..., None])
+        shift = shift_of(whole, Dense(G0))
+        factor = (1 - whole.free) - whole.unit * (1 + abs(step) * whole.own) / step
+
+        def equations(i: Any, k: int) -> tuple[Linear, Array, Array]:
+            Gs = [None if G is None else Dense(-one_of(G, i, k, d + 2)) for G in slopes]
+            at = Shift(one_of(shift.scale, i, k, d + 1), one_of(shift.level, i, k, d + 1))
+            return (
+                Linear(grid.level, (Dense(one_of(G0, i, k, d + 2)), *Gs), at),
+                one_of(factor, i, k, d + 1),
+                one_of(h == 0, i, k, d + 1),
+            )
+
+        return equations
+
+    def _with_fluxes(self, linear: Matrices, grid: Levels) -> Equations:
+        """Return the same with fluxes, whose lines are solved as a preconditioner."""
+        d = grid.level.ndim
+
+        def equations(i: Any, k: int) -> tuple[Linear, Array, Array]:
+            G0, *Gs = self._at(linear, i + 1, k, grid)
+            h = one_of(grid.D, i, 0, d + 1)
+            step = array_namespace(h).where(h == 0, 1.0, h) * self.own[k]
+            return LineByLine(grid.level, G0, tuple(Gs), step), 1 - 2 * grid.level.free, h == 0
+
+        return equations
+
+
+register_all("heat2d", Krylov)
