@@ -212,7 +212,7 @@ class Levels(Stages):
 
 
 def with_stages(data: Data, nodes: tuple[float, ...]) -> Data:
-    """Return the data of an equation at times, with an axis behind that of time for the stages of a rule that has any."""
+    """Return the data of an equation at times, with an axis behind that of time for the stages that a rule has."""
     if not nodes:
         return data
     xp, n, m = array_namespace(data.guess), data.guess.shape[-1], len(nodes)

@@ -106,6 +106,12 @@ class Rule:
         """Return ``r -> solve(Gs, r)`` for arrays like ``like``, which may do once what does not depend on r."""
         return partial(self.solve, Gs, grid=grid, boundary=boundary)
 
+    def estimator(
+        self, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any
+    ) -> Callable[[Array], Array]:
+        """Return the same to half of the digits at least: for what only estimates, an iteration may stop early."""
+        return self.solver(Gs, like, grid=grid, boundary=boundary)
+
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Any, boundary: Any) -> Array:
         """Return u with ``(L + M sum_p G_p S_p)^T u = c``."""
         text = f"the rule {self.key!r} has no transposed solve; give it a method transpose(Gs, c, *, grid, boundary)."

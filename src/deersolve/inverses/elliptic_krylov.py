@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from .elliptic import Elliptic
 
 FORCING = 0.1  # of the residual: the most that a step of Newton's method leaves
 LIMIT = 300  # iterations
+MISSED = 100  # times what was asked of an estimate: what its iteration may have left
 
 
 def over(grid: Box) -> tuple[int, ...]:
@@ -69,6 +71,12 @@ class Krylov(Elliptic):
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Box, boundary: Sides) -> Array:
         """Return delta to roundoff; NaN for an element whose iteration does not get there."""
         return Linear(grid, Gs).exactly(r)
+
+    def estimator(
+        self, Gs: tuple[Structure, ...], like: Array, *, grid: Box, boundary: Sides
+    ) -> Callable[[Array], Array]:
+        """Return ``r -> delta`` to half of the digits, NaN for an element whose iteration does not get there."""
+        return Linear(grid, Gs).roughly
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Box, boundary: Sides) -> Array:
         """Return u by the transposed equations, likewise."""
@@ -159,6 +167,13 @@ class Linear:
     def exactly(self, r: Array) -> Array:
         """Return delta to roundoff, or NaN."""
         return krylov.to_roundoff(lambda rest: self.solve(rest, half_the_digits(r)), self.apply, r, self.grid.ndim)
+
+    def roughly(self, r: Array) -> Array:
+        """Return delta to half of the digits, or NaN."""
+        delta = self.solve(r, half_the_digits(r))
+        xp, axes = array_namespace(r), (*over(self.grid), -1)
+        left, size = (xp.sum(a * a, axis=axes, keepdims=True) for a in (r - self.apply(delta), r))
+        return xp.where(left <= (MISSED * half_the_digits(r)) ** 2 * size, delta, xp.nan)
 
     def transposed_exactly(self, c: Array) -> Array:
         """Return u to roundoff, or NaN."""

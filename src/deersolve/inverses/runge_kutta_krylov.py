@@ -29,8 +29,14 @@ class Krylov(InSpace):
     """
 
     is_inexact: ClassVar[bool] = True
-    tol: Array | None = None
-    """What the solve of a stage leaves of its residual; None: roundoff."""
+    by: Callable[[Linear, Array], Array] = staticmethod(lambda at, r: at.exactly(r))
+    """The solve of a stage: to roundoff, or as far as is asked for."""
+
+    def solving(self, by: Callable[[Linear, Array], Array]) -> Krylov:
+        """Return the rule with another solve of its stages."""
+        other = copy.copy(self)
+        other.by = by
+        return other
 
     def correction(
         self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array, data: Any
@@ -45,9 +51,15 @@ class Krylov(InSpace):
         size = largest(xp.abs(y)) + first
         ahead = xp.where(size > 0, first / xp.where(size > 0, size, 1.0), 1.0)
         tol = FORCING * xp.clip(xp.maximum(ahead, eps / xp.where(ahead > 0, ahead, 1.0)), max=1.0)
-        loose = copy.copy(self)
-        loose.tol = tol[(..., *(None,) * (box.ndim + 1))]
+        tol = tol[(..., *(None,) * (box.ndim + 1))]
+        loose = self.solving(lambda at, r: at.solve(r, tol))
         return r, loose.solve(Gs, r, grid=grid, boundary=data.boundary)
+
+    def estimator(
+        self, Gs: tuple[Structure, ...], like: Array, *, grid: Levels, boundary: Initial
+    ) -> Callable[[Array], Array]:
+        """Return ``r -> delta`` to half of the digits."""
+        return partial(self.solving(Linear.roughly).solve, Gs, grid=grid, boundary=boundary)
 
     def magnitude(self, y: Array, fy: Array, *, grid: Levels, boundary: Initial) -> Array:
         """Return the largest size of the terms of a component's rows at each stage, as "laplace.krylov" does."""
@@ -59,14 +71,12 @@ class Krylov(InSpace):
         return tuple(None if p > 0 and is_seen_zero(G) else G.to_dense() for p, G in enumerate(Gs))
 
     def stage_solver(self, linear: Matrices, grid: Levels, like: Array) -> Solver:
-        """Return the solve of a stage, to ``tol``."""
+        """Return the solve of a stage, as far as is asked for."""
         equations = self._equations(linear, grid)
 
         def solve(i: Any, k: int, r: Array) -> Array:
             at, factor, still = equations(i, k)
-            right = factor * r
-            delta = at.exactly(right) if self.tol is None else at.solve(right, self.tol)
-            return array_namespace(r).where(still, r, delta)
+            return array_namespace(r).where(still, r, self.by(at, factor * r))
 
         return solve
 

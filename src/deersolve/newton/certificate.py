@@ -83,7 +83,7 @@ def determined(system: System, it: Iterate) -> tuple[Array, Array]:
     def look(_: Array) -> Array:
         at = system.linearise(y)
         size = system.magnitude(xp.abs(y), xp.abs(at.fy))
-        solve = system.solver(at.Gs, y)
+        solve = system.estimator(at.Gs, y)
         moved = reduce(xp.maximum, (xp.abs(solve(ROUNDOFF * eps * size * v)) for v in _signs(system, y)))
         return system.over_grid(xp.max, xp.abs(moved) / scale_of(system, y, size))
 

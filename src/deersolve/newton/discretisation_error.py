@@ -113,7 +113,7 @@ def _deferred(system: System, y: Array) -> _Deferred | None:
         fy, extra, solve = system.f(*system.shifted(y)), {}, Blockwise(system, y).solve
     else:
         at = system.linearise(y)
-        fy, extra, solve = at.fy, system.at(at.Gs), system.solver(at.Gs, y)
+        fy, extra, solve = at.fy, system.at(at.Gs), system.estimator(at.Gs, y)
     if rule.defect(y, fy, **extra, **system.where) is None:
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from ..backends.generic import Backend, spans_of, split_columns
@@ -40,7 +40,7 @@ class System:
     block: int | None = None  # how many steps or intervals are linearised at once; None for all
     strict: bool = False  # whether a slope of f that is another on each side is NaN: for derivatives of the solution
 
-    @property
+    @cached_property
     def grid(self) -> Grid:
         """Where y lives."""
         grid: Grid = self.data.grid
@@ -52,12 +52,12 @@ class System:
         length = int(self.grid.length)
         return length if self.block is None else min(length, self.block * (1 + int(self.data.guess.shape[-1])))
 
-    @property
+    @cached_property
     def n_batch(self) -> int:
         """The number of batch axes."""
         return int(self.data.guess.ndim - self.grid.ndim) - 1
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, int]:
         """How many numbers there are at each place of the first axis of the grid, and how many batch elements."""
         shape, axis = self.data.guess.shape, self.grid.axis
@@ -84,7 +84,7 @@ class System:
 
         return self.backend.over_spans(piece, part(ys[0], axis, None, 1) * 0, spans_of(points, self.stretch), axis)
 
-    @property
+    @cached_property
     def where(self) -> dict[str, Any]:
         """What a rule is told of the place where y lives."""
         return {"grid": self.grid.seen, "boundary": self.data.boundary}
@@ -105,6 +105,10 @@ class System:
     def solver(self, Gs: tuple[Structure, ...], like: Array) -> Callable[[Array], Array]:
         """Return ``r -> delta`` with ``(L + M sum_p G_p S_p) delta = r``; what depends on G alone is done once."""
         return self.rule.solver(Gs, like, **self.where)
+
+    def estimator(self, Gs: tuple[Structure, ...], like: Array) -> Callable[[Array], Array]:
+        """Return the same to half of the digits at least, for estimates."""
+        return self.rule.estimator(Gs, like, **self.where)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array) -> Array:
         """Return delta with ``(L + M sum_p G_p S_p) delta = r``."""

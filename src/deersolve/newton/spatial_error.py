@@ -21,7 +21,7 @@ def in_space(system: System, y: Array) -> tuple[Array, Array, Array] | None:
     defects = system.rule.truncation(at.Gs, y, at.fy, **system.where)
     if defects is None:
         return None
-    solve = system.solver(at.Gs, y)
+    solve = system.estimator(at.Gs, y)
     delta, other = map(solve, defects[:2])
     sizes = [_relative(change, y) for change in (delta, other, delta - other)]
     larger = xp.maximum(sizes[0], sizes[1])
