@@ -48,6 +48,7 @@ def test_these_rules_are_built_in():
         "ddt.exponential_linear",
         "ddt.exponential_right",
         "ddt.trapezoid",
+        "ddt.trbdf2",
         "ddx.twopoint",
         "heat.backward_euler",
         "heat.trapezoid",

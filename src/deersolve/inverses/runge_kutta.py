@@ -139,13 +139,16 @@ class RungeKutta(Rule, abc.ABC):
         """
         G0, *slopes = (G.to_dense() for G in Gs)
         xp, n = array_namespace(G0), grid.shape[-1]
-        weights = backend_of(G0).convert(self.own, G0, G0.dtype)
-        weights = xp.reshape(weights, (*weights.shape, *(1,) * (grid.ndim - 1)))
-        own = (grid.D * weights)[..., None] * part(G0, grid.axis - 1, 1, None)
+        own = (grid.D * self.own_weights(grid))[..., None] * part(G0, grid.axis - 1, 1, None)
         reacts = in_right_half_plane(own + identity(own, n, own.ndim))
         flows = reduce(operator.or_, (xp.any(G != 0) for G in slopes), xp.any(own != own))
         holds = xp.all(reacts, axis=tuple(range(1 - grid.ndim, 0))) | flows
         return xp.concat([xp.ones_like(holds[..., :1]), holds], axis=-1)
+
+    def own_weights(self, grid: Any) -> Array:
+        """Return the weight of each stage in its own row, of the rank of y."""
+        shape = (*(1,) * (grid.D.ndim - grid.ndim), len(self.own), *(1,) * (grid.ndim - 1))
+        return array_namespace(grid.D).reshape(backend_of(grid.D).convert(self.own, grid.D, grid.D.dtype), shape)
 
     def is_mild(self, Gs: tuple[Structure, ...], y: Array, fy: Array, *, grid: Any) -> Array:
         """Return where ``h a_kk |G|`` is below 1/2 at both ends, and f all but linear between them, (*B, T - 1)."""

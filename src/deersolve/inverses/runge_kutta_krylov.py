@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
-from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace, part
 from ..grids.levels import Levels
 from ..grids.times import Initial
@@ -100,8 +99,7 @@ class Krylov(InSpace):
         )
         assert G0 is not None
         h = grid.D
-        a = xp.reshape(backend_of(h).convert(self.own, h, h.dtype), (-1, *(1,) * (d + 1)))
-        step = xp.where(h == 0, 1.0, h) * a
+        step = xp.where(h == 0, 1.0, h) * self.own_weights(grid)
         eye = identity(G0, G0.shape[-1], G0.ndim)
         G0 = -(G0 + eye / step[..., None])
         shift = shift_of(whole, Dense(G0))

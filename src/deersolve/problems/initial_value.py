@@ -45,6 +45,11 @@ class InitialValueProblem(Problem):
         By :func:`solve`, if the grid is not monotone and finite, or a time stands there more than twice, or shapes do
         not match.
 
+    Notes
+    -----
+    By default the rule is "ddt.trapezoid". With ``inverse="trbdf2"``, of second order too and L-stable, f also sees the
+    stage of each interval: arrays (*B, T, 2, n), and leaves of x between two times as their mean by its place.
+
     Examples
     --------
     >>> import numpy as np
