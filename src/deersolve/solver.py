@@ -19,7 +19,7 @@ from .errors import (
     mismatch,
 )
 from .grids.box import Box
-from .grids.span import Span
+from .grids.interval import Interval
 from .grids.times import Initial, Steps, TimeGrid
 from .inverses import Rule, rule_of
 from .linalg.scans import which_scan
@@ -280,7 +280,7 @@ def _open_part(sol: Solution) -> str:
     return f"What is left to correct of a singular one is {max(parts):.1e} of the size of its terms. " if parts else ""
 
 
-GRIDS = {"shift": Steps, "ddt": TimeGrid, "d2dx2": Box, "laplace": Box, "laplace2d": Box, "ddx": Span}
+GRIDS = {"shift": Steps, "ddt": TimeGrid, "d2dx2": Box, "laplace": Box, "laplace2d": Box, "ddx": Interval}
 
 
 def _check_rule(rule: Rule, problem: Problem) -> None:

@@ -13,7 +13,7 @@ from ..backends.trees import tree_leaves, tree_map
 from ..errors import UnknownKeyError, mismatch
 from ..grids.base import Data
 from ..grids.box import SIDES as PAIRS
-from ..grids.space import value_of
+from ..grids.conditions import value_of
 from ..grids.times import Initial, TimeGrid
 from ..newton.equation import System
 from ..newton.shelter import sheltered

@@ -61,6 +61,18 @@ def array_namespace(*arrays: Array) -> Namespace:
     return found
 
 
+def padded(a: Array, rank: int) -> Array:
+    """Return an array with at least so many axes, those of length 1 before its own."""
+    if a.ndim >= rank:
+        return a
+    return array_namespace(a).reshape(a, (*(1 for _ in range(rank - a.ndim)), *a.shape))
+
+
+def padded_behind(a: Array, rank: int) -> Array:
+    """Return an array with at least so many axes, those of length 1 behind its own."""
+    return a[(..., *(None for _ in range(rank - a.ndim)))]
+
+
 def dtype_name(array: Array) -> str:
     """Return "float64" for an array of float64 of any library."""
     return str(array.dtype).rsplit(".", maxsplit=1)[-1]

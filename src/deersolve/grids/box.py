@@ -9,7 +9,7 @@ from itertools import chain
 from operator import add
 from typing import Any
 
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import record, static
 from .axis import Axis, Composed, Ends, Sides, Stencil, joined, part
 from .base import Grid
@@ -179,11 +179,11 @@ class Box(Grid):
     def along(self, name: str, given: Array) -> Array:
         """Return what is given along a side, with the other axes of space alone, laid along that side."""
         xp, place = array_namespace(given), AXIS_OF[name] - self.ndim - 1
-        return self.without_images(xp.expand_dims(with_axes(given, self.ndim), axis=place))
+        return self.without_images(xp.expand_dims(padded(given, self.ndim), axis=place))
 
     def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
-        made = self.along(name, given) if name in AXIS_OF else self.without_images(with_axes(given, self.ndim + 1))
+        made = self.along(name, given) if name in AXIS_OF else self.without_images(padded(given, self.ndim + 1))
         return array_namespace(given).broadcast_to(made, like.shape)
 
     def per_point(self, c: Array) -> Array:
@@ -234,11 +234,6 @@ def _along(M: Array, v: Array, k: int, d: int) -> Array:
     before = v.ndim - d + k
     flat = xp.reshape(v, (*v.shape[: before + 1], math.prod(v.shape[before + 1 :])))
     return xp.reshape(xp.matmul(M, flat), v.shape)
-
-
-def with_axes(a: Array, rank: int) -> Array:
-    """Return an array with at least so many axes."""
-    return array_namespace(a).reshape(a, (*(1 for _ in range(rank - a.ndim)), *a.shape))
 
 
 def components_first(u: Array, d: int) -> Array:

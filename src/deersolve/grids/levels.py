@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable
 from typing import Any, Self
 
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import record, static, tree_map
 from ..errors import FunctionError
 from .axis import Axis, Sides
-from .box import AXIS_OF, Box, with_axes
+from .box import AXIS_OF, Box
 from .times import Initial, Slice, TimeGrid
 
 
@@ -158,13 +158,13 @@ class Levels(TimeGrid):
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
         xp, d = array_namespace(given), self.level.ndim
         if name in AXIS_OF:
-            along = self.level.along(name, with_axes(given, d + 1))
+            along = self.level.along(name, padded(given, d + 1))
             return xp.broadcast_to(staged(along, self.nodes, self.stage_axis), like.shape)
-        given = self.level.without_images(with_axes(given, d + 1))
+        given = self.level.without_images(padded(given, d + 1))
         if name == "u0":
             given = self.started(given)
         elif name == "x":
-            given = self.laid_out(staged(with_axes(given, d + 2), self.nodes, self.stage_axis))
+            given = self.laid_out(staged(padded(given, d + 2), self.nodes, self.stage_axis))
         return xp.broadcast_to(given, like.shape)
 
     def laid_out(self, leaf: Array) -> Array:

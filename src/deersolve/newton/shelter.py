@@ -7,7 +7,7 @@ import dataclasses
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import tree_map
 from ..grids.axis import Sides
-from ..grids.span import Given
+from ..grids.interval import Values
 from ..grids.times import Initial
 from .equation import System
 
@@ -45,7 +45,7 @@ def sheltered(system: System, y: Array, usable: Array) -> tuple[System, Array]:
         return xp.where(keep, leaf, other)
 
     data = system.data
-    given = isinstance(data.boundary, Initial | Sides | Given)
+    given = isinstance(data.boundary, Initial | Sides | Values)
     boundary = tree_map(shelter, data.boundary) if given else data.boundary
     grid = data.grid.with_conditions(shelter)
     data = dataclasses.replace(data, x=tree_map(shelter, data.x), grid=grid, boundary=boundary)

@@ -9,11 +9,11 @@ from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree
 from ..errors import check_flag, mismatch
 from ..grids.base import Data
+from ..grids.faces import Conserved, check_flux
 from ..grids.fluxes import reach_of
 from ..grids.make_levels import on_levels
 from ..grids.shifters import Along, identity
 from ..grids.times import Initial
-from .conserved import Conserved, check_flux
 from .space import SpaceProblem, two_axes
 
 

@@ -11,8 +11,8 @@ from ..backends.namespace import Array, Tree
 from ..errors import mismatch
 from ..grids.base import Data
 from ..grids.conditions import Coupled, Periodic
+from ..grids.interval import between_ends
 from ..grids.shifters import identity, with_end
-from ..grids.twopoint import between_ends
 from .base import Problem
 from .space import check_fields
 
