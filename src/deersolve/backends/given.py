@@ -195,7 +195,9 @@ class Given:
 
     def __init__(self, ndim: int, **given: Any) -> None:
         """Take arrays by their names, of which the first one decides; ``y_guess`` may be None, which is none."""
-        name, first = next((k, v) for k, v in given.items() if v is not None or k != "y_guess")
+        for name, first in given.items():
+            if first is not None or name != "y_guess":
+                break
         self.first, self.backend = state(first, name)
         self.xp, self.ndim = array_namespace(self.first), ndim
         guess = given["y_guess"]
@@ -212,16 +214,14 @@ class Given:
         self._batches.append((name, tuple(a.shape[: -self.ndim])))
         return a
 
-    def leaf(self, value: Any) -> Array:
-        """Return what x holds as an array beside the first, whatever its numbers are."""
-        a = alike(value, self.first, self.backend, "x")
-        if a.ndim == 1:
-            raise mismatch("x", "leaves of shape (T, k) or (*B, T, k)", f"shape {tuple(a.shape)}", "Use x[:, None].")
-        return a
+    def leaf(self, name: str, value: Any, cast: bool = True) -> Array:
+        """Return whatever numbers there are as an array beside the first; see :func:`alike`."""
+        return alike(value, self.first, self.backend, name, cast)
 
-    def tree(self, x: Tree) -> Tree:
-        """Return every leaf of x with all axes of one element, and those of the batch before them."""
-        return tree_map(lambda value: self.of_batch("x", self.leaf(value)), x)
+    def tree(self, x: Tree, n_points: int | None = None) -> Tree:
+        """Return every leaf of x with all axes of one element, over so many points if their number is known."""
+        made = tree_map(lambda value: self.of_batch("x", at_points(self.leaf("x", value))), x)
+        return made if n_points is None else spanning(made, n_points)
 
     @cached_property
     def batch(self) -> tuple[int, ...]:
@@ -229,10 +229,14 @@ class Given:
         guesses = [] if self.guess is None else [("y_guess", tuple(self.guess.shape[: -self.ndim]))]
         return batch_of(self._batches + guesses)
 
+    @cached_property
+    def rank(self) -> int:
+        """The number of axes of all of them."""
+        return len(self.batch) + self.ndim
+
     def laid(self, tree: Tree) -> Tree:
         """Return arrays with an axis for each of the batch."""
-        rank = len(self.batch) + self.ndim
-        return tree_map(lambda a: padded(a, rank), tree)
+        return tree_map(lambda a: padded(a, self.rank), tree)
 
     def full(self, a: Array, *sizes: int) -> Array:
         """Return an array for every element of the batch, of one that broadcasts to those sizes."""
@@ -249,10 +253,16 @@ class Given:
             raise mismatch("y_guess", f"an array that broadcasts to {shape}", received) from error
 
 
+def at_points(leaf: Array) -> Array:
+    """Return a leaf of x; raise if it has no axis for the points."""
+    if leaf.ndim == 1:
+        raise mismatch("x", "leaves of shape (T, k) or (*B, T, k)", f"shape {tuple(leaf.shape)}", "Use x[:, None].")
+    return leaf
+
+
 def batch_of(parts: list[tuple[str, tuple[int, ...]]]) -> tuple[int, ...]:
     """Broadcast batch shapes; an error names who disagrees."""
-    rank = max((len(s) for _, s in parts), default=0)
-    out = [1] * rank
+    out = [1] * max([len(shape) for _, shape in parts], default=0)
     for name, shape in parts:
         for k, size in enumerate(reversed(shape), start=1):
             if size != 1 and out[-k] not in (1, size):
@@ -262,8 +272,9 @@ def batch_of(parts: list[tuple[str, tuple[int, ...]]]) -> tuple[int, ...]:
     return tuple(out)
 
 
-def spanning(x: Tree, T: int) -> None:
-    """Raise unless every leaf of x has one point, or one for each of the grid."""
+def spanning(x: Tree, T: int) -> Tree:
+    """Return x; raise unless every leaf of it has one point, or one for each of the grid."""
     for leaf in tree_leaves(x):
         if leaf.shape[-2] not in (1, T):
             raise mismatch("x", f"1 or T = {T} points on axis -2", f"shape {tuple(leaf.shape)}")
+    return x

@@ -65,12 +65,12 @@ def padded(a: Array, rank: int) -> Array:
     """Return an array with at least so many axes, those of length 1 before its own."""
     if a.ndim >= rank:
         return a
-    return array_namespace(a).reshape(a, (*(1 for _ in range(rank - a.ndim)), *a.shape))
+    return array_namespace(a).reshape(a, (1,) * (rank - a.ndim) + tuple(a.shape))
 
 
 def padded_behind(a: Array, rank: int) -> Array:
     """Return an array with at least so many axes, those of length 1 behind its own."""
-    return a[(..., *(None for _ in range(rank - a.ndim)))]
+    return a[(..., *(None,) * (rank - a.ndim))]
 
 
 def dtype_name(array: Array) -> str:

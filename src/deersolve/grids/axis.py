@@ -179,9 +179,9 @@ class Axis:
     around : tuple of Stencil and Composed
         In cells of an equation with a flux, the states that it is given besides u: those of the cells before and those
         behind, or what a condition says of u at a wall between.
-    gaps : array
-        The distances between neighbours, with the points beyond both ends, N + 1 of them.
-    mirrored : Ends
+    gaps : array, shape (N + 1, 1)
+        The distances between neighbours, with the points beyond both ends.
+    mirrored : Ends of array, shape (1, n)
         What the outermost u weighs in u beyond that end.
     basis : Basis or None
         The eigenvectors of d2/ds2, where a solve takes them.

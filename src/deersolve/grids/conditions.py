@@ -128,14 +128,9 @@ class Side(NamedTuple):
     value: Array
 
     @property
-    def fixes(self) -> tuple[bool, ...]:
+    def fixes(self) -> list[bool]:
         """Whether it gives the value itself, of each component."""
-        return tuple(q == 0 for q in self.b)
-
-    @property
-    def shifts(self) -> tuple[bool, ...]:
-        """Whether it holds for u + constant too, of each component."""
-        return tuple(p == 0 for p in self.a)
+        return [q == 0 for q in self.b]
 
 
 def parts_of(side: Any) -> tuple[Any, ...]:
@@ -167,7 +162,7 @@ def side_of(side: Any, n: int, given: Given, name: str) -> Side:
         raise mismatch(name, f"one condition, or n = {n} of them", f"{len(parts)}")
     every_a, every_b, values = zip(*(part.robin for part in parts), strict=True)
     a, b = _numbers(every_a, n, name), _numbers(every_b, n, name)
-    if any(p == 0 == q for p, q in zip(a, b, strict=True)):
+    if (0.0, 0.0) in zip(a, b, strict=True):
         raise mismatch(name, "a or b of a u + b du/dn = value not 0", "both 0")
     if any(q == 0 and p != 1 for p, q in zip(a, b, strict=True)):
         raise mismatch(name, "a = 1 where b = 0, in Robin(a, b, value)", f"a = {a}, b = {b}", "Divide the value by a.")

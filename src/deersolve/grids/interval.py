@@ -6,8 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..backends.generic import Backend
-from ..backends.given import Given, spanning
-from ..backends.namespace import Array, array_namespace
+from ..backends.given import Given
+from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import record
 from ..errors import mismatch
 from ..linalg.structure import identity
@@ -99,16 +99,14 @@ def between_ends(problem: TwoPointProblem, y_guess: Any) -> tuple[Backend, Data]
     D, s = xp.astype(s[1:] - s[:-1], like.dtype)[:, None], xp.astype(s, like.dtype)
     N, n = int(s.shape[0]), _components(problem.ends, given.guess)
     first, last, value = _linear(problem.ends, n, given)
-    value, x = given.of_batch("value", value[..., None, :]), given.tree({"s": s[:, None], **(problem.x or {})})
-    spanning(x, N)
-    x, D, value = given.laid((x, D, value))
+    value, x = given.of_batch("value", value[..., None, :]), given.tree({"s": s[:, None], **(problem.x or {})}, N)
     guess = given.start(0 * s[:, None], N, n)
     if problem.functional is None:
         sizes = xp.abs(first) + xp.abs(last)
     else:
         sizes = _slopes(problem.functional, problem.params, guess, backend)
-    interval = Interval(s, D, first, last, backend.without_gradient(sizes))
-    return backend, Data(x, interval, Values(given.full(value, 1, n)), guess)
+    interval = Interval(s, padded(D, given.rank), first, last, backend.without_gradient(sizes))
+    return backend, Data(given.laid(x), interval, Values(given.full(value, 1, n)), guess)
 
 
 def _components(ends: Any, guess: Array | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -98,9 +98,10 @@ def line_of(given: Given, name: str, points: Any, is_ring: bool, cells: bool, fl
 def axis_of(line: Line, sides: tuple[Side, Side], place: int, rank: int, backend: Backend) -> Axis:
     """Return the axis of arrays with so many axes, of which it is the one at a place counted from the last."""
     closed = Closed(line, sides, place, backend)
-    parts = (closed.second, closed.first, closed.free, closed.held, closed.around, line.gaps, closed.mirrored)
+    parts = (closed.second, closed.first, closed.free, closed.held, closed.around)
     kind: dict[str, Any] = {"name": line.name, "place": place, "is_ring": line.is_ring, "cells": line.cells}
-    kind["unfixed"] = tuple(p == 0 == q for p, q in zip(sides[0].a, sides[1].a, strict=True))
+    kind |= {"gaps": line.gaps, "mirrored": Ends(closed.ghosts[0][0], closed.ghosts[1][0])}
+    kind["unfixed"] = tuple([p == 0 == q for p, q in zip(sides[0].a, sides[1].a, strict=True)])
     return Axis(line.points, *tree_map(lambda a: laid_along(a, place, rank), parts), **kind)
 
 
@@ -115,18 +116,17 @@ class Closed:
         self.line, self.stencil = line, partial(Stencil, axis=place, is_ring=line.is_ring)
         like, gaps, cells = line.edges, line.gaps, line.cells
 
-        def row(numbers: Iterable[float]) -> Array:
-            return backend.convert([[*numbers]], like, like.dtype)
+        def row(numbers: list[float]) -> Array:
+            return backend.convert([numbers], like, like.dtype)
 
-        self.one = 0 * gaps[1:, :] + row(1.0 for _ in sides[0].a)
+        self.one = 0 * gaps[1:, :] + row([1.0] * len(sides[0].a))
         self.none = 0 * self.one[:1, :]
         self.top, self.bottom = (self.none, self.none) if line.is_ring else _end_rows(self.one)
         outer = zip(sides, (gaps[:1, :], gaps[-1:, :]), strict=True)
         self.ghosts = [ghost_of(side, h, cells, row) for side, h in outer]
-        is_held = [row(float(fixed and not cells) for fixed in side.fixes) for side in sides]
+        is_held = [row([float(fixed and not cells) for fixed in side.fixes]) for side in sides]
         self.held = Ends(self.top * is_held[0], self.bottom * is_held[1])
         self.free = self.one - self.held.first - self.held.last
-        self.mirrored = Ends(self.ghosts[0][0], self.ghosts[1][0])
         self.second, self.first = map(self._stencil, line.differences())
 
     def _stencil(self, rows: Rows) -> Stencil:
@@ -182,12 +182,12 @@ def ghost_of(side: Side, h: Array, cells: bool, row: Callable[..., Array]) -> tu
     a u_0 + b (u - u_1) / (2 h) = value, and where u_0 itself is given the slope next to it is that of the first gap.
     """
     if cells:
-        a, b = row(side.a), row(side.b)
+        a, b = row([*side.a]), row([*side.b])
         near, far = a / 2 + b / h, a / 2 - b / h
         return -far / near, 0 * a, 1 / near
-    is_given = row(map(float, side.fixes))
-    ratio = row(0.0 if q == 0 else p / q for p, q in zip(side.a, side.b, strict=True))
-    weight = row(0.0 if q == 0 else 1 / q for q in side.b)
+    is_given = row([float(fixed) for fixed in side.fixes])
+    ratio = row([0.0 if q == 0 else p / q for p, q in zip(side.a, side.b, strict=True)])
+    weight = row([0.0 if q == 0 else 1 / q for q in side.b])
     return 2 * is_given - 2 * h * ratio, 1 - 2 * is_given, 2 * h * weight
 
 

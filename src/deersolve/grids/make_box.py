@@ -10,7 +10,7 @@ from operator import mul
 from typing import TYPE_CHECKING, Any
 
 from ..backends.generic import Backend
-from ..backends.given import Given, spanning
+from ..backends.given import Given
 from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import tree_map
 from ..errors import mismatch
@@ -45,12 +45,12 @@ class Frame:
     @cached_property
     def full(self) -> tuple[int, ...]:
         """The numbers of all points of every axis."""
-        return tuple(int(line.places.shape[0]) for line in self.lines)
+        return tuple([int(line.places.shape[0]) for line in self.lines])
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
         """The numbers of points that are solved for."""
-        return tuple(int(line.points.shape[0]) for line in self.lines)
+        return tuple([int(line.points.shape[0]) for line in self.lines])
 
     @property
     def cells(self) -> bool:
@@ -65,7 +65,7 @@ class Frame:
     @property
     def counted(self) -> str:
         """The numbers of points, in words."""
-        return " and ".join(f"{letter} = {size}" for letter, size in zip(LETTERS, self.full, strict=False))
+        return " and ".join([f"{letter} = {size}" for letter, size in zip(LETTERS, self.full, strict=False)])
 
     @property
     def letters(self) -> str:
@@ -136,9 +136,7 @@ def in_a_box(problem: SpaceProblem, y_guess: Any) -> tuple[Backend, Data]:
     sides = {name: side_of(side, n, given, name) for name, side in problem.sides.items()}
     values = {name: given.of_batch(name, along_side(name, side, frame)) for name, side in sides.items()}
     check_corners(values, sides, frame, backend)
-    x = {k: given.tree(v) for k, v in (problem.x or {}).items()}
-    if d == 1:
-        spanning(x, frame.full[0])
+    x = given.tree(problem.x or {}, frame.full[0] if d == 1 else None)
     what = f"shape (*B, {frame.letters}, k) with {frame.counted}"
     x = {k: tree_map(lambda a, k=k: frame.cut(k, a, what), v) for k, v in x.items()}
     nothing = backend.convert(0.0, given.first, given.first.dtype)
@@ -188,9 +186,9 @@ def along_side(name: str, side: Side, frame: Frame, *times: int) -> Array:
         shape = "a number, (n,) or (N, n) with N points along the side"
         raise mismatch(name, shape, tuple(value.shape), "Write value[:, None] for one component.")
     value = padded(value, len(times) + d)
-    spans = [f"T = {T} times" for T in times] + [f"{frame.full[j]} points along the side" for j in others]
-    sizes = [*times, *(frame.full[j] for j in others)]
-    for axis, N, what in zip(range(-len(sizes) - 1, -1), sizes, spans, strict=True):
+    spans = [(T, f"T = {T} times") for T in times]
+    spans += [(frame.full[j], f"{frame.full[j]} points along the side") for j in others]
+    for axis, (N, what) in enumerate(spans, start=-len(spans) - 1):
         if value.shape[axis] not in (1, N):
             raise mismatch(name, f"a value, or one for each of {what} on axis {axis}", tuple(value.shape))
     value = frame.without_images(xp.expand_dims(value, axis=k - d - 1))
@@ -214,15 +212,15 @@ def check_corners(values: dict[str, Array], sides: dict[str, Side], frame: Frame
         return
     ends = [(name, k, place) for k, pair in enumerate(SIDES[:d]) for name, place in zip(pair, CORNERS, strict=True)]
     for (first, k, at), (second, m, other) in itertools.combinations(ends, 2):
-        both = [p and q for p, q in zip(sides[first].fixes, sides[second].fixes, strict=True)]
         u, v = values[first], values[second]
-        if k == m or not any(both) or 1 in (u.shape[m - d - 1], v.shape[k - d - 1]):
+        if k == m or 1 in (u.shape[m - d - 1], v.shape[k - d - 1]):
             continue
         u, v = part(u, m - d - 1, *other), part(v, k - d - 1, *at)
-        if not backend.is_concrete((u, v)):
+        both = [p and q for p, q in zip(sides[first].fixes, sides[second].fixes, strict=True)]
+        if not any(both) or not backend.is_concrete((u, v)):
             continue
-        u, v = backend.to_numpy(u), backend.to_numpy(v)
-        off = abs(u - v)[..., both]
-        if (off > 1e-6 * (1 + abs(u) + abs(v))[..., both]).any():
+        u, v = backend.to_numpy(u)[..., both], backend.to_numpy(v)[..., both]
+        off = abs(u - v)
+        if (off > 1e-6 * (1 + abs(u) + abs(v))).any():
             expected = "the same value in the corner that they share"
             raise mismatch(f"{first} and {second}", expected, f"{off.max():.3g} apart")

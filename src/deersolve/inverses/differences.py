@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, padded
 from ..grids.axis import Axis, Ends
 
 FEWEST = 6  # points of a line
@@ -25,7 +25,7 @@ def missed(line: Axis, ends: Ends, u: Array) -> tuple[Pair, Pair]:
     """
     first = line.first.of(u) + line.first.given(ends)
     second = line.second.of(u) + line.second.given(ends)
-    gaps = line.gaps
+    gaps = padded(line.gaps, u.ndim)
     if line.is_ring:
         xp = array_namespace(u)
         u = xp.concat([u[..., -PAST:, :], u, u[..., :PAST, :]], axis=-2)
@@ -35,17 +35,17 @@ def missed(line: Axis, ends: Ends, u: Array) -> tuple[Pair, Pair]:
             for slope, curve in _between(u, gaps, _divided(u, gaps))
         )
         return plain, smoothed
-    return _on_an_open_line(line, u, first, second)
+    return _on_an_open_line(line, u, gaps, (first, second))
 
 
-def _on_an_open_line(line: Axis, u: Array, down: Array, bend: Array) -> tuple[Pair, Pair]:
+def _on_an_open_line(line: Axis, u: Array, gaps: Array, known: Pair) -> tuple[Pair, Pair]:
     """Return the same between two ends, each of which is the first point as it is seen from there."""
-    xp, gaps = array_namespace(u), line.gaps
+    xp, (down, bend) = array_namespace(u), known
     inner, turned = gaps[..., 1:-1, :], xp.flip(gaps, axis=-2)
     divided = _divided(u, inner)
     from_last = [xp.flip((-1) ** k * d, axis=-2) for k, d in enumerate([u, *divided])]
-    first = _at_end(line.mirrored.first, line.cells, gaps, [u, *divided])
-    last = _at_end(line.mirrored.last, line.cells, turned, from_last)
+    own, other = (padded(a, u.ndim) for a in (line.mirrored.first, line.mirrored.last))
+    first, last = _at_end(own, line.cells, gaps, [u, *divided]), _at_end(other, line.cells, turned, from_last)
 
     def whole(slope: Array, curve: Array) -> Pair:
         parts = [first[0], slope - down[..., 1:-1, :], -last[0]], [first[1], curve - bend[..., 1:-1, :], last[1]]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends.generic import Backend
-from ..backends.given import Given
+from ..backends.given import Given, at_points
 from ..backends.namespace import Array, Tree, array_namespace, padded
 from ..backends.trees import tree_map
 from ..errors import mismatch
@@ -135,7 +135,7 @@ class Problem:
             raise mismatch("solve", "y_guess, an array (*B, *R, n): a Problem has no default guess", "None")
         if guess.ndim < 2:
             raise mismatch("y_guess", "shape (*B, *R, n) with at least one grid axis", tuple(guess.shape))
-        x = tree_map(lambda value: over_points(given.leaf(value), guess), self.x)
+        x = tree_map(lambda value: over_points(at_points(given.leaf("x", value)), guess), self.x)
         if grid.marches and guess.shape[-2] != grid.n_points:
             expected = f"shape (*B, T, n) with the T = {grid.n_points} points of the grid"
             raise mismatch("y_guess", expected, tuple(guess.shape))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends.generic import Backend
-from ..backends.given import Given, plain, spanning
-from ..backends.namespace import Array, Tree, array_namespace, dtype_name
+from ..backends.given import Given, plain
+from ..backends.namespace import Array, Tree, array_namespace, dtype_name, padded
 from ..errors import LibraryError, mismatch
 from ..grids.base import Data
 from ..grids.shifters import identity
@@ -89,12 +89,12 @@ class InitialValueProblem(Problem):
         xp, first = given.xp, given.of_batch("y0", given.first[..., None, :])
         grid = _time_grid(self.t, given)
         T, n = grid.n_points, first.shape[-1]
-        t, D = given.of_batch("t", grid.t[..., None]), grid.D
-        x = given.of_batch("x", _sides_of(grid, given)) if self.x is None else given.tree(self.x)
-        spanning(x, T)
-        x, t, D, first = given.laid((x, t, D, first))
+        given.of_batch("t", grid.D)
+        x = given.of_batch("x", _sides_of(grid, given)) if self.x is None else given.tree(self.x, T)
+        first = padded(first, given.rank)
         start = xp.concat([given.full(first, 1, n), given.start(first, T, n)[..., 1:, :]], axis=-2)
-        return given.backend, Data(x, TimeGrid(t[..., 0], D), Initial(first), start)
+        grid = TimeGrid(padded(grid.t, given.rank - 1), padded(grid.D, given.rank))
+        return given.backend, Data(given.laid(x), grid, Initial(first), start)
 
 
 def _sides_of(grid: TimeGrid, given: Given) -> Array:
@@ -104,33 +104,25 @@ def _sides_of(grid: TimeGrid, given: Given) -> Array:
 
 
 def _time_grid(t: Any, given: Given) -> TimeGrid:
-    """Return times and interval lengths; differences are taken in the dtype of t."""
-    y0, backend = given.first, given.backend
+    """Return times and interval lengths; differences are taken in the library and dtype of t."""
     t, own = plain(t if hasattr(t, "shape") else given.array("t", t), "t")
     if t.ndim < 1 or t.shape[-1] < 2 or 0 in t.shape:
         raise mismatch("t", "shape (T,) or (*B, T) with T >= 2", tuple(t.shape), "A single point has no interval.")
     kind = dtype_name(t)
     if kind not in ("float32", "float64"):
         raise LibraryError(f"t: expected float32 or float64; received {kind}. Write 1.0 instead of 1, or convert it.")
-    if own is not backend and not backend.accepts(t):
-        raise LibraryError(f"t: expected an array of {backend.name}, like y0; received one of {own.name}.")
-    D = (t[..., 1:] - t[..., :-1])[..., None]
     if own.is_concrete(t):
-        _check_times(own.to_numpy(t))
-    if own is not backend:
-        return TimeGrid(backend.convert(t, y0, None), backend.convert(D, y0, y0.dtype))
-    given.array("t", t, cast=False)
-    return TimeGrid(t, given.xp.astype(D, y0.dtype))
-
-
-def _check_times(times: Array) -> None:
-    """Raise unless times are finite and rise or fall."""
-    xp = array_namespace(times)
-    if not bool(xp.all(xp.isfinite(times))):
-        raise mismatch("t", "finite times", "NaN or infinity")
-    if not _is_ordered(xp, times) and not _is_ordered(xp, -times):
-        what = "strictly increasing or strictly decreasing times; some may stand there twice, where f jumps"
-        raise mismatch("t", what, "a grid that is neither")
+        times = own.to_numpy(t)
+        xp = array_namespace(times)
+        if not bool(xp.all(xp.isfinite(times))):
+            raise mismatch("t", "finite times", "NaN or infinity")
+        if not _is_ordered(xp, times) and not _is_ordered(xp, -times):
+            what = "strictly increasing or strictly decreasing times; some may stand there twice, where f jumps"
+            raise mismatch("t", what, "a grid that is neither")
+    D = (t[..., 1:] - t[..., :-1])[..., None]
+    like, t = given.first, given.leaf("t", t, cast=False)
+    D = D if own is given.backend else given.backend.convert(D, like, None)
+    return TimeGrid(t, given.xp.astype(D, like.dtype))
 
 
 def _is_ordered(xp: Any, times: Array) -> bool:

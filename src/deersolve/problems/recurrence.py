@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ..backends.generic import Backend
 from ..backends.given import Given, spanning
-from ..backends.namespace import Array, Tree
+from ..backends.namespace import Array, Tree, padded
 from ..backends.trees import tree_leaves
 from ..errors import check_whole, mismatch
 from ..grids.base import Data
@@ -95,7 +95,7 @@ class Recurrence(Problem):
         y0, x = given.of_batch("y0", y0), given.tree(self.x)
         T = self._length(x, guess)
         spanning(x, T)
-        y0 = given.laid(y0)
+        y0 = padded(y0, given.rank)
         start = given.start(y0[..., -1:, :], T, y0.shape[-1])
         return given.backend, Data(given.laid(x), Steps(T, self.lags), Initial(y0), start)
 
