@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from ..errors import LibraryError
@@ -71,6 +72,16 @@ def padded(a: Array, rank: int) -> Array:
 def padded_behind(a: Array, rank: int) -> Array:
     """Return an array with at least so many axes, those of length 1 behind its own."""
     return a[(..., *(None,) * (rank - a.ndim))]
+
+
+def part(a: Array, axis: int, start: int | None, stop: int | None) -> Array:
+    """Return the points from start to stop along an axis, counted from the last."""
+    return a[(..., slice(start, stop), *(slice(None),) * (-axis - 1))]
+
+
+def joined(parts: Sequence[Array], axis: int) -> Array:
+    """Return parts behind one another along an axis."""
+    return array_namespace(parts[0]).concat(parts, axis=axis)
 
 
 def dtype_name(array: Array) -> str:

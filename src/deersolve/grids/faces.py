@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backends.generic import Backend
-from ..backends.namespace import Array, Tree, array_namespace
+from ..backends.namespace import Array, Tree, array_namespace, joined, part
 from ..backends.trees import tree_map
 from ..errors import mismatch
-from .axis import joined, part
 from .conditions import parts_of
 from .fluxes import reach_of
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.generic import Backend
 from ..backends.given import Given
-from ..backends.namespace import Array, array_namespace, padded
+from ..backends.namespace import Array, array_namespace, padded, part
 from ..backends.trees import tree_map
 from ..errors import mismatch
-from .axis import Ends, Sides, laid_along, part
+from .axis import Ends, Sides, laid_along
 from .base import Data
 from .box import AXIS_OF, SIDES, Box
 from .conditions import Periodic, Side, components_of, side_of

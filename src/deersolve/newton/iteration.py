@@ -196,17 +196,18 @@ def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, opti
     is_known = system.rule.knows_size
     size = magnitudes(system, y, at.fy, slope_terms(at, options.structure) if is_known else None)
     ratio = r * xp.nan if size is None else relative(r, size)
-    residual = xp.max(ratio, axis=-1)
+    residual = system.over_points(xp.max, ratio)
     scale = scale_of(system, y, size)
-    error = xp.max(xp.abs(delta) / scale, axis=-1)
-    beyond = xp.max(xp.clip(xp.abs(delta) - options.atol, min=0.0) / scale, axis=-1)
+    error = system.over_points(xp.max, xp.abs(delta) / scale)
+    beyond = system.over_points(xp.max, xp.clip(xp.abs(delta) - options.atol, min=0.0) / scale)
     tol = (options.rtol or 0.0) if is_known else options.tolerances(eps)[1]
     # Where neighbours part, the correction overflows in the end; a residual speaks for itself.
     holds = (residual <= BACKWARD * eps) | ((beyond <= tol) & options.is_plain & xp.isfinite(error))
     found = points_on_branch(system, at)
     holds = holds if found is None else holds & found[0] & (options.structure is Dense)
-    number = system.numbers(y.shape[-2])[..., 0]
-    points = xp.min(xp.where(holds, y.shape[-2], number), axis=-1)
+    T = y.shape[system.grid.axis]
+    number = system.over_points(xp.max, system.numbers(T))
+    points = xp.min(xp.where(holds, T, number), axis=-1)
 
     def worst(values: Array) -> Array:
         return xp.max(xp.where(number < points[..., None], values, -xp.inf), axis=-1)
