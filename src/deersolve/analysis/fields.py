@@ -13,7 +13,7 @@ from ..backends.trees import tree_leaves, tree_map
 from ..errors import UnknownKeyError, mismatch
 from ..grids.base import Data
 from ..grids.box import SIDES as PAIRS
-from ..grids.conditions import value_of
+from ..grids.conditions import parts_of, value_of
 from ..grids.times import Initial, TimeGrid
 from ..newton.equation import System
 from ..newton.shelter import sheltered
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 Fields = dict[str, Any]
 SIDES = tuple(name for pair in PAIRS for name in pair)
-VALUES = ("value", "slope")
-"""What the right-hand side of a condition is called."""
 
 
 def names_of(problem: Problem) -> tuple[str, ...]:
@@ -157,12 +155,7 @@ def _given(problem: Problem, system: System, name: str) -> Any:
         return tree_map(lambda a: as_array(system, a), problem.params)
     if name in SIDES:
         side = problem.sides[name]  # type: ignore[attr-defined]
-        values = tuple(
-            array(getattr(part, key))
-            for part in (side if isinstance(side, tuple) else (side,))
-            for key in VALUES
-            if hasattr(part, key)
-        )
+        values = tuple(array(part.robin[-1]) for part in parts_of(side) if part.given)
         return values if isinstance(side, tuple) else (values[0] if values else None)
     if name == "x":
         return tree_map(array, problem.x)

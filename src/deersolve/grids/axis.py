@@ -7,6 +7,7 @@ which axis of u is its own, counted from the last.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from ..backends.namespace import Array, array_namespace, joined, part
 from ..backends.trees import record, static, tree_map
@@ -152,8 +153,25 @@ class Basis:
     values: Array
 
 
+class Placed:
+    """What is along one axis of u: whether its last point is the image of the first, which is left out of u."""
+
+    place: Any
+    is_ring: Any
+    cells: Any
+
+    @property
+    def has_image(self) -> bool:
+        """Whether the last point was left out as the image of the first."""
+        return self.is_ring and not self.cells
+
+    def without_image(self, a: Array) -> Array:
+        """Return an array without the image of the first point; one that does not vary along the axis stays."""
+        return part(a, self.place, None, -1) if self.has_image and a.shape[self.place] > 1 else a
+
+
 @record
-class Axis:
+class Axis(Placed):
     """The points of one axis of space, and d/ds and d2/ds2 along it.
 
     Attributes
@@ -200,18 +218,9 @@ class Axis:
     cells: bool = static(default=False)
     unfixed: tuple[bool, ...] = static(default=())
 
-    @property
-    def has_image(self) -> bool:
-        """Whether the last point was left out as the image of the first."""
-        return self.is_ring and not self.cells
-
     def values(self, ends: Ends) -> Array:
         """Return the values that conditions give, 0 where the equation holds."""
         return self.held.first * ends.first + self.held.last * ends.last
-
-    def without_image(self, a: Array) -> Array:
-        """Return an array without the image of the first point; one that does not vary along the axis stays."""
-        return part(a, self.place, None, -1) if self.has_image and a.shape[self.place] > 1 else a
 
     def with_image(self, a: Array) -> Array:
         """Return an array with the image of the first point behind the last."""

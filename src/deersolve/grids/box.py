@@ -22,8 +22,28 @@ AXIS_OF = {name: k for k, names in enumerate(SIDES) for name in names}
 """The number of the axis that a side ends."""
 
 
+class OnAxes:
+    """Arrays (*B, *R, k) on one axis or more of space."""
+
+    axes: Any
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes of space."""
+        return len(self.axes)
+
+    def without_images(self, a: Array) -> Array:
+        """Return an array (*B, *R, k), or with axes of 1, without the images of first points."""
+        return reduce(lambda a, axis: axis.without_image(a), self.axes, a)
+
+    def along(self, name: str, given: Array) -> Array:
+        """Return what is given along a side, with the other axes of space alone, laid along that side."""
+        xp, place = array_namespace(given), AXIS_OF[name] - self.ndim - 1
+        return self.without_images(xp.expand_dims(padded(given, self.ndim), axis=place))
+
+
 @record
-class Box(Grid):
+class Box(OnAxes, Grid):
     """The grid of an equation with ``L u = a Laplacian(u) + sum_k b_k du/ds_k + c u``; u has the shape (*B, *R, n).
 
     Attributes
@@ -51,11 +71,6 @@ class Box(Grid):
     free: Array
     places: dict[str, Array]
     holds: bool = static(default=True)
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes of space."""
-        return len(self.axes)
 
     @property
     def n_points(self) -> int:
@@ -171,15 +186,6 @@ class Box(Grid):
         sides = Sides(tuple(Ends(*(now[name] for name in SIDES[k])) for k in range(self.ndim)))
         a = new["D"] if "D" in new else now["a"]
         return dataclasses.replace(self, a=a, b=(now["b"],) if self.b else (), c=now.get("c")), sides
-
-    def without_images(self, a: Array) -> Array:
-        """Return an array (*B, *R, k), or with axes of 1, without the images of first points."""
-        return reduce(lambda a, axis: axis.without_image(a), self.axes, a)
-
-    def along(self, name: str, given: Array) -> Array:
-        """Return what is given along a side, with the other axes of space alone, laid along that side."""
-        xp, place = array_namespace(given), AXIS_OF[name] - self.ndim - 1
-        return self.without_images(xp.expand_dims(padded(given, self.ndim), axis=place))
 
     def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""

@@ -9,21 +9,21 @@ from ..backends.namespace import Array, array_namespace
 from ..backends.trees import record, static
 from ..errors import mismatch
 
-Robins = tuple[Any, Any, Any]
-"""a, b and the value of ``a u + b du/dn = value``."""
-
 
 class Condition:
-    """What is given at one side of space."""
+    """What is given at one side of space: ``a u + b du/dn = value``, of which ``given`` is the name of the last."""
 
+    a: Any = 0.0
+    b: Any = 1.0
+    given: ClassVar[str] = ""
     is_ring: ClassVar[bool] = False
     is_open: ClassVar[bool] = True
     """Whether a numerical flux passes."""
 
     @property
-    def robin(self) -> Robins:
-        """The condition as ``a u + b du/dn = value``."""
-        return 0.0, 1.0, 0.0
+    def robin(self) -> tuple[Any, Any, Any]:
+        """Return a, b and the value."""
+        return self.a, self.b, getattr(self, self.given) if self.given else 0.0
 
 
 @record
@@ -36,12 +36,8 @@ class Dirichlet(Condition):
         Of shape (n,) or (*B, n), or what broadcasts to that.
     """
 
+    a, b, given = 1.0, 0.0, "value"
     value: Any = 0.0
-
-    @property
-    def robin(self) -> Robins:
-        """The condition as ``a u + b du/dn = value``."""
-        return 1.0, 0.0, self.value
 
 
 @record
@@ -54,12 +50,8 @@ class Neumann(Condition):
         As the value of :class:`Dirichlet`.
     """
 
+    given = "slope"
     slope: Any = 0.0
-
-    @property
-    def robin(self) -> Robins:
-        """The condition as ``a u + b du/dn = value``."""
-        return 0.0, 1.0, self.slope
 
 
 @record
@@ -74,14 +66,10 @@ class Robin(Condition):
         As the value of :class:`Dirichlet`.
     """
 
+    given = "value"
     a: Any = static()
     b: Any = static()
     value: Any = 0.0
-
-    @property
-    def robin(self) -> Robins:
-        """The condition as ``a u + b du/dn = value``."""
-        return self.a, self.b, self.value
 
 
 @record

@@ -8,11 +8,10 @@ from functools import cached_property, lru_cache, partial
 from typing import Any
 
 from ..backends.generic import Backend
-from ..backends.given import Given
 from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import tree_map
 from ..errors import mismatch
-from .axis import Axis, Basis, Composed, Ends, Stencil, laid_along
+from .axis import Axis, Basis, Composed, Ends, Placed, Stencil, laid_along
 from .conditions import Side
 from .fluxes import mirrors, reach_of
 
@@ -28,14 +27,20 @@ def check_points(s: Array, name: str, fewest: int, backend: Backend, what: str =
     """Raise unless there are so many of them, and they rise."""
     if s.ndim != 1 or s.shape[0] < fewest:
         raise mismatch(name, f"shape (N,) with N >= {fewest}: the {what}", tuple(s.shape))
-    if backend.is_concrete(s):
-        numbers = backend.to_numpy(s)
-        if not bool((numbers[1:] > numbers[:-1]).all()) or not bool((abs(numbers) < float("inf")).all()):
-            raise mismatch(name, "finite, strictly increasing points", "a grid that is not")
+    if not is_rising(s, backend):
+        raise mismatch(name, "finite, strictly increasing points", "a grid that is not")
+
+
+def is_rising(s: Array, backend: Backend) -> bool:
+    """Return whether numbers are finite and rise; of traced ones nobody knows."""
+    if not backend.is_concrete(s):
+        return True
+    numbers = backend.to_numpy(s)
+    return bool((numbers[1:] > numbers[:-1]).all()) and bool((abs(numbers) < float("inf")).all())
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class Line(Placed):
     """The points of an axis before there are conditions at its ends.
 
     ``edges`` is what the user gave; ``places`` are all points; ``points`` are those without the image of the first.
@@ -43,14 +48,16 @@ class Line:
 
     name: str
     edges: Array
+    place: int
     is_ring: bool
     cells: bool
     flux: Any
 
-    @property
-    def has_image(self) -> bool:
-        """Whether the last point is the image of the first."""
-        return self.is_ring and not self.cells
+    def checked(self, backend: Backend) -> Line:
+        """Return the line; raise unless it has points, or the edges of cells."""
+        what = "edges of cells" if self.cells else "points, both ends included"
+        check_points(self.edges, self.name, FEWEST + (self.cells or self.is_ring), backend, what)
+        return self
 
     @cached_property
     def places(self) -> Array:
@@ -87,17 +94,9 @@ class Line:
         return (down, -(down + up), up), slope
 
 
-def line_of(given: Given, name: str, points: Any, is_ring: bool, cells: bool, flux: Any) -> Line:
-    """Return the points of an axis, or the edges of its cells; raise unless they are such."""
-    edges = given.array(name, points)
-    what = "edges of cells" if cells else "points, both ends included"
-    check_points(edges, name, FEWEST + (cells or is_ring), given.backend, what)
-    return Line(name, edges, is_ring, cells, flux)
-
-
-def axis_of(line: Line, sides: tuple[Side, Side], place: int, rank: int, backend: Backend) -> Axis:
-    """Return the axis of arrays with so many axes, of which it is the one at a place counted from the last."""
-    closed = Closed(line, sides, place, backend)
+def axis_of(line: Line, sides: tuple[Side, Side], rank: int, backend: Backend) -> Axis:
+    """Return the axis, laid along its place in arrays with so many axes."""
+    closed, place = Closed(line, sides, backend), line.place
     parts = (closed.second, closed.first, closed.free, closed.held, closed.around)
     kind: dict[str, Any] = {"name": line.name, "place": place, "is_ring": line.is_ring, "cells": line.cells}
     kind |= {"gaps": line.gaps, "mirrored": Ends(closed.ghosts[0][0], closed.ghosts[1][0])}
@@ -111,9 +110,9 @@ class Closed:
     ``top`` and ``bottom`` are 1 in the first and in the last row, and nowhere in a ring.
     """
 
-    def __init__(self, line: Line, sides: tuple[Side, Side], place: int, backend: Backend) -> None:
+    def __init__(self, line: Line, sides: tuple[Side, Side], backend: Backend) -> None:
         """Eliminate the points beyond the ends."""
-        self.line, self.stencil = line, partial(Stencil, axis=place, is_ring=line.is_ring)
+        self.line, self.stencil = line, partial(Stencil, axis=line.place, is_ring=line.is_ring)
         like, gaps, cells = line.edges, line.gaps, line.cells
 
         def row(numbers: list[float]) -> Array:

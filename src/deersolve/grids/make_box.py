@@ -16,9 +16,9 @@ from ..backends.trees import tree_map
 from ..errors import mismatch
 from .axis import Ends, Sides, laid_along
 from .base import Data
-from .box import AXIS_OF, SIDES, Box
+from .box import AXIS_OF, SIDES, Box, OnAxes
 from .conditions import Periodic, Side, components_of, side_of
-from .make_axis import Line, axis_of, basis_of, line_of
+from .make_axis import Line, axis_of, basis_of
 
 if TYPE_CHECKING:
     from ..problems.space import SpaceProblem
@@ -32,35 +32,30 @@ CORNERS = (None, 1), (-1, None)
 
 
 @dataclasses.dataclass(frozen=True)
-class Frame:
+class Frame(OnAxes):
     """The axes of a box before there is a box."""
 
-    lines: tuple[Line, ...]
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.lines)
+    axes: tuple[Line, ...]
 
     @cached_property
     def full(self) -> tuple[int, ...]:
         """The numbers of all points of every axis."""
-        return tuple([int(line.places.shape[0]) for line in self.lines])
+        return tuple([int(line.places.shape[0]) for line in self.axes])
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
         """The numbers of points that are solved for."""
-        return tuple([int(line.points.shape[0]) for line in self.lines])
+        return tuple([int(line.points.shape[0]) for line in self.axes])
 
     @property
     def cells(self) -> bool:
         """Whether the points are the midpoints of cells."""
-        return self.lines[0].cells
+        return self.axes[0].cells
 
     @property
     def has_flux(self) -> bool:
         """Whether something is carried along an axis."""
-        return any(line.flux is not None for line in self.lines)
+        return any(line.flux is not None for line in self.axes)
 
     @property
     def counted(self) -> str:
@@ -74,8 +69,7 @@ class Frame:
 
     def coordinates(self) -> dict[str, Array]:
         """Return the points of every axis as leaves (1, ..., N, ..., 1, 1)."""
-        d = self.ndim
-        return {line.name: laid_along(line.points[:, None], k - d - 1, d + 1) for k, line in enumerate(self.lines)}
+        return {line.name: laid_along(line.points[:, None], line.place, self.ndim + 1) for line in self.axes}
 
     def cut(self, name: str, a: Array, what: str) -> Array:
         """Return a field with all axes of the box, without the images of first points; raise unless it is one."""
@@ -88,33 +82,27 @@ class Frame:
                 raise mismatch(name, f"{what}, 1 or N = {N} points on axis {axis}", tuple(a.shape))
         return self.without_images(a)
 
-    def without_images(self, a: Array) -> Array:
-        """Return an array without the images of first points; along an axis of 1 it has none."""
-        for line, axis in zip(self.lines, range(-self.ndim - 1, -1), strict=True):
-            a = part(a, axis, None, -1) if line.has_image and a.shape[axis] > 1 else a
-        return a
-
 
 def frame_of(problem: SpaceProblem, given: Given) -> Frame:
     """Check the points of all axes."""
-    lines = []
-    for (name, points), (first, _), flux in zip(problem.edges.items(), SIDES, problem.fluxes, strict=False):
-        is_ring = isinstance(problem.sides[first], Periodic)
-        lines.append(line_of(given, name, points, is_ring=is_ring, cells=problem.cells, flux=flux))
+    lines, d = [], len(problem.edges)
+    for k, (name, points) in enumerate(problem.edges.items()):
+        is_ring, flux = isinstance(problem.sides[SIDES[k][0]], Periodic), problem.fluxes[k]
+        line = Line(name, given.array(name, points), k - d - 1, is_ring, problem.cells, flux)
+        lines.append(line.checked(given.backend))
     return Frame(tuple(lines))
 
 
 def box_of(frame: Frame, sides: dict[str, Side], weights: Weights, rank: int, backend: Backend) -> Box:
     """Return the box with arrays of so many axes."""
     d, pairs = frame.ndim, [(sides[first], sides[last]) for first, last in SIDES[: frame.ndim]]
-    places = range(-d - 1, -1)
-    axes = [axis_of(*each, rank, backend) for each in zip(frame.lines, pairs, places, strict=True)]
+    axes = [axis_of(*each, rank, backend) for each in zip(frame.axes, pairs, strict=True)]
     if d > 1:  # one axis is solved by its bands
         axes = [dataclasses.replace(axis, basis=basis_of(axis, rank - d - 1, backend)) for axis in axes]
     a, b, c = (tree_map(lambda a: padded(a, rank), weight) for weight in weights)
     free = reduce(mul, (axis.free for axis in axes))
     holds = not frame.cells and any(any(side.fixes) for side in sides.values())
-    return Box(tuple(axes), a, b, c, free, {line.name: line.places for line in frame.lines}, holds=holds)
+    return Box(tuple(axes), a, b, c, free, {line.name: line.places for line in frame.axes}, holds=holds)
 
 
 def in_a_box(problem: SpaceProblem, y_guess: Any) -> tuple[Backend, Data]:
@@ -181,7 +169,7 @@ def check_components(name: str, a: Array, sides: tuple[Any, ...], frame: Frame) 
 def along_side(name: str, side: Side, frame: Frame, *times: int) -> Array:
     """Return what is given along a side, (*B, *times, *R, n), with an axis of 1 in the place of the one it ends."""
     value, n, d, k = side.value, len(side.a), frame.ndim, AXIS_OF[name]
-    xp, others = array_namespace(value), [j for j in range(d) if j != k]
+    others = [j for j in range(d) if j != k]
     if others and not times and value.ndim == 1 and value.shape[0] == frame.full[others[-1]] > 1:
         shape = "a number, (n,) or (N, n) with N points along the side"
         raise mismatch(name, shape, tuple(value.shape), "Write value[:, None] for one component.")
@@ -191,8 +179,8 @@ def along_side(name: str, side: Side, frame: Frame, *times: int) -> Array:
     for axis, (N, what) in enumerate(spans, start=-len(spans) - 1):
         if value.shape[axis] not in (1, N):
             raise mismatch(name, f"a value, or one for each of {what} on axis {axis}", tuple(value.shape))
-    value = frame.without_images(xp.expand_dims(value, axis=k - d - 1))
-    return xp.broadcast_to(value, (*value.shape[:-1], n))
+    value = frame.along(name, value)
+    return array_namespace(value).broadcast_to(value, (*value.shape[:-1], n))
 
 
 def sides_of(values: dict[str, Array], frame: Frame, batch: tuple[int, ...]) -> Sides:

@@ -15,6 +15,7 @@ from .box import SIDES
 from .conditions import side_of
 from .faces import both_sides, openings_of, split
 from .levels import Levels, staged
+from .make_axis import is_rising
 from .make_box import (
     LETTERS,
     Frame,
@@ -72,10 +73,8 @@ def check_times(t: Array, backend: Backend) -> None:
     """Raise unless t are times."""
     if t.ndim != 1 or t.shape[0] < 2:
         raise mismatch("t", "shape (T,) with T >= 2", tuple(t.shape))
-    if backend.is_concrete(t):
-        numbers = backend.to_numpy(t)
-        if not bool((numbers[1:] > numbers[:-1]).all()) or not bool((abs(numbers) < float("inf")).all()):
-            raise mismatch("t", "finite, strictly increasing times", "a grid that is not")
+    if not is_rising(t, backend):
+        raise mismatch("t", "finite, strictly increasing times", "a grid that is not")
 
 
 def _guess(given: Array, levels: Levels) -> Array:
@@ -111,7 +110,7 @@ class _Fields:
     def _on_faces(self, k: int, given: dict[str, Any]) -> Tree:
         """Return what the flux of an axis is given on both sides of every cell, and what its faces are to the cell."""
         frame, d = self.frame, self.frame.ndim
-        line, (first, last), axis = frame.lines[k], SIDES[k], k - d - 1
+        line, (first, last), axis = frame.axes[k], SIDES[k], k - d - 1
         if line.flux is None:
             return None
         inward, outward = openings_of(line.widths, (self.sides[first], self.sides[last]), self.n, self.given.backend)
