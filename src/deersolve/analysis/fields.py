@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..backends.given import alike
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, padded, padded_behind
 from ..backends.registration import close_matches
 from ..backends.trees import tree_leaves, tree_map
 from ..errors import UnknownKeyError, mismatch
@@ -131,11 +131,9 @@ def _at_times(problem: Problem, data: Data, t: Array) -> Data:
     if problem.x is None and not data.grid.lines:
         x = own
     elif data.grid.lines and "t" not in (problem.x or {}):
-        shape = (*t.shape, *(1 for _ in problem.axes))
-        x = {**x, "t": data.grid.lay("x", xp.reshape(own, shape), x["t"])}
-    rank = data.grid.D.ndim
-    D = xp.reshape(D, (*(1 for _ in range(rank - D.ndim)), *D.shape))
-    return dataclasses.replace(data, grid=dataclasses.replace(data.grid, t=t, D=D), x=x)
+        x = {**x, "t": data.grid.lay("x", padded_behind(own, t.ndim + len(problem.axes)), x["t"])}
+    grid = dataclasses.replace(data.grid, t=t, D=padded(D, data.grid.D.ndim))
+    return dataclasses.replace(data, grid=grid, x=x)
 
 
 def as_array(system: System, value: Any) -> Any:

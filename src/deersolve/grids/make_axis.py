@@ -143,7 +143,7 @@ class Closed:
 
     @property
     def around(self) -> tuple[Stencil | Composed, ...]:
-        """U in the cells before and in those behind, and what is in their place where that is a wall.
+        """The states beside u: those of the cells before and behind, or what is in their place where that is a wall.
 
         For a flux of the two states beside a face, u at the wall, or beyond it if it ``mirrors``; for one of four
         states u beyond it and, by a straight line, further on.

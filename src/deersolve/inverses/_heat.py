@@ -13,7 +13,7 @@ from functools import reduce
 from typing import Any, ClassVar
 
 from ..backends import backend_of
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, padded
 from ..grids.axis import Axis
 from ..grids.levels import Levels
 from ..grids.times import Initial
@@ -354,7 +354,7 @@ def _in_a_row(blocks: tuple[Array, ...], length: int) -> tuple[Array, ...]:
     xp, rank = array_namespace(blocks[0]), max(b.ndim for b in blocks)
 
     def flat(b: Array) -> Array:
-        b = xp.reshape(b, (*(1 for _ in range(rank - b.ndim)), *b.shape))
+        b = padded(b, rank)
         full = xp.broadcast_to(b, (*b.shape[:-5], length, *b.shape[-4:]))
         return xp.reshape(full, (*full.shape[:-5], length * full.shape[-4], *full.shape[-3:]))
 

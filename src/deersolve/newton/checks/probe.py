@@ -9,7 +9,7 @@ import numpy as np
 
 from ...backends import backend_of
 from ...backends.agreement import AGREEMENT, equal
-from ...backends.namespace import Array, array_namespace
+from ...backends.namespace import Array, array_namespace, padded
 from ...backends.trees import tree_map
 from ...errors import FunctionError, InputError
 from ..equation import System
@@ -94,8 +94,8 @@ def _check_space(system: System, ys: tuple[Array, ...], x: Any, whole: Array) ->
     """Move y in three points of space; raise if f changes in another."""
     xp, shape = array_namespace(whole), (*whole.shape[-3:-1], 1) if system.grid.ndim > 1 else whole.shape[-1:]
     count, block = math.prod(shape), system.grid.block or 1
-    full = (*(1 for _ in range(whole.ndim - len(shape))), *shape)
-    place = xp.reshape(xp.arange(count, device=system.backend.placement(whole)), full) // block
+    place = xp.reshape(xp.arange(count, device=system.backend.placement(whole)) // block, shape)
+    place = padded(place, whole.ndim)
     last = (count - 1) // block
     is_moved = (place == 0) | (place == last // 2) | (place == last)
     sizes = [(1 + 0.3 * k) * 1e-2 * (xp.max(xp.abs(y)) + 1e-1) for k, y in enumerate(ys)]  # a difference must show
