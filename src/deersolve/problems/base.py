@@ -98,7 +98,8 @@ class Problem:
         """Set an attribute, but not by the name of data that are held elsewhere: solve would not see it."""
         held = vars(self)
         is_start = name in ("y0", "u0") and held.get("boundary") is not None
-        if name not in held and (is_start or name in held.get("coefficients", ())):
+        elsewhere = (held.get(part, ()) for part in ("coefficients", "edges", "sides"))
+        if name not in held and (is_start or any(name in part for part in elsewhere)):
             raise mismatch(name, "a new problem with it; that of a problem is given when it is made", "an assignment")
         super().__setattr__(name, value)
 

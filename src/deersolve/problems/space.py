@@ -72,13 +72,6 @@ class SpaceProblem(Problem):
                 return held[part][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute, but not by the name of an axis or a side."""
-        held = vars(self)
-        if name in (*held.get("edges", ()), *held.get("sides", ())):
-            raise mismatch(name, "a new problem with it; that of a problem is given when it is made", "an assignment")
-        super().__setattr__(name, value)
-
     def points(self) -> dict[str, Any]:
         """Return the points, or edges, of each axis."""
         return dict(self.edges)
