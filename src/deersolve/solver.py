@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from .backends._compilers import untraced
-from .backends.namespace import Array, array_namespace, dtype_name
+from .backends.namespace import Array, array_namespace, dtype_name, padded_behind
 from .backends.registration import close_matches
 from .errors import (
     ConvergenceError,
@@ -19,7 +19,7 @@ from .errors import (
     mismatch,
 )
 from .grids.box import Box
-from .grids.span import Span
+from .grids.interval import Interval
 from .grids.times import Initial, Steps, TimeGrid
 from .inverses import Rule, rule_of
 from .linalg.scans import which_scan
@@ -231,7 +231,7 @@ def _finish(sol: Solution, system: System, y: Array, is_causal: bool, on_failure
         )
     if mode == "return":
         return sol
-    flags = converged[(..., *(None for _ in range(sol.y.ndim - converged.ndim)))]
+    flags = padded_behind(converged, sol.y.ndim)
     blank = xp.where(flags, xp.zeros_like(sol.y), xp.nan)  # added, so that derivatives stay what they are
     corrected = sol.y_corrected
     return dataclasses.replace(sol, y=sol.y + blank, y_corrected=None if corrected is None else corrected + blank)
@@ -280,7 +280,7 @@ def _open_part(sol: Solution) -> str:
     return f"What is left to correct of a singular one is {max(parts):.1e} of the size of its terms. " if parts else ""
 
 
-GRIDS = {"shift": Steps, "ddt": TimeGrid, "d2dx2": Box, "laplace": Box, "laplace2d": Box, "ddx": Span}
+GRIDS = {"shift": Steps, "ddt": TimeGrid, "d2dx2": Box, "laplace": Box, "laplace2d": Box, "ddx": Interval}
 
 
 def _check_rule(rule: Rule, problem: Problem) -> None:

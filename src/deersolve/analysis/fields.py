@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..backends.given import alike
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, padded_behind
 from ..backends.registration import close_matches
 from ..backends.trees import tree_leaves, tree_map
 from ..errors import UnknownKeyError, mismatch
 from ..grids.base import Data
 from ..grids.box import SIDES as PAIRS
-from ..grids.space import value_of
+from ..grids.conditions import parts_of, value_of
 from ..grids.times import Initial, TimeGrid
 from ..newton.equation import System
 from ..newton.shelter import sheltered
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 Fields = dict[str, Any]
 SIDES = tuple(name for pair in PAIRS for name in pair)
-VALUES = ("value", "slope")
-"""What the right-hand side of a condition is called."""
 
 
 def names_of(problem: Problem) -> tuple[str, ...]:
@@ -133,8 +131,7 @@ def _at_times(problem: Problem, data: Data, t: Array) -> Data:
     if problem.x is None and not data.grid.lines:
         x = own
     elif data.grid.lines and "t" not in (problem.x or {}):
-        shape = (*t.shape, *(1 for _ in problem.axes))
-        x = {**x, "t": data.grid.lay("x", xp.reshape(own, shape), x["t"])}
+        x = {**x, "t": data.grid.lay("x", padded_behind(own, t.ndim + len(problem.axes)), x["t"])}
     return dataclasses.replace(data, grid=dataclasses.replace(data.grid, t=t, D=D), x=x)
 
 
@@ -155,12 +152,7 @@ def _given(problem: Problem, system: System, name: str) -> Any:
         return tree_map(lambda a: as_array(system, a), problem.params)
     if name in SIDES:
         side = problem.sides[name]  # type: ignore[attr-defined]
-        values = tuple(
-            array(getattr(part, key))
-            for part in (side if isinstance(side, tuple) else (side,))
-            for key in VALUES
-            if hasattr(part, key)
-        )
+        values = tuple(array(part.robin[-1]) for part in parts_of(side) if part.given)
         return values if isinstance(side, tuple) else (values[0] if values else None)
     if name == "x":
         return tree_map(array, problem.x)

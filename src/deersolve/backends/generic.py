@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ..errors import InputError
 from . import registry
-from .namespace import Array, Tree, array_namespace, joined, part
+from .namespace import Array, Tree, array_namespace, joined, padded_behind, part
 from .trees import tree_leaves, tree_map
 
 Functions = dict[str, tuple[Callable[..., Any], Callable[[], list[tuple[Any, ...]]]]]
@@ -381,8 +381,8 @@ def passed(change: Array, usable: Array) -> Array:
     """Return a derivative where elements are usable; of others zero if it is zero there, and NaN if not."""
     xp = array_namespace(change)
     touched = xp.any(change != 0, axis=tuple(range(usable.ndim - change.ndim, 0)))
-    expand = (..., *(None for _ in range(change.ndim - usable.ndim)))
-    return xp.where((usable | ~touched)[expand], xp.where(usable[expand], change, 0.0), xp.nan)
+    usable, known = (padded_behind(flags, change.ndim) for flags in (usable, usable | ~touched))
+    return xp.where(known, xp.where(usable, change, 0.0), xp.nan)
 
 
 def split_columns(columns: Array, ys: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from ..errors import InputError, LibraryError, mismatch
 from . import backend_of
 from .generic import Backend
-from .namespace import Array, Tree, array_namespace, dtype_name
+from .namespace import Array, Tree, array_namespace, dtype_name, padded
 from .trees import tree_leaves, tree_map
 
 UNUSABLE = (TypeError, ValueError, RuntimeError, OverflowError)
@@ -177,29 +178,91 @@ def _is_real_scalar(entry: Any) -> bool:
     return bool(array_namespace(entry).isdtype(entry.dtype, ("real floating", "integral")))
 
 
-def expanded(x: Tree, like: Array, backend: Backend, rank: int) -> Tree:
-    """Expand every leaf of x to the rank of y."""
+class Given:
+    """What a user gave to a problem: arrays of one library, device and dtype, which broadcast over their batch axes.
 
-    def expand(leaf: Any) -> Array:
-        a = alike(leaf, like, backend, "x")
-        if a.ndim == 1:
-            raise mismatch("x", "leaves of shape (T, k) or (*B, T, k)", f"shape {tuple(a.shape)}", "Use x[:, None].")
-        if a.ndim > rank:
-            return a
-        return array_namespace(a).reshape(a, (*(1 for _ in range(rank - a.ndim)), *a.shape))
+    Attributes
+    ----------
+    first : array
+        What decides library, device and dtype.
+    backend : Backend
+        Its backend.
+    ndim : int
+        The number of axes of one element of the batch: those of the grid, and that of the components.
+    guess : array or None
+        The guess of y.
+    """
 
-    return tree_map(expand, x)
+    def __init__(self, ndim: int, **given: Any) -> None:
+        """Take arrays by their names, of which the first one decides; ``y_guess`` may be None, which is none."""
+        for name, first in given.items():
+            if first is not None or name != "y_guess":
+                break
+        self.first, self.backend = state(first, name)
+        self.xp, self.ndim = array_namespace(self.first), ndim
+        guess = given["y_guess"]
+        self.guess = guess if guess is None else self.first if guess is first else self.array("y_guess", guess)
+        self._batches: list[tuple[str, tuple[int, ...]]] = []
+
+    def array(self, name: str, value: Any, cast: bool = True) -> Array:
+        """Return finite real numbers as an array beside the first; see :func:`beside`."""
+        return beside(value, self.first, self.backend, name, cast)
+
+    def of_batch(self, name: str, a: Array) -> Array:
+        """Return an array with all axes of one element; what it has before them are its axes of the batch."""
+        a = padded(a, self.ndim)
+        self._batches.append((name, tuple(a.shape[: -self.ndim])))
+        return a
+
+    def leaf(self, name: str, value: Any, cast: bool = True) -> Array:
+        """Return whatever numbers there are as an array beside the first; see :func:`alike`."""
+        return alike(value, self.first, self.backend, name, cast)
+
+    def tree(self, x: Tree, n_points: int | None = None) -> Tree:
+        """Return every leaf of x with all axes of one element, over so many points if their number is known."""
+        made = tree_map(lambda value: self.of_batch("x", at_points(self.leaf("x", value))), x)
+        return made if n_points is None else spanning(made, n_points)
+
+    @cached_property
+    def batch(self) -> tuple[int, ...]:
+        """The axes of the batch of all that was given; an error names who disagrees."""
+        guesses = [] if self.guess is None else [("y_guess", tuple(self.guess.shape[: -self.ndim]))]
+        return batch_of(self._batches + guesses)
+
+    @cached_property
+    def rank(self) -> int:
+        """The number of axes of all of them."""
+        return len(self.batch) + self.ndim
+
+    def laid(self, tree: Tree) -> Tree:
+        """Return arrays with an axis for each of the batch."""
+        return tree_map(lambda a: padded(a, self.rank), tree)
+
+    def full(self, a: Array, *sizes: int) -> Array:
+        """Return an array for every element of the batch, of one that broadcasts to those sizes."""
+        return self.xp.broadcast_to(a, (*self.batch, *sizes))
+
+    def start(self, default: Array, *sizes: int) -> Array:
+        """Return the guess, or the default where there is none, for every element of the batch."""
+        try:
+            return self.full(default if self.guess is None else self.guess, *sizes)
+        except Exception as error:
+            if self.guess is None:
+                raise
+            shape, received = (*self.batch, *sizes), tuple(self.guess.shape)
+            raise mismatch("y_guess", f"an array that broadcasts to {shape}", received) from error
 
 
-def ranks(x: Tree) -> int:
-    """Return the largest number of axes of a leaf of x."""
-    return max((getattr(a, "ndim", 0) for a in tree_leaves(x)), default=0)
+def at_points(leaf: Array) -> Array:
+    """Return a leaf of x; raise if it has no axis for the points."""
+    if leaf.ndim == 1:
+        raise mismatch("x", "leaves of shape (T, k) or (*B, T, k)", f"shape {tuple(leaf.shape)}", "Use x[:, None].")
+    return leaf
 
 
 def batch_of(parts: list[tuple[str, tuple[int, ...]]]) -> tuple[int, ...]:
     """Broadcast batch shapes; an error names who disagrees."""
-    rank = max((len(s) for _, s in parts), default=0)
-    out = [1] * rank
+    out = [1] * max([len(shape) for _, shape in parts], default=0)
     for name, shape in parts:
         for k, size in enumerate(reversed(shape), start=1):
             if size != 1 and out[-k] not in (1, size):
@@ -209,8 +272,9 @@ def batch_of(parts: list[tuple[str, tuple[int, ...]]]) -> tuple[int, ...]:
     return tuple(out)
 
 
-def spanning(x: Tree, T: int) -> None:
-    """Raise unless every leaf of x has one point, or one for each of the grid."""
+def spanning(x: Tree, T: int) -> Tree:
+    """Return x; raise unless every leaf of it has one point, or one for each of the grid."""
     for leaf in tree_leaves(x):
         if leaf.shape[-2] not in (1, T):
             raise mismatch("x", f"1 or T = {T} points on axis -2", f"shape {tuple(leaf.shape)}")
+    return x

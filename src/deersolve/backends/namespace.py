@@ -62,6 +62,18 @@ def array_namespace(*arrays: Array) -> Namespace:
     return found
 
 
+def padded(a: Array, rank: int) -> Array:
+    """Return an array with at least so many axes, those of length 1 before its own."""
+    if a.ndim >= rank:
+        return a
+    return array_namespace(a).reshape(a, (1,) * (rank - a.ndim) + tuple(a.shape))
+
+
+def padded_behind(a: Array, rank: int) -> Array:
+    """Return an array with at least so many axes, those of length 1 behind its own."""
+    return a[(..., *(None,) * (rank - a.ndim))]
+
+
 def part(a: Array, axis: int, start: int | None, stop: int | None) -> Array:
     """Return the points from start to stop along an axis, counted from the last."""
     return a[(..., slice(start, stop), *(slice(None),) * (-axis - 1))]

@@ -7,7 +7,7 @@ which axis of u is its own, counted from the last.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Self
+from typing import Any
 
 from ..backends.namespace import Array, array_namespace, joined, part
 from ..backends.trees import record, static, tree_map
@@ -100,11 +100,6 @@ class Stencil:
         """Return the weights of the neighbour so many points further on, in every row."""
         return {-1: self.lower, 0: self.middle, 1: self.upper}
 
-    def laid(self, axis: int, rank: int, is_ring: bool) -> Self:
-        """Return the map along another axis, of arrays with so many axes."""
-        made: Self = tree_map(lambda a: laid_along(a, axis, rank), self)
-        return dataclasses.replace(made, axis=axis, is_ring=is_ring)
-
 
 @record
 class Composed:
@@ -140,45 +135,6 @@ class Composed:
                 made[j + k] = made[j + k] + outer * xp.roll(weight, -j, axis=self.inner.axis)
         return made
 
-    def laid(self, axis: int, rank: int, is_ring: bool) -> Composed:
-        """Return the map along another axis, of arrays with so many axes."""
-        return Composed(self.outer.laid(axis, rank, is_ring), self.inner.laid(axis, rank, is_ring))
-
-
-@record
-class Wall:
-    """One end: beyond it u is ``value u_w + slope du/dn + own u_0 + next u_1``, u_0 the point next to it.
-
-    Attributes
-    ----------
-    distance : array, shape (1, 1)
-        That of u_0 from the wall.
-    value, slope, own, next : array, shape (1, n)
-        The weights of u and its outward derivative at the wall, of u_0 and of its neighbour.
-    """
-
-    distance: Array
-    value: Array
-    slope: Array
-    own: Array
-    next: Array
-
-
-@record
-class Walls:
-    """What is between the points of a line, and beyond.
-
-    Attributes
-    ----------
-    gaps : array, shape (N + 1, 1)
-        The distances between neighbours, with the points beyond both ends.
-    ends : tuple of Wall
-        The first and the last; of no use in a ring.
-    """
-
-    gaps: Array
-    ends: tuple[Wall, Wall]
-
 
 @record
 class Basis:
@@ -197,8 +153,25 @@ class Basis:
     values: Array
 
 
+class Placed:
+    """What is along one axis of u: whether its last point is the image of the first, which is left out of u."""
+
+    place: Any
+    is_ring: Any
+    cells: Any
+
+    @property
+    def has_image(self) -> bool:
+        """Whether the last point was left out as the image of the first."""
+        return self.is_ring and not self.cells
+
+    def without_image(self, a: Array) -> Array:
+        """Return an array without the image of the first point; one that does not vary along the axis stays."""
+        return part(a, self.place, None, -1) if self.has_image and a.shape[self.place] > 1 else a
+
+
 @record
-class Axis:
+class Axis(Placed):
     """The points of one axis of space, and d/ds and d2/ds2 along it.
 
     Attributes
@@ -214,16 +187,18 @@ class Axis:
     around : tuple of Stencil and Composed
         In cells of an equation with a flux, the states that it is given besides u: those of the cells before and those
         behind, or what a condition says of u at a wall between.
+    gaps : array, shape (N + 1, 1)
+        The distances between neighbours, with the points beyond both ends.
+    mirrored : Ends of array, shape (1, n)
+        What the outermost u weighs in u beyond that end.
     basis : Basis or None
         The eigenvectors of d2/ds2, where a solve takes them.
-    walls : Walls or None
-        The distances between the points, and the ends, where an error of the differences is estimated.
     name : str
         The name of the axis.
     place : int
         Which axis of u it is, counted from the last.
-    is_ring, has_image : bool
-        Whether the axis is periodic, and whether its last point was left out as the image of the first.
+    is_ring, cells : bool
+        Whether the axis is periodic, and whether its points are the midpoints of cells.
     unfixed : tuple of bool
         Of each component, whether both conditions hold for u + constant too.
     """
@@ -233,22 +208,19 @@ class Axis:
     first: Stencil
     free: Array
     held: Ends
-    around: tuple[Stencil | Composed, ...] = ()
+    around: tuple[Stencil | Composed, ...]
+    gaps: Array
+    mirrored: Ends
     basis: Basis | None = None
-    walls: Any = None
     name: str = static(default="s")
     place: int = static(default=-2)
     is_ring: bool = static(default=False)
-    has_image: bool = static(default=False)
+    cells: bool = static(default=False)
     unfixed: tuple[bool, ...] = static(default=())
 
     def values(self, ends: Ends) -> Array:
         """Return the values that conditions give, 0 where the equation holds."""
         return self.held.first * ends.first + self.held.last * ends.last
-
-    def without_image(self, a: Array) -> Array:
-        """Return an array without the image of the first point; one that does not vary along the axis stays."""
-        return part(a, self.place, None, -1) if self.has_image and a.shape[self.place] > 1 else a
 
     def with_image(self, a: Array) -> Array:
         """Return an array with the image of the first point behind the last."""

@@ -9,7 +9,7 @@ from itertools import chain
 from operator import add
 from typing import Any
 
-from ..backends.namespace import Array, array_namespace, joined, part
+from ..backends.namespace import Array, array_namespace, joined, padded, part
 from ..backends.trees import record, static
 from .axis import Axis, Composed, Ends, Sides, Stencil
 from .base import Grid
@@ -22,8 +22,28 @@ AXIS_OF = {name: k for k, names in enumerate(SIDES) for name in names}
 """The number of the axis that a side ends."""
 
 
+class OnAxes:
+    """Arrays (*B, *R, k) on one axis or more of space."""
+
+    axes: Any
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes of space."""
+        return len(self.axes)
+
+    def without_images(self, a: Array) -> Array:
+        """Return an array (*B, *R, k), or with axes of 1, without the images of first points."""
+        return reduce(lambda a, axis: axis.without_image(a), self.axes, a)
+
+    def along(self, name: str, given: Array) -> Array:
+        """Return what is given along a side, with the other axes of space alone, laid along that side."""
+        xp, place = array_namespace(given), AXIS_OF[name] - self.ndim - 1
+        return self.without_images(xp.expand_dims(padded(given, self.ndim), axis=place))
+
+
 @record
-class Box(Grid):
+class Box(OnAxes, Grid):
     """The grid of an equation with ``L u = a Laplacian(u) + sum_k b_k du/ds_k + c u``; u has the shape (*B, *R, n).
 
     Attributes
@@ -51,11 +71,6 @@ class Box(Grid):
     free: Array
     places: dict[str, Array]
     holds: bool = static(default=True)
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes of space."""
-        return len(self.axes)
 
     @property
     def n_points(self) -> int:
@@ -172,18 +187,9 @@ class Box(Grid):
         a = new["D"] if "D" in new else now["a"]
         return dataclasses.replace(self, a=a, b=(now["b"],) if self.b else (), c=now.get("c")), sides
 
-    def without_images(self, a: Array) -> Array:
-        """Return an array (*B, *R, k), or with axes of 1, without the images of first points."""
-        return reduce(lambda a, axis: axis.without_image(a), self.axes, a)
-
-    def along(self, name: str, given: Array) -> Array:
-        """Return what is given along a side, with the other axes of space alone, laid along that side."""
-        xp, place = array_namespace(given), AXIS_OF[name] - self.ndim - 1
-        return self.without_images(xp.expand_dims(with_axes(given, self.ndim), axis=place))
-
     def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
-        made = self.along(name, given) if name in AXIS_OF else self.without_images(with_axes(given, self.ndim + 1))
+        made = self.along(name, given) if name in AXIS_OF else self.without_images(padded(given, self.ndim + 1))
         return array_namespace(given).broadcast_to(made, like.shape)
 
     def per_point(self, c: Array) -> Array:
@@ -234,11 +240,6 @@ def _along(M: Array, v: Array, k: int, d: int) -> Array:
     before = v.ndim - d + k
     flat = xp.reshape(v, (*v.shape[: before + 1], math.prod(v.shape[before + 1 :])))
     return xp.reshape(xp.matmul(M, flat), v.shape)
-
-
-def with_axes(a: Array, rank: int) -> Array:
-    """Return an array with at least so many axes."""
-    return array_namespace(a).reshape(a, (*(1 for _ in range(rank - a.ndim)), *a.shape))
 
 
 def components_first(u: Array, d: int) -> Array:

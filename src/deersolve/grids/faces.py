@@ -1,86 +1,83 @@
-"""The faces between the cells of an axis: the states on both sides, and what the numerical flux is given there."""
+"""The faces between the cells of an axis: what a numerical flux is given there, and the balance of every cell."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree, array_namespace, joined, part
 from ..backends.trees import tree_map
-from .axis import Composed, Stencil
-from .conditions import NoFlux
-from .fluxes import mirrors, reach_of
-from .space import ghost_of
-
-STRAIGHT = (2.0, -1.0, 0.0)
-"""The state on a straight line through the first two."""
+from ..errors import mismatch
+from .conditions import parts_of
+from .fluxes import reach_of
 
 
-def around_of(
-    flux: Any, s: Array, ends: list[Any], is_ring: bool, n: int, backend: Backend
-) -> tuple[Stencil | Composed, ...]:
-    """Return u in the cells before and in those behind, and what is in their place where that is a wall.
+class Conserved:
+    """f - H_s by what passes the faces of a cell: f(u, ...) - (H(u, u_behind) - H(u_before, u)) / h on each axis.
 
-    For a flux of the two states beside a face, u at the wall, or beyond it if it ``mirrors``; for one of four states
-    u beyond it and, by a straight line, further on.
+    The face between two cells is looked at from both sides with the same two states, so that what leaves one cell
+    enters the other.
+
+    Parameters
+    ----------
+    f : callable or None
+        The source, ``f(u, u_s, [u_r,] x, params)``.
+    fluxes : tuple of callable or None
+        The numerical flux of each axis.
     """
-    if flux is None:
-        return ()
-    widths, nothing = (s[1:] - s[:-1])[:, None], backend.convert([[0.0] * n], s, s.dtype)
-    zero = nothing + 0 * widths
-    if is_ring:
-        before, behind = _ring(zero)
-        further, beyond = before, behind
-    else:
-        share = 1.0 if mirrors(flux) or reach_of(flux) == 2 else 0.5  # half way to the state beyond is the wall
-        walls = []
-        for (a, b, _), h in zip(ends, (widths[:1, :], widths[-1:, :]), strict=True):
-            own, _, value = ghost_of(a, b, h, True, s, backend)
-            walls.append((1 - share + share * own, 0.0, share * value))
-        before, behind = _line(zero, *walls)
-        further, beyond = _line(zero, STRAIGHT, STRAIGHT)
-    if reach_of(flux) == 1:
-        return before, behind
-    return Composed(further, before), before, behind, Composed(beyond, behind)
+
+    def __init__(self, f: Callable[..., Array] | None, fluxes: tuple[Callable[..., Array] | None, ...]) -> None:
+        if f is not None and not callable(f):
+            raise mismatch("f", "a callable f(u, u_s, x, params), or None with a flux", repr(f))
+        self.f, self.fluxes = f, fluxes
+        self.__name__ = "None" if f is None else getattr(f, "__name__", type(f).__name__)
+
+    def __call__(self, u: Array, *given: Any) -> Array:
+        """Return the rate at every point, of u, its slopes, the states around it, x and params."""
+        *signals, x, params = given
+        slopes, around = signals[: len(self.fluxes)], signals[len(self.fluxes) :]
+        made = 0 * u if self.f is None else self.f(u, *slopes, x["cells"], params)
+        for flux, faces in zip(self.fluxes, x["faces"], strict=True):
+            if flux is None:
+                continue
+            reach = reach_of(flux)
+            states = (*around[:reach], u, *around[reach : 2 * reach])
+            around = around[2 * reach :]
+            inflow = _passing(flux, states[:-1], faces["before"], params)
+            outflow = _passing(flux, states[1:], faces["behind"], params)
+            made = made - (faces["out"] * outflow - faces["in"] * inflow)
+        return made
 
 
-def _ring(zero: Array) -> tuple[Stencil, Stencil]:
-    """Return the neighbours on a ring."""
-    one, none = zero + 1, zero[:1, :]
-    return Stencil(one, zero, zero, none, none), Stencil(zero, zero, one, none, none)
+def _passing(flux: Callable[..., Array], states: tuple[Array, ...], x: Tree, params: Any) -> Array:
+    """Return what passes a face."""
+    made, u = flux(*states, x, params), states[0]
+    if tuple(getattr(made, "shape", ())) != tuple(u.shape):
+        shape = tuple(made.shape) if hasattr(made, "shape") else type(made).__name__
+        advice = "Components are on the last axis: u[..., :1], u[..., 1:], joined by xp.concat([...], axis=-1)."
+        raise mismatch("flux", f"an array of the shape of u, {tuple(u.shape)}", shape, advice)
+    return made
 
 
-def _line(zero: Array, first: Any, last: Any) -> tuple[Stencil, Stencil]:
-    """Return the neighbours on an open line; past an end a state of weights (of the last u, the one before, given)."""
-    xp, one, none = array_namespace(zero), zero[1:, :] + 1, zero[:1, :]
-    before = Stencil(
-        lower=xp.concat([none, one], axis=0),
-        middle=xp.concat([first[0] + none, 0 * one], axis=0),
-        upper=xp.concat([first[1] + none, 0 * one], axis=0),
-        first=xp.concat([first[2] + none, 0 * one], axis=0),
-        last=none,
-    )
-    behind = Stencil(
-        lower=xp.concat([0 * one, last[1] + none], axis=0),
-        middle=xp.concat([0 * one, last[0] + none], axis=0),
-        upper=xp.concat([one, none], axis=0),
-        first=none,
-        last=xp.concat([0 * one, last[2] + none], axis=0),
-    )
-    return before, behind
+def check_flux(fluxes: Any, cells: bool) -> None:
+    """Raise unless each is None or can be called, and u is in cells."""
+    for flux in fluxes:
+        if flux is not None and not callable(flux):
+            raise mismatch("flux", "a callable flux(u_left, u_right, x, params)", repr(flux))
+        if flux is not None and not cells:
+            advice = "s are then the edges of cells, one more than there are numbers of u."
+            raise mismatch("flux", "cells=True, as it passes the faces of cells", "cells=False", advice)
 
 
-def openings_of(s: Array, sides: tuple[Any, Any], n: int, backend: Backend) -> tuple[Array, Array]:
+def openings_of(widths: Array, sides: tuple[Any, Any], n: int, backend: Backend) -> tuple[Array, Array]:
     """Return 1 / h of every cell, (X, n), for the face before it and the one behind; 0 where nothing may pass."""
-    xp, per_length = array_namespace(s), 1 / (s[1:] - s[:-1])[:, None] + backend.convert([[0.0] * n], s, s.dtype)
-    first, last = (backend.convert([_is_open(side, n)], s, s.dtype) for side in sides)
+    xp, per_length = array_namespace(widths), 1 / widths + backend.convert([[0.0] * n], widths, widths.dtype)
+    first, last = (
+        backend.convert([[float(part.is_open) for part in parts_of(side)]], widths, widths.dtype) for side in sides
+    )
     inward = xp.concat([first * per_length[:1, :], per_length[1:, :]], axis=0)
     return inward, xp.concat([per_length[:-1, :], last * per_length[-1:, :]], axis=0)
-
-
-def _is_open(side: Any, n: int) -> list[float]:
-    parts = side if isinstance(side, tuple) else (side,) * n
-    return [float(not isinstance(part, NoFlux)) for part in parts]
 
 
 def split(x: dict[str, Any], sizes: tuple[int, ...]) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -10,11 +10,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Self
 
-from ..backends.namespace import Array, array_namespace, joined, part
+from ..backends.namespace import Array, array_namespace, joined, padded, part
 from ..backends.trees import record, static, tree_map
 from .axis import Axis, Sides
 from .base import Data
-from .box import AXIS_OF, Box, with_axes
+from .box import AXIS_OF, Box
 from .times import Initial, Slice, TimeGrid
 
 
@@ -102,7 +102,7 @@ class Stages(TimeGrid):
 
     def lay(self, name: str, given: Array, like: Array) -> Array:
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
-        made = self.in_stages(with_axes(given, self.ndim)) if name == "x" else self.started(given)
+        made = self.in_stages(padded(given, self.ndim)) if name == "x" else self.started(given)
         return array_namespace(given).broadcast_to(made, like.shape)
 
     def per_point(self, c: Array) -> Array:
@@ -202,8 +202,8 @@ class Levels(Stages):
         """Return what a user gave by that name, laid out like an array of :meth:`named` or of x."""
         d, xp = self.level.ndim, array_namespace(given)
         if name in AXIS_OF:
-            return xp.broadcast_to(self.in_stages(self.level.along(name, with_axes(given, d + 1))), like.shape)
-        given = self.level.without_images(with_axes(given, d + 1))
+            return xp.broadcast_to(self.in_stages(self.level.along(name, padded(given, d + 1))), like.shape)
+        given = self.level.without_images(padded(given, d + 1))
         return super().lay(name, given, like) if name in ("u0", "x") else xp.broadcast_to(given, like.shape)
 
     def per_point(self, c: Array) -> Array:

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
+import math
+from functools import cached_property, reduce
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 from ..backends.generic import Backend
-from ..backends.given import batch_of, beside, expanded, ranks, spanning, state
-from ..backends.namespace import Array, array_namespace, part
-from ..backends.trees import tree_leaves, tree_map
+from ..backends.given import Given
+from ..backends.namespace import Array, array_namespace, padded, part
+from ..backends.trees import tree_map
 from ..errors import mismatch
-from .axis import Axis, Basis, Ends, Sides, Stencil, laid_along
+from .axis import Ends, Sides, laid_along
 from .base import Data
-from .box import AXIS_OF, SIDES, Box, with_axes
-from .conditions import Periodic
-from .faces import around_of
-from .space import (
-    check_components,
-    check_points,
-    check_width,
-    coefficient_of,
-    components_of,
-    end_of,
-    stencils_of,
-    walls_of,
-)
+from .box import AXIS_OF, SIDES, Box, OnAxes
+from .conditions import Periodic, Side, components_of, side_of
+from .make_axis import Line, axis_of, basis_of
 
 if TYPE_CHECKING:
     from ..problems.space import SpaceProblem
@@ -35,43 +27,40 @@ Weights = tuple[Array, tuple[Array, ...], Array | None]
 """Of the second derivatives, of the first along every axis, or none, and of u itself."""
 LETTERS = "XYZ"
 """Of the numbers of points along the axes, in messages."""
+CORNERS = (None, 1), (-1, None)
+"""Where along a side is the corner with the first and with the last side of another axis."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Frame:
-    """The axes of a box before there is a box.
+class Frame(OnAxes):
+    """The axes of a box before there is a box."""
 
-    ``full`` are the numbers of points of each with the image of the first one, ``points`` those without.
-    """
+    axes: tuple[Line, ...]
 
-    names: tuple[str, ...]
-    edges: tuple[Array, ...]
-    rings: tuple[bool, ...]
-    images: tuple[bool, ...]
-    points: tuple[Array, ...]
-    full: tuple[int, ...]
-    cells: bool
-    fluxes: tuple[Any, ...]
+    @cached_property
+    def full(self) -> tuple[int, ...]:
+        """The numbers of all points of every axis."""
+        return tuple([int(line.places.shape[0]) for line in self.axes])
 
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.edges)
-
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """The numbers of points that are solved for."""
-        return tuple(int(points.shape[0]) for points in self.points)
+        return tuple([int(line.points.shape[0]) for line in self.axes])
+
+    @property
+    def cells(self) -> bool:
+        """Whether the points are the midpoints of cells."""
+        return self.axes[0].cells
 
     @property
     def has_flux(self) -> bool:
         """Whether something is carried along an axis."""
-        return any(flux is not None for flux in self.fluxes)
+        return any(line.flux is not None for line in self.axes)
 
     @property
     def counted(self) -> str:
         """The numbers of points, in words."""
-        return " and ".join(f"{letter} = {size}" for letter, size in zip(LETTERS, self.full, strict=False))
+        return " and ".join([f"{letter} = {size}" for letter, size in zip(LETTERS, self.full, strict=False)])
 
     @property
     def letters(self) -> str:
@@ -80,120 +69,69 @@ class Frame:
 
     def coordinates(self) -> dict[str, Array]:
         """Return the points of every axis as leaves (1, ..., N, ..., 1, 1)."""
+        return {line.name: laid_along(line.points[:, None], line.place, self.ndim + 1) for line in self.axes}
+
+    def cut(self, name: str, a: Array, what: str) -> Array:
+        """Return a field with all axes of the box, without the images of first points; raise unless it is one."""
         d = self.ndim
-        return {
-            name: laid_along(points[:, None], k - d - 1, d + 1)
-            for k, (name, points) in enumerate(zip(self.names, self.points, strict=True))
-        }
-
-    def cut(self, a: Array, name: str) -> Array:
-        """Return an array (*B, *R, k), or with axes of 1, without the images of first points."""
-        d = self.ndim
-        if a.ndim < d + 1 or any(size not in (1, N) for size, N in zip(a.shape[-d - 1 : -1], self.full, strict=True)):
-            raise mismatch(name, f"shape (*B, {self.letters}, k) with {self.counted}, or 1", tuple(a.shape))
-        for k, has_image in enumerate(self.images):
-            a = part(a, k - d - 1, None, -1) if has_image and a.shape[k - d - 1] > 1 else a
-        return a
+        if 1 < a.ndim <= d:
+            raise mismatch(name, what, tuple(a.shape), f"Write {name}[..., None] for a field.")
+        a = padded(a, d + 1)
+        for axis, N in zip(range(-d - 1, -1), self.full, strict=True):
+            if a.shape[axis] not in (1, N):
+                raise mismatch(name, f"{what}, 1 or N = {N} points on axis {axis}", tuple(a.shape))
+        return self.without_images(a)
 
 
-def frame_of(problem: SpaceProblem, like: Array, backend: Backend) -> Frame:
+def frame_of(problem: SpaceProblem, given: Given) -> Frame:
     """Check the points of all axes."""
-    cells, edges = problem.cells, []
-    rings = tuple(isinstance(problem.sides[first], Periodic) for first, _ in SIDES[: len(problem.edges)])
-    for (name, given), is_ring in zip(problem.edges.items(), rings, strict=True):
-        edges.append(beside(given, like, backend, name))
-        check_points(edges[-1], cells, is_ring, backend, name)
-    images = tuple(is_ring and not cells for is_ring in rings)
-    points = [midpoints(e) if cells else e for e in edges]
-    full = tuple(int(p.shape[0]) for p in points)
-    kept = tuple(p[:-1] if has_image else p for p, has_image in zip(points, images, strict=True))
-    return Frame(tuple(problem.edges), tuple(edges), rings, images, kept, full, cells, problem.fluxes)
+    lines, d = [], len(problem.edges)
+    for k, (name, points) in enumerate(problem.edges.items()):
+        is_ring, flux = isinstance(problem.sides[SIDES[k][0]], Periodic), problem.fluxes[k]
+        line = Line(name, given.array(name, points), k - d - 1, is_ring, problem.cells, flux)
+        lines.append(line.checked(given.backend))
+    return Frame(tuple(lines))
 
 
-def midpoints(edges: Array) -> Array:
-    """Return the midpoints of cells."""
-    return 0.5 * (edges[1:] + edges[:-1])
-
-
-def box_of(frame: Frame, ends: dict[str, Any], weights: Weights, n: int, rank: int, backend: Backend) -> Box:
+def box_of(frame: Frame, sides: dict[str, Side], weights: Weights, rank: int, backend: Backend) -> Box:
     """Return the box with arrays of so many axes."""
-    (a, b, c), d = weights, frame.ndim
-
-    def ranked(a: Array) -> Array:
-        return with_axes(a, rank)
-
-    axes = []
-    for k, (first, last) in enumerate(SIDES[:d]):
-        edges, both, is_ring, place = frame.edges[k], [ends[first], ends[last]], frame.rings[k], k - d - 1
-        second, slope, free, held = stencils_of(edges, both, is_ring, frame.cells, n, backend)
-        around = around_of(frame.fluxes[k], edges, both, is_ring, n, backend)
-        basis = None if d == 1 else _basis(second, free, is_ring, a, backend, frame.names[k])
-        kind: dict[str, Any] = {
-            "is_ring": is_ring,
-            "has_image": frame.images[k],
-            "name": frame.names[k],
-            "place": place,
-        }
-        kind["unfixed"] = tuple(p == 0 == q for p, q in zip(both[0][0], both[1][0], strict=True))
-        kind["walls"] = tree_map(ranked, walls_of(edges, both, is_ring, frame.cells, backend)) if d == 1 else None
-        kind["basis"] = tree_map(lambda v: with_axes(v, v.ndim + rank - d - 1), basis)
-        made = Axis(
-            frame.points[k],
-            second.laid(place, rank, is_ring),
-            slope.laid(place, rank, is_ring),
-            laid_along(free, place, rank),
-            Ends(laid_along(held.first, place, rank), laid_along(held.last, place, rank)),
-            tuple(stencil.laid(place, rank, is_ring) for stencil in around),
-            **kind,
-        )
-        axes.append(made)
-    free = functools.reduce(lambda f, axis: f * axis.free, axes[1:], axes[0].free)
-    places = {name: midpoints(e) if frame.cells else e for name, e in zip(frame.names, frame.edges, strict=True)}
-    holds = not frame.cells and any(q == 0 for pair in SIDES[:d] for k in pair for q in ends[k][1])
-    b, c = tuple(map(ranked, b)), None if c is None else ranked(c)
-    return Box(tuple(axes), ranked(a), b, c, free, places, holds=holds)
+    d, pairs = frame.ndim, [(sides[first], sides[last]) for first, last in SIDES[: frame.ndim]]
+    axes = [axis_of(*each, rank, backend) for each in zip(frame.axes, pairs, strict=True)]
+    if d > 1:  # one axis is solved by its bands
+        axes = [dataclasses.replace(axis, basis=basis_of(axis, rank - d - 1, backend)) for axis in axes]
+    a, b, c = (tree_map(lambda a: padded(a, rank), weight) for weight in weights)
+    free = reduce(mul, (axis.free for axis in axes))
+    holds = not frame.cells and any(any(side.fixes) for side in sides.values())
+    return Box(tuple(axes), a, b, c, free, {line.name: line.places for line in frame.axes}, holds=holds)
 
 
 def in_a_box(problem: SpaceProblem, y_guess: Any) -> tuple[Backend, Data]:
     """Return backend and data of a steady equation."""
-    first = next(iter(problem.edges))
-    name, given = ("points" if len(problem.edges) > 1 else first, problem.edges[first])
-    like, backend = state(given if y_guess is None else y_guess, name if y_guess is None else "y_guess")
-    xp, frame = array_namespace(like), frame_of(problem, like, backend)
-    d, sizes = frame.ndim, frame.sizes
-    guess = None if y_guess is None else like
-    if guess is not None and d > 1 and guess.ndim < d + 1:
-        text = f"shape (*B, {frame.letters}, n) with {frame.counted}"
-        raise mismatch("y_guess", text, tuple(guess.shape), "Write y_guess[..., None] for one component.")
-    coefficients = {k: coefficient(v, like, backend, k, frame) for k, v in problem.coefficients.items()}
-    sides = problem.sides
-    if d == 1:
-        for name, a in {**coefficients, **({} if guess is None else {"y_guess": guess})}.items():
-            check_components(a, name, frame.full[0], tuple(sides.values()))
-    n = components_of(tuple(sides.values()), coefficients, guess)
+    d, (name, points) = len(problem.edges), next(iter(problem.edges.items()))
+    given = Given(d + 1, y_guess=y_guess, **{name if d == 1 else "points": points})
+    frame, backend, guess = frame_of(problem, given), given.backend, given.guess
+    coefficients = {k: coefficient(k, v, frame, given) for k, v in problem.coefficients.items()}
+    fields = coefficients if guess is None else {**coefficients, "y_guess": guess}
+    if guess is not None:
+        frame.cut("y_guess", guess, f"shape (*B, {frame.letters}, n) with {frame.counted}")
+    for name, a in fields.items():
+        check_components(name, a, tuple(problem.sides.values()), frame)
+    sizes = [int(a.shape[-1]) for a in coefficients.values()]
+    n = max(components_of(tuple(problem.sides.values())), *sizes) if guess is None else int(guess.shape[-1])
     for name, a in coefficients.items():
         check_width(a, name, n)
-    ends = {name: end_of(side, n, like, backend, name) for name, side in sides.items()}
-    values = {name: along_side(ends[name][2], name, frame) for name in sides}
-    rank = max(d + 1, *(a.ndim for a in coefficients.values()), *(v.ndim for v in values.values()), ranks(problem.x))
-    rank = rank if guess is None else max(rank, guess.ndim)
-    given = expanded(problem.x or {}, like, backend, rank)
-    if d == 1:
-        spanning(given, frame.full[0])
-    x = {k: tree_map(lambda a, k=k: frame.cut(a, k), v) for k, v in given.items()}
-    x = {**expanded(frame.coordinates(), like, backend, rank), **x}
-    parts = [(k, tuple(a.shape[: -d - 1])) for k, a in {**coefficients, **values}.items()]
-    parts += [("x", tuple(a.shape[: -d - 1])) for a in tree_leaves(x)]
-    if guess is not None:
-        guess = frame.cut(with_axes(guess, d + 1), "y_guess")
-        parts += [("y_guess", tuple(guess.shape[: -d - 1]))]
-        if guess.shape[-1] not in (1, n):
-            raise mismatch("y_guess", f"{n} components", tuple(like.shape))
-    batch = batch_of(parts)
-    start = xp.zeros((1,) * (d + 1), dtype=like.dtype, device=backend.placement(like)) if guess is None else guess
-    check_corners(values, ends, frame, backend)
-    box = box_of(frame, ends, weights_of(coefficients), n, len(batch) + d + 1, backend)
-    return backend, Data(x, box, sides_of(values, frame, batch), xp.broadcast_to(start, (*batch, *sizes, n)))
+        given.of_batch(name, a)
+    sides = {name: side_of(side, n, given, name) for name, side in problem.sides.items()}
+    values = {name: given.of_batch(name, along_side(name, side, frame)) for name, side in sides.items()}
+    check_corners(values, sides, frame, backend)
+    x = given.tree(problem.x or {}, frame.full[0] if d == 1 else None)
+    what = f"shape (*B, {frame.letters}, k) with {frame.counted}"
+    x = {k: tree_map(lambda a, k=k: frame.cut(k, a, what), v) for k, v in x.items()}
+    nothing = backend.convert(0.0, given.first, given.first.dtype)
+    start = frame.without_images(given.start(nothing, *frame.full, n))
+    box = box_of(frame, sides, weights_of(coefficients), len(given.batch) + d + 1, backend)
+    x = given.laid({**frame.coordinates(), **x})
+    return backend, Data(x, box, sides_of(values, frame, given.batch), start)
 
 
 def weights_of(coefficients: dict[str, Array]) -> Weights:
@@ -203,44 +141,46 @@ def weights_of(coefficients: dict[str, Array]) -> Weights:
     return coefficients["a"], (coefficients["b"],), coefficients["c"]
 
 
-def coefficient(value: Any, like: Array, backend: Backend, name: str, frame: Frame) -> Array:
-    """Return a coefficient with an axis for each of the box, and one for the components."""
-    if frame.ndim == 1:
-        made = coefficient_of(value, like, backend, name, frame.full[0], may_vanish=frame.has_flux)
-        return frame.cut(made, name)
-    return diffusion_of(value, like, backend, frame)
-
-
-def diffusion_of(value: Any, like: Array, backend: Backend, frame: Frame) -> Array:
-    """Return D with an axis for each of the box, and one for the components; positive."""
-    a, d = beside(value, like, backend, "D"), frame.ndim
-    shape = f"a number, (n,) or ({frame.letters}, n)"
-    if 1 < a.ndim <= d:
-        raise mismatch("D", shape, tuple(a.shape), "Write D[..., None] for a field.")
-    a = frame.cut(with_axes(a, d + 1), "D")
-    if backend.is_concrete(a):
-        numbers, may_vanish = backend.to_numpy(a), frame.has_flux
-        if not bool((numbers >= 0 if may_vanish else numbers > 0).all()):
-            expected = "a coefficient of at least 0" if may_vanish else "a positive coefficient"
+def coefficient(name: str, value: Any, frame: Frame, given: Given) -> Array:
+    """Return a coefficient with all axes of the box; D has to be positive, or beside a flux not negative."""
+    a = frame.cut(name, given.array(name, value), f"a number, (n,) or ({frame.letters}, n)")
+    if name == "D" and given.backend.is_concrete(a):
+        numbers, kind = given.backend.to_numpy(a), "diffusion" if frame.ndim == 1 else "coefficient"
+        if not bool((numbers >= 0 if frame.has_flux else numbers > 0).all()):
+            expected = f"a {kind} of at least 0" if frame.has_flux else f"a positive {kind}"
             raise mismatch("D", f"{expected} at every point", "one that is not", "Signs belong to f.")
     return a
 
 
-def along_side(value: Array, name: str, frame: Frame) -> Array:
-    """Return the right-hand sides along a side, with an axis of 1 in the place of the one that it ends."""
-    d = frame.ndim
-    k = AXIS_OF[name]
-    xp, others = array_namespace(value), [j for j in range(d) if j != k]
-    if others and value.ndim == 1 and value.shape[0] == frame.full[others[-1]] > 1:
+def check_width(a: Array, name: str, n: int) -> None:
+    """Raise unless there is one number for all components, or one for each."""
+    if a.shape[-1] not in (1, n):
+        raise mismatch(name, f"1 or n = {n} components on the last axis", tuple(a.shape))
+
+
+def check_components(name: str, a: Array, sides: tuple[Any, ...], frame: Frame) -> None:
+    """Raise where there is a number for each component, as many as there are points, and no condition says so."""
+    N = frame.full[-1]
+    if a.ndim <= frame.ndim + 1 and math.prod(a.shape) == a.shape[-1] == N > 1 and components_of(sides) != N:
+        shape = f"a number, (n,) or ({frame.letters}, n) with {frame.counted}"
+        raise mismatch(name, shape, (N,), f"Write {name}[:, None] for one component.")
+
+
+def along_side(name: str, side: Side, frame: Frame, *times: int) -> Array:
+    """Return what is given along a side, (*B, *times, *R, n), with an axis of 1 in the place of the one it ends."""
+    value, n, d, k = side.value, len(side.a), frame.ndim, AXIS_OF[name]
+    others = [j for j in range(d) if j != k]
+    if others and not times and value.ndim == 1 and value.shape[0] == frame.full[others[-1]] > 1:
         shape = "a number, (n,) or (N, n) with N points along the side"
         raise mismatch(name, shape, tuple(value.shape), "Write value[:, None] for one component.")
-    value = xp.expand_dims(with_axes(value, d), axis=k - d - 1)
-    for j in others:
-        if value.shape[j - d - 1] not in (1, frame.full[j]):
-            what = f"a value, or one for each of {frame.full[j]} points along the side on axis {j - d - 1 + (j < k)}"
-            raise mismatch(name, what, tuple(value.shape[: k - d - 1]) + tuple(value.shape[k - d :]))
-        value = part(value, j - d - 1, None, -1) if frame.images[j] and value.shape[j - d - 1] > 1 else value
-    return value
+    value = padded(value, len(times) + d)
+    spans = [(T, f"T = {T} times") for T in times]
+    spans += [(frame.full[j], f"{frame.full[j]} points along the side") for j in others]
+    for axis, (N, what) in enumerate(spans, start=-len(spans) - 1):
+        if value.shape[axis] not in (1, N):
+            raise mismatch(name, f"a value, or one for each of {what} on axis {axis}", tuple(value.shape))
+    value = frame.along(name, value)
+    return array_namespace(value).broadcast_to(value, (*value.shape[:-1], n))
 
 
 def sides_of(values: dict[str, Array], frame: Frame, batch: tuple[int, ...]) -> Sides:
@@ -253,55 +193,22 @@ def sides_of(values: dict[str, Array], frame: Frame, batch: tuple[int, ...]) -> 
     return Sides(tuple(Ends(at(first, k), at(last, k)) for k, (first, last) in enumerate(SIDES[: frame.ndim])))
 
 
-def check_corners(values: dict[str, Array], ends: dict[str, Any], frame: Frame, backend: Backend) -> None:
+def check_corners(values: dict[str, Array], sides: dict[str, Side], frame: Frame, backend: Backend) -> None:
     """Raise where two sides give values point by point, and disagree in the corner that they share."""
     d = frame.ndim
     if frame.cells:
         return
-    for (k, pair), (m, other) in itertools.combinations(enumerate(SIDES[:d]), 2):
-        for (i, first), (j, second) in itertools.product(enumerate(pair), enumerate(other)):
-            both = [q == 0 == t for q, t in zip(ends[first][1], ends[second][1], strict=True)]
-            u, v = values[first], values[second]
-            if not any(both) or 1 in (u.shape[m - d - 1], v.shape[k - d - 1]):
-                continue
-            u, v = (part(a, p - d - 1, -at, None if at else 1) for a, p, at in ((u, m, j), (v, k, i)))
-            if not backend.is_concrete((u, v)):
-                continue
-            u, v = backend.to_numpy(u), backend.to_numpy(v)
-            off = abs(u - v)[..., both]
-            if (off > 1e-6 * (1 + abs(u) + abs(v))[..., both]).any():
-                raise mismatch(
-                    f"{first} and {second}", "the same value in the corner that they share", f"{off.max():.3g} apart"
-                )
-
-
-def _basis(second: Stencil, free: Array, is_ring: bool, like: Array, backend: Backend, name: str) -> Basis:
-    """Return the eigenvectors of d2/ds2 between points where no value is given."""
-    import numpy as np
-
-    parts = (second.lower, second.middle, second.upper, free)
-    if not backend.is_concrete(parts):
-        raise mismatch(name, "points whose numbers are known when the program is traced", "traced ones")
-    numbers = [backend.to_numpy(a).astype(float) for a in parts]
-    columns = [tuple(a[:, k].tobytes() for a in numbers) for k in range(free.shape[-1])]
-    made = [eigenvectors(*column, is_ring) for column in (columns[:1] if len(set(columns)) == 1 else columns)]
-    return Basis(*(backend.convert(np.stack(group), like, like.dtype) for group in zip(*made, strict=True)))
-
-
-@functools.lru_cache(maxsize=8)
-def eigenvectors(lower: bytes, middle: bytes, upper: bytes, free: bytes, is_ring: bool) -> tuple[Any, Any, Any]:
-    """Return to, back and values of a :class:`Basis` for one component; the arguments hold float64."""
-    import numpy as np
-
-    low, own, up = (np.frombuffer(a) for a in (lower, middle, upper))
-    is_free = np.frombuffer(free) > 0
-    T = np.diag(own) + np.diag(up[:-1], 1) + np.diag(low[1:], -1)
-    if is_ring:
-        T[0, -1], T[-1, 0] = low[0], up[-1]
-    coupled = is_free[1:] & is_free[:-1]
-    ratio = np.where(coupled, up[:-1], 1.0) / np.where(coupled, low[1:], 1.0)
-    root = np.sqrt(np.concatenate([[1.0], np.cumprod(ratio)]))  # root T / root is symmetric
-    T = np.where(is_free[:, None] & is_free, T, np.diag(np.full(len(T), 2 * T.min())))
-    S = T * root[:, None] / root
-    values, Q = np.linalg.eigh(0.5 * (S + S.T))
-    return Q.T * root, Q / root[:, None], values
+    ends = [(name, k, place) for k, pair in enumerate(SIDES[:d]) for name, place in zip(pair, CORNERS, strict=True)]
+    for (first, k, at), (second, m, other) in itertools.combinations(ends, 2):
+        u, v = values[first], values[second]
+        if k == m or 1 in (u.shape[m - d - 1], v.shape[k - d - 1]):
+            continue
+        u, v = part(u, m - d - 1, *other), part(v, k - d - 1, *at)
+        both = [p and q for p, q in zip(sides[first].fixes, sides[second].fixes, strict=True)]
+        if not any(both) or not backend.is_concrete((u, v)):
+            continue
+        u, v = backend.to_numpy(u)[..., both], backend.to_numpy(v)[..., both]
+        off = abs(u - v)
+        if (off > 1e-6 * (1 + abs(u) + abs(v))).any():
+            expected = "the same value in the corner that they share"
+            raise mismatch(f"{first} and {second}", expected, f"{off.max():.3g} apart")

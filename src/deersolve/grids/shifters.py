@@ -87,11 +87,6 @@ def lag(k: int) -> Lag:
     return Lag(int(k))
 
 
-def with_end(end: int) -> WithEnd:
-    """Return the shifter that repeats the first point (0) or the last (-1) behind the last."""
-    return WithEnd(end)
-
-
 def takes_keywords(function: Callable[..., Any], *names: str) -> bool:
     """Return whether a function can be called with all of these keywords."""
     try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends.namespace import Array, array_namespace
-from ..grids.axis import Axis, Ends, Wall
+from ..backends.namespace import Array, array_namespace, padded
+from ..grids.axis import Axis, Ends
 
 FEWEST = 6  # points of a line
 ORDER = 4  # of the polynomials
@@ -25,7 +25,7 @@ def missed(line: Axis, ends: Ends, u: Array) -> tuple[Pair, Pair]:
     """
     first = line.first.of(u) + line.first.given(ends)
     second = line.second.of(u) + line.second.given(ends)
-    gaps = line.walls.gaps
+    gaps = padded(line.gaps, u.ndim)
     if line.is_ring:
         xp = array_namespace(u)
         u = xp.concat([u[..., -PAST:, :], u, u[..., :PAST, :]], axis=-2)
@@ -35,16 +35,17 @@ def missed(line: Axis, ends: Ends, u: Array) -> tuple[Pair, Pair]:
             for slope, curve in _between(u, gaps, _divided(u, gaps))
         )
         return plain, smoothed
-    return _on_an_open_line(line, u, first, second)
+    return _on_an_open_line(line, u, gaps, (first, second))
 
 
-def _on_an_open_line(line: Axis, u: Array, down: Array, bend: Array) -> tuple[Pair, Pair]:
+def _on_an_open_line(line: Axis, u: Array, gaps: Array, known: Pair) -> tuple[Pair, Pair]:
     """Return the same between two ends, each of which is the first point as it is seen from there."""
-    xp, gaps = array_namespace(u), line.walls.gaps
+    xp, (down, bend) = array_namespace(u), known
     inner, turned = gaps[..., 1:-1, :], xp.flip(gaps, axis=-2)
     divided = _divided(u, inner)
     from_last = [xp.flip((-1) ** k * d, axis=-2) for k, d in enumerate([u, *divided])]
-    first, last = _at_end(line.walls.ends[0], gaps, [u, *divided]), _at_end(line.walls.ends[1], turned, from_last)
+    own, other = (padded(a, u.ndim) for a in (line.mirrored.first, line.mirrored.last))
+    first, last = _at_end(own, line.cells, gaps, [u, *divided]), _at_end(other, line.cells, turned, from_last)
 
     def whole(slope: Array, curve: Array) -> Pair:
         parts = [first[0], slope - down[..., 1:-1, :], -last[0]], [first[1], curve - bend[..., 1:-1, :], last[1]]
@@ -103,16 +104,23 @@ def _smoothed(d: Array) -> Array:
     return 0.5 * (whole[..., 2:, :] + whole[..., :-2, :])
 
 
-def _at_end(wall: Wall, gaps: Array, divided: list[Array]) -> tuple[Array, Array]:
-    """Return what is missed at the first point."""
+def _at_end(own: Array, cells: bool, gaps: Array, divided: list[Array]) -> tuple[Array, Array]:
+    """Return what is missed at the first point; ``own`` is what u weighs there in u beyond the end.
+
+    In cells that is ``(1 - own) u + own u_0 - (1 + own) h / 2 du/ds`` of u at the wall between, else of the slope at
+    u_0 itself ``u_1 - 2 h du/ds``.
+    """
     h, g1, g2, g3 = (gaps[..., k : k + 1, :] for k in range(4))
     at = [d[..., :1, :] for d in divided]
     nodes = [0.0, g1, g1 + g2, g1 + g2 + g3]
+    u0, up = at[:2]
     _, slope, curve = _polynomial(at, nodes, 0.0)
-    value, out, _ = _polynomial(at, nodes, -wall.distance)
-    u0 = at[0]
-    beyond = wall.value * value - wall.slope * out + wall.own * u0 + wall.next * divided[0][..., 1:2, :]
-    down, up = (u0 - beyond) / h, at[1]
+    if cells:
+        value, out, _ = _polynomial(at, nodes, -0.5 * h)
+        beyond = (1 - own) * value + own * u0 - (1 + own) * (0.5 * h * out)
+    else:
+        beyond = divided[0][..., 1:2, :] - 2 * h * slope
+    down = (u0 - beyond) / h
     return slope - (down * g1 + up * h) / (h + g1), curve - (up - down) / h
 
 

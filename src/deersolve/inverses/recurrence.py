@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, padded_behind
 from ..grids.times import Initial, Steps
 from ..linalg.scans import affine_scan, affine_scan_transposed, damped_scan
 from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
@@ -41,4 +41,4 @@ def _where_live(A: Structure, grid: Steps) -> Structure:
     if grid.live is None:
         return A
     xp, live = array_namespace(grid.live), grid.live[..., 0]
-    return A.map(lambda a: xp.where(live[(..., *(None for _ in range(a.ndim - live.ndim)))], a, 0.0))
+    return A.map(lambda a: xp.where(padded_behind(live, a.ndim), a, 0.0))

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
-from ..grids.span import Given, Span
+from ..grids.interval import Interval, Values
 from ..linalg.banded import linked, linked_transposed, linking
 from ..linalg.structure import Dense, Diagonal, Structure
 from .base import Rule, register
@@ -40,13 +40,13 @@ class TwoPoint(Rule):
 
     order: int | None = 2
 
-    def residual(self, y: Array, fy: Array, *, grid: Span, boundary: Given, **kw: Any) -> Array:
+    def residual(self, y: Array, fy: Array, *, grid: Interval, boundary: Values, **kw: Any) -> Array:
         """Return what the conditions and the rule miss."""
         met = _of_ends(grid.first, grid.last, y[..., :1, :], y[..., -1:, :])
         at_points, behind = _split(grid, fy)
         return stacked(grid.unit * (behind + boundary.value - met), grid.D * mean(at_points) - rise(y))
 
-    def magnitude(self, y: Array, fy: Array, *, grid: Span, boundary: Given) -> Array:
+    def magnitude(self, y: Array, fy: Array, *, grid: Interval, boundary: Values) -> Array:
         """Return the size of the terms of each row, in the conditions for the largest u: at the ends it may be 0."""
         xp = array_namespace(y)
         met = xp.max(y, axis=-2, keepdims=True) @ xp.matrix_transpose(grid.sizes)
@@ -54,23 +54,23 @@ class TwoPoint(Rule):
         steps = grid.D * mean(at_points) + (late(y) + early(y))
         return stacked(grid.unit * (behind + xp.abs(boundary.value) + met), steps)
 
-    def defect(self, y: Array, fy: Array, *, grid: Span, boundary: Given, **kw: Any) -> tuple[Array, Array] | None:
+    def defect(self, y: Array, fy: Array, *, grid: Interval, boundary: Values, **kw: Any) -> tuple[Array, Array] | None:
         """Return the residual of y in the quadrature of 4th order, and its doubts."""
         return quadrature_defect(y, _split(grid, fy)[0], grid.D)
 
-    def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Span, boundary: Given) -> Array:
+    def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Interval, boundary: Values) -> Array:
         """Return delta by one system that links neighbours and the two ends."""
         return linked(*_links(grid, Gs, r), r)
 
-    def solver(self, Gs: tuple[Structure, ...], like: Array, *, grid: Span, boundary: Given) -> Solver:
+    def solver(self, Gs: tuple[Structure, ...], like: Array, *, grid: Interval, boundary: Values) -> Solver:
         """Return the same as a function of r, which factors the matrix once."""
         return linking(*_links(grid, Gs, like), like)
 
-    def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Span, boundary: Given) -> Array:
+    def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Interval, boundary: Values) -> Array:
         """Return u by the transposed system."""
         return linked_transposed(*_links(grid, Gs, c), c)
 
-    def determines(self, Gs: tuple[Structure, ...], like: Array, *, grid: Span, boundary: Given) -> Array:
+    def determines(self, Gs: tuple[Structure, ...], like: Array, *, grid: Interval, boundary: Values) -> Array:
         """Return where rounding errors of the products in ``A delta = v`` are small beside v, (*B,); v is about 1."""
         xp, eps = array_namespace(like), float(array_namespace(like).finfo(like.dtype).eps)
         links = _links(grid, Gs, like)
@@ -82,7 +82,7 @@ class TwoPoint(Rule):
         return xp.isfinite(terms) & (eps * terms <= SINGULAR)
 
 
-def _links(grid: Span, Gs: tuple[Structure, ...], like: Array) -> tuple[Array, Array, Array, Array]:
+def _links(grid: Interval, Gs: tuple[Structure, ...], like: Array) -> tuple[Array, Array, Array, Array]:
     """Return the blocks E, F (*B, N - 1, n, n) of every interval, and those of the conditions, (*B, n, n)."""
     xp, N, dense = array_namespace(like), grid.n_points, [G.to_dense() for G in Gs]
     G = reduce(add, dense)[..., :N, :, :]  # at the points the signals are the same
@@ -93,7 +93,7 @@ def _links(grid: Span, Gs: tuple[Structure, ...], like: Array) -> tuple[Array, A
     return -behind.to_dense(), ahead.to_dense(), unit * first, unit * last
 
 
-def _split(grid: Span, fy: Array) -> tuple[Array, Array]:
+def _split(grid: Interval, fy: Array) -> tuple[Array, Array]:
     """Return f at the points, and the sum of what stands behind the last one, (*B, 1, n), 0 if nothing does."""
     N = grid.n_points
     return fy[..., :N, :], array_namespace(fy).sum(fy[..., N:, :], axis=-2, keepdims=True)

@@ -11,7 +11,7 @@ import dataclasses
 from typing import Any, ClassVar, cast
 
 from ..backends import backend_of
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import record
 from ..errors import InputError, check_whole
 
@@ -293,4 +293,4 @@ def identity(like: Array, n: int, ndim: int) -> Array:
     """Return the n x n identity with ``ndim`` axes, in the library, dtype and device of ``like``."""
     xp = array_namespace(like)
     eye = xp.eye(n, dtype=like.dtype, device=backend_of(like).placement(like))
-    return xp.reshape(eye, (*(1 for _ in range(ndim - 2)), n, n))
+    return padded(eye, ndim)

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from ..backends.generic import Backend, spans_of, split_columns
-from ..backends.namespace import Array, Tree, array_namespace, joined, part
+from ..backends.namespace import Array, Tree, array_namespace, joined, padded, padded_behind, part
 from ..backends.trees import record, tree_map
 from ..grids.base import Data, Grid
 from ..grids.shifters import Shifter, apply_shifters
@@ -159,8 +159,7 @@ class System:
         """Return 1 in component k and 0 elsewhere, of the shape of y."""
         xp = array_namespace(y)
         place = xp.arange(y.shape[-1], device=self.backend.placement(y))
-        chosen = xp.reshape(place == k, (*(1 for _ in y.shape[:-1]), y.shape[-1]))
-        return xp.zeros_like(y) + xp.astype(chosen, y.dtype)
+        return xp.zeros_like(y) + xp.astype(padded(place == k, y.ndim), y.dtype)
 
     def _parted(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
         """Return the points, where the signals are the same, and the row behind them, where each is another end."""
@@ -208,7 +207,7 @@ class System:
 
     def per_element(self, flags: Array) -> Array:
         """Give flags of shape (*B,) the rank of y."""
-        return flags[(..., *(None for _ in range(self.grid.ndim + 1)))]
+        return padded_behind(flags, flags.ndim + self.grid.ndim + 1)
 
     def spans(self, leaf: Array) -> bool:
         """Return whether a leaf of x varies along the first axis of the grid."""

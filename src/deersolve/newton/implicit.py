@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from ..backends.generic import Later
-from ..backends.namespace import Array, Tree, array_namespace
+from ..backends.namespace import Array, Tree, array_namespace, padded
 from ..errors import FunctionError
 from ..grids.base import Data
 from ..inverses import Rule
@@ -100,7 +100,7 @@ def _trace(system: System, y: Array) -> Array:
     weights = 1 / (1 + xp.arange(n, dtype=y.dtype, device=system.backend.placement(y)))
     with system.backend.frozen():
         r = residual(system, y)
-        return xp.sum(r * xp.reshape(weights, (*(1 for _ in r.shape[:-1]), n)), axis=-1, keepdims=True)
+        return xp.sum(r * padded(weights, r.ndim), axis=-1, keepdims=True)
 
 
 def described(rule: Rule) -> str:

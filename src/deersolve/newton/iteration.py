@@ -6,7 +6,7 @@ import dataclasses
 from functools import partial
 from typing import Any
 
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import record, static
 from ..linalg.structure import Dense, Structure
 from ..solution.status import Status
@@ -275,7 +275,7 @@ def move(system: System, it: Iterate, judged: Judged, seen: Array, moves: Array,
     if hears is not None and system.backend.is_concrete(judged.error):
         hears(int(xp.max(it.steps)), float(xp.max(xp.where(seen, judged.error, -xp.inf))))
     places = xp.arange(it.history.shape[-1], device=system.backend.placement(it.y))
-    column = xp.reshape(places, (*(1 for _ in range(system.n_batch)), places.shape[0])) == it.steps[..., None]
+    column = padded(places, system.n_batch + 1) == it.steps[..., None]
     return dataclasses.replace(
         it,
         y=xp.where(system.per_element(moves), it.y + delta, it.y),

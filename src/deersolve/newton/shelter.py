@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, padded_behind
 from ..backends.trees import tree_map
 from ..grids.axis import Sides
-from ..grids.span import Given
+from ..grids.interval import Values
 from ..grids.times import Initial
 from .equation import System
 
@@ -38,14 +38,14 @@ def sheltered(system: System, y: Array, usable: Array) -> tuple[System, Array]:
             return leaf
         shared = tuple(k for k, size in enumerate(sizes) if leaf.shape[k] != size)
         keep = xp.any(usable, axis=shared, keepdims=True) if shared else usable
-        keep = keep[(..., *(None for _ in range(leaf.ndim - len(sizes))))]
+        keep = padded_behind(keep, leaf.ndim)
         other = stop(one_that_is(leaf))
         if xp.isdtype(leaf.dtype, "real floating"):
             other = other + xp.where(xp.isfinite(leaf), leaf - stop(leaf), 0.0)
         return xp.where(keep, leaf, other)
 
     data = system.data
-    given = isinstance(data.boundary, Initial | Sides | Given)
+    given = isinstance(data.boundary, Initial | Sides | Values)
     boundary = tree_map(shelter, data.boundary) if given else data.boundary
     grid = data.grid.with_conditions(shelter)
     data = dataclasses.replace(data, x=tree_map(shelter, data.x), grid=grid, boundary=boundary)

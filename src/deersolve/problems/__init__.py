@@ -1,8 +1,7 @@
 """One file per family of equations: data and shifters only, no numerics."""
 
 from .base import Problem
-from .boundary_value import BoundaryValueProblem, Elliptic1D
-from .elliptic import Elliptic, Elliptic2D
+from .elliptic import BoundaryValueProblem, Elliptic, Elliptic1D, Elliptic2D
 from .evolution import Evolution1D, Evolution2D
 from .initial_value import InitialValueProblem
 from .recurrence import Recurrence

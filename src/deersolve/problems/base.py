@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends.generic import Backend
-from ..backends.given import beside, expanded, ranks, state
-from ..backends.namespace import Array, Tree, array_namespace
-from ..backends.trees import tree_leaves
+from ..backends.given import Given, at_points
+from ..backends.namespace import Array, Tree, array_namespace, padded
+from ..backends.trees import tree_map
 from ..errors import mismatch
 from ..grids.base import Data, as_grid
 from ..grids.shifters import as_shifters
-from ..grids.times import Initial, Steps, TimeGrid
+from ..grids.times import Initial
 
 
 class Problem:
@@ -98,7 +98,8 @@ class Problem:
         """Set an attribute, but not by the name of data that are held elsewhere: solve would not see it."""
         held = vars(self)
         is_start = name in ("y0", "u0") and held.get("boundary") is not None
-        if name not in held and (is_start or name in held.get("coefficients", ())):
+        elsewhere = (held.get(part, ()) for part in ("coefficients", "edges", "sides"))
+        if name not in held and (is_start or any(name in part for part in elsewhere)):
             raise mismatch(name, "a new problem with it; that of a problem is given when it is made", "an assignment")
         super().__setattr__(name, value)
 
@@ -126,43 +127,38 @@ class Problem:
         InputError
             If shapes do not fit, or a grid is empty, not finite or not monotone.
         """
-        like, backend, guess = self.beginning(y_guess)
+        held = {"y0": self.start} if isinstance(self.boundary, Initial) else {}
+        if not held and y_guess is None:
+            raise mismatch("solve", "y_guess, an array (*B, *R, n), for a Problem without ds.Initial", "None")
+        given, boundary, grid = Given(2, **held, y_guess=y_guess), self.boundary, as_grid(self.grid)
+        guess, like = given.guess, given.first
         if guess is None:
             raise mismatch("solve", "y_guess, an array (*B, *R, n): a Problem has no default guess", "None")
         if guess.ndim < 2:
             raise mismatch("y_guess", "shape (*B, *R, n) with at least one grid axis", tuple(guess.shape))
-        x = expanded(self.x, guess, backend, max(guess.ndim, ranks(self.x)))
-        xp = array_namespace(guess)
-        for leaf in tree_leaves(x):
-            try:
-                xp.broadcast_to(leaf[..., :1], (*guess.shape[:-1], 1))
-            except Exception as error:
-                raise mismatch(
-                    "x", f"leaves that broadcast over {tuple(guess.shape[:-1])}", tuple(leaf.shape)
-                ) from error
-        boundary, grid, points = (
-            self.boundary,
-            as_grid(self.grid),
-            self.grid.n_points if isinstance(self.grid, Steps | TimeGrid) else None,
-        )
-        if points not in (None, guess.shape[-2]):
-            raise mismatch("y_guess", f"shape (*B, T, n) with the T = {points} points of the grid", tuple(guess.shape))
-        if isinstance(boundary, Initial):
+        x = tree_map(lambda value: over_points(at_points(given.leaf("x", value)), guess), self.x)
+        if grid.marches and guess.shape[-2] != grid.n_points:
+            expected = f"shape (*B, T, n) with the T = {grid.n_points} points of the grid"
+            raise mismatch("y_guess", expected, tuple(guess.shape))
+        if held:
             _check_start(grid, like, guess)
-            boundary = Initial(xp.reshape(like, (*(1 for _ in range(guess.ndim - like.ndim)), *like.shape)))
-        return backend, Data(x, grid, boundary, guess)
-
-    def beginning(self, y_guess: Any) -> tuple[Array, Backend, Array | None]:
-        """Return the start, or the guess where there is none, its backend, and the guess beside it."""
-        start = self.start
-        if start is None and y_guess is None:
-            raise mismatch("solve", "y_guess, an array (*B, *R, n), for a Problem without ds.Initial", "None")
-        like, backend = state(y_guess, "y_guess") if start is None else state(start, "y0")
-        return like, backend, None if y_guess is None else beside(y_guess, like, backend, "y_guess")
+            boundary = Initial(padded(like, guess.ndim))
+        return given.backend, Data(x, grid, boundary, guess)
 
     def __repr__(self) -> str:
         name = getattr(self.f, "__name__", type(self.f).__name__)
         return f"{type(self).__name__}(f={name}, inverse={self.inverse!r})"
+
+
+def over_points(leaf: Array, y: Array) -> Array:
+    """Return a leaf of x with as many axes as y; raise unless it broadcasts over its points."""
+    leaf = padded(leaf, y.ndim)
+    try:
+        array_namespace(leaf).broadcast_to(leaf[..., :1], (*y.shape[:-1], 1))
+    except Exception as error:
+        expected = f"leaves that broadcast over {tuple(y.shape[:-1])}"
+        raise mismatch("x", expected, tuple(leaf.shape)) from error
+    return leaf
 
 
 def _check_start(grid: Any, y0: Array, guess: Array) -> None:
@@ -170,14 +166,3 @@ def _check_start(grid: Any, y0: Array, guess: Array) -> None:
     K, (n, rank) = max(1, *grid.lags), (guess.shape[-1], guess.ndim)
     if y0.ndim > rank or y0.shape[-1] != n or (K > 1 and (y0.ndim < 2 or y0.shape[-2] < K)):
         raise mismatch("y0", f"shape (*B, K, n) with K = {K} and n = {n}", tuple(y0.shape))
-
-
-def guess_of(y_guess: Array | None, first: Array, shape: tuple[int, ...]) -> Array:
-    """Return the user's guess, or the initial value everywhere, with all axes of y."""
-    xp = array_namespace(first)
-    if y_guess is None:
-        return xp.broadcast_to(first, shape)
-    try:
-        return xp.broadcast_to(y_guess, shape)
-    except Exception as error:
-        raise mismatch("y_guess", f"an array that broadcasts to {shape}", tuple(y_guess.shape)) from error

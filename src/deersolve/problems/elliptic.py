@@ -1,17 +1,70 @@
-"""Equations with a Laplacian in a box: D Laplacian(u) = f(u, du/ds, ..., x, params)."""
+"""Equations of second order in space: D Laplacian(u) = f(u, du/ds, ..., x, params) in a box, and a u'' + b u' + c u."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree
-from ..grids.base import Data
-from ..grids.box import AXES, SIDES
-from ..grids.make_box import in_a_box
-from ..grids.shifters import Along, identity
 from .space import SpaceProblem, on_axes, two_axes
+
+
+class BoundaryValueProblem(SpaceProblem):
+    """a u'' + b u' + c u = f(u, u_s, x, params) between s[0] and s[-1].
+
+    Parameters
+    ----------
+    f : callable
+        ``f(u, u_s, x, params)``, of arrays (*B, N, n) and at every point by itself.
+    s : array, shape (N,)
+        The points, both ends included, strictly increasing. With ``cells=True`` the edges of N - 1 cells in whose
+        midpoints u is. With periodic ends the last point is the image of the first.
+    left, right : Dirichlet, Neumann, Robin or Periodic
+        The conditions, or a tuple of one for each component. Derivatives are along the outward normal.
+    a, b, c : number or array, optional
+        The coefficients of L, by default 1, 0, 0: numbers, (n,), (N, 1), (N, n) or (*B, N, n).
+    x : dict of array, optional
+        What f is given beside ``x["s"]``, the points; leaves (N, k) or (*B, N, k).
+    params, jac
+        As for :class:`Problem`.
+    cells : bool
+        Whether u is in the midpoints of cells.
+
+    Notes
+    -----
+    Central differences of second order; a condition with a derivative is met by a point beyond the end, which is
+    eliminated. u starts from 0 unless ``solve`` is given a ``y_guess``, which also says how many components there are
+    where the conditions do not.
+
+    Examples
+    --------
+    Bratu's problem u'' + e^u = 0, u(0) = u(1) = 0:
+
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> s = np.linspace(0.0, 1.0, 101)
+    >>> bratu = ds.BoundaryValueProblem(lambda u, u_s, x, p: -np.exp(u), s, left=ds.Dirichlet(), right=ds.Dirichlet())
+    >>> f"{float(ds.solve(bratu).y[50, 0]):.4f}"
+    '0.1405'
+    """
+
+    def __init__(  # noqa: PLR0913 - an equation and its two ends
+        self,
+        f: Callable[..., Array],
+        s: Array,
+        *,
+        left: Any,
+        right: Any,
+        a: Any = 1.0,
+        b: Any = 0.0,
+        c: Any = 0.0,
+        x: Tree = None,
+        params: Any = None,
+        cells: bool = False,
+        jac: Callable[..., Any] | None = None,
+    ) -> None:
+        L, sides, rule = {"a": a, "b": b, "c": c}, {"left": left, "right": right}, "d2dx2.blocktridiagonal"
+        super().__init__(f, (s,), L, sides=sides, inverse=rule, x=x, params=params, cells=cells, jac=jac)
 
 
 class Elliptic(SpaceProblem):
@@ -23,16 +76,19 @@ class Elliptic(SpaceProblem):
         ``f(u, u_s, u_r, u_q, x, params)``, with as many slopes as there are axes, of arrays (*B, *R, n) and at every
         point by itself.
     points : tuple of one to three arrays
-        The points of the axes "s", "r" and "q", both ends included, strictly increasing. With ``cells=True`` the edges
-        of cells in whose midpoints u is. On a periodic axis the last point is the image of the first.
+        The points of the axes "s", "r" and "q", each as s of :class:`BoundaryValueProblem`.
     D : number or array
-        The coefficient, positive: a number, (n,), (*R, n) or what broadcasts to (*B, *R, n).
+        The coefficient, positive: a number, (n,), (*R, n) or what broadcasts to (*B, *R, n). It stands before the
+        Laplacian; of a flux, div(D grad u), the term with D's slope belongs to f.
     sides : condition, or tuple of pairs
         ``((left, right), (bottom, top), (front, back))``, a pair for each axis, of :class:`Dirichlet`,
-        :class:`Neumann`, :class:`Robin` or :class:`Periodic`; or one condition for all sides. Values are numbers, (n,),
-        (*R', n) or (*B, *R', n), R' the other axes; derivatives are along the outward normal.
-    x, params, cells, jac
-        As for :class:`Elliptic2D`.
+        :class:`Neumann`, :class:`Robin` or :class:`Periodic`, or of a tuple of one for each component; or one
+        condition for all sides. Values are numbers, (n,), (*R', n) or (*B, *R', n), R' the other axes; derivatives are
+        along the outward normal. In a corner that two sides give a value for, it is that of the first axis.
+    x : dict of array, optional
+        What f is given beside the points, ``x["s"]``, ``x["r"]`` and ``x["q"]``; leaves (*R, k) or (*B, *R, k).
+    params, cells, jac
+        As for :class:`BoundaryValueProblem`.
 
     Raises
     ------
@@ -41,9 +97,10 @@ class Elliptic(SpaceProblem):
 
     Notes
     -----
-    Central differences of second order. The rule is "laplace.krylov", a method of conjugate residuals with the fast
-    diagonalisation of the constant part as preconditioner, work O(N^(d + 1)) an iteration on N^d points; or
-    "laplace.direct", a sparse LU. On one axis it is that of :class:`Elliptic1D`.
+    Central differences of second order. Newton's method starts from 0 unless ``solve`` is given a ``y_guess``. The
+    rule is "laplace.krylov", a method of conjugate residuals with the fast diagonalisation of the constant part as
+    preconditioner, work O(N^(d + 1)) an iteration on N^d points; or "laplace.direct", a sparse LU, for large first
+    derivatives. On one axis it is that of :class:`Elliptic1D`.
 
     Examples
     --------
@@ -68,22 +125,46 @@ class Elliptic(SpaceProblem):
         cells: bool = False,
         jac: Callable[..., Any] | None = None,
     ) -> None:
-        points, named = on_axes(points, sides)
-        d = len(points)
-        self.family = "d2dx2" if d == 1 else "laplace"
-        self.axes = tuple(AXES[:d])
-        self.fields = dict.fromkeys(("D", "x"), (*self.axes, "k"))
-        for axis, names in zip(self.axes, SIDES, strict=False):
-            self.fields |= dict.fromkeys(names, (*(a for a in self.axes if a != axis), "k"))
-        inverse = "d2dx2.blocktridiagonal" if d == 1 else "laplace.krylov"
-        shift = (identity, *map(Along, range(d)))
-        super().__init__(f, shift=shift, inverse=inverse, x=x, params=params, jac=jac)
-        self._place(points, named, cells, x)
-        self.coefficients = {"D": D}
+        points, sides = on_axes(points, sides)
+        rule = "d2dx2.blocktridiagonal" if len(points) == 1 else "laplace.krylov"
+        super().__init__(f, points, {"D": D}, sides=sides, inverse=rule, x=x, params=params, cells=cells, jac=jac)
 
-    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
-        """Return the backend, and grid, data and guess as the solver takes them."""
-        return in_a_box(self, y_guess)
+
+class Elliptic1D(Elliptic):
+    """D u'' = f(u, u_s, x, params) between s[0] and s[-1].
+
+    Parameters
+    ----------
+    f, s, left, right, x, params, cells, jac
+        As for :class:`BoundaryValueProblem`.
+    D : number or array
+        The coefficient, positive: a number, (n,), (N, 1), (N, n) or (*B, N, n). It stands before the derivative; of
+        a flux, div(D grad u) = D u'' + D' u', the second term belongs to f.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> s = np.linspace(0.0, 1.0, 11)
+    >>> rod = ds.Elliptic1D(lambda u, u_s, x, p: 2.0 + 0.0 * u, s, left=ds.Dirichlet(), right=ds.Neumann(2.0))
+    >>> bool(np.allclose(ds.solve(rod).y[:, 0], s * s))
+    True
+    """
+
+    def __init__(  # noqa: PLR0913 - an equation and its two ends
+        self,
+        f: Callable[..., Array],
+        s: Array,
+        D: Any = 1.0,
+        *,
+        left: Any,
+        right: Any,
+        x: Tree = None,
+        params: Any = None,
+        cells: bool = False,
+        jac: Callable[..., Any] | None = None,
+    ) -> None:
+        super().__init__(f, (s,), D, sides=((left, right),), x=x, params=params, cells=cells, jac=jac)
 
 
 class Elliptic2D(Elliptic):
@@ -91,32 +172,19 @@ class Elliptic2D(Elliptic):
 
     Parameters
     ----------
-    f : callable
-        ``f(u, u_s, u_r, x, params)``, of arrays (*B, X, Y, n) and at every point by itself.
-    points : tuple of two arrays
-        s, shape (X,), and r, shape (Y,): the points of both axes, both ends included, strictly increasing. With
-        ``cells=True`` the edges of cells in whose midpoints u is. On a periodic axis the last point is the image of the
-        first.
-    D : number or array
-        The coefficient, positive: a number, (n,), (X, Y, n) or what broadcasts to (*B, X, Y, n). It stands before the
-        Laplacian; of a flux, div(D grad u), the term with D's slope belongs to f.
+    f, points, D, x, params, cells, jac
+        As for :class:`Elliptic` on two axes, s of shape (X,) and r of shape (Y,): D is a number, (n,), (X, Y, n) or
+        what broadcasts to (*B, X, Y, n), leaves of x are (X, Y, k) or (*B, X, Y, k).
     left, right : Dirichlet, Neumann, Robin or Periodic
         The conditions at the first and the last s: their values are numbers, (n,), (Y, n) or (*B, Y, n). A tuple is one
         condition for each component. Derivatives are along the outward normal.
     bottom, top : Dirichlet, Neumann, Robin or Periodic
         Those at the first and the last r, with X in the place of Y.
-    x : dict of array, optional
-        What f is given beside ``x["s"]`` and ``x["r"]``; leaves (X, Y, k) or (*B, X, Y, k).
-    params, jac
-        As for every problem.
-    cells : bool
-        Whether u is in the midpoints of cells.
 
     Notes
     -----
-    Central differences of second order. Newton's method starts from 0 unless ``solve`` is given a ``y_guess``. The
-    rule is "laplace2d.krylov"; ``inverse="direct"`` takes a sparse LU, for large first derivatives. In a corner that
-    two sides give a value for, it is that of left or right.
+    The rule is "laplace2d.krylov"; ``inverse="direct"`` takes a sparse LU, for large first derivatives. In a corner
+    that two sides give a value for, it is that of left or right.
 
     Examples
     --------

@@ -7,13 +7,10 @@ from typing import Any, ClassVar
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree
-from ..errors import check_flag, mismatch
+from ..errors import mismatch
 from ..grids.base import Data
-from ..grids.fluxes import reach_of
 from ..grids.make_levels import on_levels
-from ..grids.shifters import Along, identity
 from ..grids.times import Initial
-from .conserved import Conserved, check_flux
 from .space import SpaceProblem, two_axes
 
 
@@ -24,21 +21,14 @@ class EvolutionProblem(SpaceProblem):
     shows_all: ClassVar[bool] = False
     t: Any
 
-    def _begin(self, f: Any, t: Any, points: tuple[Any, ...], u0: Any, D: Any, **given: Any) -> None:
-        """Take the equation, its start and its sides: ``sides``, ``fluxes``, ``cells``, ``x`` and ``params``."""
-        fluxes, cells = given["fluxes"], given["cells"]
-        has_flux = any(flux is not None for flux in fluxes)
-        check_flag("cells", cells)
-        check_flux(fluxes, cells)
-        count = len(points) + sum(2 * reach_of(flux) for flux in fluxes if flux is not None)
-        shift, inverse = (identity, *map(Along, range(count))), f"{self.family}.trbdf2"
-        f = Conserved(f, fluxes) if has_flux else f
-        super().__init__(f, shift=shift, inverse=inverse, x=given["x"], params=given["params"])
-        self._place(points, given["sides"], cells, given["x"])
-        if has_flux:  # both sides of a face hold x and t in copies
-            self.fields = {k: axes for k, axes in self.fields.items() if k not in ("x", "t")}
-        self.t, self.fluxes = t, fluxes
-        self.boundary, self.coefficients = Initial(u0), {"D": D}
+    def __init__(self, f: Any, t: Any, points: tuple[Any, ...], u0: Any, D: Any, **given: Any) -> None:
+        """Take the equation and its start; what else is given is any problem's in space."""
+        super().__init__(f, points, {"D": D}, **given)
+        fields = {"u0": self.fields["D"], **self.fields, "t": ("t",)}
+        # both sides of a face hold x and t in copies
+        without = () if self.fluxes == (None,) * len(points) else ("x", "t")
+        self.fields = {k: axes for k, axes in fields.items() if k not in without}
+        self.t, self.boundary = t, Initial(u0)
 
     def points(self) -> dict[str, Any]:
         """Return the times, and the points, or edges, of each axis."""
@@ -59,9 +49,8 @@ class Evolution1D(EvolutionProblem):
         point by itself.
     t : array, shape (T,)
         The times, strictly increasing.
-    s : array
-        The points (X,), both ends included; with ``cells=True`` the X + 1 edges of cells. With periodic ends the last
-        point is the image of the first.
+    s : array, shape (X,)
+        The points, as for :class:`BoundaryValueProblem`; with ``cells=True`` the X + 1 edges of cells.
     u0 : array, shape (X, n) or (*B, X, n)
         u at t[0].
     D : number or array
@@ -71,10 +60,8 @@ class Evolution1D(EvolutionProblem):
     x : dict of array, optional
         What f is given beside ``x["t"]`` and ``x["s"]``: leaves (X, k), (T, X, k) or (*B, T, X, k). Between two
         levels a stage sees their mean by its place.
-    params
-        As for every problem.
-    cells : bool
-        Whether u is in the midpoints of cells.
+    params, cells
+        As for :class:`BoundaryValueProblem`.
     flux : callable, optional
         The numerical flux H between two cells, ``flux(u_left, u_right, x, params)``, of arrays like u and at every
         face by itself: :func:`deersolve.upwind`, :func:`deersolve.central` or your own. It takes ``cells=True``. Its
@@ -101,15 +88,6 @@ class Evolution1D(EvolutionProblem):
     True
     """
 
-    family: str = "heat"
-    axes: tuple[str, ...] = ("t", "s")
-    fields = {  # noqa: RUF012
-        **dict.fromkeys(("u0", "D"), ("s", "k")),
-        **dict.fromkeys(("left", "right"), ("t", "k")),
-        "x": ("t", "s", "k"),
-        "t": ("t",),
-    }
-
     def __init__(  # noqa: PLR0913 - an equation, its start and its two ends
         self,
         f: Callable[..., Array] | None,
@@ -125,8 +103,8 @@ class Evolution1D(EvolutionProblem):
         cells: bool = False,
         flux: Callable[..., Array] | None = None,
     ) -> None:
-        sides = {"left": left, "right": right}
-        self._begin(f, t, (s,), u0, D, sides=sides, fluxes=(flux,), cells=cells, x=x, params=params)
+        given = {"sides": {"left": left, "right": right}, "fluxes": (flux,), "inverse": "heat.trbdf2"}
+        super().__init__(f, t, (s,), u0, D, **given, x=x, params=params, cells=cells)
 
 
 class Evolution2D(EvolutionProblem):
@@ -137,8 +115,6 @@ class Evolution2D(EvolutionProblem):
     f : callable
         ``f(u, u_s, u_r, x, params)``, of arrays (*B, T, m, X, Y, n), m the stages of the rule, and at every point by
         itself.
-    t : array, shape (T,)
-        The times, strictly increasing.
     points : tuple of two arrays
         s and r, as for :class:`Elliptic2D`.
     u0 : array, shape (X, Y, n) or (*B, X, Y, n)
@@ -148,13 +124,8 @@ class Evolution2D(EvolutionProblem):
     left, right, bottom, top : Dirichlet, Neumann, Robin, NoFlux or Periodic
         As for :class:`Elliptic2D`; their values may vary along the side, (N, n), and with time, (T, N, n) or
         (*B, T, N, n).
-    x : dict of array, optional
-        What f is given beside ``x["t"]``, ``x["s"]`` and ``x["r"]``: leaves (X, Y, k), (T, X, Y, k) or
-        (*B, T, X, Y, k). Between two levels a stage sees their mean by its place.
-    params
-        As for every problem.
-    cells : bool
-        Whether u is in the midpoints of cells.
+    t, x, params, cells
+        As for :class:`Evolution1D`; x has ``x["r"]`` too, and leaves are (X, Y, k), (T, X, Y, k) or (*B, T, X, Y, k).
     flux : tuple of two callables, optional
         The numerical fluxes H along s and K along r, or None for one of them, as for :class:`Evolution1D`. Leaves of x
         on the faces of s are (X + 1, Y, k), on those of r (X, Y + 1, k).
@@ -175,16 +146,6 @@ class Evolution2D(EvolutionProblem):
     >>> bool(abs(ds.solve(heat).y[-1, 8, 8, 0] - np.exp(-0.04 * np.pi**2)) < 2e-3)
     True
     """
-
-    family: str = "heat2d"
-    axes: tuple[str, ...] = ("t", "s", "r")
-    fields = {  # noqa: RUF012
-        **dict.fromkeys(("u0", "D"), ("s", "r", "k")),
-        **dict.fromkeys(("left", "right"), ("t", "r", "k")),
-        **dict.fromkeys(("bottom", "top"), ("t", "s", "k")),
-        "x": ("t", "s", "r", "k"),
-        "t": ("t",),
-    }
 
     def __init__(  # noqa: PLR0913 - an equation, its start and its four sides
         self,
@@ -207,4 +168,5 @@ class Evolution2D(EvolutionProblem):
         if len(fluxes) != 2 or (flux is not None and fluxes == (None, None)):
             raise mismatch("flux", "two numerical fluxes, along s and along r, or None for one of them", repr(flux))
         sides = {"left": left, "right": right, "bottom": bottom, "top": top}
-        self._begin(f, t, two_axes(points), u0, D, sides=sides, fluxes=fluxes, cells=cells, x=x, params=params)
+        given = {"sides": sides, "fluxes": fluxes, "inverse": "heat2d.trbdf2"}
+        super().__init__(f, t, two_axes(points), u0, D, **given, x=x, params=params, cells=cells)

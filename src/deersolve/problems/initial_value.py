@@ -6,15 +6,14 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends.generic import Backend
-from ..backends.given import batch_of, beside, expanded, plain, ranks, spanning
-from ..backends.namespace import Array, Tree, array_namespace, dtype_name
-from ..backends.trees import tree_leaves
+from ..backends.given import Given, plain
+from ..backends.namespace import Array, Tree, array_namespace, dtype_name, padded
 from ..errors import LibraryError, mismatch
 from ..grids.base import Data
 from ..grids.levels import with_stages
 from ..grids.shifters import identity
 from ..grids.times import Initial, TimeGrid
-from .base import Problem, guess_of
+from .base import Problem
 
 
 class InitialValueProblem(Problem):
@@ -92,55 +91,44 @@ class InitialValueProblem(Problem):
 
     def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
         """Return the backend, and grid, data and guess as the solver takes them."""
-        y0, backend, y_guess = self.beginning(y_guess)
-        grid = _time_grid(self.t, y0, backend)
-        xp, n, T = array_namespace(y0), y0.shape[-1], grid.n_points
-        rank = max(y0.ndim + 1, grid.t.ndim + 1, ranks(self.x), getattr(y_guess, "ndim", 0))
-        if self.x is None:
-            x, is_seen = xp.astype(grid.t, y0.dtype), backend.is_concrete(grid.D)
-            x = (x if is_seen and not bool(xp.any(grid.D == 0)) else grid.sided(x))[..., None]
-            x = xp.reshape(x, (*(1 for _ in range(rank - x.ndim)), *x.shape))
-        else:
-            x = expanded(self.x, y0, backend, rank)
-        spanning(x, T)
-        parts = [("y0", tuple(y0.shape[:-1])), ("t", tuple(grid.t.shape[:-1]))]
-        parts += [("x", tuple(a.shape[:-2])) for a in tree_leaves(x)]
-        parts += [("y_guess", tuple(y_guess.shape[:-2]))] if getattr(y_guess, "ndim", 0) > 2 else []
-        batch = batch_of(parts)
-        first = y0[..., None, :]
-        first = xp.reshape(first, (*(1 for _ in range(len(batch) + 2 - first.ndim)), *first.shape))
-        t = xp.reshape(grid.t, (*(1 for _ in range(len(batch) + 1 - grid.t.ndim)), *grid.t.shape))
-        D = xp.reshape(grid.D, (*(1 for _ in range(len(batch) + 2 - grid.D.ndim)), *grid.D.shape))
-        guess = guess_of(y_guess, first, (*batch, T, n))
-        start = xp.broadcast_to(first, (*batch, 1, n))
-        data = Data(x, TimeGrid(t, D), Initial(first), xp.concat([start, guess[..., 1:, :]], axis=-2))
-        return backend, with_stages(data, rule.nodes)
+        given = Given(2, y0=self.start, y_guess=y_guess)
+        xp, first = given.xp, given.of_batch("y0", given.first[..., None, :])
+        grid = _time_grid(self.t, given)
+        T, n = grid.n_points, first.shape[-1]
+        given.of_batch("t", grid.D)
+        x = given.of_batch("x", _sides_of(grid, given)) if self.x is None else given.tree(self.x, T)
+        first = padded(first, given.rank)
+        start = xp.concat([given.full(first, 1, n), given.start(first, T, n)[..., 1:, :]], axis=-2)
+        grid = TimeGrid(padded(grid.t, given.rank - 1), padded(grid.D, given.rank))
+        return given.backend, with_stages(Data(given.laid(x), grid, Initial(first), start), rule.nodes)
 
 
-def _time_grid(t: Any, y0: Array, backend: Backend) -> TimeGrid:
-    """Return times and interval lengths; differences are taken in the dtype of t."""
-    t, own = plain(t if hasattr(t, "shape") else beside(t, y0, backend, "t"), "t")
+def _sides_of(grid: TimeGrid, given: Given) -> Array:
+    """Return the times in the dtype of y, (*B, T, 1), of two that are the same one earlier and one later."""
+    times, is_seen = given.xp.astype(grid.t, given.first.dtype), given.backend.is_concrete(grid.D)
+    return (times if is_seen and not bool(given.xp.any(grid.D == 0)) else grid.sided(times))[..., None]
+
+
+def _time_grid(t: Any, given: Given) -> TimeGrid:
+    """Return times and interval lengths; differences are taken in the library and dtype of t."""
+    t, own = plain(t if hasattr(t, "shape") else given.array("t", t), "t")
     if t.ndim < 1 or t.shape[-1] < 2 or 0 in t.shape:
         raise mismatch("t", "shape (T,) or (*B, T) with T >= 2", tuple(t.shape), "A single point has no interval.")
     kind = dtype_name(t)
     if kind not in ("float32", "float64"):
         raise LibraryError(f"t: expected float32 or float64; received {kind}. Write 1.0 instead of 1, or convert it.")
-    if own is not backend and not backend.accepts(t):
-        raise LibraryError(f"t: expected an array of {backend.name}, like y0; received one of {own.name}.")
-    D = t[..., 1:] - t[..., :-1]
     if own.is_concrete(t):
         times = own.to_numpy(t)
-        at_once = array_namespace(times)
-        if not bool(at_once.all(at_once.isfinite(times))):
+        xp = array_namespace(times)
+        if not bool(xp.all(xp.isfinite(times))):
             raise mismatch("t", "finite times", "NaN or infinity")
-        if not _is_ordered(at_once, times) and not _is_ordered(at_once, -times):
+        if not _is_ordered(xp, times) and not _is_ordered(xp, -times):
             what = "strictly increasing or strictly decreasing times; some may stand there twice, where f jumps"
             raise mismatch("t", what, "a grid that is neither")
-    like = array_namespace(y0)
-    if own is not backend:
-        return TimeGrid(backend.convert(t, y0, None), backend.convert(D[..., None], y0, y0.dtype))
-    beside(t, y0, backend, "t", cast=False)
-    return TimeGrid(t, like.astype(D, y0.dtype)[..., None])
+    D = (t[..., 1:] - t[..., :-1])[..., None]
+    like, t = given.first, given.leaf("t", t, cast=False)
+    D = D if own is given.backend else given.backend.convert(D, like, None)
+    return TimeGrid(t, given.xp.astype(D, like.dtype))
 
 
 def _is_ordered(xp: Any, times: Array) -> bool:

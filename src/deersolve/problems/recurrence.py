@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends.generic import Backend
-from ..backends.given import batch_of, expanded, ranks, spanning
-from ..backends.namespace import Array, Tree, array_namespace
+from ..backends.given import Given, spanning
+from ..backends.namespace import Array, Tree, padded
 from ..backends.trees import tree_leaves
 from ..errors import check_whole, mismatch
 from ..grids.base import Data
 from ..grids.shifters import lag
 from ..grids.times import Initial, Steps
-from .base import Problem, guess_of
+from .base import Problem
 
 
 class Recurrence(Problem):
@@ -86,28 +86,27 @@ class Recurrence(Problem):
 
     def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
         """Return the backend, and grid, data and guess as the solver takes them."""
-        y0, backend, y_guess = self.beginning(y_guess)
-        K, xp = max(self.lags), array_namespace(y0)
+        given, K = Given(2, y0=self.start, y_guess=y_guess), max(self.lags)
+        y0, guess = given.first, given.guess
         if self.lags == (1,):
             y0 = y0[..., None, :]
         elif y0.ndim < 2 or y0.shape[-2] != K:
             raise mismatch("y0", f"shape (*B, K, n) with K = max(lags) = {K}, oldest first", tuple(y0.shape))
-        n = y0.shape[-1]
-        rank = max(y0.ndim, ranks(self.x), getattr(y_guess, "ndim", 0))
-        x = expanded(self.x, y0, backend, rank)
-        T = self.grid.n_points if self.grid is not None else None
-        if T is None:
-            lengths = [leaf.shape[-2] for leaf in tree_leaves(x)]
-            lengths += [y_guess.shape[-2]] if getattr(y_guess, "ndim", 0) >= 2 else []
-            if not lengths:
-                raise mismatch("Recurrence", "n_points=, or an x or y_guess that spans the grid", "none of them")
-            T = 0 if 0 in lengths else max(lengths)
-        if T < 1:
-            raise mismatch("Recurrence", "a grid of at least one point", "an empty one")
+        y0, x = given.of_batch("y0", y0), given.tree(self.x)
+        T = self._length(x, guess)
         spanning(x, T)
-        parts = [("y0", tuple(y0.shape[:-2]))] + [("x", tuple(a.shape[:-2])) for a in tree_leaves(x)]
-        parts += [("y_guess", tuple(y_guess.shape[:-2]))] if getattr(y_guess, "ndim", 0) > 2 else []
-        batch = batch_of(parts)
-        y0 = xp.reshape(y0, (*(1 for _ in range(len(batch) + 2 - y0.ndim)), *y0.shape))
-        guess = guess_of(y_guess, y0[..., -1:, :], (*batch, T, n))
-        return backend, Data(x, Steps(T, self.lags), Initial(y0), guess)
+        y0 = padded(y0, given.rank)
+        start = given.start(y0[..., -1:, :], T, y0.shape[-1])
+        return given.backend, Data(given.laid(x), Steps(T, self.lags), Initial(y0), start)
+
+    def _length(self, x: Tree, guess: Array | None) -> int:
+        """Return T: what was given, or the largest number of points of what spans the grid."""
+        if self.grid is not None:
+            return int(self.grid.n_points)
+        spans = [*tree_leaves(x), *([] if guess is None or guess.ndim < 2 else [guess])]
+        lengths = [a.shape[-2] for a in spans]
+        if not lengths:
+            raise mismatch("Recurrence", "n_points=, or an x or y_guess that spans the grid", "none of them")
+        if 0 in lengths:
+            raise mismatch("Recurrence", "a grid of at least one point", "an empty one")
+        return int(max(lengths))

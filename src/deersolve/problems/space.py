@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ..backends.namespace import Tree
+from ..backends.generic import Backend
+from ..backends.namespace import Array
 from ..errors import InputError, check_flag, mismatch
+from ..grids.base import Data
 from ..grids.box import AXES, SIDES
-from ..grids.conditions import Dirichlet, Neumann, NoFlux, Periodic, Robin
+from ..grids.conditions import Condition, parts_of
+from ..grids.faces import Conserved, check_flux
+from ..grids.fluxes import reach_of
+from ..grids.make_box import in_a_box
+from ..grids.shifters import Along, identity
 from .base import Problem
 
-OPEN = (Dirichlet, Neumann, NoFlux, Robin)
+Flux = Callable[..., Array]
 
 
 class SpaceProblem(Problem):
@@ -22,23 +29,40 @@ class SpaceProblem(Problem):
         The points of every axis, or the edges of cells, by its name.
     sides : dict
         The conditions by the names of the sides.
+    coefficients : dict
+        Those of the derivatives by their names.
     fluxes : tuple
         The numerical flux along each axis, or None.
     """
 
-    axes: tuple[str, ...] = ("s",)
     edges: dict[str, Any]
     sides: dict[str, Any]
-    fluxes: tuple[Any, ...]
+    coefficients: dict[str, Any]
+    fluxes: tuple[Flux | None, ...]
 
-    def _place(self, points: tuple[Any, ...], sides: dict[str, Any], cells: bool, x: Tree) -> None:
-        """Take points and conditions, and raise unless they are of the right kind."""
+    def __init__(
+        self, f: Any, points: tuple[Any, ...], coefficients: dict[str, Any], fluxes: Any = None, **given: Any
+    ) -> None:
+        """Take ``sides`` and ``cells`` of what is given, and raise unless they are such; the rest is any problem's."""
+        sides, cells, d = given.pop("sides"), given.pop("cells"), len(points)
+        fluxes = (None,) * d if fluxes is None else fluxes
         check_flag("cells", cells)
-        for names in SIDES[: len(points)]:
+        check_flux(fluxes, cells)
+        passing = [flux for flux in fluxes if flux is not None]
+        count = d + sum(2 * reach_of(flux) for flux in passing)
+        f = Conserved(f, fluxes) if passing else f
+        super().__init__(f, shift=(identity, *map(Along, range(count))), **given)
+        for names in SIDES[:d]:
             check_ends(sides, names)
-        check_fields(x, self.axes)
-        self.edges, self.sides, self.cells = dict(zip(AXES, points, strict=False)), sides, cells
-        self.fluxes = (None,) * len(points)
+        space, times = tuple(AXES[:d]), ("t",) if self.is_causal else ()
+        check_fields(self.x, (*times, *space))
+        self.fields = dict.fromkeys(coefficients, (*space, "k"))
+        for axis, names in zip(space, SIDES, strict=False):
+            self.fields |= dict.fromkeys(names, (*times, *(a for a in space if a != axis), "k"))
+        self.fields["x"] = (*times, *space, "k")
+        self.axes, self.family = (*times, *space), self.inverse.partition(".")[0]
+        self.coefficients, self.fluxes, self.cells = coefficients, fluxes, cells
+        self.edges, self.sides = dict(zip(space, points, strict=True)), sides
 
     def __getattr__(self, name: str) -> Any:
         """Return the points of an axis, or the condition on a side."""
@@ -48,29 +72,25 @@ class SpaceProblem(Problem):
                 return held[part][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute, but not by the name of an axis or a side."""
-        held = vars(self)
-        if name in (*held.get("edges", ()), *held.get("sides", ())):
-            raise mismatch(name, "a new problem with it; that of a problem is given when it is made", "an assignment")
-        super().__setattr__(name, value)
-
     def points(self) -> dict[str, Any]:
         """Return the points, or edges, of each axis."""
         return dict(self.edges)
+
+    def discretise(self, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+        """Return the backend, and grid, data and guess as the solver takes them."""
+        return in_a_box(self, y_guess)
 
 
 def check_ends(sides: dict[str, Any], names: tuple[str, str]) -> None:
     """Raise unless both are conditions, both or none periodic."""
     for name in names:
-        side = sides[name]
-        parts = side if isinstance(side, tuple) else (side,)
-        kinds = OPEN if isinstance(side, tuple) else (*OPEN, Periodic)
-        if not parts or not all(isinstance(p, kinds) for p in parts):
+        parts = parts_of(sides[name])
+        is_known = parts and all(isinstance(part, Condition) for part in parts)
+        if not is_known or (isinstance(sides[name], tuple) and any(part.is_ring for part in parts)):
             listed = "Dirichlet(...), Neumann(...), Robin(...), NoFlux()"
             expected = f"{listed}, a tuple of one for each component, or Periodic() for all"
-            raise mismatch(name, expected, repr(side))
-    rings = [isinstance(sides[name], Periodic) for name in names]
+            raise mismatch(name, expected, repr(sides[name]))
+    rings = [parts_of(sides[name])[0].is_ring for name in names]
     if rings[0] is not rings[1]:
         there, here = names if rings[0] else reversed(names)
         raise InputError(f"{here}: expected Periodic() as at the {there}; received {sides[here]!r}.")
@@ -90,7 +110,7 @@ def on_axes(points: Any, sides: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return points for each axis, and the conditions by the names of the sides; raise unless they fit."""
     if not isinstance(points, tuple | list) or not 1 <= len(points) <= len(AXES):
         raise mismatch("points", "a tuple of one to three arrays, (s, r, q)", type(points).__name__)
-    pairs = ((sides, sides),) * len(points) if isinstance(sides, (*OPEN, Periodic)) else sides
+    pairs = ((sides, sides),) * len(points) if isinstance(sides, Condition) else sides
     is_right = isinstance(pairs, tuple | list) and len(pairs) == len(points)
     if not is_right or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
         raise mismatch("sides", f"a pair of conditions for each of {len(points)} axes, or one for all", repr(sides))

@@ -11,8 +11,8 @@ from ..backends.namespace import Array, Tree
 from ..errors import mismatch
 from ..grids.base import Data
 from ..grids.conditions import Coupled, Periodic
-from ..grids.shifters import identity, with_end
-from ..grids.twopoint import between_ends
+from ..grids.interval import between_ends
+from ..grids.shifters import WithEnd, identity
 from .base import Problem
 from .space import check_fields
 
@@ -88,7 +88,7 @@ class TwoPointProblem(Problem):
         self.coefficients = {name: getattr(ends, name) for name in named}
         self.fields = {name: axes for name, axes in self.fields.items() if name in (*named, "x")}
         if self.functional is not None:
-            self.shift = (with_end(0), with_end(-1))
+            self.shift = (WithEnd(0), WithEnd(-1))
             self.f, self.jac = OfFirst(f), None if jac is None else JacobiansOfFirst(jac)
 
     @property

@@ -13,7 +13,7 @@ are solved: they are symmetric, positive definite and block tridiagonal, so that
 from __future__ import annotations
 
 from ...backends import backend_of
-from ...backends.namespace import Array, array_namespace
+from ...backends.namespace import Array, array_namespace, padded_behind
 from ...errors import mismatch
 from ..structure import Structure, identity
 from .lag_one import to_lag_one, zeros
@@ -54,7 +54,7 @@ def damped_scan(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, damp
     """
     form = normal_form(As, lags, b)
     if not form.lags:
-        return form.restore(form.b / (1 + _per_element(damping, form.b)))
+        return form.restore(form.b / (1 + padded_behind(damping, form.b.ndim)))
     if len(form.lags) > 1:
         raise mismatch("the damped solve", "a recurrence of one lag", f"the lags {form.lags}", "Choose another step.")
     Q, rhs, restore = to_lag_one(form.As, form.lags, form.b)
@@ -82,7 +82,7 @@ def bidiagonal(P: Array | None, Q: Array, b: Array, damping: Array) -> Array:
     Qt, v = xp.matrix_transpose(Q), b[..., None]
     eye = identity(Q, n, Q.ndim)
     squares = eye if P is None else xp.matrix_transpose(P) @ P
-    diagonal = squares + _to(T, Qt @ Q) + _per_element(damping, b)[..., None] * eye
+    diagonal = squares + _to(T, Qt @ Q) + padded_behind(damping, b.ndim)[..., None] * eye
     below = -Q if P is None else -(xp.matrix_transpose(P)[..., 1:, :, :] @ Q)
     rhs = (v if P is None else xp.matrix_transpose(P) @ v) - _to(T, Qt @ v[..., 1:, :, :])
     return _tridiagonal(diagonal, below, rhs)[..., 0]
@@ -97,11 +97,6 @@ def _by_component(P: Array | None, Q: Array, b: Array, damping: Array) -> Array:
 
     y = bidiagonal(None if P is None else apart(P), apart(Q), xp.matrix_transpose(b)[..., None], damping)
     return xp.matrix_transpose(y[..., 0])
-
-
-def _per_element(damping: Array, b: Array) -> Array:
-    """Give numbers of batch elements the rank of b."""
-    return damping[(..., *(None for _ in range(b.ndim - damping.ndim)))]
 
 
 def _tridiagonal(D: Array, E: Array, g: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...backends import backend_of
 from ...backends.agreement import AGREEMENT, equal
-from ...backends.namespace import Array, array_namespace
+from ...backends.namespace import Array, array_namespace, padded
 from ...backends.trees import tree_map
 from ...errors import FunctionError, InputError
 from ..equation import System
@@ -100,8 +100,8 @@ def _check_space(system: System, ys: tuple[Array, ...], x: Any, whole: Array) ->
     xp, grid = array_namespace(whole), system.grid
     shape = (*whole.shape[grid.axis + grid.marches : -1], 1)
     last = math.prod(shape) - 1
-    full = (*(1 for _ in range(whole.ndim - len(shape))), *shape)
-    place = xp.reshape(xp.arange(last + 1, device=system.backend.placement(whole)), full)
+    place = xp.reshape(xp.arange(last + 1, device=system.backend.placement(whole)), shape)
+    place = padded(place, whole.ndim)
     is_moved = (place == 0) | (place == last // 2) | (place == last)
     sizes = [(1 + 0.3 * k) * 1e-2 * (xp.max(xp.abs(y)) + 1e-1) for k, y in enumerate(ys)]  # a difference must show
     moved = [y + xp.where(is_moved, size, 0.0) for y, size in zip(ys, sizes, strict=True)]

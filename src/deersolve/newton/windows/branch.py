@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ...backends.namespace import Array, array_namespace
+from ...backends.namespace import Array, array_namespace, padded_behind
 from ..equation import System
 from ..iteration import Iterate, Options, start_at
 from .homotopy import FINEST, followed, newton_on_branch
@@ -59,7 +59,7 @@ def _picked(it: Iterate, last: Iterate, seeks: Array) -> Iterate:
 
     def pick(name: str) -> Array:
         new, old = getattr(last, name), getattr(it, name)
-        return xp.where(found[(..., *(None for _ in range(new.ndim - found.ndim)))], new, old)
+        return xp.where(padded_behind(found, new.ndim), new, old)
 
     names = ("y", "certified", "broken", "strayed", "error", "residual")
     return dataclasses.replace(it, **{name: pick(name) for name in names})

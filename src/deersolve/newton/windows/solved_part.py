@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ...backends.namespace import Array, array_namespace
+from ...backends.namespace import Array, array_namespace, padded_behind
 from ...backends.trees import record
 from ...inverses import Rule
 from ..equation import System
@@ -119,7 +119,7 @@ def together(total: Iterate, it: Iterate, failed: Array, seen: Array) -> Iterate
 
     def worst(name: str, seen: Array) -> Array:
         before, now = getattr(total, name), getattr(it, name)
-        shown = seen[(..., *(None for _ in range(now.ndim - seen.ndim)))]
+        shown = padded_behind(seen, now.ndim)
         return xp.where(shown, largest_known(xp.stack([before, now]), axis=0), before)
 
     return dataclasses.replace(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.namespace import Array, array_namespace
+from ...backends.namespace import Array, array_namespace, padded_behind
 from ...grids.box import SIDES as PAIRS
 from ...grids.conditions import Dirichlet, Neumann, Periodic, Robin
 from ...problems import BoundaryValueProblem, Elliptic, Elliptic1D, Elliptic2D, Evolution1D, Evolution2D
@@ -62,7 +62,7 @@ def swinging(asarray: AsArray, t: Any, axes: int = 1) -> Case:
     """Return u_t - Laplacian(u) = -u^2 + force, u = (1 + s^2 + r^2 ...) cos t, which differences in space follow."""
     points = [np.linspace(0.0, 1.0, 5 - k) for k in range(axes)]
     form = 1.0 + sum(a * a for a in _mesh(points))
-    u = form * np.cos(np.reshape(np.asarray(t, dtype=np.float64), (-1, *(1 for _ in range(axes + 1)))))
+    u = form * np.cos(padded_behind(np.asarray(t, dtype=np.float64), axes + 2))
 
     def f(u: Array, *rest: Any) -> Array:
         *slopes, x, _ = rest
