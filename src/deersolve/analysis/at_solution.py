@@ -10,7 +10,7 @@ from ..inverses import Rule, rule_of
 from ..newton.equation import System
 from ..newton.implicit import Linear, inverse_at
 from ..newton.jacobians import derivative_of
-from ..newton.measures import backward_error, magnitudes, slope_terms
+from ..newton.measures import eps_of, judge, magnitudes, slope_terms
 from ..newton.settle import settled
 from ..newton.shelter import sheltered
 from ..problems import Problem
@@ -77,8 +77,8 @@ def linear_solves(system: System, sol: Solution) -> Linear:
     if system.backend.is_concrete(slopes) and not bool(xp.all(xp.isfinite(slopes))):
         slopes = slope_terms(dataclasses.replace(system, strict=False).linearise(y))
     r = system.residual(y, at.fy)
-    found = backward_error(system, magnitudes(system, y, at.fy, slopes), r)
-    allowed = float(xp.finfo(y.dtype).eps) ** 0.5 + STALE * xp.where(sol.stats.residual > 0, sol.stats.residual, 0.0)
+    found = judge(system, y, magnitudes(system, y, at.fy, slopes), r).residual
+    allowed = eps_of(y) ** 0.5 + STALE * xp.where(sol.stats.residual > 0, sol.stats.residual, 0.0)
     fits = (found <= allowed) | ~usable
     if system.backend.is_concrete((fits, found)) and not bool(xp.all(fits)):
         raise InputError(

@@ -8,7 +8,7 @@ from functools import partial
 from ...backends.namespace import Array, array_namespace
 from ..cost import overhead
 from ..equation import System
-from ..iteration import BACKWARD, Iterate, Options, start_at
+from ..iteration import Iterate, Options, start_at
 from ..listener import listener, listening
 from .branch import one_interval
 from .compiled import judged, loop, windowed
@@ -87,8 +87,7 @@ def _tried(part: System, alive: Array, by: str, options: Options) -> Iterate:
 
 def _by_residual(it: Iterate) -> Iterate:
     """Return the window, certified by its residual alone: a small error of one may grow in the others."""
-    eps = float(array_namespace(it.y).finfo(it.y.dtype).eps)
-    return dataclasses.replace(it, certified=it.certified & (it.residual <= BACKWARD * eps))
+    return dataclasses.replace(it, certified=it.certified & it.at_roundoff)
 
 
 def _kept(part: System, it: Iterate, alive: Array, pace: Pace) -> Iterate:

@@ -15,9 +15,9 @@ from ...grids.times import Initial
 from ...linalg.structure import Dense
 from ..blocks import Blockwise
 from ..equation import System
-from ..iteration import BACKWARD, Iterate, Options, newton, start_at
+from ..iteration import Iterate, Options, newton, start_at
 from ..listener import listening
-from ..measures import judge, least, magnitudes, slope_terms
+from ..measures import eps_of, judge, least, magnitudes, slope_terms
 from ..steps.full import FULL
 from .branch import one_interval
 from .homotopy import newton_on_branch
@@ -100,9 +100,7 @@ def judged(system: System, options: Options, it: Iterate, known: Array | None = 
 
     Elements that came to rest in one piece are ``known``.
     """
-    xp = array_namespace(it.y)
-    eps = float(xp.finfo(it.y.dtype).eps)
-    doubtful = it.certified & ~(it.residual <= BACKWARD * eps)
+    doubtful = it.certified & ~it.at_roundoff
     doubtful = doubtful if known is None else doubtful & ~known
 
     def look(it: Iterate) -> Iterate:
@@ -118,18 +116,13 @@ def judged(system: System, options: Options, it: Iterate, known: Array | None = 
 
 
 def _judged_in_blocks(system: System, options: Options, it: Iterate, doubtful: Array) -> Iterate:
-    xp, y, linear = array_namespace(it.y), it.y, Blockwise(system, it.y)
+    y, linear = it.y, Blockwise(system, it.y)
     fy = system.f(*system.shifted(y))
     size = magnitudes(system, y, fy, linear.rows(lambda part: slope_terms(part.linearise(part.data.guess))))
     r = system.residual(y, fy)
-    found = judge(system, it.y, size, r, linear.solve(r), options.atol)
-    holds = (found.residual <= BACKWARD * found.eps) | found.is_within(options.tolerances(found.eps)[0])
-    return dataclasses.replace(
-        it,
-        certified=it.certified & (~doubtful | (holds & found.finite)),
-        error=xp.where(doubtful, found.error, it.error),
-        residual=xp.where(doubtful, found.residual, it.residual),
-    )
+    found = judge(system, y, size, r, linear.solve(r), options.atol)
+    holds = found.finite & (found.at_roundoff | found.is_within(options.tolerances(eps_of(y))[0]))
+    return it.updated(doubtful, certified=holds, error=found.error, residual=found.residual)
 
 
 def sequential(system: System, options: Options) -> Iterate:
@@ -181,9 +174,8 @@ def loop_checked(system: System, options: Options, y: Array) -> Iterate:
     else:
         residual = Blockwise(system, y).rows(_misses)
     residual = system.over_grid(xp.max, residual)
-    eps = float(xp.finfo(y.dtype).eps)
     finite = system.over_grid(xp.all, xp.isfinite(y))
-    agrees = residual <= LOOP_ROUNDOFF * eps
+    agrees = residual <= LOOP_ROUNDOFF * eps_of(y)
     return dataclasses.replace(
         fresh, active=fresh.active & False, certified=agrees & finite, broken=~finite, residual=residual
     )

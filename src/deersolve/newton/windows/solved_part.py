@@ -8,7 +8,7 @@ from ...backends.namespace import Array, array_namespace
 from ...backends.trees import record
 from ...inverses import Rule
 from ..equation import System
-from ..iteration import BACKWARD, Iterate, Options, start_at
+from ..iteration import Iterate, Options, start_at
 from .homotopy import newton_on_branch
 
 PATIENCE = 12  # Newton steps after which a shorter stretch is cheaper
@@ -46,7 +46,6 @@ def persistent(system: System, start: Iterate, options: Options) -> tuple[Iterat
     """
     xp, length = array_namespace(start.y), system.data.grid.length
     zero, numbers = start.steps * 0, system.numbers(length)
-    eps = float(xp.finfo(start.y.dtype).eps)
     speaks = options.rtol is not None or not system.rule.knows_size  # a correction: as asked, or for want of more
     patience = min(PATIENCE if is_quadratic(system.rule, options) else LINEAR, options.max_steps)
 
@@ -63,7 +62,7 @@ def persistent(system: System, start: Iterate, options: Options) -> tuple[Iterat
         it = newton_on_branch(part, fresh, dataclasses.replace(options, patience=limit))
         # A small error of a part may grow in what follows: the residual has to certify it, if it is not one step.
         is_whole = (course.place == 0) & (course.size >= length)
-        is_sure = (it.residual <= BACKWARD * eps) | (course.size == 1) | is_whole | speaks
+        is_sure = it.at_roundoff | (course.size == 1) | is_whole | speaks
         place, it = kept(part, dataclasses.replace(it, certified=it.certified & is_sure))
         place = xp.where(tries, xp.clip(place, course.place, end), course.place)
         gained = place - course.place
@@ -86,15 +85,9 @@ def persistent(system: System, start: Iterate, options: Options) -> tuple[Iterat
 
 def kept(system: System, it: Iterate) -> tuple[Array, Iterate]:
     """Return how many steps or intervals each element has solved, and the iterate with the errors of those."""
-    xp, grid = array_namespace(it.y), system.data.grid
-    part = it.reached
+    xp, grid, part = array_namespace(it.y), system.data.grid, it.reached
     steps = xp.where(it.certified, grid.length, xp.clip(part.points - grid.overlap, min=0))
-    known = dataclasses.replace(
-        it,
-        error=xp.where(it.certified, it.error, part.error),
-        residual=xp.where(it.certified, it.residual, part.residual),
-    )
-    return steps, known
+    return steps, it.updated(~it.certified, error=part.error, residual=part.residual)
 
 
 def lost(system: System, it: Iterate, options: Options) -> Iterate:
