@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import deersolve as ds
+from deersolve.grids.times import Steps
 from deersolve.inverses import rule_of
 from deersolve.newton.blocks import Blockwise
 from deersolve.newton.implicit import inverse_at
@@ -131,6 +132,6 @@ def test_memory_that_is_none_is_refused(memory):
 
 def test_half_the_memory_is_half_the_steps():
     y = np.zeros((4, 1_000_000, 16), np.float32)
-    one, two = (steps_within(m, y, (1,)) for m in (10**8, 2 * 10**8))
+    one, two = (steps_within(m, y, Steps(10**6)) for m in (10**8, 2 * 10**8))
     assert abs(two - 2 * one) <= 2
-    assert steps_within(10**15, y, (1,)) is None
+    assert steps_within(10**15, y, Steps(10**6)) is None

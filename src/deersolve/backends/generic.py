@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ..errors import InputError
 from . import registry
-from .namespace import Array, Tree, array_namespace
+from .namespace import Array, Tree, array_namespace, joined, part
 from .trees import tree_leaves, tree_map
 
 Functions = dict[str, tuple[Callable[..., Any], Callable[[], list[tuple[Any, ...]]]]]
@@ -140,7 +140,7 @@ class Backend:
         return carry, whole
 
     def over_spans(
-        self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], overlap: int = 0
+        self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], axis: int, overlap: int = 0
     ) -> Array:
         """Return the rows of ``carry, rows = piece(carry, start, steps)``, run over the spans in turn, end to end.
 
@@ -151,17 +151,16 @@ class Backend:
         for start, steps in spans:
             carry, rows = piece(carry, start, steps)
             first = overlap if start else 0
-            rows = rows[..., first:, :]
+            rows = part(rows, axis, first, None)
             if not self.can_write(rows):
                 parts[start] = rows
                 continue
             if whole is None:
-                whole = self.empty((*rows.shape[:-2], total, rows.shape[-1]), rows)
-            whole[..., start + first : start + first + rows.shape[-2], :] = rows
+                whole = self.empty((*rows.shape[:axis], total, *rows.shape[axis + 1 :]), rows)
+            part(whole, axis, start + first, start + first + rows.shape[axis])[...] = rows
         if whole is not None:
             return whole
-        ordered = [parts[start] for start in sorted(parts)]
-        return array_namespace(ordered[0]).concat(ordered, axis=-2)
+        return joined([parts[start] for start in sorted(parts)], axis)
 
     def can_write(self, tree: Tree) -> bool:
         """Return whether arrays like these may be written into another: no derivative follows them."""
@@ -359,13 +358,14 @@ class Backend:
             yield
 
 
-def joined(stack: Array, overlap: int = 0) -> Array:
-    """Lay windows (W, *B, P, n) end to end: (*B, W (P - overlap) + overlap, n)."""
+def end_to_end(stack: Array, axis: int, overlap: int = 0) -> Array:
+    """Lay windows (W, *B, P, ...) end to end along the axis of P: (*B, W (P - overlap) + overlap, ...)."""
     xp = array_namespace(stack)
-    rank = stack.ndim
-    inner = xp.permute_dims(stack[..., overlap:, :], (*range(1, rank - 2), 0, rank - 2, rank - 1))
-    flat = xp.reshape(inner, (*inner.shape[:-3], inner.shape[-3] * inner.shape[-2], inner.shape[-1]))
-    return xp.concat([stack[0, ...][..., :overlap, :], flat], axis=-2) if overlap else flat
+    places = range(1, stack.ndim)
+    inner = xp.permute_dims(part(stack, axis, overlap, None), (*places[:axis], 0, *places[axis:]))
+    W, P = inner.shape[axis - 1 :][:2]
+    flat = xp.reshape(inner, (*inner.shape[: axis - 1], W * P, *inner.shape[axis + 1 :]))
+    return joined([part(stack[0, ...], axis, None, overlap), flat], axis) if overlap else flat
 
 
 def spans_of(length: int, block: int) -> list[tuple[int, int]]:

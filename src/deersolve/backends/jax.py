@@ -19,8 +19,8 @@ from ..errors import mismatch
 from . import _jax_programs, registry
 from ._jax_programs import Programs, nested_constants, rebuilt, whole
 from ._jax_solve import solve
-from .generic import Backend, Functions, Jacobians, Solver, joined, passed, split_columns
-from .namespace import Array, Tree
+from .generic import Backend, Functions, Jacobians, Solver, end_to_end, passed, split_columns
+from .namespace import Array, Tree, joined, part
 from .trees import each_record, field_names
 
 CACHE_SIZE = 64
@@ -91,7 +91,7 @@ class Jax(Backend):
         return _jax_programs.scan(body, carry, length)
 
     def over_spans(
-        self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], overlap: int = 0
+        self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], axis: int, overlap: int = 0
     ) -> Array:
         """Return the rows of all spans: one compiled piece for those of equal length, one for the last."""
         is_reverse, block = spans[0][0] > 0, max(steps for _, steps in spans)
@@ -104,13 +104,13 @@ class Jax(Backend):
         def shorter(carry: Any) -> Any:
             for start, steps in rest:
                 carry, rows = piece(carry, start, steps)
-                tail.append(rows[..., overlap:, :])
+                tail.append(part(rows, axis, overlap, None))
             return carry
 
         carry, stack = self.scan(body, shorter(carry) if is_reverse else carry, count)
         if not is_reverse:
             shorter(carry)
-        return jnp.concatenate([joined(jnp.flip(stack, 0) if is_reverse else stack, overlap), *tail], axis=-2)
+        return joined([end_to_end(jnp.flip(stack, 0) if is_reverse else stack, axis, overlap), *tail], axis)
 
     def slice(self, array: Array, start: Any, length: int, axis: int) -> Array:
         """Return ``array[start : start + length]`` along ``axis``; ``start`` may be traced."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from ..errors import LibraryError
@@ -59,6 +60,16 @@ def array_namespace(*arrays: Array) -> Namespace:
     if len(arrays) == 1:
         _KNOWN[type(arrays[0])] = found
     return found
+
+
+def part(a: Array, axis: int, start: int | None, stop: int | None) -> Array:
+    """Return the points from start to stop along an axis, counted from the last."""
+    return a[(..., slice(start, stop), *(slice(None),) * (-axis - 1))]
+
+
+def joined(parts: Sequence[Array], axis: int) -> Array:
+    """Return parts behind one another along an axis."""
+    return array_namespace(parts[0]).concat(parts, axis=axis)
 
 
 def dtype_name(array: Array) -> str:

@@ -9,20 +9,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Self
 
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, joined, part
 from ..backends.trees import record, static, tree_map
 
 FIRST, LAST, BUT_FIRST, BUT_LAST = slice(0, 1), slice(-1, None), slice(1, None), slice(0, -1)
-
-
-def part(u: Array, axis: int, start: int | None, stop: int | None) -> Array:
-    """Return the points from start to stop along an axis, counted from the last."""
-    return u[(..., slice(start, stop), *(slice(None),) * (-axis - 1))]
-
-
-def joined(parts: list[Array], axis: int) -> Array:
-    """Return parts behind one another along an axis."""
-    return array_namespace(parts[0]).concat(parts, axis=axis)
 
 
 def beside(before: Array, behind: Array, axis: int, is_ring: bool) -> tuple[Array, Array]:

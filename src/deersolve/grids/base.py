@@ -47,6 +47,11 @@ class Grid:
     lines: ClassVar[Any] = {}
 
     @property
+    def axis(self) -> int:
+        """The first axis of the grid in y, counted from the last: that along which it is cut, where it marches."""
+        return -int(self.ndim) - 1
+
+    @property
     def seen(self) -> Any:
         """The grid as shifters and rules see it."""
         return self

@@ -9,9 +9,9 @@ from itertools import chain
 from operator import add
 from typing import Any
 
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, joined, part
 from ..backends.trees import record, static
-from .axis import Axis, Composed, Ends, Sides, Stencil, joined, part
+from .axis import Axis, Composed, Ends, Sides, Stencil
 from .base import Grid
 
 AXES = "srq"

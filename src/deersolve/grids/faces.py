@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.generic import Backend
-from ..backends.namespace import Array, Tree, array_namespace
+from ..backends.namespace import Array, Tree, array_namespace, joined, part
 from ..backends.trees import tree_map
-from .axis import Composed, Stencil, joined, part
+from .axis import Composed, Stencil
 from .conditions import NoFlux
 from .fluxes import mirrors, reach_of
 from .space import ghost_of

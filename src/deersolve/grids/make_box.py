@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.generic import Backend
 from ..backends.given import batch_of, beside, expanded, ranks, spanning, state
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, part
 from ..backends.trees import tree_leaves, tree_map
 from ..errors import mismatch
-from .axis import Axis, Basis, Ends, Sides, Stencil, laid_along, part
+from .axis import Axis, Basis, Ends, Sides, Stencil, laid_along
 from .base import Data
 from .box import AXIS_OF, SIDES, Box, with_axes
 from .conditions import Periodic

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.generic import Backend
 from ..backends.given import batch_of, beside, expanded, ranks, state
-from ..backends.namespace import Array, Tree, array_namespace
+from ..backends.namespace import Array, Tree, array_namespace, part
 from ..backends.trees import tree_leaves, tree_map
 from ..errors import mismatch
-from .axis import laid_along, part
+from .axis import laid_along
 from .base import Data
 from .box import AXIS_OF, SIDES, with_axes
 from .faces import both_sides, openings_of, split

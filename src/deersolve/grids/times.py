@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, joined, part
 from ..backends.trees import record, static
 from ..errors import check_whole
 from .base import Grid
@@ -100,20 +100,18 @@ class TimeGrid(Grid):
 
     def window(self, cut: Slice, start: Any, length: int) -> TimeGrid:
         """Return the grid of ``length`` intervals from point ``start``."""
-        return TimeGrid(cut(self.t, start, length + 1, -1), cut(self.D, start, length, -2))
+        return TimeGrid(cut(self.t, start, length + 1, -1), cut(self.D, start, length, self.axis))
 
     def longer(self, repeated: Callable[..., Array], still: Array) -> Self:
         """Return the grid with so many intervals of no length behind its end."""
-        D = array_namespace(self.D).concat([self.D, still], axis=-2)
-        return dataclasses.replace(self, t=repeated(self.t, -1), D=D)
+        return dataclasses.replace(self, t=repeated(self.t, -1), D=joined([self.D, still], self.axis))
 
     def only(self, numbers: Array, first: Array, end: Array) -> Self:
         """Return the grid on which y stays but for the intervals from first to end: those behind have no length."""
         xp = array_namespace(self.D)
         after = numbers >= first
-        return dataclasses.replace(
-            self, D=xp.where(numbers < end, self.D, 0.0), live=xp.concat([after[..., :1, :], after], axis=-2)
-        )
+        live = joined([part(after, self.axis, None, 1), after], self.axis)
+        return dataclasses.replace(self, D=xp.where(numbers < end, self.D, 0.0), live=live)
 
 
 @record
@@ -128,13 +126,12 @@ class Initial:
 
     y0: Array
 
-    def after(self, y: Array) -> Initial:
-        """Return the data for what follows the points y: the newest K values."""
-        K = self.y0.shape[-2]
-        if y.shape[-2] == K:
+    def after(self, y: Array, axis: int = -2) -> Initial:
+        """Return the data for what follows the points y along an axis: the newest K values."""
+        K, new = self.y0.shape[axis], y.shape[axis]
+        if new == K:
             return Initial(y)
-        if y.shape[-2] > K:
-            return Initial(y[..., y.shape[-2] - K :, :])
-        xp = array_namespace(y)
-        history = xp.broadcast_to(self.y0, (*y.shape[:-2], *self.y0.shape[-2:]))
-        return Initial(xp.concat([history[..., y.shape[-2] :, :], y], axis=-2))
+        if new > K:
+            return Initial(part(y, axis, new - K, None))
+        history = array_namespace(y).broadcast_to(self.y0, (*y.shape[:axis], *self.y0.shape[axis:]))
+        return Initial(joined([part(history, axis, new, None), y], axis))

@@ -23,6 +23,7 @@ What they end in does not depend on the choice: dense steps certify it.
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from typing import Any, ClassVar
 
@@ -112,8 +113,7 @@ class Hutchinson(Choice):
 
     def _signs(self, system: Any, like: Array) -> Array:
         """Return v, of the shape of ``like``; batch elements share it."""
-        xp, (T, n), where = array_namespace(like), like.shape[-2:], system.backend.placement(like)
+        xp, shape = array_namespace(like), like.shape[system.n_batch :]
         pool = system.backend.convert(random.Random(self.seed).choices((-1.0, 1.0), k=POOL), like, like.dtype)
-        places = (xp.arange(T, device=where)[:, None] * n + xp.arange(n, device=where)[None, :]) % POOL
-        signs = xp.reshape(xp.take(pool, xp.reshape(places, (-1,)), axis=0), (T, n))
-        return xp.broadcast_to(xp.reshape(signs, (*(1 for _ in like.shape[:-2]), T, n)), like.shape)
+        places = xp.arange(math.prod(shape), device=system.backend.placement(like)) % POOL
+        return xp.broadcast_to(xp.reshape(xp.take(pool, places, axis=0), shape), like.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..errors import InputError
@@ -28,14 +27,14 @@ def choose(asked: Any, system: System, is_causal: bool) -> tuple[Newton | Sequen
     if not is_causal:
         return Newton(**tolerances), "only Newton solves what nothing marches over"
     backend, guess = system.backend, system.data.guess
-    n, batch = guess.shape[-1], math.prod(guess.shape[:-2])
+    n, batch = system.sizes
     on_cpu = backend.device_kind(guess) == "cpu"
     is_ode = bool(system.data.grid.overlap)
     if backend.name == "jax" and on_cpu:
         if is_ode:
             return Newton(window=MARCH, **tolerances), "a compiled loop over short windows is fast and robust on a CPU"
         return Sequential(**tolerances), "on a CPU a compiled loop over the steps beats any parallel scan"
-    most = steps_within(bytes_of(asked.memory), guess, system.grid.lags, system.grid.block)
+    most = steps_within(bytes_of(asked.memory), guess, system.grid)
     whole = Newton(window=most or system.data.grid.length, **tolerances)  # windows grow shorter where they must
     if not on_cpu:
         return whole, "an accelerator works on all grid points at once"

@@ -7,7 +7,6 @@ alike, near enough.
 from __future__ import annotations
 
 import dataclasses
-import math
 
 from .equation import System
 
@@ -47,17 +46,14 @@ def cost_of(system: System) -> Cost:
 
 def window_of(system: System) -> int:
     """Return how many steps a window should have, by memory alone."""
-    guess = system.data.guess
-    n, batch = guess.shape[-1], math.prod(guess.shape[:-2])
-    cost = cost_of(system)
+    (n, batch), cost = system.sizes, cost_of(system)
     return max(SHORT, int(cost.cache // (8 * batch * n * (n + cost.vectors))))
 
 
 def overhead(system: System) -> int:
     """Return the number of points that cost as much as a Newton step does beside its points."""
-    guess = system.data.guess
-    if system.backend.device_kind(guess) != "cpu":
+    if system.backend.device_kind(system.data.guess) != "cpu":
         return NEVER
-    cost, n, batch = cost_of(system), guess.shape[-1], math.prod(guess.shape[:-2])
+    cost, (n, batch) = cost_of(system), system.sizes
     one = cost.of_newton(1, n, batch) - cost.call
     return max(round(cost.call / 2 / one), FEW)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..backends.namespace import Array, array_namespace
@@ -43,8 +44,8 @@ def discretisation(system: System, y: Array) -> Estimate | None:
     first = _deferred(system, y)
     if first is None:
         return None
-    xp, n = array_namespace(y), system.grid.block or y.shape[-1]
-    size = _sizes(y, n) + least(y)
+    xp, sizes = array_namespace(y), partial(_sizes, system)
+    size = sizes(y) + least(y)
     peak = xp.max(size, axis=-2, keepdims=True)
 
     def corrected_again(u: Array, k: Any) -> tuple[Array, tuple[Array, Array]]:
@@ -53,11 +54,11 @@ def discretisation(system: System, y: Array) -> Estimate | None:
         return u + delta, (delta, doubt)
 
     _, (deltas, doubts) = system.backend.scan(corrected_again, y + 0, 2)
-    change, other = (_sizes(deltas[k, ...], n) / peak for k in (0, 1))
+    change, other = (sizes(deltas[k, ...]) / peak for k in (0, 1))
     sure = xp.max(other, axis=(-2, -1)) <= CONTRACTS * xp.max(change, axis=(-2, -1))
 
     def doubted(change: Array) -> Array:
-        jumps = _sizes(first.solve(doubts[0, ...]), n) / peak
+        jumps = sizes(first.solve(doubts[0, ...])) / peak
         return xp.where((jumps > change) & ~sure[..., None, None], jumps, change)
 
     change = system.backend.when(~sure, doubted, change)
@@ -122,7 +123,7 @@ def _deferred(system: System, y: Array) -> _Deferred | None:
     return _Deferred(defect, solve)
 
 
-def _sizes(u: Array, n: int) -> Array:
-    """Return the largest |u| over space, and stages, at each point and of each of n components, (*B, T, n)."""
-    xp = array_namespace(u)
-    return xp.max(xp.reshape(xp.abs(u), (*u.shape[:-1], -1, n)), axis=-2)
+def _sizes(system: System, u: Array) -> Array:
+    """Return the largest |u| over space, and stages, at each time and of each component, (*B, T, n)."""
+    xp, n = array_namespace(u), system.grid.block or u.shape[-1]
+    return xp.max(xp.reshape(xp.abs(u), (*u.shape[: system.grid.axis + 1], -1, n)), axis=-2)

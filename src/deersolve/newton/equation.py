@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from ..backends.generic import Backend, spans_of, split_columns
-from ..backends.namespace import Array, Tree, array_namespace
+from ..backends.namespace import Array, Tree, array_namespace, joined, part
 from ..backends.trees import record, tree_map
 from ..grids.base import Data, Grid
 from ..grids.shifters import Shifter, apply_shifters
@@ -56,6 +57,12 @@ class System:
         """The number of batch axes."""
         return int(self.data.guess.ndim - self.grid.ndim) - 1
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many numbers there are at each place of the first axis of the grid, and how many batch elements."""
+        shape, axis = self.data.guess.shape, self.grid.axis
+        return math.prod(shape[axis + 1 :]), math.prod(shape[:axis])
+
     def shifted(self, y: Array) -> tuple[Array, ...]:
         """Return y_1, ..., y_P."""
         return apply_shifters(self.shift, y, self.grid.seen, self.data.boundary)
@@ -66,16 +73,16 @@ class System:
             u, ends = self._parted(ys)
             rows = [self.functions["f"](u, u, self.data.x), self.functions["ends"](*ends)]
             return array_namespace(u).concat(rows, axis=-2)
-        f, points = self.functions["f"], ys[0].shape[-2]
+        f, axis = self.functions["f"], self.grid.axis
+        points = ys[0].shape[axis]
         if self.block is None or points <= self.stretch + self.grid.overlap:
             return f(*ys, self.data.x)
         cut, light = self.backend.slice, self.backend.rematerialised(f)
 
-        def part(start: Any, steps: int) -> Array:
-            return light(*(cut(y, start, steps, -2) for y in ys), self.inputs(start, steps))
+        def piece(nothing: Array, start: Any, steps: int) -> tuple[Array, Array]:
+            return nothing, light(*(cut(y, start, steps, axis) for y in ys), self.inputs(start, steps))
 
-        spans = spans_of(points, self.stretch)
-        return self.backend.over_spans(lambda _, *span: (_, part(*span)), ys[0][..., :1, :] * 0, spans)
+        return self.backend.over_spans(piece, part(ys[0], axis, None, 1) * 0, spans_of(points, self.stretch), axis)
 
     @property
     def where(self) -> dict[str, Any]:
@@ -217,34 +224,38 @@ class System:
         """Reduce over everything but the batch axes."""
         return reduce(values, axis=tuple(range(self.n_batch, values.ndim)))
 
+    def over_points(self, reduce: Callable[..., Array], values: Array) -> Array:
+        """Reduce over everything but the batch axes and the first one of the grid."""
+        return reduce(values, axis=tuple(range(self.n_batch + 1, values.ndim)))
+
     def numbers(self, count: int) -> Array:
-        """Return 0, 1, ..., of shape (1, ..., count, 1), of the rank of y."""
+        """Return 0, 1, ... along the first axis of the grid, of the rank of y."""
         xp, like = array_namespace(self.data.guess), self.data.guess
         numbers = xp.arange(count, dtype=xp.int32, device=self.backend.placement(like))
-        return numbers[(*(None for _ in range(like.ndim - 2)), slice(None), None)]
+        return xp.reshape(numbers, (*(1,) * self.n_batch, count, *(1,) * self.grid.ndim))
 
     def per_element(self, flags: Array) -> Array:
         """Give flags of shape (*B,) the rank of y."""
         return flags[(..., *(None for _ in range(self.grid.ndim + 1)))]
 
+    def spans(self, leaf: Array) -> bool:
+        """Return whether a leaf of x varies along the first axis of the grid."""
+        axis, n_points = self.grid.axis, self.grid.n_points
+        return bool(leaf.ndim >= -axis and leaf.shape[axis] == n_points and n_points > 1)
+
     def inputs(self, start: Any, points: int) -> Tree:
         """Return x on ``points`` points from ``start``."""
-        cut, n_points = self.backend.slice, self.grid.n_points
-
-        def part(leaf: Array) -> Array:
-            spans = leaf.ndim > 1 and leaf.shape[-2] == n_points and n_points > 1
-            return cut(leaf, start, points, -2) if spans else leaf
-
-        return tree_map(part, self.data.x)
+        cut, axis = self.backend.slice, self.grid.axis
+        return tree_map(lambda leaf: cut(leaf, start, points, axis) if self.spans(leaf) else leaf, self.data.x)
 
     def start(self) -> Initial:
         """Return the boundary data with the batch axes of y."""
-        y0, guess = self.data.boundary.y0, self.data.guess
-        return Initial(array_namespace(guess).broadcast_to(y0, (*guess.shape[:-2], *y0.shape[-2:])))
+        y0, guess, axis = self.data.boundary.y0, self.data.guess, self.grid.axis
+        return Initial(array_namespace(guess).broadcast_to(y0, (*guess.shape[:axis], *y0.shape[axis:])))
 
     def head(self, points: int) -> System:
         """Return the same equation on its first points, guessed constant; itself where those are all."""
-        if points == self.data.guess.shape[-2]:
+        if points == self.data.guess.shape[self.grid.axis]:
             return self
         return self.window(0, points - self.grid.overlap, self.start())
 
@@ -255,34 +266,30 @@ class System:
         """
         grid, cut = self.data.grid, self.backend.slice
         points = length + grid.overlap
-        guess = cut(self.data.guess, start, points, -2) + self._jump(start, boundary.y0[..., -1:, :])
+        last = part(boundary.y0, grid.axis, -1, None)
+        guess = cut(self.data.guess, start, points, grid.axis) + self._jump(start, last)
         data = Data(self.inputs(start, points), grid.window(cut, start, length), boundary, guess)
         return dataclasses.replace(self, data=data)
 
     def longer(self, intervals: int) -> System:
         """Return the equation on a grid that stands still for so many intervals at its end."""
-        xp, grid, n_points = array_namespace(self.data.guess), self.data.grid, self.grid.n_points
+        grid = self.data.grid
 
-        def repeated(a: Array, axis: int = -2) -> Array:
-            last = self.backend.slice(a, a.shape[axis] - 1, 1, axis)
-            return xp.concat([a, *([last] * intervals)], axis=axis)
+        def repeated(a: Array, axis: int = grid.axis) -> Array:
+            return joined([a, *[part(a, axis, -1, None)] * intervals], axis)
 
-        def spread(leaf: Array) -> Array:
-            return repeated(leaf) if leaf.ndim > 1 and leaf.shape[-2] == n_points and n_points > 1 else leaf
-
-        shape = (*grid.D.shape[:-2], intervals, 1)
-        still = xp.zeros(shape, dtype=grid.D.dtype, device=self.backend.placement(grid.D))
-        x = tree_map(spread, self.data.x)
+        x = tree_map(lambda leaf: repeated(leaf) if self.spans(leaf) else leaf, self.data.x)
+        still = joined([0 * part(grid.D, grid.axis, -1, None)] * intervals, grid.axis)
         longer = grid.longer(repeated, still)
         data = dataclasses.replace(self.data, x=x, grid=longer, guess=repeated(self.data.guess))
         return dataclasses.replace(self, data=data)
 
     def _jump(self, start: Any, last: Array) -> Array:
-        xp, guess = array_namespace(last), self.data.guess
+        xp, guess, axis = array_namespace(last), self.data.guess, self.grid.axis
         before = start - 1 + self.grid.overlap  # the place of the guess that the history has taken
         if isinstance(start, int):
-            return last - self.backend.slice(guess, before, 1, -2) if start else xp.zeros_like(last)
-        return xp.where(start > 0, last - self.backend.slice(guess, xp.maximum(before, 0), 1, -2), 0.0)
+            return last - self.backend.slice(guess, before, 1, axis) if start else xp.zeros_like(last)
+        return xp.where(start > 0, last - self.backend.slice(guess, xp.maximum(before, 0), 1, axis), 0.0)
 
 
 def _of_one(function: Callable[..., Any], u: Array, x: Tree) -> Any:

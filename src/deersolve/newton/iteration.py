@@ -205,14 +205,15 @@ def points_on_branch(system: System, at: Linearised) -> tuple[Array, Array] | No
 def reach(system: System, at: Linearised, found: Judged, options: Options) -> Reached:
     """Return how far from the first point on each point satisfies the certificate: those points stand by themselves."""
     y, xp = found.y, array_namespace(found.y)
-    here = dataclasses.replace(found, largest=partial(xp.max, axis=-1))
+    here = dataclasses.replace(found, largest=partial(system.over_points, xp.max))
     tol = (options.rtol or 0.0) if system.rule.knows_size else options.tolerances(found.eps)[1]
     # Where neighbours part, the correction overflows in the end; a residual speaks for itself.
     holds = here.at_roundoff | ((here.beyond <= tol) & options.is_plain & xp.isfinite(here.error))
     branch = points_on_branch(system, at)
     holds = holds if branch is None else holds & branch[0] & (options.structure is Dense)
-    number = system.numbers(y.shape[-2])[..., 0]
-    points = xp.min(xp.where(holds, y.shape[-2], number), axis=-1)
+    T = y.shape[system.grid.axis]
+    number = system.over_points(xp.max, system.numbers(T))
+    points = xp.min(xp.where(holds, T, number), axis=-1)
 
     def worst(values: Array) -> Array:
         return xp.max(xp.where(number < points[..., None], values, -xp.inf), axis=-1)

@@ -51,7 +51,7 @@ class Plan:
         """Return how many steps are linearised at once: what a built-in rule for a marching grid needs to know."""
         if not self.rule.is_builtin or not self.rule.exact or not data.grid.marches:
             return None
-        return steps_within(bytes_of(self.method.memory), data.guess, data.grid.lags, data.grid.block)
+        return steps_within(bytes_of(self.method.memory), data.guess, data.grid)
 
     def solve(self, functions: Any, data: Data) -> Solution:
         """Solve, certify and estimate the discretisation error; no derivative passes."""
@@ -94,8 +94,7 @@ class Plan:
 def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
     """Run the plan, with each function told the shapes it will be called with."""
     grid = data.grid
-    T = data.guess.shape[-2]
-    overlap = grid.overlap
+    T, overlap = data.guess.shape[grid.axis], grid.overlap
     counts = plan.method.points(T - overlap, overlap) if grid.marches else [T]
     system = plan.system(functions, data)
     if system.block is not None:

@@ -61,6 +61,11 @@ class SolvedWindow(Window):
     pace: tuple[int, ...] = dataclasses.field(default=(), repr=False)
 
     @property
+    def axis(self) -> int:
+        """The axis of y along which windows follow each other, counted from the first."""
+        return int(self.converged.ndim)
+
+    @property
     def record(self) -> Window:
         """The window without its arrays."""
         return Window(self.start, self.length, self.steps, self.by)
@@ -79,7 +84,9 @@ def within(windows: list[SolvedWindow], end: int) -> list[SolvedWindow]:
     if inside and inside[-1].end > end:
         last = inside[-1]
         short = end - last.start
-        inside[-1] = dataclasses.replace(last, length=short, y=last.y[..., :short, :], pace=())
+        inside[-1] = dataclasses.replace(
+            last, length=short, y=last.y[(*(slice(None),) * last.axis, slice(short))], pace=()
+        )
     return inside
 
 

@@ -187,7 +187,9 @@ def jacobians(system: System, y: Any, signals: tuple[int, ...], level: int | Non
     else:
         cut, start = system.backend.slice, max(level - 1, 0)
         data = system.data
-        part = Data(system.inputs(start, 2), data.grid.window(cut, start, 1), data.boundary, cut(y, start, 2, -2))
+        part = Data(
+            system.inputs(start, 2), data.grid.window(cut, start, 1), data.boundary, cut(y, start, 2, data.grid.axis)
+        )
         at = dataclasses.replace(system, data=part)
         Js = [cut(J.values, level - start, 1, -4) for J in at.jacobians(at.shifted(part.guess))[1]]
     for p in signals:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...backends.namespace import Array
+from ...backends.namespace import Array, part
 from ...solution.solution import Solution
 from ...solution.status import Status
 from ..equation import System
@@ -45,9 +45,11 @@ def _parts(system: System, y: Array) -> Iterator[tuple[int, System]]:
     if not grid.marches:
         yield 0, whole
         return
-    size = steps_within(bytes_of(MEMORY), y, grid.lags, grid.block) or grid.length
+    size = steps_within(bytes_of(MEMORY), y, grid) or grid.length
     for start in range(0, grid.length, size):
-        history = whole.start().after(y[..., : start + grid.overlap, :]) if start else whole.start()
+        history = (
+            whole.start().after(part(y, grid.axis, None, start + grid.overlap), grid.axis) if start else whole.start()
+        )
         yield start, whole.window(start, min(size, grid.length - start), history)
 
 

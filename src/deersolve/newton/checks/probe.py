@@ -56,7 +56,7 @@ def probe(system: System) -> None:
             "f returned two different values for the same arguments: expected a pure function. "
             "Turn off dropout and random numbers, or draw them before and pass them through x."
         )
-    last, coupled = whole.shape[-2] - 1, COUPLED.format(_inside(f) or WRAP)
+    last, coupled = whole.shape[system.grid.axis] - 1, COUPLED.format(_inside(f) or WRAP)
     for is_last, point in ((False, 0), (True, last)) if last else ((True, 0),):
         element = tuple((size - 1) * is_last for size in whole.shape[: system.n_batch])
         if not _is_alone(f, (*ys, x), whole, element, slice(point, point + 1)):
@@ -107,7 +107,7 @@ def _check_space(system: System, ys: tuple[Array, ...], x: Any, whole: Array) ->
 
 def _on_stretch(f: Any, ys: tuple[Array, ...], x: Any, system: System) -> Any:
     """Call f; if it fails on a part of the grid, say so: it may hold an array of the whole grid."""
-    points, T = ys[0].shape[-2], system.data.guess.shape[-2]
+    points, T = (a.shape[system.grid.axis] for a in (ys[0], system.data.guess))
     try:
         return f(*ys, x)
     except (ValueError, IndexError, RuntimeError, TypeError) as error:
@@ -133,7 +133,7 @@ def _inside(f: Any) -> str:
 def stretch(system: System) -> tuple[tuple[Array, ...], Any]:
     """Return shifted signals and x on a short stretch of the grid, no two entries of a signal alike."""
     if system.grid.marches:
-        system = system.head(min(LENGTH, system.data.guess.shape[-2]))
+        system = system.head(min(LENGTH, system.data.guess.shape[system.grid.axis]))
     guess = system.data.guess
     n = guess.shape[-2]
     behind = int("ends" in system.functions)  # rows of the signals that f is not of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from functools import partial
 
-from ...backends.namespace import Array, array_namespace
+from ...backends.namespace import Array, array_namespace, part
 from ..cost import overhead
 from ..equation import System
 from ..iteration import Iterate, Options, start_at
@@ -61,28 +61,28 @@ def _slide(walk: Walk, options: Options, pace: Pace, is_strict: bool) -> bool:
     while walk.goes_on():
         by_loop = not overlap and pace.has_lost and pace.size <= SHORT
         steps = min(pace.stretched() if by_loop else pace.size, walk.left)
-        part = walk.part(steps)
+        stretch = walk.part(steps)
         by = "loop" if by_loop else "newton"
         with listening(listener() if steps == length else None):
-            it = _tried(part, walk.alive, by, options)
-        if not part.backend.is_concrete(it.certified):
+            it = _tried(stretch, walk.alive, by, options)
+        if not stretch.backend.is_concrete(it.certified):
             return False
         if not by_loop:
             it = _by_residual(it) if is_strict and (1 if overlap else SHORT) < steps < length else it
-            it = _kept(part, it, walk.alive, pace)
+            it = _kept(stretch, it, walk.alive, pace)
         walk.add(it, by, pace.numbers)
     return True
 
 
-def _tried(part: System, alive: Array, by: str, options: Options) -> Iterate:
+def _tried(stretch: System, alive: Array, by: str, options: Options) -> Iterate:
     """Return what the loop or Newton's method makes of a window."""
     if by == "loop":
-        return loop(part, options)
-    it = newton_on_branch(part, start_at(part, part.data.guess, options, active=alive), options)
-    steps, overlap = part.data.grid.length, part.data.grid.overlap
-    if steps > 1 or not overlap or not part.backend.is_concrete(it.certified):
+        return loop(stretch, options)
+    it = newton_on_branch(stretch, start_at(stretch, stretch.data.guess, options, active=alive), options)
+    steps, overlap = stretch.data.grid.length, stretch.data.grid.overlap
+    if steps > 1 or not overlap or not stretch.backend.is_concrete(it.certified):
         return it
-    return one_interval(part, it, alive, options)
+    return one_interval(stretch, it, alive, options)
 
 
 def _by_residual(it: Iterate) -> Iterate:
@@ -90,16 +90,18 @@ def _by_residual(it: Iterate) -> Iterate:
     return dataclasses.replace(it, certified=it.certified & it.at_roundoff)
 
 
-def _kept(part: System, it: Iterate, alive: Array, pace: Pace) -> Iterate:
+def _kept(stretch: System, it: Iterate, alive: Array, pace: Pace) -> Iterate:
     """Return what is solved of a window, and set the pace of the next."""
-    xp, steps, overlap = array_namespace(it.y), part.data.grid.length, part.data.grid.overlap
+    xp, steps, overlap = array_namespace(it.y), stretch.data.grid.length, stretch.data.grid.overlap
     if not bool(xp.any(alive & ~it.certified)):
         pace.won(steps, int(xp.max(xp.where(alive, it.steps, 0))))
         return it
-    until, known = kept(part, it)
+    until, known = kept(stretch, it)
     count = int(xp.min(xp.where(alive, until, steps)))
     if count == 0 and steps == 1:
         return it
     pace.lost(steps, count)
     unknown = xp.full_like(it.history, xp.nan)  # it did not come to its end
-    return dataclasses.replace(known, y=it.y[..., : count + overlap, :], certified=alive, history=unknown)
+    return dataclasses.replace(
+        known, y=part(it.y, stretch.data.grid.axis, None, count + overlap), certified=alive, history=unknown
+    )

@@ -18,7 +18,7 @@ NAMES = ("y", "windows", "by", "converged", "pace", "total")
 def write(path: Path, windows: list[SolvedWindow]) -> None:
     """Write windows that follow each other."""
     arrays: dict[str, Any] = {
-        "y": np.concatenate([_numpy(w.y) for w in windows], axis=-2),
+        "y": np.concatenate([_numpy(w.y) for w in windows], axis=windows[0].axis),
         "windows": np.array([(w.start, w.length, w.steps) for w in windows]),
         "by": np.array([w.by for w in windows]),
         "converged": np.stack([_numpy(w.converged) for w in windows]),
@@ -50,7 +50,7 @@ def read(path: Path, start: int) -> list[SolvedWindow]:
         with np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in NAMES}
     _check(arrays, start)
-    windows = []
+    windows, whole = [], (slice(None),) * (arrays["converged"].ndim - 1)
     for k, (first, length, steps) in enumerate(arrays["windows"].tolist()):
         windows.append(
             SolvedWindow(
@@ -59,7 +59,7 @@ def read(path: Path, start: int) -> list[SolvedWindow]:
                 steps=steps,
                 by=str(arrays["by"][k]),
                 total=int(arrays["total"]),
-                y=arrays["y"][..., first - start : first - start + length, :],
+                y=arrays["y"][(*whole, slice(first - start, first - start + length))],
                 converged=arrays["converged"][k],
                 seconds=0.0,
                 resumed=True,
@@ -71,19 +71,19 @@ def read(path: Path, start: int) -> list[SolvedWindow]:
 
 def _check(arrays: dict[str, Any], start: int) -> None:
     """Raise if the arrays do not fit together, or cannot be those of windows that begin at ``start``."""
-    y, windows = arrays["y"], arrays["windows"]
-    if y.dtype.kind != "f" or not y.dtype.isnative or y.ndim < 2 or y.size == 0:
+    y, windows, axis = arrays["y"], arrays["windows"], arrays["converged"].ndim - 1
+    if y.dtype.kind != "f" or not y.dtype.isnative or not 0 <= axis < y.ndim - 1 or y.size == 0:
         raise ValueError(f"y of shape {y.shape} in {y.dtype} is not that of points")
     count = windows.shape[0] if windows.ndim else 0
-    shapes = {"windows": (count, 3), "by": (count,), "converged": (count, *y.shape[:-2]), "total": ()}
+    shapes = {"windows": (count, 3), "by": (count,), "converged": (count, *y.shape[:axis]), "total": ()}
     kinds = {"windows": "i", "by": "U", "converged": "b", "pace": "i", "total": "i"}
     for name, shape in {**shapes, "pace": (count, *arrays["pace"].shape[-1:])}.items():
         if arrays[name].shape != shape or arrays[name].dtype.kind != kinds[name]:
             raise ValueError(f"{name} of shape {arrays[name].shape} in {arrays[name].dtype} is not that of windows")
     ends = [start]
     for first, length, steps in windows.tolist():
-        if first != ends[-1] or not 0 < length <= y.shape[-2] or not 0 <= steps <= MOST:
+        if first != ends[-1] or not 0 < length <= y.shape[axis] or not 0 <= steps <= MOST:
             raise ValueError(f"a window of {length} steps from {first} on does not fit")
         ends.append(first + length)
-    if ends[-1] - start != y.shape[-2] or not {*arrays["by"].tolist()} <= {"newton", "loop"}:
+    if ends[-1] - start != y.shape[axis] or not {*arrays["by"].tolist()} <= {"newton", "loop"}:
         raise ValueError("the windows are not those of the points")

@@ -113,7 +113,7 @@ class Checkpoint:
             self._put_aside(path, error)
             return []
         y = windows[0].y
-        received = (*y.shape[:-2], y.shape[-1])
+        received = (*y.shape[: windows[0].axis], *y.shape[windows[0].axis + 1 :])
         if received != shape or str(y.dtype) != dtype:
             raise mismatch(
                 f"Checkpoint: {path}",

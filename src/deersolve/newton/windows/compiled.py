@@ -8,8 +8,8 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from ...backends.generic import joined
-from ...backends.namespace import Array, array_namespace
+from ...backends.generic import end_to_end
+from ...backends.namespace import Array, array_namespace, joined, part
 from ...backends.trees import tree_map
 from ...grids.times import Initial
 from ...linalg.structure import Dense
@@ -34,21 +34,21 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
     horizon is judged once more, since an error of one window may grow in the next.
     """
     whole = start_at(system, system.data.guess, options)
-    length = system.data.grid.length
+    length, axis = system.data.grid.length, system.grid.axis
     if window >= length:
         it, at_once = persistent(system, whole, options)
         it = one_interval(system, it, whole.active, options) if length == 1 and system.data.grid.overlap else it
         return judged(system, options, it, at_once)
 
     def solve_from(boundary: Initial, start: Any, steps: int) -> tuple[Initial, Iterate]:
-        part = walked.window(start, steps, boundary)
+        stretch = walked.window(start, steps, boundary)
         with listening(None):  # a line for each step of each window would be too many
-            fresh = start_at(part, part.data.guess, options)
+            fresh = start_at(stretch, stretch.data.guess, options)
             if steps == 1 and system.data.grid.overlap:
-                it = one_interval(part, newton_on_branch(part, fresh, options), whole.active, options)
+                it = one_interval(stretch, newton_on_branch(stretch, fresh, options), whole.active, options)
             else:
-                it, _ = persistent(part, fresh, options)
-        return boundary.after(it.y), it
+                it, _ = persistent(stretch, fresh, options)
+        return boundary.after(it.y, axis), it
 
     def body(boundary: Initial, i: Any) -> tuple[Initial, Iterate]:
         return solve_from(boundary, i * window, window)
@@ -59,13 +59,13 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
     if overlap and rest:  # one shape of window compiles in half the time of two
         walked, count, rest = system.longer(window - rest), count + 1, 0
     boundary, parts = system.backend.scan(body, _carry(system), count)
-    y = joined(parts.y, overlap)
-    y = y if walked is system else y[..., : length + overlap, :]
+    y = end_to_end(parts.y, axis, overlap)
+    y = y if walked is system else part(y, axis, None, length + overlap)
     pieces, tail = [y], None
     if rest:
         _, tail = solve_from(boundary, count * window, rest)
-        pieces.append(tail.y[..., overlap:, :])
-    return judged(system, options, _summary(whole, pieces, parts, tail))
+        pieces.append(part(tail.y, axis, overlap, None))
+    return judged(system, options, _summary(whole, joined(pieces, axis), parts, tail))
 
 
 def _carry(system: System) -> Initial:
@@ -73,7 +73,7 @@ def _carry(system: System) -> Initial:
     return Initial(system.start().y0 + 0)
 
 
-def _summary(whole: Iterate, pieces: list[Array], parts: Iterate, tail: Iterate | None) -> Iterate:
+def _summary(whole: Iterate, y: Array, parts: Iterate, tail: Iterate | None) -> Iterate:
     xp = array_namespace(whole.y)
 
     def merged(name: str, best: Any) -> Array:
@@ -83,7 +83,7 @@ def _summary(whole: Iterate, pieces: list[Array], parts: Iterate, tail: Iterate 
 
     return dataclasses.replace(
         whole,
-        y=xp.concat(pieces, axis=-2),
+        y=y,
         active=whole.active & False,
         certified=merged("certified", xp.all),
         broken=merged("broken", xp.any),
@@ -134,15 +134,15 @@ def sequential(system: System, options: Options) -> Iterate:
 
 def loop(system: System, options: Options) -> Iterate:
     """Run the loop of a recurrence: f of one point after the other."""
-    lags = system.data.grid.lags
+    lags, axis = system.data.grid.lags, system.grid.axis
     n_points, cut, f = system.data.grid.n_points, system.backend.slice, system.functions["f"]
 
     def body(boundary: Initial, i: Any) -> tuple[Initial, Array]:
-        K = boundary.y0.shape[-2]
-        y = f(*(cut(boundary.y0, K - k, 1, -2) for k in lags), system.inputs(i, 1))
-        return boundary.after(y), y
+        K = boundary.y0.shape[axis]
+        y = f(*(cut(boundary.y0, K - k, 1, axis) for k in lags), system.inputs(i, 1))
+        return boundary.after(y, axis), y
 
-    return loop_checked(system, options, joined(system.backend.scan(body, _carry(system), n_points)[1]))
+    return loop_checked(system, options, end_to_end(system.backend.scan(body, _carry(system), n_points)[1], axis))
 
 
 def _misses(part: System, stride: int = 1) -> Array:

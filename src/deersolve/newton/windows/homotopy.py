@@ -35,8 +35,8 @@ def newton_on_branch(system: System, start: Iterate, options: Options) -> Iterat
         return it
 
     def look(it: Iterate) -> Iterate:
-        xp, T = array_namespace(it.y), it.y.shape[-2]
-        holds, number = continues(system, it.y), system.numbers(T)[..., 0]
+        xp, T = array_namespace(it.y), it.y.shape[system.grid.axis]
+        holds, number = continues(system, it.y), system.over_points(array_namespace(it.y).max, system.numbers(T))
         first = xp.min(xp.where(holds, T, number), axis=-1)
         strays = it.certified & (first < T)
         parts = (first, it.error, it.residual)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Callable, Iterator
 
-from ...backends.namespace import Array, array_namespace, dtype_name
+from ...backends.namespace import Array, array_namespace, dtype_name, joined, part
 from ...errors import CheckpointWarning, level_of_caller
 from ...linalg.structure import Dense
 from ...solution.window import SolvedWindow, within
@@ -22,7 +21,7 @@ from .watch import watcher
 BYTES = 2**26  # of Jacobians and the like, for which windows are judged together
 
 Try = Callable[[System, Array, str], Iterate]
-"""``attempt(part, alive, by)``: what a window gives that is solved once more."""
+"""``attempt(stretch, alive, by)``: what a window gives that is solved once more."""
 
 
 def resume(walk: Walk, options: Options, attempt: Try) -> tuple[int, ...]:
@@ -37,8 +36,8 @@ def resume(walk: Walk, options: Options, attempt: Try) -> tuple[int, ...]:
     watch.begin(walk.system.data.grid.length)
     if not watch.takes_over:
         return ()
-    guess = walk.system.data.guess
-    shape = tuple(map(int, (*guess.shape[:-2], guess.shape[-1])))
+    guess, axis = walk.system.data.guess, walk.system.grid.axis
+    shape = tuple(map(int, (*guess.shape[:axis], *guess.shape[axis + 1 :])))
     stored = within(watch.store.stored(shape, dtype_name(guess)), walk.left)
     pace: tuple[int, ...] = ()
     for windows in _chunks(stored, walk.system):
@@ -58,8 +57,7 @@ def resume(walk: Walk, options: Options, attempt: Try) -> tuple[int, ...]:
 
 def _chunks(windows: list[SolvedWindow], system: System) -> Iterator[list[SolvedWindow]]:
     """Yield windows of one kind that are judged together; one in which an element failed by itself."""
-    guess = system.data.guess
-    n, batch = guess.shape[-1], math.prod(guess.shape[:-2])
+    n, batch = system.sizes
     most = BYTES // (8 * batch * (n * n + 10 * n))
     chunk: list[SolvedWindow] = []
     total, was_lost = 0, 0
@@ -82,9 +80,9 @@ def _added(walk: Walk, windows: list[SolvedWindow], options: Options, attempt: T
     """Add what holds of windows that follow each other; return whether all does, and the pace behind it."""
     y = _points(walk, windows)
     stays = walk.alive & walk.system.backend.convert(windows[-1].converged, y, array_namespace(y).bool)
-    part = walk.part(sum(w.length for w in windows))
-    count, it = _holds(part, y, stays, windows[0].by, options)
-    if count < part.data.grid.length and len(windows) > 1:  # an error that grows ends a long stretch before short ones
+    stretch = walk.part(sum(w.length for w in windows))
+    count, it = _holds(stretch, y, stays, windows[0].by, options)
+    if count < stretch.data.grid.length and len(windows) > 1:
         for window in windows:
             added, pace = _added(walk, [window], options, attempt)
             if not added:
@@ -92,11 +90,13 @@ def _added(walk: Walk, windows: list[SolvedWindow], options: Options, attempt: T
         return added, pace
     fails = walk.alive & ~stays
     if bool(array_namespace(y).any(fails)):
-        again = attempt(part, fails, windows[0].by)
+        again = attempt(stretch, fails, windows[0].by)
         if bool(array_namespace(y).any(again.certified & fails)):
             return False, ()
         it = _beside(it, again, fails)
-    return count == part.data.grid.length, _taken(walk, windows, dataclasses.replace(it, y=y, certified=stays), count)
+    return count == stretch.data.grid.length, _taken(
+        walk, windows, dataclasses.replace(it, y=y, certified=stays), count
+    )
 
 
 def _points(walk: Walk, windows: list[SolvedWindow]) -> Array:
@@ -104,26 +104,26 @@ def _points(walk: Walk, windows: list[SolvedWindow]) -> Array:
     import numpy as np
 
     guess, grid = walk.system.data.guess, walk.system.data.grid
-    y = walk.system.backend.convert(np.concatenate([w.y for w in windows], axis=-2), guess, guess.dtype)
-    return array_namespace(y).concat([walk.boundary.y0, y], axis=-2) if grid.overlap else y
+    y = walk.system.backend.convert(np.concatenate([w.y for w in windows], axis=grid.axis), guess, guess.dtype)
+    return joined([walk.boundary.y0, y], grid.axis) if grid.overlap else y
 
 
-def _holds(part: System, y: Array, alive: Array, by: str, options: Options) -> tuple[int, Iterate]:
+def _holds(stretch: System, y: Array, alive: Array, by: str, options: Options) -> tuple[int, Iterate]:
     """Return how many steps hold for all elements that are alive, and what is known of them; 0 where f cannot tell."""
     try:
-        return _judged(part, y, alive, by, options)
+        return _judged(stretch, y, alive, by, options)
     except Exception:  # f may raise at points that are not of this equation
-        return 0, start_at(part, part.data.guess, options)
+        return 0, start_at(stretch, stretch.data.guess, options)
 
 
-def _judged(part: System, y: Array, alive: Array, by: str, options: Options) -> tuple[int, Iterate]:
-    xp, length = array_namespace(y), part.data.grid.length
-    if by == "loop" and not part.data.grid.overlap:
-        it = loop_checked(part, options, y)
+def _judged(stretch: System, y: Array, alive: Array, by: str, options: Options) -> tuple[int, Iterate]:
+    xp, length = array_namespace(y), stretch.data.grid.length
+    if by == "loop" and not stretch.data.grid.overlap:
+        it = loop_checked(stretch, options, y)
         if not bool(xp.any(alive & ~it.certified)):
             return length, it
     judging = dataclasses.replace(options, patience=0, structure=Dense, step=FULL)
-    until, it = kept(part, newton(part, start_at(part, y, judging, active=alive), judging))
+    until, it = kept(stretch, newton(stretch, start_at(stretch, y, judging, active=alive), judging))
     return int(xp.min(xp.where(alive, until, length))), it
 
 
@@ -136,11 +136,11 @@ def _beside(it: Iterate, other: Iterate, who: Array) -> Iterate:
 
 def _taken(walk: Walk, windows: list[SolvedWindow], it: Iterate, count: int) -> tuple[int, ...]:
     """Add so many steps as the windows that they were, and return the pace behind the last."""
-    xp, alive, overlap = array_namespace(it.y), walk.alive, walk.system.data.grid.overlap
+    xp, alive, overlap, axis = array_namespace(it.y), walk.alive, walk.system.grid.overlap, walk.system.grid.axis
     pace: tuple[int, ...] = ()
     first = walk.place
     for window in within(windows, first + count):
-        points = it.y[..., window.start - first : window.end - first + overlap, :]
+        points = part(it.y, axis, window.start - first, window.end - first + overlap)
         steps = xp.where(alive, it.steps * 0 + window.steps, 0)
         walk.add(dataclasses.replace(it, y=points, steps=steps), window.by, window.pace, is_resumed=True)
         pace = window.pace

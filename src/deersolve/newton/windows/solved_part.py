@@ -101,8 +101,8 @@ def _with_guess_behind(system: System, y: Array, place: Array) -> Array:
     """Return the points that are solved, and behind them the guess, moved to where they end."""
     xp, guess = array_namespace(y), system.data.guess
     points = system.per_element(place) + system.data.grid.overlap
-    where = system.numbers(y.shape[-2])
-    jump = xp.sum(xp.where(where == points - 1, y - guess, 0.0), axis=-2, keepdims=True)
+    where = system.numbers(y.shape[system.grid.axis])
+    jump = xp.sum(xp.where(where == points - 1, y - guess, 0.0), axis=system.grid.axis, keepdims=True)
     return xp.where(where < points, y, guess + jump)
 
 

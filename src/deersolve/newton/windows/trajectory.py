@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import time
 
-from ...backends.namespace import Array, array_namespace
+from ...backends.namespace import Array, array_namespace, joined, part
 from ...solution.window import SolvedWindow, Window
 from ..equation import System
 from ..iteration import Iterate, Options, start_at
@@ -59,15 +59,15 @@ class Walk:
 
     def add(self, it: Iterate, by: str, pace: tuple[int, ...] = (), is_resumed: bool = False) -> None:
         """Add the window that begins here; elements that are not certified have failed."""
-        xp, seen, overlap = array_namespace(it.y), self.alive, self.system.data.grid.overlap
+        xp, seen, overlap, axis = array_namespace(it.y), self.alive, self.system.grid.overlap, self.system.grid.axis
         total = together(self.total, it, ~it.certified, seen)
         self.total = dataclasses.replace(total, certified=seen & it.certified)
-        if it.y.shape[-2] == overlap:
+        if it.y.shape[axis] == overlap:
             return
-        y = it.y[..., overlap:, :]
+        y = part(it.y, axis, overlap, None)
         window = SolvedWindow(
             start=self.place,
-            length=int(y.shape[-2]),
+            length=int(y.shape[axis]),
             steps=int(xp.max(xp.astype(seen, it.steps.dtype) * it.steps)),
             by=by,
             total=self.system.data.grid.length,
@@ -79,15 +79,14 @@ class Walk:
         )
         self.pieces.append(y)
         self.windows.append(window.record)
-        self.boundary, self.place = self.boundary.after(it.y), window.end
+        self.boundary, self.place = self.boundary.after(it.y, axis), window.end
         watch = watcher()
         if watch is not None:
             watch.tell(window)
 
     def joined(self) -> Iterate:
         """Return the whole; behind the last window stands the guess, moved to where that ends."""
-        pieces = [*self.pieces]
+        pieces, grid = [*self.pieces], self.system.grid
         if self.left:
-            pieces.append(self.part(self.left).data.guess[..., self.system.data.grid.overlap :, :])
-        y = array_namespace(pieces[0]).concat(pieces, axis=-2)
-        return dataclasses.replace(self.total, y=y, windows=tuple(self.windows))
+            pieces.append(part(self.part(self.left).data.guess, grid.axis, grid.overlap, None))
+        return dataclasses.replace(self.total, y=joined(pieces, grid.axis), windows=tuple(self.windows))
