@@ -16,7 +16,8 @@ from .discretisation_error import corrected, discretisation
 from .equation import System
 from .implicit import attach, tangent, through
 from .memory import bytes_of, steps_within
-from .windows.compiled import stride_of
+from .windows.loop import stride_of
+from .windows.watch import NOBODY, Watch
 
 NO_DERIVATIVE = (
     "y_corrected has no derivative on a library that records a graph: expected a loss of sol.y, which has the exact "
@@ -32,6 +33,7 @@ class Plan:
     rule: Rule
     shift: tuple[Shifter, ...]
     method: Any
+    watch: Watch = NOBODY
 
     @property
     def key(self) -> Any:
@@ -57,7 +59,7 @@ class Plan:
         """Solve, certify and estimate the discretisation error; no derivative passes."""
         system = self.system(functions, self.backend.without_gradient(data))
         with self.backend.frozen():
-            it = self.method.run(system)
+            it = self.method.run(system, self.watch)
             status, estimate = status_of(system, it), discretisation(system, it.y)
         stats, better = Stats(it.steps, it.error, it.residual, it.history, windows=it.windows), None
         if estimate is not None:
