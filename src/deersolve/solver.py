@@ -29,18 +29,18 @@ from .newton.checks.cell_peclet import worst_place
 from .newton.checks.nonfinite import first_nonfinite
 from .newton.checks.probe import probe, stretch
 from .newton.checks.waves import shortest_wave
+from .newton.discrete import discrete, mistuned
 from .newton.equation import System
 from .newton.finite_slopes import noticing
 from .newton.implicit import described
 from .newton.jacobians import derivative_of
 from .newton.methods import Auto, Newton, method_of
 from .newton.plan import Plan, run
-from .newton.settle import settled, unsettled
 from .newton.steps.full import FULL
 from .newton.windows.watch import NOBODY, Watch
 from .newton.windows.watched import run_watched
 from .problems import Problem
-from .problems.inputs import check_problem, closed, prepare
+from .problems.inputs import check_problem, prepare
 from .solution.solution import Solution
 from .solution.status import Status, advice_on, numbers
 from .solution.window import in_words
@@ -133,10 +133,8 @@ def solve(  # noqa: PLR0913 - the public signature
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
     backend, data = prepare(problem, y_guess, rule)
-    problem = settled(problem, backend, data)
-    functions = closed(problem, data.grid)
+    problem, system = discrete(problem, rule, backend, data)
     with backend.quiet():
-        system = System(backend, rule, problem.shift, functions, data)
         if check_inputs:
             probe(system)
         functions, derivative = derivative_of(system, check_inputs)
@@ -149,7 +147,7 @@ def solve(  # noqa: PLR0913 - the public signature
         plan = Plan(backend, rule, problem.shift, chosen, watch)
         with noticing() as mends:
             sol = (run if on_window is None else run_watched)(plan, functions, data)
-    other = unsettled(problem, backend, data, sol.y)
+    other = mistuned(problem, system, sol.y)
     if other is not None:
         return solve(
             other,

@@ -15,13 +15,13 @@ from ..backends.given import real_numbers
 from ..backends.namespace import Array, array_namespace
 from ..errors import DiscretisationWarning, InputError, check_real, check_whole, is_real, mismatch
 from ..inverses import rule_of
+from ..newton.discrete import discrete
 from ..newton.equation import System
 from ..newton.jacobians import derivative_of
 from ..newton.measures import eps_of, judge, terms
 from ..newton.methods import Newton
-from ..newton.settle import settled
 from ..problems import Problem
-from ..problems.inputs import check_problem, closed, prepare
+from ..problems.inputs import check_problem, prepare
 from ..solution.solution import Solution
 from ..solution.status import Status
 from ..solver import solve
@@ -232,9 +232,7 @@ def _system(problem: Problem, param: float, y: Array) -> System:
     """Return the equation at one parameter and y."""
     here = _at(problem, param, y)
     backend, data = prepare(here, y)
-    here = settled(here, backend, data)
-    rule = rule_of(problem.inverse, problem.family)
-    system = System(backend, rule, problem.shift, closed(here, data.grid), data)
+    system = discrete(here, rule_of(problem.inverse, problem.family), backend, data)[1]
     return dataclasses.replace(system, functions=derivative_of(system, False)[0])
 
 
