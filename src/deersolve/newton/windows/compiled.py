@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 from ...backends.generic import end_to_end
 from ...backends.namespace import Array, array_namespace, joined, part
-from ...backends.trees import record, tree_map
+from ...backends.trees import record
 from ...grids.times import Initial
 from ...inverses import Rule
 from ..blocks import Blockwise
@@ -18,7 +17,7 @@ from ..listener import listening
 from ..measures import eps_of, judge, magnitudes, slope_terms
 from .homotopy import PATIENCE, is_one_interval, lost, newton_on_branch, one_interval
 from .loop import carried
-from .trajectory import kept, largest_known, together
+from .trajectory import added, kept, together
 
 LINEAR = 32  # the same for iterations of linear convergence
 SHRINK = 4
@@ -38,34 +37,20 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
     if grid.overlap and rest:  # one shape of window compiles in half the time of two
         marched, count, rest = system.longer(window - rest), count + 1, 0
 
-    def solve_from(before: Initial, start: Any, steps: int) -> tuple[Initial, Iterate]:
+    def solve_from(total: Iterate, start: Any, steps: int) -> tuple[Iterate, Array]:
+        before = Initial(total.y)
         with listening(None):  # a line for each step of each window would be too many
             it, _ = _solved(marched.window(start, steps, before), options, whole.active)
-        return before.after(it.y, grid.axis), it
+        return dataclasses.replace(added(total, it, whole.active), y=before.after(it.y, grid.axis).y0), it.y
 
-    before, windows = system.backend.scan(
-        lambda before, i: solve_from(before, i * window, window), carried(system), count
-    )
-    parts = [windows]
+    total = dataclasses.replace(whole, certified=whole.active, y=carried(system).y0)
+    total, windows = system.backend.scan(lambda total, i: solve_from(total, i * window, window), total, count)
+    pieces = [end_to_end(windows, grid.axis, grid.overlap)]
     if rest:
-        parts.append(tree_map(lambda a: a[None, ...], solve_from(before, count * window, rest)[1]))
-    y = joined([end_to_end(it.y, grid.axis, grid.overlap) for it in parts], grid.axis)
-
-    def worst(of: Callable[..., Array], *names: str) -> dict[str, Array]:
-        stacks = {name: array_namespace(y).concat([getattr(it, name) for it in parts], axis=0) for name in names}
-        return {name: of(stack, axis=0) for name, stack in stacks.items()}
-
-    xp = array_namespace(y)
-    total = dataclasses.replace(
-        whole,
-        y=part(y, grid.axis, None, grid.length + grid.overlap),
-        active=whole.active & False,
-        **worst(xp.all, "certified"),
-        **worst(xp.any, "broken", "strayed"),
-        **worst(xp.max, "steps", "error", "residual"),
-        **worst(largest_known, "history"),
-    )
-    return judged(system, options, total)
+        total, last = solve_from(total, count * window, rest)
+        pieces.append(last)
+    y = part(joined(pieces, grid.axis), grid.axis, None, grid.length + grid.overlap)
+    return judged(system, options, dataclasses.replace(total, y=y, active=whole.active & False))
 
 
 def _solved(stretch: System, options: Options, alive: Array) -> tuple[Iterate, Array]:
@@ -113,14 +98,18 @@ def is_quadratic(rule: Rule, options: Options) -> bool:
 
 @record
 class Course:
-    """The last iterate, which elements go on, how many steps they have solved and how many they try next, (*B,).
+    """The last iterate, of which what has not failed is certified, and what each element has solved, (*B,).
 
-    ``at_once`` tells which elements came to rest in one piece.
+    Attributes
+    ----------
+    at_once : array
+        Which elements came to rest in one piece.
+    place, size : array
+        How many steps they have solved, and how many they try next.
     """
 
     it: Iterate
     at_once: Array
-    alive: Array
     place: Array
     size: Array
 
@@ -139,37 +128,38 @@ def persistent(system: System, start: Iterate, options: Options) -> tuple[Iterat
     patience = min(PATIENCE if is_quadratic(system.rule, options) else LINEAR, options.max_steps)
 
     def unfinished(course: Course) -> Array:
-        return xp.any(course.alive & (course.place < length))
+        return xp.any(course.it.certified & (course.place < length))
 
     def go_on(course: Course) -> Course:
-        tries = course.alive & (course.place < length)
+        tries = course.it.certified & (course.place < length)
         end = xp.minimum(course.place + course.size, zero + length)
         grid = system.data.grid.only(numbers, system.per_element(course.place), system.per_element(end))
-        part = dataclasses.replace(system, data=dataclasses.replace(system.data, grid=grid))
+        stretch = dataclasses.replace(system, data=dataclasses.replace(system.data, grid=grid))
         limit = xp.where(course.size == 1, options.max_steps, zero + patience)
-        fresh = start_at(part, course.it.y, options, active=tries)
-        it = newton_on_branch(part, fresh, dataclasses.replace(options, patience=limit))
+        fresh = start_at(stretch, course.it.y, options, active=tries)
+        it = newton_on_branch(stretch, fresh, dataclasses.replace(options, patience=limit))
         # A small error of a part may grow in what follows: the residual has to certify it, if it is not one step.
         is_whole = (course.place == 0) & (course.size >= length)
         is_sure = it.at_roundoff | (course.size == 1) | is_whole | speaks
-        place, it = kept(part, dataclasses.replace(it, certified=it.certified & is_sure))
+        place, it = kept(stretch, dataclasses.replace(it, certified=it.certified & is_sure))
         place = xp.where(tries, xp.clip(place, course.place, end), course.place)
         gained = place - course.place
         stuck = tries & (gained == 0) & (course.size == 1)
         y = xp.where(system.per_element(tries), _with_guess_behind(system, it.y, place), course.it.y)
+        known = together(course.it, lost(system, it, options), stuck, tries)
         shorter = xp.maximum(xp.minimum(gained, course.size // 2), xp.maximum(course.size // SHRINK, zero + 1))
         longer = xp.minimum(2 * course.size, zero + length)
         return Course(
-            it=dataclasses.replace(together(course.it, lost(system, it, options), stuck, tries), y=y),
+            it=dataclasses.replace(known, y=y, certified=course.it.certified & ~stuck),
             at_once=course.at_once | (is_whole & it.certified & (it.steps < limit)),
-            alive=course.alive & ~stuck,
             place=place,
             size=xp.where(it.certified, longer, shorter),
         )
 
-    first = Course(start, start.active & False, start.active, zero, zero + length)
+    no = start.active & False
+    first = Course(dataclasses.replace(start, certified=start.active), no, zero, zero + length)
     last: Course = system.backend.while_loop(unfinished, go_on, first)
-    return dataclasses.replace(last.it, certified=last.alive, active=start.active & False), last.at_once
+    return dataclasses.replace(last.it, active=no), last.at_once
 
 
 def _with_guess_behind(system: System, y: Array, place: Array) -> Array:

@@ -12,7 +12,7 @@ from ..listener import listener, listening
 from .compiled import is_quadratic, judged, windowed
 from .homotopy import PATIENCE, is_one_interval, newton_on_branch, one_interval
 from .loop import loop
-from .pace import Lengths, LoopingPace, Pace
+from .pace import Fixed, LoopingPace, Pace
 from .resume import resume
 from .trajectory import Attempt, Trajectory
 from .watch import Watch
@@ -24,7 +24,7 @@ class UnseenError(Exception):
     """Nobody can look at what a window gave: its numbers are not known yet."""
 
 
-def march(trajectory: Trajectory, attempt: Attempt, lengths: Lengths) -> Trajectory:
+def march(trajectory: Trajectory, attempt: Attempt, lengths: Fixed | Pace) -> Trajectory:
     """Solve window after window to the end, or until no element is left that has not failed."""
     while trajectory.goes_on():
         steps, by = lengths.following(trajectory.left)

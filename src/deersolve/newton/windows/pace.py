@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 from ...backends.namespace import Array, array_namespace, part
 from ..equation import System
@@ -19,20 +19,6 @@ STRETCH = 1024  # steps that the loop takes where windows are short; four times 
 SAME = 0.95  # the part of a price that must be undercut
 LONGER, SHORTER = 1.15, 0.8  # how many times the Newton steps a window twice, half as long takes, at best
 UNIT = 1000  # prices are kept in thousandths
-
-
-class Lengths(Protocol):
-    """How long windows are, and what is kept of each."""
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """What the length of the next one depends on."""
-
-    def following(self, left: int) -> tuple[int, str]:
-        """Return how long the next window is, with so many steps or intervals left, and by what it is solved."""
-
-    def kept(self, stretch: System, it: Iterate, alive: Array, by: str) -> Iterate:
-        """Return what is kept of a window."""
 
 
 def stretch_of(length: int, window: int = 1) -> int:

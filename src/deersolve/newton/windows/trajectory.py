@@ -63,8 +63,7 @@ class Trajectory:
     def add(self, it: Iterate, by: str, pace: tuple[int, ...] = (), is_resumed: bool = False) -> None:
         """Add the window that begins here; elements that are not certified have failed."""
         xp, seen, overlap, axis = array_namespace(it.y), self.alive, self.system.grid.overlap, self.system.grid.axis
-        total = together(self.total, it, ~it.certified, seen)
-        self.total = dataclasses.replace(total, certified=seen & it.certified)
+        self.total = added(self.total, it, seen)
         if it.y.shape[axis] == overlap:
             return
         y = part(it.y, axis, overlap, None)
@@ -91,6 +90,12 @@ class Trajectory:
         if self.left:
             pieces.append(part(self.ahead(self.left).data.guess, grid.axis, grid.overlap, None))
         return dataclasses.replace(self.total, y=joined(pieces, grid.axis), windows=tuple(self.windows))
+
+
+def added(total: Iterate, it: Iterate, seen: Array) -> Iterate:
+    """Return what is known after a window more; of the elements in ``seen``, those it did not solve have failed."""
+    known = together(total, it, ~it.certified, seen)
+    return dataclasses.replace(known, certified=total.certified & it.certified)
 
 
 def together(total: Iterate, it: Iterate, failed: Array, seen: Array) -> Iterate:
