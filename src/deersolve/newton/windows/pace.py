@@ -54,9 +54,7 @@ class Pace:
     failed last, and doubles with every ``TRUST`` windows that do not.
     """
 
-    trusted: ClassVar[int] = (
-        1  # the longest window of which a small correction is trusted where the whole was not solved
-    )
+    trusted: ClassVar[int] = 1  # the longest window of which a small correction is trusted after a whole that failed
 
     window: int
     size: int
