@@ -116,7 +116,7 @@ def test_products_are_not_rounded_unless_that_was_chosen(kind, chosen):
 @pytest.mark.parametrize("lags", [(1,), (1, 3)])
 def test_a_long_compiled_loop_is_checked_at_every_kth_step(monkeypatch, lags):
     """A step that is wrong there is found: f of all points differs from f of one."""
-    monkeypatch.setattr("deersolve.newton.windows.compiled.ENOUGH", 64)
+    monkeypatch.setattr("deersolve.newton.windows.loop.ENOUGH", 64)
     x, y0 = jnp.ones((4, 101, 1)), jnp.ones((4, 3, 1) if len(lags) > 1 else (4, 1))
 
     def f(*args):

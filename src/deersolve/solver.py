@@ -25,23 +25,22 @@ from .inverses import Rule, rule_of
 from .linalg.scans import which_scan
 from .linalg.structure import Dense
 from .newton.approximate_jacobians import Picard
-from .newton.auto import choose
 from .newton.checks.cell_peclet import worst_place
 from .newton.checks.nonfinite import first_nonfinite
 from .newton.checks.probe import probe, stretch
 from .newton.checks.waves import shortest_wave
+from .newton.discrete import discrete, mistuned
 from .newton.equation import System
 from .newton.finite_slopes import noticing
 from .newton.implicit import described
 from .newton.jacobians import derivative_of
 from .newton.methods import Auto, Newton, method_of
 from .newton.plan import Plan, run
-from .newton.settle import settled, unsettled
 from .newton.steps.full import FULL
-from .newton.windows.watch import Watch, watching
-from .newton.windows.watched import run_watched, watched
+from .newton.windows.watch import NOBODY, Watch
+from .newton.windows.watched import run_watched
 from .problems import Problem
-from .problems.inputs import check_problem, closed, prepare
+from .problems.inputs import check_problem, prepare
 from .solution.solution import Solution
 from .solution.status import Status, advice_on, numbers
 from .solution.window import in_words
@@ -129,30 +128,26 @@ def solve(  # noqa: PLR0913 - the public signature
         raise UnknownKeyError(f"on_failure: unknown {on_failure!r}." + close_matches(str(on_failure), list(ON_FAILURE)))
     check_flag("check_inputs", check_inputs)
     asked = method_of(Auto() if method is None else method)
-    watch = None if on_window is None else Watch(on_window)
+    watch = NOBODY if on_window is None else Watch(on_window)
     check_problem(problem)
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
     backend, data = prepare(problem, y_guess, rule)
-    problem = settled(problem, backend, data)
-    functions = closed(problem, data.grid)
+    problem, system = discrete(problem, rule, backend, data)
     with backend.quiet():
-        system = System(backend, rule, problem.shift, functions, data)
         if check_inputs:
             probe(system)
         functions, derivative = derivative_of(system, check_inputs)
         system = dataclasses.replace(system, functions=functions)
         if check_inputs and rule.offers("refuses"):
             _check_unique(system)
-        chosen, why = choose(asked, system, problem.is_causal)
-        if watch is not None:
-            chosen, why = watched(chosen, asked, why, data.grid.length)
+        chosen, why = asked.chosen(system, problem.is_causal, on_window is not None)
         _check_structure(rule, chosen, data.grid)
         _check_step(rule, chosen, data.grid)
-        plan = Plan(backend, rule, problem.shift, chosen)
-        with watching(None), noticing() as mends:  # f may hold a solve of its own
-            sol = run(plan, functions, data) if watch is None else run_watched(plan, functions, data, watch)
-    other = unsettled(problem, backend, data, sol.y)
+        plan = Plan(backend, rule, problem.shift, chosen, watch)
+        with noticing() as mends:
+            sol = (run if on_window is None else run_watched)(plan, functions, data)
+    other = mistuned(problem, system, sol.y)
     if other is not None:
         return solve(
             other,

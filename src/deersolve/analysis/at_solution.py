@@ -7,14 +7,13 @@ import dataclasses
 from ..backends.namespace import Array, array_namespace
 from ..errors import InputError, mismatch
 from ..inverses import Rule, rule_of
+from ..newton.discrete import discrete
 from ..newton.equation import System
-from ..newton.implicit import Linear, inverse_at
+from ..newton.implicit import Linear, inverse_at, substituted
 from ..newton.jacobians import derivative_of
-from ..newton.measures import backward_error, magnitudes, slope_terms
-from ..newton.settle import settled
-from ..newton.shelter import sheltered
+from ..newton.measures import eps_of, judge, magnitudes, slope_terms
 from ..problems import Problem
-from ..problems.inputs import check_problem, closed, prepare
+from ..problems.inputs import check_problem, prepare
 from ..solution.solution import Solution
 from ..solution.status import Status, numbers
 
@@ -48,8 +47,7 @@ def at_the_solution(problem: Problem, sol: Solution) -> tuple[Problem, System]:
     if expected != received:
         raise mismatch("sol.stages", f"those of the rule {rule.key!r}, {expected}", received)
     data = dataclasses.replace(data, guess=grid.absorb(sol.y, sol.stages))
-    problem = settled(problem, backend, data)
-    system = System(backend, rule, problem.shift, closed(problem, grid), data)
+    problem, system = discrete(problem, rule, backend, data)
     with backend.quiet():
         return problem, dataclasses.replace(system, functions=derivative_of(system, False)[0])
 
@@ -71,14 +69,14 @@ def linear_solves(system: System, sol: Solution) -> Linear:
     Elements that did not converge have those of one that did.
     """
     usable = sol.converged
-    system, y = sheltered(dataclasses.replace(system, strict=True), system.data.guess, usable)
+    system, y = substituted(dataclasses.replace(system, strict=True), system.data.guess, usable)
     at, xp = system.linearise(y), array_namespace(y)
     slopes = slope_terms(at)
     if system.backend.is_concrete(slopes) and not bool(xp.all(xp.isfinite(slopes))):
         slopes = slope_terms(dataclasses.replace(system, strict=False).linearise(y))
     r = system.residual(y, at.fy)
-    found = backward_error(system, magnitudes(system, y, at.fy, slopes), r)
-    allowed = float(xp.finfo(y.dtype).eps) ** 0.5 + STALE * xp.where(sol.stats.residual > 0, sol.stats.residual, 0.0)
+    found = judge(system, y, magnitudes(system, y, at.fy, slopes), r).residual
+    allowed = eps_of(y) ** 0.5 + STALE * xp.where(sol.stats.residual > 0, sol.stats.residual, 0.0)
     fits = (found <= allowed) | ~usable
     if system.backend.is_concrete((fits, found)) and not bool(xp.all(fits)):
         raise InputError(

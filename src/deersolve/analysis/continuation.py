@@ -15,13 +15,13 @@ from ..backends.given import real_numbers
 from ..backends.namespace import Array, array_namespace
 from ..errors import DiscretisationWarning, InputError, check_real, check_whole, is_real, mismatch
 from ..inverses import rule_of
+from ..newton.discrete import discrete
 from ..newton.equation import System
 from ..newton.jacobians import derivative_of
-from ..newton.measures import backward_error, magnitudes, slope_terms
+from ..newton.measures import eps_of, judge, terms
 from ..newton.methods import Newton
-from ..newton.settle import settled
 from ..problems import Problem
-from ..problems.inputs import check_problem, closed, prepare
+from ..problems.inputs import check_problem, prepare
 from ..solution.solution import Solution
 from ..solution.status import Status
 from ..solver import solve
@@ -232,9 +232,7 @@ def _system(problem: Problem, param: float, y: Array) -> System:
     """Return the equation at one parameter and y."""
     here = _at(problem, param, y)
     backend, data = prepare(here, y)
-    here = settled(here, backend, data)
-    rule = rule_of(problem.inverse, problem.family)
-    system = System(backend, rule, problem.shift, closed(here, data.grid), data)
+    system = discrete(here, rule_of(problem.inverse, problem.family), backend, data)[1]
     return dataclasses.replace(system, functions=derivative_of(system, False)[0])
 
 
@@ -245,15 +243,14 @@ def _solved(problem: Problem, param: float, u: Array) -> tuple[Array, Array, Arr
 
 
 def _linearised(problem: Problem, system: System, param: float, u: Array) -> tuple[Array, Array, Array, bool]:
-    xp, backend = array_namespace(u), system.backend
-    y = system.data.guess
+    backend, y = system.backend, system.data.guess
     at = system.linearise(y)
     r = system.residual(y, at.fy)
-    off = backward_error(system, magnitudes(system, y, at.fy, slope_terms(at)), r)
+    off = judge(system, y, terms(system, y, at), r).residual
     p = backend.convert(param, u, u.dtype)
     slope = backend.pushforward(residual_of(problem, system, {"params": p}), [p], [backend.convert([1.0], u, u.dtype)])
     back, along = (system.grid.present(system.solve(at.Gs, change)) for change in (r, slope[0, ...]))
-    return back, along, off, bool(off <= ROUNDOFF * float(xp.finfo(u.dtype).eps))
+    return back, along, off, bool(off <= ROUNDOFF * eps_of(u))
 
 
 def _dot(a: tuple[float, Array], b: tuple[float, Array]) -> float:

@@ -16,7 +16,7 @@ from ..grids.box import SIDES as PAIRS
 from ..grids.conditions import parts_of, value_of
 from ..grids.times import Initial, TimeGrid
 from ..newton.equation import System
-from ..newton.shelter import sheltered
+from ..newton.implicit import substituted
 
 if TYPE_CHECKING:
     from ..problems import Problem
@@ -57,7 +57,7 @@ def residual_of(problem: Problem, system: System, fields: Fields, usable: Array 
     """Return the residual at fixed y as a function of the leaves of the fields, as :func:`fields_of` returns them.
 
     Where elements are not usable, their data are those of one that is, as in
-    :func:`deersolve.newton.shelter.sheltered`.
+    :func:`deersolve.newton.implicit.substituted`.
     """
 
     def at(*leaves: Array) -> Array:
@@ -66,7 +66,7 @@ def residual_of(problem: Problem, system: System, fields: Fields, usable: Array 
         y = system.backend.beside(system.data.guess, leaves)
         moved = in_place(problem, system, new)
         if usable is not None:
-            moved, y = sheltered(moved, y, usable)
+            moved, y = substituted(moved, y, usable)
         return moved.residual(y)
 
     return at

@@ -1,4 +1,4 @@
-"""What must hold besides a small correction: rules and derivatives of f have to be what they claim to be."""
+"""The status of a solve: what must hold besides a small correction, of the rule, of derivatives of f and of y."""
 
 from __future__ import annotations
 
@@ -10,14 +10,29 @@ from ..backends.namespace import Array, array_namespace
 from ..backends.trees import tree_map
 from ..inverses import PaperForm
 from ..linalg.structure import Dense
+from ..solution.status import Status
 from .blocks import Blockwise
 from .equation import Linearised, System
-from .iteration import BACKWARD, NEAR, Iterate, newton_step
-from .measures import ROUNDOFF, least, scale_of, slope_terms
+from .iteration import NEAR, Iterate, newton_step
+from .measures import BACKWARD, ROUNDOFF, eps_of, least, scale_of, slope_terms
 
 GOLDEN = 1.618033988749895  # times k^2: phases without a pattern
 ON_THE_WAY = (1.0, 0.75, 0.5, 0.25)  # from a level back to the one before, where the slopes of f are looked at
 OPEN = 1e-2  # the part of y that a residual at roundoff may move where nothing marches
+
+
+def status_of(system: System, it: Iterate) -> Array:
+    """Return the :class:`Status` of each batch element: that of its iterate, if all else holds."""
+    xp = array_namespace(it.y)
+    has_part, is_conditioned = determined(system, it)
+    holds = slopes_hold(system, it) & has_part
+    if not system.rule.is_builtin:
+        holds = holds & rule_holds(system, it.y)
+    status = xp.where(it.certified & ~holds, int(Status.UNCERTIFIED), it.status)
+    strays = it.certified & ~stays_on_branch(system, it)
+    status = xp.where(strays, int(Status.NO_DISCRETE_SOLUTION), status)
+    lost = (it.certified | it.broken) & ~(has_one_solution(system, it) & is_conditioned)
+    return xp.where(lost, int(Status.SINGULAR), status)
 
 
 def slopes_hold(system: System, it: Iterate) -> Array:
@@ -26,15 +41,14 @@ def slopes_hold(system: System, it: Iterate) -> Array:
     A correction bounds an error only if its Jacobian is that of f. Of ``floor`` and its kin it is not: the derivative
     is zero wherever it exists, and at |y| >> 1 the slope is one.
     """
-    xp, eps = array_namespace(it.y), float(array_namespace(it.y).finfo(it.y.dtype).eps)
-    doubtful = it.certified & ~(it.residual <= BACKWARD * eps)
+    doubtful = it.certified & ~it.at_roundoff
 
     def look(_: Array) -> Array:
         if system.block is None:
             off = _off_slope(system, it.y)
         else:
             off = Blockwise(system, it.y).rows(lambda part: _off_slope(part, part.data.guess))
-        return system.over_grid(xp.max, off) <= 1
+        return system.over_grid(array_namespace(off).max, off) <= 1
 
     holds: Array = system.backend.when(doubtful, look, doubtful | True)
     return holds | ~doubtful
@@ -46,7 +60,7 @@ def _off_slope(system: System, y: Array) -> Array:
     Every component moves by its own size, and every row of f is held against its own terms: sizes may differ by any
     factor.
     """
-    xp, at, eps = array_namespace(y), system.linearise(y), float(array_namespace(y).finfo(y.dtype).eps)
+    xp, at, eps = array_namespace(y), system.linearise(y), eps_of(y)
     place = xp.arange(y.shape[-1], dtype=y.dtype, device=system.backend.placement(y))
     weights = eps**0.5 * (1 - place / (2 * y.shape[-1]))[(*(None for _ in y.shape[:-1]), slice(None))]
     moved = tuple(y_p + weights * (xp.abs(y_p) + least(y_p)) for y_p in at.ys)
@@ -71,7 +85,7 @@ def determined(system: System, it: Iterate) -> tuple[Array, Array]:
     yes = it.certified | True
     if system.grid.marches or not rule.knows_size:
         return yes, yes
-    eps = float(xp.finfo(y.dtype).eps)
+    eps = eps_of(y)
     lost, is_open = yes & False, it.certified & (it.error > eps ** (1 / 3))
     if system.grid.flow is not None:
         fy, no_data = xp.abs(system.f(*system.shifted(y))), tree_map(lambda a: 0 * a, system.data.boundary)
@@ -154,11 +168,11 @@ def rule_holds(system: System, y: Array) -> Array:
         for G, y_p in zip(half, at.ys, strict=True):
             rhs = rhs + (G @ y_p)
         off = xp.abs(system.rule.inverse(half, rhs, system.data) - y)
-        tol = 1e2 * float(xp.finfo(y.dtype).eps) ** (2 / 3)
+        tol = 1e2 * eps_of(y) ** (2 / 3)
         return system.over_grid(xp.max, off) <= tol * system.over_grid(xp.max, xp.abs(y))
     moved = at.fy
     for G, before, after in zip(at.Gs, at.ys, system.shifted(y + delta), strict=True):
         moved = moved - (G @ (after - before))
     left = system.residual(y + delta, moved, at.Gs)
-    noise = 64 * float(xp.finfo(y.dtype).eps) * system.over_grid(xp.max, xp.abs(y) + xp.abs(at.fy))
+    noise = 64 * eps_of(y) * system.over_grid(xp.max, xp.abs(y) + xp.abs(at.fy))
     return system.over_grid(xp.max, xp.abs(left)) <= 0.1 * system.over_grid(xp.max, xp.abs(r)) + noise

@@ -9,14 +9,17 @@ from typing import Any, NamedTuple, Protocol
 
 from ..backends.generic import Later
 from ..backends.namespace import Array, Tree, array_namespace, padded
+from ..backends.trees import tree_map
 from ..errors import FunctionError
+from ..grids.axis import Sides
 from ..grids.base import Data
+from ..grids.interval import Values
+from ..grids.times import Initial
 from ..inverses import Rule
 from ..linalg.structure import Dense, Structure
 from .blocks import Blockwise
 from .equation import Linearised, System
 from .iteration import newton_step
-from .shelter import sheltered
 
 INEXACT_STEPS = 4  # of a rule whose solution depends on G: each gains some digits
 SAME = 1e3  # in units of eps: how far two evaluations of one f may differ, since libraries may round as they like
@@ -120,7 +123,7 @@ def attach(live: System, y: Array, usable: Array) -> Array:
     correction at y has the value of y and the exact first derivative, in forward and in reverse mode, whatever found y.
     Newton's method doubles the order to which a value is right: k such steps make 2^k - 1 derivatives exact.
     """
-    system, at = sheltered(live, y, usable)
+    system, at = substituted(live, y, usable)
     by, xp, is_node = live.backend, array_namespace(y), live.rule.has_transpose
     made = by.recorded(lambda: _on_graph(system, at) if is_node else system.f(*system.shifted(at)))
     if made is None:
@@ -170,10 +173,10 @@ def tangent(
     may be differentiated once more. A rule whose solution depends on G has no such solve: there the Newton step
     itself is differentiated, a few times over.
     """
-    system, at = sheltered(system_at(theta), y, usable)
+    system, at = substituted(system_at(theta), y, usable)
 
     def there(theta: Tree) -> System:
-        return sheltered(system_at(theta), y, usable)[0]
+        return substituted(system_at(theta), y, usable)[0]
 
     if not system.rule.exact or not system.rule.has_residual:
 
@@ -203,6 +206,48 @@ def through(
     """Return the derivative of ``function(system, y)`` where theta and y both move."""
 
     def there(theta: Tree, y: Array) -> Array:
-        return function(*sheltered(system_at(theta), y, usable))
+        return function(*substituted(system_at(theta), y, usable))
 
     return by.guarded(by.jvp(there, primals, tangents)[1], usable)
+
+
+def substituted(system: System, y: Array, usable: Array) -> tuple[System, Array]:
+    """Return the system and y with the data of a usable element in place of those that are not.
+
+    There f and its derivatives are finite, so that a product with zero is zero; and what a failed element shares with
+    others hears nothing of the element it stands in for.
+    """
+    backend, xp = system.backend, array_namespace(y)
+    if backend.is_concrete(usable) and bool(xp.all(usable)):
+        return system, y
+    stop, rank, sizes = backend.without_gradient, y.ndim, tuple(usable.shape)
+    place = xp.argmax(xp.reshape(xp.astype(usable, xp.int32), (-1,)))
+    places: list[Array] = []
+    for size in reversed(sizes):
+        places.insert(0, xp.reshape(place % size, (1,)))
+        place = place // size
+
+    def one_that_is(leaf: Array) -> Array:
+        for axis, (size, k) in enumerate(zip(sizes, places, strict=True)):
+            leaf = xp.take(leaf, k, axis=axis) if leaf.shape[axis] == size else leaf
+        return leaf
+
+    def replaced(leaf: Array) -> Array:
+        if leaf.ndim < rank or all(size == 1 for size in leaf.shape[: len(sizes)]):
+            return leaf
+        shared = tuple(k for k, size in enumerate(sizes) if leaf.shape[k] != size)
+        keep = xp.any(usable, axis=shared, keepdims=True) if shared else usable
+        keep = keep[(..., *(None for _ in range(leaf.ndim - len(sizes))))]
+        other = stop(one_that_is(leaf))
+        if xp.isdtype(leaf.dtype, "real floating"):
+            other = other + xp.where(xp.isfinite(leaf), leaf - stop(leaf), 0.0)
+        return xp.where(keep, leaf, other)
+
+    data = system.data
+    given = isinstance(data.boundary, Initial | Sides | Values)
+    boundary = tree_map(replaced, data.boundary) if given else data.boundary
+    grid = data.grid.with_conditions(replaced)
+    data = dataclasses.replace(data, x=tree_map(replaced, data.x), grid=grid, boundary=boundary)
+    system = dataclasses.replace(system, data=data)
+    spare = xp.where(xp.any(usable), stop(one_that_is(y)), stop(data.guess))
+    return system, xp.where(system.per_element(usable), y, spare)

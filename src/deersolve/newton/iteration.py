@@ -13,11 +13,10 @@ from ..solution.status import Status
 from ..solution.window import Window
 from .equation import Linearised, System
 from .listener import listener
-from .measures import ROUNDOFF, Judged, judge, magnitudes, needs_search, relative, scale_of, slope_terms
+from .measures import BACKWARD, ROUNDOFF, Judged, eps_of, judge, needs_search, terms
 from .steps.base import Correct, Here, Step
 from .steps.full import FULL
 
-BACKWARD = 16  # in units of eps: the residual that certifies, summed over the operations inside f
 NEAR = 1e-2  # the correction from which on an iterate is near a root
 REUSE = 3  # evaluations of f with the last G that cost less than f with its Jacobian
 
@@ -39,6 +38,11 @@ class Options:
         if self.rtol is not None:
             return max(self.rtol, ROUNDOFF * eps), max(self.rtol, ROUNDOFF * eps)
         return ROUNDOFF * eps, eps ** (2 / 3)
+
+    def at_rest(self, found: Judged, stands: Array) -> Array:
+        """Return whether a correction is small enough to stop, or certifies where it ``stands`` still."""
+        stop, certifies = self.tolerances(found.eps)
+        return found.is_within(stop) | (found.is_within(certifies) & stands)
 
     @property
     def limit(self) -> Any:
@@ -77,6 +81,26 @@ class Iterate:
     reached: Reached
     damping: Array
     windows: tuple[Window, ...] = static(default=())
+
+    @property
+    def at_roundoff(self) -> Array:
+        """Whether the residual certifies y."""
+        return self.residual <= BACKWARD * eps_of(self.y)
+
+    def updated(self, who: Array, **values: Array) -> Iterate:
+        """Return the iterate with new values for the elements in ``who``."""
+        xp = array_namespace(self.y)
+
+        def chosen(name: str, new: Array) -> Array:
+            old = getattr(self, name)
+            shown = who if old.ndim == who.ndim else who[(..., *(None for _ in range(old.ndim - who.ndim)))]
+            return xp.where(shown, new, old)
+
+        return dataclasses.replace(self, **{name: chosen(name, new) for name, new in values.items()})
+
+    def taking(self, who: Array, other: Iterate, *names: str) -> Iterate:
+        """Return the iterate with what another knows of the elements in ``who``."""
+        return self.updated(who, **{name: getattr(other, name) for name in names})
 
     @property
     def status(self) -> Array:
@@ -123,45 +147,33 @@ def iterate(system: System, start: Iterate, options: Options) -> Iterate:
 
 
 def advance(system: System, it: Iterate, options: Options) -> Iterate:
-    """Judge the iterate by its own residual and correction; move the elements that need it, and settle them."""
+    """Judge the iterate by its own residual and correction; move the elements that need it, and finish them."""
     xp = array_namespace(it.y)
     at = system.linearise(it.y, options.structure)
-    slopes = slope_terms(at, options.structure) if system.rule.knows_size else None
-    size = magnitudes(system, it.y, at.fy, slopes)
+    size = terms(system, it.y, at, options.structure)
     correct = corrector(system, at.Gs, it.y)
     seeks = partial(needs_search, system, it.active, size)
     r, delta, damping = options.step(Here(system, it.y, at, it.damping, seeks, correct))
-    judged = judge(system, it.y, size, r, delta, options.atol)
-    stop, tol = options.tolerances(judged.eps)
-    finite, error, is_within = judged.finite, judged.error, judged.is_within
-    at_roundoff = (judged.residual <= BACKWARD * judged.eps) & finite
+    found = judge(system, it.y, size, r, delta, options.atol)
     is_last = it.steps >= options.limit
-    stands = xp.where(it.steps > 0, error > it.error / 2, is_last)  # where y is only judged there is no step to compare
-    at_rest = is_within(stop) | (is_within(tol) & stands)
-    at_rest = at_roundoff if system.rule.is_inexact and options.rtol is None else at_rest
-    is_small = at_rest & finite if options.is_plain else at_roundoff
-    done = ((judged.residual <= ROUNDOFF * judged.eps) | at_rest) & finite
-    moves = it.active & ~done & finite & ~is_last
-    continues, sure = on_branch(system, at, it.active & (done | (error <= NEAR)), options.structure)
-    is_certified = (at_roundoff | is_small) & continues
-    moved = move(system, it, judged, it.active, moves, delta)
-    moved = dataclasses.replace(
-        moved,
-        active=moves,
-        certified=xp.where(it.active, is_certified, it.certified),
-        broken=xp.where(it.active, ~finite, it.broken),
-        strayed=xp.where(it.active, ~continues, it.strayed),
-        sure=xp.where(it.active, sure, it.sure),
-        damping=xp.where(it.active, damping, it.damping),
+    stands = xp.where(it.steps > 0, found.error > it.error / 2, is_last)  # a y that is only judged has no step before
+    at_roundoff = found.at_roundoff & found.finite
+    at_rest = at_roundoff if system.rule.is_inexact and options.rtol is None else options.at_rest(found, stands)
+    done = (found.improves_no_more | at_rest) & found.finite
+    moves = it.active & ~done & found.finite & ~is_last
+    continues, sure = on_branch(system, at, it.active & (done | (found.error <= NEAR)), options.structure)
+    is_certified = (at_roundoff | (at_rest & found.finite & options.is_plain)) & continues
+    moved = dataclasses.replace(move(system, it, found, it.active, moves), active=moves).updated(
+        it.active, certified=is_certified, broken=~found.finite, strayed=~continues, sure=sure, damping=damping
     )
     if options.patience is not None:
         stops = it.active & ~moves & ~is_certified
-        reached = system.backend.when(stops, lambda _: reach(system, it.y, at, r, delta, options), it.reached)
+        reached = system.backend.when(stops, lambda _: reach(system, at, found, options), it.reached)
         moved = dataclasses.replace(moved, reached=reached)
-    if slopes is None or not (options.reuse and options.is_plain and system.rule.exact):
+    if size is None or not (options.reuse and options.is_plain and system.rule.exact):
         return moved
-    near = moves & continues & (error <= NEAR) & is_near(error, (error / it.error) ** 2, options, stop)
-    return settle(system, moved, near, at.Gs, correct, options)
+    near = moves & continues & (found.error <= NEAR) & is_near(found, (found.error / it.error) ** 2, options)
+    return by_chords(system, moved, near, at.Gs, correct, options)
 
 
 def on_branch(system: System, at: Linearised, near: Array, structure: Any) -> tuple[Array, Array]:
@@ -190,21 +202,15 @@ def points_on_branch(system: System, at: Linearised) -> tuple[Array, Array] | No
     return system.rule.continues(at.Gs, at.ys[0], at.fy, **system.where)
 
 
-def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, options: Options) -> Reached:
+def reach(system: System, at: Linearised, found: Judged, options: Options) -> Reached:
     """Return how far from the first point on each point satisfies the certificate: those points stand by themselves."""
-    xp, eps = array_namespace(y), float(array_namespace(y).finfo(y.dtype).eps)
-    is_known = system.rule.knows_size
-    size = magnitudes(system, y, at.fy, slope_terms(at, options.structure) if is_known else None)
-    ratio = r * xp.nan if size is None else relative(r, size)
-    residual = system.over_points(xp.max, ratio)
-    scale = scale_of(system, y, size)
-    error = system.over_points(xp.max, xp.abs(delta) / scale)
-    beyond = system.over_points(xp.max, xp.clip(xp.abs(delta) - options.atol, min=0.0) / scale)
-    tol = (options.rtol or 0.0) if is_known else options.tolerances(eps)[1]
+    y, xp = found.y, array_namespace(found.y)
+    here = dataclasses.replace(found, largest=partial(system.over_points, xp.max))
+    tol = (options.rtol or 0.0) if system.rule.knows_size else options.tolerances(found.eps)[1]
     # Where neighbours part, the correction overflows in the end; a residual speaks for itself.
-    holds = (residual <= BACKWARD * eps) | ((beyond <= tol) & options.is_plain & xp.isfinite(error))
-    found = points_on_branch(system, at)
-    holds = holds if found is None else holds & found[0] & (options.structure is Dense)
+    holds = here.at_roundoff | ((here.beyond <= tol) & options.is_plain & xp.isfinite(here.error))
+    branch = points_on_branch(system, at)
+    holds = holds if branch is None else holds & branch[0] & (options.structure is Dense)
     T = y.shape[system.grid.axis]
     number = system.over_points(xp.max, system.numbers(T))
     points = xp.min(xp.where(holds, T, number), axis=-1)
@@ -212,7 +218,7 @@ def reach(system: System, y: Array, at: Linearised, r: Array, delta: Array, opti
     def worst(values: Array) -> Array:
         return xp.max(xp.where(number < points[..., None], values, -xp.inf), axis=-1)
 
-    return Reached(points, worst(error), worst(residual))
+    return Reached(points, worst(here.error), worst(here.residual))
 
 
 def corrector(system: System, Gs: tuple[Structure, ...], like: Array) -> Correct:
@@ -228,7 +234,7 @@ def corrector(system: System, Gs: tuple[Structure, ...], like: Array) -> Correct
     return correct
 
 
-def settle(
+def by_chords(
     system: System, it: Iterate, near: Array, Gs: tuple[Structure, ...], correct: Correct, options: Options
 ) -> Iterate:
     """Finish with the last G, by f alone, where that is a few cheap steps from roundoff: the chord method.
@@ -238,7 +244,6 @@ def settle(
     here only if its residual, of f evaluated afresh, certifies it; what is not goes back to full steps.
     """
     xp = array_namespace(it.y)
-    stop, tol = options.tolerances(eps := float(xp.finfo(it.y.dtype).eps))
 
     def unfinished(state: tuple[Iterate, Array]) -> Array:
         return xp.any(state[1])
@@ -248,41 +253,39 @@ def settle(
         ys = system.shifted(now.y)
         fy = system.f(*ys)
         r, delta = correct(now.y, ys, fy)
-        size = magnitudes(system, now.y, fy, slope_terms(Linearised(ys, fy, Gs)))
-        judged = judge(system, now.y, size, r, delta, options.atol)
-        at_rest = judged.is_within(stop) | (judged.is_within(tol) & (judged.error > now.error / 2))
-        done = (judged.residual <= ROUNDOFF * eps) | (at_rest & (judged.residual <= BACKWARD * eps))
-        settled = near & done & judged.finite
-        stays = at_rest & (judged.error > now.error / 2)  # a full step may tell more
-        moves = near & ~(done | stays) & judged.finite & (now.steps < options.limit)
-        moved = move(system, now, judged, near, moves, delta)
-        after = dataclasses.replace(moved, active=now.active & ~settled, certified=now.certified | settled)
-        return after, moves & is_near(judged.error, judged.error / now.error, options, stop)
+        found = judge(system, now.y, terms(system, now.y, Linearised(ys, fy, Gs)), r, delta, options.atol)
+        stands = found.error > now.error / 2
+        at_rest = options.at_rest(found, stands)
+        done = found.improves_no_more | (at_rest & found.at_roundoff)
+        finished = near & done & found.finite
+        stays = at_rest & stands  # a full step may tell more
+        moves = near & ~(done | stays) & found.finite & (now.steps < options.limit)
+        moved = move(system, now, found, near, moves)
+        after = dataclasses.replace(moved, active=now.active & ~finished, certified=now.certified | finished)
+        return after, moves & is_near(found, found.error / now.error, options)
 
     last: tuple[Iterate, Array] = system.backend.while_loop(unfinished, chord, (it, near))
     return last[0]
 
 
-def is_near(error: Array, rho: Array, options: Options, stop: float) -> Array:
+def is_near(found: Judged, rho: Array, options: Options) -> Array:
     """Return whether so many steps of this rate are enough."""
-    return error * rho**options.reuse <= stop
+    return found.error * rho**options.reuse <= options.tolerances(found.eps)[0]
 
 
-def move(system: System, it: Iterate, judged: Judged, seen: Array, moves: Array, delta: Array) -> Iterate:
-    """Write down what was measured of the elements in ``seen``, and add delta to those in ``moves``."""
+def move(system: System, it: Iterate, found: Judged, seen: Array, moves: Array) -> Iterate:
+    """Write down what was found of the elements in ``seen``, and correct those in ``moves``."""
     xp = array_namespace(it.y)
     hears = listener()
-    if hears is not None and system.backend.is_concrete(judged.error):
-        hears(int(xp.max(it.steps)), float(xp.max(xp.where(seen, judged.error, -xp.inf))))
+    if hears is not None and system.backend.is_concrete(found.error):
+        hears(int(xp.max(it.steps)), float(xp.max(xp.where(seen, found.error, -xp.inf))))
     places = xp.arange(it.history.shape[-1], device=system.backend.placement(it.y))
     column = padded(places, system.n_batch + 1) == it.steps[..., None]
     return dataclasses.replace(
-        it,
-        y=xp.where(system.per_element(moves), it.y + delta, it.y),
+        it.updated(seen, error=found.error, residual=found.residual),
+        y=xp.where(system.per_element(moves), it.y + found.delta, it.y),
         steps=it.steps + xp.astype(moves, it.steps.dtype),
-        error=xp.where(seen, judged.error, it.error),
-        residual=xp.where(seen, judged.residual, it.residual),
-        history=xp.where(seen[..., None] & column, judged.error[..., None], it.history),
+        history=xp.where(seen[..., None] & column, found.error[..., None], it.history),
     )
 
 

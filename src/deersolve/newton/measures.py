@@ -1,11 +1,11 @@
-"""How large a residual and a correction are, beside the terms of the equation."""
+"""How large a residual and a correction are, beside the terms of the equation: whatever judges a y does it here."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Callable
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
 from typing import Any
 
@@ -15,90 +15,120 @@ from .equation import Linearised, System
 from .steps.base import norm
 
 ROUNDOFF = 2  # in units of eps: a correction or a residual this small cannot be improved
+BACKWARD = 16  # the residual that certifies, summed over the operations inside f
 
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """What one evaluation tells about each batch element."""
+    """A residual r and a correction delta at y, beside the ``size`` of the terms of each row, None if not known.
 
-    eps: float
-    finite: Array
-    error: Array
-    residual: Array
-    is_within: Callable[[float], Array]
+    Each number is the ``largest`` over the grid, of each batch element, or over whatever else that reduces.
+    """
+
+    system: System
+    y: Array
+    size: Array | None
+    r: Array
+    delta: Array
+    atol: float
+    largest: Callable[[Array], Array]
+
+    @cached_property
+    def eps(self) -> float:
+        """The unit of roundoff."""
+        return eps_of(self.y)
+
+    @cached_property
+    def residual(self) -> Array:
+        """The largest componentwise residual, relative to its own terms."""
+        if self.size is None:
+            return self.largest(abs(self.r)) * array_namespace(self.r).nan
+        xp, r, size = array_namespace(self.r), self.r, self.size
+        ratio = xp.where(xp.isfinite(size), xp.where(r == 0, 0.0, xp.abs(r) / size), xp.nan)
+        return xp.where(self.largest(size) < xp.inf, self.largest(ratio), xp.inf)  # terms that overflow certify nothing
+
+    @cached_property
+    def at_roundoff(self) -> Array:
+        """Whether the residual certifies y."""
+        return self.residual <= BACKWARD * self.eps
+
+    @property
+    def improves_no_more(self) -> Array:
+        """Whether the residual cannot be smaller."""
+        return self.residual <= ROUNDOFF * self.eps
+
+    @cached_property
+    def error(self) -> Array:
+        """The largest correction, relative to the terms at its point."""
+        return self.largest(abs(self.delta) / self._scale)
+
+    @cached_property
+    def beyond(self) -> Array:
+        """The same of what is above ``atol``."""
+        xp, over = array_namespace(self.y), abs(self.delta) - self.atol
+        return self.largest(xp.maximum(over, xp.zeros_like(over)) / self._scale) if self.atol else self.error
+
+    @cached_property
+    def finite(self) -> Array:
+        """Whether y and what it moves to are finite."""
+        return array_namespace(self.y).isfinite(self.largest(abs(self.y + self.delta)))
+
+    def is_within(self, rtol: float) -> Array:
+        """Return whether the correction is within a tolerance.
+
+        Where f outweighs L by far, the terms are large beside y: a correction of all of y is a small part of them. So
+        the residual has to be one too, wherever the correction is above ``atol``.
+        """
+        return (self.beyond <= rtol) & (self._left <= max(rtol, self.eps ** (2 / 3)))
+
+    @cached_property
+    def _left(self) -> Array:
+        return self.largest(array_namespace(self.y).where(abs(self.delta) >= self.atol, abs(self.r), 0.0) / self._scale)
+
+    @cached_property
+    def _scale(self) -> Array:
+        return scale_of(self.system, self.y, self.size)
 
 
-def judge(system: System, y: Array, size: Array | None, r: Array, delta: Array, atol: float) -> Judged:
-    """Measure the residual and the correction against the size of the terms of the equation."""
-    xp = array_namespace(y)
-    error, is_within = sizes(system, y, size, r, delta, atol)
-    return Judged(
-        eps=float(xp.finfo(y.dtype).eps),
-        finite=xp.isfinite(system.over_grid(xp.max, xp.abs(y + delta))),
-        error=error,
-        residual=backward_error(system, size, r),
-        is_within=is_within,
-    )
+def judge(
+    system: System, y: Array, size: Array | None, r: Array, delta: Array | None = None, atol: float = 0.0
+) -> Judged:
+    """Measure the residual and the correction of each batch element against the size of the terms of the equation."""
+
+    def largest(values: Array) -> Array:
+        return system.over_grid(array_namespace(values).max, values)
+
+    return Judged(system, y, size, r, r if delta is None else delta, atol, largest)
 
 
 def needs_search(system: System, active: Array, size: Array | None, residual: Array) -> Array:
     """Return which active elements have a residual whose norm is not at roundoff."""
     if size is None:
         return active
-    eps = float(array_namespace(size).finfo(size.dtype).eps)
-    return active & ~(residual <= ROUNDOFF * eps * norm(system, size))
+    return active & ~(residual <= ROUNDOFF * eps_of(size) * norm(system, size))
 
 
-def slope_terms(at: Linearised, structure: Any = Dense) -> Array:
-    """Return ``sum_p |G_p||y_p|``, or zero where less than G is known: the certificate must not depend on that."""
-    xp = array_namespace(at.fy)
-    if structure is not Dense:
-        return xp.zeros_like(at.fy)
-    return reduce(add, (abs(G) @ (xp.abs(y_p) + least(y_p)) for G, y_p in zip(at.Gs, at.ys, strict=True)))
-
-
-def magnitudes(system: System, y: Array, fy: Array, slopes: Array | None) -> Array | None:
+def terms(system: System, y: Array, at: Linearised, structure: Any = Dense) -> Array | None:
     """Return ``|L||y| + |M|(|f| + sum_p |G_p||y_p|)``, or None if the rule does not offer it.
+
+    Where less than G is known it counts for nothing: the certificate must not depend on that.
+    """
+    if not system.rule.knows_size:
+        return None
+    return magnitudes(system, y, at.fy, slope_terms(at) if structure is Dense else 0.0)
+
+
+def slope_terms(at: Linearised) -> Array:
+    """Return ``sum_p |G_p||y_p|``."""
+    return reduce(add, (abs(G) @ (abs(y_p) + least(y_p)) for G, y_p in zip(at.Gs, at.ys, strict=True)))
+
+
+def magnitudes(system: System, y: Array, fy: Array, slopes: Any) -> Array:
+    """Return ``|L||y| + |M|(|f| + slopes)``.
 
     Numbers count as at least :func:`least`: what is lost in an underflow is at roundoff of that, and amplified as y is.
     """
-    if slopes is None:
-        return None
-    xp = array_namespace(y)
-    return system.magnitude(xp.abs(y) + least(y), xp.abs(fy) + slopes)
-
-
-def relative(r: Array, size: Array) -> Array:
-    """Return |r| in units of the size of its terms; NaN where those overflow, and r says nothing."""
-    xp = array_namespace(r)
-    return xp.where(xp.isfinite(size), xp.where(r == 0, 0.0, xp.abs(r) / size), xp.nan)
-
-
-def backward_error(system: System, size: Array | None, r: Array) -> Array:
-    """Return the largest componentwise residual of each batch element, relative to its own terms."""
-    xp = array_namespace(r)
-    if size is None:
-        return system.over_grid(xp.max, xp.abs(r)) * xp.nan
-    worst = system.over_grid(xp.max, relative(r, size))
-    return xp.where(system.over_grid(xp.max, size) < xp.inf, worst, xp.inf)  # terms that overflow certify nothing
-
-
-def sizes(system: System, y: Array, size: Array | None, r: Array, delta: Array, atol: float) -> tuple[Array, Any]:
-    """Return the largest correction relative to the terms at its point, and the test against a tolerance.
-
-    Where f outweighs L by far, those terms are large beside y: a correction of all of y is a small part of them. So the
-    residual has to be one too, wherever the correction is above ``atol``.
-    """
-    xp = array_namespace(y)
-    scale, roundoff = scale_of(system, y, size), float(xp.finfo(y.dtype).eps) ** (2 / 3)
-
-    def largest(change: Array) -> Array:
-        return system.over_grid(xp.max, change / scale)
-
-    error = largest(xp.abs(delta))
-    beyond = largest(xp.maximum(xp.abs(delta) - atol, xp.zeros_like(delta))) if atol else error
-    left = largest(xp.where(xp.abs(delta) >= atol, xp.abs(r), 0.0))
-    return error, lambda rtol: (beyond <= rtol) & (left <= max(rtol, roundoff))
+    return system.magnitude(abs(y) + least(y), abs(fy) + slopes)
 
 
 def scale_of(system: System, y: Array, size: Array | None) -> Array:
@@ -122,4 +152,9 @@ def tiny(y: Array) -> float:
 
 def least(y: Array) -> float:
     """Return the size below which a number of the dtype of y may lose digits, or be flushed to zero, unnoticed."""
-    return tiny(y) / float(array_namespace(y).finfo(y.dtype).eps)
+    return tiny(y) / eps_of(y)
+
+
+def eps_of(y: Array) -> float:
+    """Return the distance of 1 to the next number of the dtype of y."""
+    return float(array_namespace(y).finfo(y.dtype).eps)

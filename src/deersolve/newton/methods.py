@@ -1,4 +1,4 @@
-"""The methods a user can choose: Newton on the whole trajectory, the sequential loop, or Auto."""
+"""The methods a user can choose: Newton on the whole trajectory, the sequential loop, or Auto between them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,58 @@ import dataclasses
 from typing import Any, ClassVar
 
 from ..backends.registration import close_matches
-from ..errors import UnknownKeyError, check_real, check_whole, mismatch
+from ..errors import InputError, UnknownKeyError, check_real, check_whole, mismatch
 from ..linalg.structure import Choice, Dense, Diagonal, Zero
 from .approximate_jacobians import Hutchinson, Picard
+from .cost import cost_of, window_of
 from .equation import System
 from .iteration import REUSE, Iterate, Options, start_at
-from .memory import bytes_of
+from .memory import bytes_of, steps_within
 from .steps.base import Step
 from .steps.full import FULL
-from .windows.adaptive import can_slide, sliding
-from .windows.compiled import sequential, windowed
+from .windows.compiled import windowed
 from .windows.homotopy import newton_on_branch
+from .windows.loop import loop
+from .windows.march import adaptive, can_follow
+from .windows.pace import stretch_of
+from .windows.watch import NOBODY, Watch
 
 MEMORY = "2GiB"  # for what is linearised at once
+SPARE = 1.25  # times the window that fits, for which two are not worth while
+MARCH = 32  # intervals of a window where a compiled loop makes windows free
 STEPS = "Full(), Damped(...), LineSearch(...), LevenbergMarquardt(...) or PseudoTransient(...)"
 STRUCTURES = {"dense": Dense, "diagonal": Diagonal, "zero": Zero, "picard": Picard(), "hutchinson": Hutchinson()}
 
 
+class Method:
+    """What all methods have: tolerances, and a limit of memory."""
+
+    rtol: float | None
+    atol: float | None
+    memory: Any
+    window: Any
+
+    def __post_init__(self) -> None:
+        if self.rtol is not None:  # a correction of all of y certifies nothing
+            expected = "a number >= 0 and below 1, or None for roundoff"
+            check_real("rtol", expected, self.rtol, lambda value: 0 <= value < 1)
+        if self.atol is not None:
+            expected = "a finite number >= 0, or None for roundoff"
+            check_real("atol", expected, self.atol, lambda value: 0 <= value < float("inf"))
+        bytes_of(self.memory)
+
+    def chosen(self, system: System, is_causal: bool, is_watched: bool) -> tuple[Any, str]:
+        """Return the method to run and one sentence why."""
+        if not system.grid.marches and self.window:
+            raise InputError(
+                "method: expected Newton() without window=, or 'auto', for a problem that nothing marches over; "
+                f"received {self!r}."
+            )
+        return self, "as asked"
+
+
 @dataclasses.dataclass(frozen=True)
-class Newton:
+class Newton(Method):
     """Newton's method on all grid points at once, y_next = y + (L + M sum_p G_p S_p)^{-1} [M f(y) - L y].
 
     Parameters
@@ -61,6 +94,7 @@ class Newton:
         If an option is out of range.
     """
 
+    by: ClassVar[str] = "newton"
     rtol: float | None = None
     atol: float | None = None
     max_steps: int = 100
@@ -71,8 +105,7 @@ class Newton:
     memory: Any = MEMORY
 
     def __post_init__(self) -> None:
-        _check_tolerances(self.rtol, self.atol)
-        bytes_of(self.memory)
+        super().__post_init__()
         structure = (
             STRUCTURES.get(self.structure, self.structure) if isinstance(self.structure, str) else self.structure
         )
@@ -94,12 +127,17 @@ class Newton:
         """The part of the options that one window needs."""
         return Options(self.rtol, self.atol or 0.0, self.max_steps, self.structure, self.step, self.reuse)
 
-    def run(self, system: System) -> Iterate:
+    def is_seen(self, system: System) -> bool:
+        """Return whether Python sees each window."""
+        return self.window is not None and can_follow(system, self.options)
+
+    def run(self, system: System, watch: Watch = NOBODY) -> Iterate:
         """Solve the system."""
-        if self.window is not None:
-            march = sliding if can_slide(system, self.options) else windowed
-            return march(system, self.options, self.window)
-        return newton_on_branch(system, start_at(system, system.data.guess, self.options), self.options)
+        if self.window is None:
+            return newton_on_branch(system, start_at(system, system.data.guess, self.options), self.options)
+        if self.is_seen(system):
+            return adaptive(system, self.options, self.window, watch)
+        return windowed(system, self.options, self.window)
 
     def points(self, length: int, overlap: int) -> list[int]:
         """Return the numbers of grid points that f will be evaluated on at once."""
@@ -110,7 +148,7 @@ class Newton:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sequential:
+class Sequential(Method):
     """The loop: y_i = f(y_{i-1}, ...) one after the other; an ODE's rule is solved interval by interval.
 
     Parameters
@@ -123,17 +161,24 @@ class Sequential:
 
     structure: ClassVar[Any] = Dense
     step: ClassVar[Step] = FULL
+    window: int = dataclasses.field(default=1, init=False, repr=False)
+    by: ClassVar[str] = "loop"
     rtol: float | None = None
     atol: float | None = None
     memory: Any = MEMORY
 
-    def __post_init__(self) -> None:
-        _check_tolerances(self.rtol, self.atol)
-        bytes_of(self.memory)
+    @property
+    def options(self) -> Options:
+        """The part of the options that one interval needs."""
+        return Options(self.rtol, self.atol or 0.0)
 
-    def run(self, system: System) -> Iterate:
+    def is_seen(self, system: System) -> bool:
+        """Return whether Python sees each step, to tell of it."""
+        return False
+
+    def run(self, system: System, watch: Watch = NOBODY) -> Iterate:
         """Solve the system step by step."""
-        return sequential(system, Options(self.rtol, self.atol or 0.0))
+        return windowed(system, self.options, 1) if system.grid.overlap else loop(system, self.options)
 
     def points(self, length: int, overlap: int) -> list[int]:
         """Return the numbers of grid points that f will be evaluated on at once."""
@@ -141,7 +186,7 @@ class Sequential:
 
 
 @dataclasses.dataclass(frozen=True)
-class Auto:
+class Auto(Method):
     """Choose between Newton, windows and the loop by backend, device and size; ``stats.choice`` says why.
 
     Parameters
@@ -156,9 +201,44 @@ class Auto:
     atol: float | None = None
     memory: Any = MEMORY
 
-    def __post_init__(self) -> None:
-        _check_tolerances(self.rtol, self.atol)
-        bytes_of(self.memory)
+    def chosen(self, system: System, is_causal: bool, is_watched: bool) -> tuple[Any, str]:
+        """Return the method to run, with windows short enough to watch if somebody does, and one sentence why."""
+        method, why = (
+            self._cheapest(system) if is_causal else (self._newton(), "only Newton solves what nothing marches over")
+        )
+        most = stretch_of(system.grid.length)
+        if not is_watched or (method.window or 0) <= most:
+            return method, why
+        return dataclasses.replace(method, window=most), f"{why}; windows of {most} to be watched"
+
+    def _newton(self, window: int | None = None) -> Newton:
+        return Newton(rtol=self.rtol, atol=self.atol, memory=self.memory, window=window)
+
+    def _loop(self) -> Sequential:
+        return Sequential(rtol=self.rtol, atol=self.atol, memory=self.memory)
+
+    def _cheapest(self, system: System) -> tuple[Any, str]:
+        """Return the method for what is causal, by backend, device and size."""
+        backend, guess = system.backend, system.data.guess
+        n, batch = system.sizes
+        on_cpu = backend.device_kind(guess) == "cpu"
+        is_ode = bool(system.grid.overlap)
+        if backend.name == "jax" and on_cpu:
+            if is_ode:
+                return self._newton(MARCH), "a compiled loop over short windows is fast and robust on a CPU"
+            return self._loop(), "on a CPU a compiled loop over the steps beats any parallel scan"
+        cost, T = cost_of(system), system.grid.length
+        most = steps_within(bytes_of(self.memory), guess, system.grid)
+        whole = self._newton(most or T)  # windows grow shorter where they must
+        if not on_cpu:
+            return whole, "an accelerator works on all grid points at once"
+        if not is_ode and cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch):
+            sizes = f"{T:,} steps, n = {n} and {batch} elements"
+            return self._loop(), f"with {sizes} the loop costs less than the Jacobians"
+        window = min(window_of(system), most or T)
+        if SPARE * window >= T:
+            return whole, "all points at once pay for every call once"
+        return self._newton(window), f"windows of {window} steps stay in fast memory"
 
 
 def method_of(method: Any) -> Newton | Sequential | Auto:
@@ -173,11 +253,3 @@ def method_of(method: Any) -> Newton | Sequential | Auto:
     if not isinstance(method, Newton | Sequential | Auto):
         raise mismatch("method", "Newton(...), Sequential(...), Auto(...) or a name", repr(method))
     return method
-
-
-def _check_tolerances(rtol: float | None, atol: float | None) -> None:
-    if rtol is not None:  # a correction of all of y certifies nothing
-        check_real("rtol", "a number >= 0 and below 1, or None for roundoff", rtol, lambda value: 0 <= value < 1)
-    if atol is not None:
-        expected = "a finite number >= 0, or None for roundoff"
-        check_real("atol", expected, atol, lambda value: 0 <= value < float("inf"))

@@ -6,19 +6,18 @@ import dataclasses
 from typing import Any
 
 from ..backends.generic import Backend
-from ..backends.namespace import array_namespace
 from ..backends.trees import tree_map
 from ..grids.base import Data
 from ..grids.shifters import BuiltIn, Shifter
 from ..inverses import Rule
 from ..solution.solution import Solution, Stats
-from ..solution.status import Status
-from .certificate import determined, has_one_solution, rule_holds, slopes_hold, stays_on_branch
-from .discretisation_error import Estimate, corrected, discretisation
+from .certificate import status_of
+from .discretisation_error import corrected, discretisation
 from .equation import System
 from .implicit import attach, tangent, through
 from .memory import bytes_of, steps_within
-from .windows.compiled import stride_of
+from .windows.loop import stride_of
+from .windows.watch import NOBODY, Watch
 
 NO_DERIVATIVE = (
     "y_corrected has no derivative on a library that records a graph: expected a loss of sol.y, which has the exact "
@@ -34,6 +33,7 @@ class Plan:
     rule: Rule
     shift: tuple[Shifter, ...]
     method: Any
+    watch: Watch = NOBODY
 
     @property
     def key(self) -> Any:
@@ -59,7 +59,8 @@ class Plan:
         """Solve, certify and estimate the discretisation error; no derivative passes."""
         system = self.system(functions, self.backend.without_gradient(data))
         with self.backend.frozen():
-            it, status, estimate = self._iterate(system)
+            it = self.method.run(system, self.watch)
+            status, estimate = status_of(system, it), discretisation(system, it.y)
         stats, better = Stats(it.steps, it.error, it.residual, it.history, windows=it.windows), None
         if estimate is not None:
             better = estimate.y_corrected
@@ -90,21 +91,6 @@ class Plan:
         if sol.y_corrected is None:
             return dy, None
         return dy, through(by, corrected, system_at, (theta, sol.y), (direction, dy), sol.converged)
-
-    def _iterate(self, system: System) -> tuple[Any, Any, Estimate | None]:
-        """Return the last iterate, its status and the estimated discretisation error."""
-        it = self.method.run(system)
-        status = it.status
-        has_part, is_conditioned = determined(system, it)
-        holds = slopes_hold(system, it) & has_part
-        if not self.rule.is_builtin:
-            holds = holds & rule_holds(system, it.y)
-        status = array_namespace(it.y).where(it.certified & ~holds, int(Status.UNCERTIFIED), status)
-        strays = it.certified & ~stays_on_branch(system, it)
-        status = array_namespace(it.y).where(strays, int(Status.NO_DISCRETE_SOLUTION), status)
-        lost = (it.certified | it.broken) & ~(has_one_solution(system, it) & is_conditioned)
-        status = array_namespace(it.y).where(lost, int(Status.SINGULAR), status)
-        return it, status, discretisation(system, it.y)
 
 
 def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:

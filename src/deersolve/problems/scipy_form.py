@@ -63,7 +63,7 @@ class FromScipy:
         rows = [_rows(u, u.shape) for u in (u_a, u_b)]
         return array_namespace(u_a).reshape(backend_of(u_a).vmap(at, tuple(rows)), u_a.shape)
 
-    def settled(self, backend: Any, ys: tuple[Array, ...], x: Tree, params: Any) -> FromScipy:
+    def tuned(self, backend: Any, ys: tuple[Array, ...], x: Tree, params: Any) -> FromScipy:
         """Return the fastest way to call fun that has the values of one call for each point, on a stretch of the grid.
 
         Raises

@@ -134,10 +134,10 @@ class OfFirst:
         """How the function is called, where it says so."""
         return getattr(self.function, "way", "")
 
-    def settled(self, backend: Any, ys: tuple[Array, ...], x: Tree, params: Any) -> Any:
+    def tuned(self, backend: Any, ys: tuple[Array, ...], x: Tree, params: Any) -> Any:
         """Return the same of the function as it is called fastest, where it can be called in several ways."""
-        settle = getattr(self.function, "settled", None)
-        return self if settle is None else OfFirst(settle(backend, ys[:1], x, params))
+        tune = getattr(self.function, "tuned", None)
+        return self if tune is None else OfFirst(tune(backend, ys[:1], x, params))
 
     def otherwise(self, ys: tuple[Array, ...], x: Tree, params: Any) -> Any:
         """Return the same of the function as it has to be called instead, or None."""

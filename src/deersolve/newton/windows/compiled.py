@@ -1,30 +1,26 @@
-"""Marching: the same equation solved window by window, and the sequential loop."""
+"""Windows inside a compiled program: nobody sees a number, so that all are of one length and no shape changes."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from functools import reduce
-from operator import add
 from typing import Any
 
 from ...backends.generic import end_to_end
 from ...backends.namespace import Array, array_namespace, joined, part
-from ...backends.trees import tree_map
+from ...backends.trees import record
 from ...grids.times import Initial
-from ...linalg.structure import Dense
+from ...inverses import Rule
 from ..blocks import Blockwise
 from ..equation import System
-from ..iteration import BACKWARD, Iterate, Options, newton, start_at
+from ..iteration import Iterate, Options, newton, start_at
 from ..listener import listening
-from ..measures import judge, least, magnitudes, slope_terms
-from ..steps.full import FULL
-from .branch import one_interval
-from .homotopy import newton_on_branch
-from .solved_part import largest_known, persistent
+from ..measures import eps_of, judge, magnitudes, slope_terms
+from .homotopy import PATIENCE, is_one_interval, lost, newton_on_branch, one_interval
+from .loop import carried
+from .trajectory import added, kept, together
 
-ENOUGH = 2**16  # numbers in the steps of a compiled loop that f of all points is compared with
-LOOP_ROUNDOFF = 64  # in units of eps: how far f of one point may differ from f of all points
+LINEAR = 32  # the same for iterations of linear convergence
+SHRINK = 4
 
 
 def windowed(system: System, options: Options, window: int) -> Iterate:
@@ -33,66 +29,36 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
     Each window is certified by itself. Where one was certified by its correction alone, the whole
     horizon is judged once more, since an error of one window may grow in the next.
     """
-    whole = start_at(system, system.data.guess, options)
-    length, axis = system.data.grid.length, system.grid.axis
-    if window >= length:
-        it, at_once = persistent(system, whole, options)
-        it = one_interval(system, it, whole.active, options) if length == 1 and system.data.grid.overlap else it
-        return judged(system, options, it, at_once)
+    whole, grid = start_at(system, system.data.guess, options), system.grid
+    if window >= grid.length:
+        return judged(system, options, *_solved(system, options, whole.active))
+    count, rest = divmod(grid.length, window)
+    marched = system
+    if grid.overlap and rest:  # one shape of window compiles in half the time of two
+        marched, count, rest = system.longer(window - rest), count + 1, 0
 
-    def solve_from(boundary: Initial, start: Any, steps: int) -> tuple[Initial, Iterate]:
-        stretch = walked.window(start, steps, boundary)
+    def solve_from(total: Iterate, start: Any, steps: int) -> tuple[Iterate, Array]:
+        before = Initial(total.y)
         with listening(None):  # a line for each step of each window would be too many
-            fresh = start_at(stretch, stretch.data.guess, options)
-            if steps == 1 and system.data.grid.overlap:
-                it = one_interval(stretch, newton_on_branch(stretch, fresh, options), whole.active, options)
-            else:
-                it, _ = persistent(stretch, fresh, options)
-        return boundary.after(it.y, axis), it
+            it, _ = _solved(marched.window(start, steps, before), options, whole.active)
+        return dataclasses.replace(added(total, it, whole.active), y=before.after(it.y, grid.axis).y0), it.y
 
-    def body(boundary: Initial, i: Any) -> tuple[Initial, Iterate]:
-        return solve_from(boundary, i * window, window)
-
-    overlap = system.data.grid.overlap
-    count, rest = divmod(length, window)
-    walked = system
-    if overlap and rest:  # one shape of window compiles in half the time of two
-        walked, count, rest = system.longer(window - rest), count + 1, 0
-    boundary, parts = system.backend.scan(body, _carry(system), count)
-    y = end_to_end(parts.y, axis, overlap)
-    y = y if walked is system else part(y, axis, None, length + overlap)
-    pieces, tail = [y], None
+    total = dataclasses.replace(whole, certified=whole.active, y=carried(system).y0)
+    total, windows = system.backend.scan(lambda total, i: solve_from(total, i * window, window), total, count)
+    pieces = [end_to_end(windows, grid.axis, grid.overlap)]
     if rest:
-        _, tail = solve_from(boundary, count * window, rest)
-        pieces.append(part(tail.y, axis, overlap, None))
-    return judged(system, options, _summary(whole, joined(pieces, axis), parts, tail))
+        total, last = solve_from(total, count * window, rest)
+        pieces.append(last)
+    y = part(joined(pieces, grid.axis), grid.axis, None, grid.length + grid.overlap)
+    return judged(system, options, dataclasses.replace(total, y=y, active=whole.active & False))
 
 
-def _carry(system: System) -> Initial:
-    """Return the boundary data as an array of its own, to be carried from window to window."""
-    return Initial(system.start().y0 + 0)
-
-
-def _summary(whole: Iterate, y: Array, parts: Iterate, tail: Iterate | None) -> Iterate:
-    xp = array_namespace(whole.y)
-
-    def merged(name: str, best: Any) -> Array:
-        stack = getattr(parts, name)
-        last = [] if tail is None else [getattr(tail, name)[None, ...]]
-        return best(xp.concat([stack, *last], axis=0), axis=0)
-
-    return dataclasses.replace(
-        whole,
-        y=y,
-        active=whole.active & False,
-        certified=merged("certified", xp.all),
-        broken=merged("broken", xp.any),
-        strayed=merged("strayed", xp.any),
-        steps=merged("steps", xp.max),
-        error=merged("error", xp.max),
-        residual=merged("residual", xp.max),
-        history=merged("history", largest_known),
-    )
+def _solved(stretch: System, options: Options, alive: Array) -> tuple[Iterate, Array]:
+    """Return what is made of a window, and which elements came to rest in one piece."""
+    if is_one_interval(stretch):
+        it = one_interval(stretch, options, alive)
+        return it, it.certified & (it.steps < options.max_steps)
+    return persistent(stretch, start_at(stretch, stretch.data.guess, options, active=alive), options)
 
 
 def judged(system: System, options: Options, it: Iterate, known: Array | None = None) -> Iterate:
@@ -100,9 +66,7 @@ def judged(system: System, options: Options, it: Iterate, known: Array | None = 
 
     Elements that came to rest in one piece are ``known``.
     """
-    xp = array_namespace(it.y)
-    eps = float(xp.finfo(it.y.dtype).eps)
-    doubtful = it.certified & ~(it.residual <= BACKWARD * eps)
+    doubtful = it.certified & ~it.at_roundoff
     doubtful = doubtful if known is None else doubtful & ~known
 
     def look(it: Iterate) -> Iterate:
@@ -118,72 +82,90 @@ def judged(system: System, options: Options, it: Iterate, known: Array | None = 
 
 
 def _judged_in_blocks(system: System, options: Options, it: Iterate, doubtful: Array) -> Iterate:
-    xp, y, linear = array_namespace(it.y), it.y, Blockwise(system, it.y)
+    y, linear = it.y, Blockwise(system, it.y)
     fy = system.f(*system.shifted(y))
-    size = magnitudes(system, y, fy, linear.rows(lambda part: slope_terms(part.linearise(part.data.guess))))
+    size = magnitudes(system, y, fy, linear.rows(lambda block: slope_terms(block.linearise(block.data.guess))))
     r = system.residual(y, fy)
-    found = judge(system, it.y, size, r, linear.solve(r), options.atol)
-    holds = (found.residual <= BACKWARD * found.eps) | found.is_within(options.tolerances(found.eps)[0])
-    return dataclasses.replace(
-        it,
-        certified=it.certified & (~doubtful | (holds & found.finite)),
-        error=xp.where(doubtful, found.error, it.error),
-        residual=xp.where(doubtful, found.residual, it.residual),
-    )
+    found = judge(system, y, size, r, linear.solve(r), options.atol)
+    holds = found.finite & (found.at_roundoff | found.is_within(options.tolerances(eps_of(y))[0]))
+    return it.updated(doubtful, certified=holds, error=found.error, residual=found.residual)
 
 
-def sequential(system: System, options: Options) -> Iterate:
-    """Run the loop that one would write: a recurrence step by step, a rule interval by interval."""
-    if system.data.grid.overlap:
-        return windowed(system, dataclasses.replace(options, structure=Dense, step=FULL), 1)
-    return loop(system, options)
+def is_quadratic(rule: Rule, options: Options) -> bool:
+    """Return whether a few steps solve whatever stretch is short enough."""
+    return rule.exact and options.is_plain
 
 
-def loop(system: System, options: Options) -> Iterate:
-    """Run the loop of a recurrence: f of one point after the other."""
-    lags, axis = system.data.grid.lags, system.grid.axis
-    n_points, cut, f = system.data.grid.n_points, system.backend.slice, system.functions["f"]
+@record
+class Course:
+    """The last iterate, of which what has not failed is certified, and what each element has solved, (*B,).
 
-    def body(boundary: Initial, i: Any) -> tuple[Initial, Array]:
-        K = boundary.y0.shape[axis]
-        y = f(*(cut(boundary.y0, K - k, 1, axis) for k in lags), system.inputs(i, 1))
-        return boundary.after(y, axis), y
+    Attributes
+    ----------
+    at_once : array
+        Which elements came to rest in one piece.
+    place, size : array
+        How many steps they have solved, and how many they try next.
+    """
 
-    return loop_checked(system, options, end_to_end(system.backend.scan(body, _carry(system), n_points)[1], axis))
-
-
-def _misses(part: System, stride: int = 1) -> Array:
-    """Return by how much y, the guess, misses every k-th of its steps, relative to its terms, (*B, T / k, 1)."""
-    y, ys = part.data.guess, part.shifted(part.data.guess)
-    if stride > 1:
-        y, ys = y[..., ::stride, :], tuple(a[..., ::stride, :] for a in ys)
-        x = tree_map(lambda a: a[..., ::stride, :] if a.shape[-2] > 1 else a, part.data.x)
-        part = dataclasses.replace(part, data=dataclasses.replace(part.data, x=x))
-    xp, fy = array_namespace(y), part.f(*ys)
-    size = reduce(add, map(xp.abs, (y, fy, *ys)))
-    local = xp.max(size, axis=-1, keepdims=True)
-    return xp.max(xp.abs(fy - y) / (local + least(y)), axis=-1, keepdims=True)
+    it: Iterate
+    at_once: Array
+    place: Array
+    size: Array
 
 
-def stride_of(system: System) -> int:
-    """Return 1, or k where every k-th step is looked at: a compiled loop takes no longer than f of all points."""
-    size = math.prod(system.data.guess.shape)
-    return -(-size // ENOUGH) if system.backend.compiles and system.block is None and size > 2 * ENOUGH else 1
+def persistent(system: System, start: Iterate, options: Options) -> tuple[Iterate, Array]:
+    """Solve what Newton's method solves, keep it, and look at ever shorter stretches behind it.
+
+    The second that is returned tells which elements came to rest in one piece, before their steps were used up.
+
+    Every batch element goes at its own pace, and no shape changes: the grid stands still behind its stretch. An
+    element that fails on a single step or interval has failed; it keeps what it had.
+    """
+    xp, length = array_namespace(start.y), system.data.grid.length
+    zero, numbers = start.steps * 0, system.numbers(length)
+    speaks = options.rtol is not None or not system.rule.knows_size  # a correction: as asked, or for want of more
+    patience = min(PATIENCE if is_quadratic(system.rule, options) else LINEAR, options.max_steps)
+
+    def unfinished(course: Course) -> Array:
+        return xp.any(course.it.certified & (course.place < length))
+
+    def go_on(course: Course) -> Course:
+        tries = course.it.certified & (course.place < length)
+        end = xp.minimum(course.place + course.size, zero + length)
+        grid = system.data.grid.only(numbers, system.per_element(course.place), system.per_element(end))
+        stretch = dataclasses.replace(system, data=dataclasses.replace(system.data, grid=grid))
+        limit = xp.where(course.size == 1, options.max_steps, zero + patience)
+        fresh = start_at(stretch, course.it.y, options, active=tries)
+        it = newton_on_branch(stretch, fresh, dataclasses.replace(options, patience=limit))
+        # A small error of a part may grow in what follows: the residual has to certify it, if it is not one step.
+        is_whole = (course.place == 0) & (course.size >= length)
+        is_sure = it.at_roundoff | (course.size == 1) | is_whole | speaks
+        place, it = kept(stretch, dataclasses.replace(it, certified=it.certified & is_sure))
+        place = xp.where(tries, xp.clip(place, course.place, end), course.place)
+        gained = place - course.place
+        stuck = tries & (gained == 0) & (course.size == 1)
+        y = xp.where(system.per_element(tries), _with_guess_behind(system, it.y, place), course.it.y)
+        known = together(course.it, lost(system, it, options), stuck, tries)
+        shorter = xp.maximum(xp.minimum(gained, course.size // 2), xp.maximum(course.size // SHRINK, zero + 1))
+        longer = xp.minimum(2 * course.size, zero + length)
+        return Course(
+            it=dataclasses.replace(known, y=y, certified=course.it.certified & ~stuck),
+            at_once=course.at_once | (is_whole & it.certified & (it.steps < limit)),
+            place=place,
+            size=xp.where(it.certified, longer, shorter),
+        )
+
+    no = start.active & False
+    first = Course(dataclasses.replace(start, certified=start.active), no, zero, zero + length)
+    last: Course = system.backend.while_loop(unfinished, go_on, first)
+    return dataclasses.replace(last.it, active=no), last.at_once
 
 
-def loop_checked(system: System, options: Options, y: Array) -> Iterate:
-    """Certify the loop: f of all points at once must give back what f of one point after the other gave."""
-    xp = array_namespace(y)
-    fresh = start_at(system, y, options)
-    if system.block is None:
-        here = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=y))
-        residual = _misses(here, stride_of(system))
-    else:
-        residual = Blockwise(system, y).rows(_misses)
-    residual = system.over_grid(xp.max, residual)
-    eps = float(xp.finfo(y.dtype).eps)
-    finite = system.over_grid(xp.all, xp.isfinite(y))
-    agrees = residual <= LOOP_ROUNDOFF * eps
-    return dataclasses.replace(
-        fresh, active=fresh.active & False, certified=agrees & finite, broken=~finite, residual=residual
-    )
+def _with_guess_behind(system: System, y: Array, place: Array) -> Array:
+    """Return the points that are solved, and behind them the guess, moved to where they end."""
+    xp, guess = array_namespace(y), system.data.guess
+    points = system.per_element(place) + system.data.grid.overlap
+    where = system.numbers(y.shape[system.grid.axis])
+    jump = xp.sum(xp.where(where == points - 1, y - guess, 0.0), axis=system.grid.axis, keepdims=True)
+    return xp.where(where < points, y, guess + jump)

@@ -1,7 +1,7 @@
-"""Whether each interval's root of an implicit rule is the one that continues from the y before it.
+"""The root of an implicit rule that continues from the y before it: it is followed while the interval grows.
 
-With s D in the place of D that root is y_i at s = 0, and a continuous function of s: it is followed to s = 1, for every
-interval by itself and for all of them at once.
+With s D in the place of D that root is y_i at s = 0, and a continuous function of s until it ends in a fold, where
+det(I + theta s D G) = 0. It is followed to s = 1, for every interval by itself and for all of them at once.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from ...backends.trees import record
 from ...linalg.matrix_sign import in_right_half_plane
 from ...linalg.structure import identity
 from ..equation import Linearised, System
-from ..iteration import Iterate, Options, Reached, newton
-from ..measures import scale_of
+from ..iteration import Iterate, Options, Reached, newton, start_at
+from ..measures import eps_of, scale_of
 
 CURVED = 0.5  # the part of the way from y_i to y_{i+1} that Newton's method with the last Jacobian may miss
 CONTRACTION = 0.25  # of Newton's corrections, from which on they are taken to stay on a branch
 FINEST = 2.0**-12  # the fraction of the way so far below which the branch is taken to end in a fold
 START = 2.0**-30  # the same of the whole way, at its start: what is stiff leaves y_i at once
 ROUNDS = 400  # evaluations of f on the way
+PATIENCE = 12  # Newton steps after which a shorter way is cheaper
+ENOUGH = 50  # Newton steps in which a root of one interval is found, if there is one
 
 
 def newton_on_branch(system: System, start: Iterate, options: Options) -> Iterate:
@@ -49,6 +51,58 @@ def newton_on_branch(system: System, start: Iterate, options: Options) -> Iterat
     return last
 
 
+def is_one_interval(stretch: System) -> bool:
+    """Return whether a window cannot be shorter, and is of a differential equation."""
+    return bool(stretch.grid.overlap and stretch.grid.length == 1)
+
+
+def one_interval(stretch: System, options: Options, alive: Array) -> Iterate:
+    """Solve a window of one interval; where Newton's method fails, the root is followed from y_0 to its end."""
+    it = newton_on_branch(stretch, start_at(stretch, stretch.data.guess, options, active=alive), options)
+    seeks = alive & ~it.certified
+    if not stretch.backend.is_concrete(seeks):
+        return lost(stretch, it, options)
+    if not bool(array_namespace(it.y).any(seeks)):
+        return it
+    few = dataclasses.replace(options, patience=min(PATIENCE, options.max_steps))
+    if stretch.rule.theta is None:
+        last, found = _stepped(stretch, seeks, few)
+    else:
+        root, arrives = followed(stretch, stretch.data.boundary.y0 + 0 * it.y)
+        found = seeks & stretch.over_grid(array_namespace(it.y).all, arrives)
+        last = newton_on_branch(stretch, start_at(stretch, root, few, active=found), few)
+    names = ("y", "certified", "broken", "strayed", "error", "residual")
+    return lost(stretch, it.taking(found & last.certified, last, *names), options)
+
+
+def lost(system: System, it: Iterate, options: Options) -> Iterate:
+    """Return the iterate of one interval, for the case that it is the last: many steps have found no root."""
+    if not system.grid.overlap or options.max_steps < ENOUGH:
+        return it
+    return dataclasses.replace(it, strayed=it.strayed | ~it.broken)
+
+
+def _stepped(stretch: System, seeks: Array, options: Options) -> tuple[Iterate, Array]:
+    """Return the root at s = 1 by Newton's method on the whole interval, and of which elements; any rule will do.
+
+    s grows by steps that Newton's method can take from the root before.
+    """
+    grid, y = stretch.data.grid, stretch.data.boundary.y0 + 0 * stretch.data.guess
+    s, step, last = 0.0, 0.25, start_at(stretch, y, options)
+    while s < 1.0 and bool(array_namespace(y).any(seeks)):
+        ahead = min(s + step, 1.0)
+        scaled = dataclasses.replace(stretch.data, grid=dataclasses.replace(grid, D=grid.D * ahead))
+        system = dataclasses.replace(stretch, data=scaled)
+        last = newton_on_branch(system, start_at(system, y, options, active=seeks), options)
+        if not bool(array_namespace(y).any(seeks & ~last.certified)):
+            y, s, step = last.y, ahead, 2 * step
+        elif step > FINEST:
+            step = step / 2
+        else:
+            seeks = seeks & last.certified
+    return last, seeks
+
+
 def continues(system: System, y: Array) -> Array:
     """Return at which points y is the root that continues from the y before it, (*B, T).
 
@@ -73,7 +127,7 @@ def continues(system: System, y: Array) -> Array:
     def look(_: Array) -> Array:
         root, arrives = followed(system, y)
         off = xp.max(xp.abs(root - y) / scale, axis=-1)
-        return arrives & (off <= float(xp.finfo(y.dtype).eps) ** (1 / 3))
+        return arrives & (off <= eps_of(y) ** (1 / 3))
 
     found: Array = system.backend.rarely(doubtful, look, doubtful | True)
     return holds & (found | ~doubtful)
@@ -101,7 +155,7 @@ def followed(system: System, y: Array) -> tuple[Array, Array]:
     xp, theta, D, before = array_namespace(y), system.rule.theta, _lengths(system), _before(y)
     assert theta is not None
     slope = (1 - theta) * _before(system.f(*system.shifted(y)))
-    small, where = float(xp.finfo(y.dtype).eps) ** 0.5, system.backend.placement(y)
+    small, where = eps_of(y) ** 0.5, system.backend.placement(y)
     zero = xp.zeros((*y.shape[:-1], 1), dtype=y.dtype, device=where)
 
     def goes(path: Path) -> Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from ...errors import mismatch
@@ -20,8 +19,10 @@ class Watch:
     ----------
     takes_over : bool
         Whether windows of ``store`` are to be looked at.
-    last, resumed : SolvedWindow or None
-        What was told last, and what was told last of those that ``store`` had.
+    done, total : int
+        How many steps or intervals were told of, and how many there are.
+    resumed : SolvedWindow or None
+        What was told last of those that ``store`` had.
     """
 
     def __init__(self, callbacks: Callback | Sequence[Callback]) -> None:
@@ -35,18 +36,19 @@ class Watch:
         self.store: Any = stores[0] if stores else None
         self.callbacks = [*stores, *(c for c in given if c is not self.store)]
         self.takes_over = bool(stores)
-        self.last: SolvedWindow | None = None
+        self.done, self.total = 0, 0
         self.resumed: SolvedWindow | None = None
 
     def begin(self, total: int) -> None:
         """Tell those who want to know, how many steps or intervals there are."""
+        self.total = total
         for callback in self.callbacks:
             if hasattr(callback, "begin"):
                 callback.begin(total)
 
     def tell(self, window: SolvedWindow) -> None:
         """Tell everybody of a window, each with a copy of it."""
-        self.last = window
+        self.done = window.end
         self.resumed = window if window.resumed else self.resumed
         for callback in self.callbacks:
             callback(window.copy())
@@ -55,51 +57,35 @@ class Watch:
         """Look at no window of ``store`` any more."""
         self.takes_over, self.resumed = False, None
 
-    def close(self) -> None:
-        """Tell those who want to know that there are no more windows."""
-        for callback in self.callbacks:
-            if hasattr(callback, "close"):
-                callback.close()
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Tell those who want to know that there are no more windows; an exception says what is not lost."""
+        try:
+            yield
+            for callback in self.callbacks:
+                _close(callback)
+        except BaseException as error:
+            for callback in self.callbacks:
+                try:
+                    _close(callback)
+                except Exception as another:
+                    error.add_note(f"on_window: {another}")
+            error.add_note(self._note())
+            raise
 
-    def ended_by(self, error: BaseException) -> None:
-        """Tell those who want to know, and note on the error what is not lost and what else went wrong."""
-        for callback in self.callbacks:
-            try:
-                if hasattr(callback, "close"):
-                    callback.close()
-            except Exception as another:
-                error.add_note(f"on_window: {another}")
-        error.add_note(self.note())
-
-    def note(self) -> str:
+    def _note(self) -> str:
         """Return what is not lost where an exception ends the solve."""
-        if self.last is None:
+        if not self.done:
             return "on_window: no window was finished."
-        done, kept = self.last.end, min(self.store.end, self.last.end) if self.store else 0
-        them = "they" if kept == done else f"{kept} of them"
+        kept = min(self.store.end, self.done) if self.store else 0
+        them = "they" if kept == self.done else f"{kept} of them"
         where = f"; {them} are in {self.store}, from which the same call goes on" if kept else ""
-        return f"on_window: {done} of {self.last.total} steps had been solved{where}."
+        return f"on_window: {self.done} of {self.total} steps had been solved{where}."
 
 
-_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+def _close(callback: Any) -> None:
+    if hasattr(callback, "close"):
+        callback.close()
 
 
-@contextmanager
-def watching(watch: Watch | None) -> Iterator[None]:
-    """Tell ``watch`` of each window that Python sees; an exception gets a note of what is not lost."""
-    before = _watch.set(watch)
-    try:
-        yield
-        if watch is not None:
-            watch.close()
-    except BaseException as error:
-        if watch is not None:
-            watch.ended_by(error)
-        raise
-    finally:
-        _watch.reset(before)
-
-
-def watcher() -> Watch | None:
-    """Return who watches, or None."""
-    return _watch.get()
+NOBODY = Watch(())

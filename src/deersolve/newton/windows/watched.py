@@ -15,37 +15,35 @@ from ...solution.solution import Solution, Stats
 from ...solution.status import Status
 from ..equation import System
 from ..iteration import Iterate, Options, start_at
-from ..methods import Auto, Newton, Sequential
 from ..plan import Plan, run
 from ..steps.full import FULL
-from .adaptive import can_slide
 from .compiled import judged
+from .march import UnseenError, march
+from .pace import Fixed, stretch_of
 from .resume import resume
-from .trajectory import Walk
-from .watch import Watch, watching
+from .trajectory import Trajectory
+from .watch import Watch
 
-STRETCHES = 100  # of the horizon, each of which is lost as a whole
-LEAST = 1024  # steps or intervals of a stretch: each costs some milliseconds beside the work
 OUTSIDE = (
     "on_window: expected a solve outside jit and vmap, where Python can be called while it runs; received arrays "
     "without numbers, or an f that holds some."
 )
 
 
-def run_watched(plan: Plan, functions: dict[str, Any], data: Data, watch: Watch) -> Solution:
+def run_watched(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
     """Run the plan and tell of each window; what somebody differentiates is the solution as a whole, as always."""
+    watch = plan.watch
     if not plan.backend.is_concrete(data):
         raise InputError(OUTSIDE)
-    method = plan.method
-    if not data.grid.marches or (isinstance(method, Newton) and method.window is None):
+    if not data.grid.marches or plan.method.window is None:
         received = "Newton(window=None), all points at once" if data.grid.marches else "a general Problem"
         raise InputError(
             "on_window: expected an equation and a method that go window by window, such as Newton(window=1000), "
             f"'sequential' or 'auto' for a Recurrence or an InitialValueProblem; received {received}."
         )
-    with watching(watch):
+    with watch.watching():
         sol = _solved(plan, functions, data)
-        if _went_astray(sol, watch):
+        if watch.resumed is not None and bool(array_namespace(sol.y).any(watch.resumed.converged & ~sol.converged)):
             warnings.warn(
                 f"{watch.store}: from what was taken over the solve came to no certified whole. All is solved again.",
                 CheckpointWarning,
@@ -58,27 +56,50 @@ def run_watched(plan: Plan, functions: dict[str, Any], data: Data, watch: Watch)
 
 def _solved(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
     """Run the plan in windows where Python sees them, else in stretches."""
-    method, system = plan.method, plan.system(functions, data)
-    is_seen = isinstance(method, Newton) and not plan.backend.compiles and can_slide(system, method.options)
+    is_seen = plan.method.is_seen(plan.system(functions, data))
     sol = (run if is_seen else _by_stretches)(plan, functions, data)
     if not plan.backend.is_concrete(sol.status):
         raise InputError(OUTSIDE)
     return sol
 
 
-def _went_astray(sol: Solution, watch: Watch) -> bool:
-    """Return whether an element failed that had not failed in the windows that were taken over."""
-    if watch.resumed is None:
-        return False
-    return bool(array_namespace(sol.y).any(watch.resumed.converged & ~sol.converged))
+def _by_stretches(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
+    """Solve stretches of one length, so that each library compiles once, and what is left; then certify the whole."""
+    backend, method, options = plan.backend, plan.method, plan.method.options
+    system = plan.system(functions, backend.without_gradient(data))
+    part = Part(backend, plan.rule, plan.shift, method)
+
+    def attempt(stretch: System, alive: Array, by: str) -> Iterate:
+        sol = backend.without_gradient(run(part, functions, stretch.data))
+        return _iterate(stretch, sol, options)
+
+    trajectory = Trajectory(system, options, plan.watch)
+    length = stretch_of(system.grid.length, method.window)
+    try:
+        with backend.frozen():
+            resume(trajectory, options, attempt)
+            march(trajectory, attempt, Fixed(length, method.by))
+    except UnseenError:
+        raise InputError(OUTSIDE) from None
+    it = trajectory.joined()
+    is_checked = method.by == "loop" and not system.grid.overlap
+    joined = Joined(dataclasses.replace(options, structure=Dense, step=FULL), is_checked, method.memory)
+    fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
+    known = Known(**fields, it=dataclasses.replace(it, windows=()))
+    sol = run(dataclasses.replace(plan, method=joined), functions, known)
+    return dataclasses.replace(sol, stats=dataclasses.replace(sol.stats, windows=it.windows))
 
 
-def watched(method: Any, asked: Any, why: str, length: int) -> tuple[Any, str]:
-    """Return the method that Auto chose, with windows short enough to watch, and why."""
-    most = max(-(-length // STRETCHES), LEAST)
-    if not isinstance(asked, Auto) or not isinstance(method, Newton) or not method.window or method.window <= most:
-        return method, why
-    return dataclasses.replace(method, window=most), f"{why}; windows of {most} to be watched"
+def _iterate(system: System, sol: Solution, options: Options) -> Iterate:
+    """Return a solution as what a window gives."""
+    stats, names = sol.stats, ("steps", "error", "residual", "history")
+    return dataclasses.replace(
+        start_at(system, sol.y, options),
+        certified=sol.converged,
+        broken=sol.status == int(Status.NONFINITE),
+        strayed=sol.status == int(Status.NO_DISCRETE_SOLUTION),
+        **{name: getattr(stats, name) for name in names},
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +138,7 @@ class Joined:
     is_checked: bool
     memory: Any
 
-    def run(self, system: System) -> Iterate:
+    def run(self, system: System, watch: Watch) -> Iterate:
         """Return what is known; of Newton's method, judged as a whole where only corrections certified a stretch."""
         it: Iterate = system.data.it  # type: ignore[attr-defined]
         return it if self.is_checked else judged(system, self.options, it)
@@ -125,56 +146,3 @@ class Joined:
     def points(self, length: int, overlap: int) -> list[int]:
         """Return the numbers of grid points that f will be evaluated on at once."""
         return [length + overlap]
-
-
-def _by_stretches(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
-    """Solve stretches of one length, so that each library compiles once, and what is left; then certify the whole."""
-    backend, method = plan.backend, plan.method
-    system = plan.system(functions, backend.without_gradient(data))
-    length, options = system.data.grid.length, _options(method)
-    by = "loop" if isinstance(method, Sequential) else "newton"
-    size = _size(method, length)
-    part = Part(plan.backend, plan.rule, plan.shift, method)
-
-    def solved(stretch: System, alive: Array | None = None, by: str = by) -> Iterate:
-        sol = backend.without_gradient(run(part, functions, stretch.data))
-        return _iterate(stretch, sol, options)
-
-    walk = Walk(system, options)
-    with backend.frozen():
-        resume(walk, options, solved)
-        while walk.goes_on():
-            it = solved(system.window(walk.place, min(size, walk.left), walk.boundary))
-            if not backend.is_concrete(it.certified):
-                raise InputError(OUTSIDE)
-            walk.add(it, by)
-    it = walk.joined()
-    is_checked = by == "loop" and not system.data.grid.overlap
-    joined = Joined(dataclasses.replace(options, structure=Dense, step=FULL), is_checked, method.memory)
-    fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
-    known = Known(**fields, it=dataclasses.replace(it, windows=()))
-    sol = run(dataclasses.replace(plan, method=joined), functions, known)
-    return dataclasses.replace(sol, stats=dataclasses.replace(sol.stats, windows=it.windows))
-
-
-def _options(method: Any) -> Options:
-    return method.options if isinstance(method, Newton) else Options(method.rtol, method.atol or 0.0)
-
-
-def _size(method: Any, length: int) -> int:
-    """Return how long a stretch is: a number of whole windows."""
-    window = (isinstance(method, Newton) and method.window) or 1
-    least = min(max(-(-length // STRETCHES), LEAST), length)
-    return min(-(-least // window) * window, length)
-
-
-def _iterate(system: System, sol: Solution, options: Options) -> Iterate:
-    """Return a solution as what a window gives."""
-    stats, names = sol.stats, ("steps", "error", "residual", "history")
-    return dataclasses.replace(
-        start_at(system, sol.y, options),
-        certified=sol.converged,
-        broken=sol.status == int(Status.NONFINITE),
-        strayed=sol.status == int(Status.NO_DISCRETE_SOLUTION),
-        **{name: getattr(stats, name) for name in names},
-    )

@@ -1,0 +1,76 @@
+"""The loop that one would write, f of one point after the other, and its certificate."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import reduce
+from operator import add
+from typing import Any
+
+from ...backends.generic import end_to_end
+from ...backends.namespace import Array, array_namespace
+from ...backends.trees import tree_map
+from ...grids.times import Initial
+from ..blocks import Blockwise
+from ..equation import System
+from ..iteration import Iterate, Options, start_at
+from ..measures import eps_of, least
+
+ENOUGH = 2**16  # numbers in the steps of a compiled loop that f of all points is compared with
+ROUNDOFF = 64  # in units of eps: how far f of one point may differ from f of all points
+
+
+def loop(system: System, options: Options) -> Iterate:
+    """Run the loop of a recurrence: f of one point after the other."""
+    grid, cut, f = system.grid, system.backend.slice, system.functions["f"]
+
+    def body(before: Initial, i: Any) -> tuple[Initial, Array]:
+        K = before.y0.shape[grid.axis]
+        y = f(*(cut(before.y0, K - k, 1, grid.axis) for k in grid.lags), system.inputs(i, 1))
+        return before.after(y, grid.axis), y
+
+    stack = system.backend.scan(body, carried(system), grid.n_points)[1]
+    return loop_checked(system, options, end_to_end(stack, grid.axis))
+
+
+def carried(system: System) -> Initial:
+    """Return the initial values as an array of its own, to be carried from step to step, or window to window."""
+    return Initial(system.start().y0 + 0)
+
+
+def loop_checked(system: System, options: Options, y: Array) -> Iterate:
+    """Certify the loop: f of all points at once must give back what f of one point after the other gave."""
+    xp = array_namespace(y)
+    fresh = start_at(system, y, options)
+    if system.block is None:
+        here = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=y))
+        residual = _misses(here, stride_of(system))
+    else:
+        residual = Blockwise(system, y).rows(_misses)
+    residual = system.over_grid(xp.max, residual)
+    finite = system.over_grid(xp.all, xp.isfinite(y))
+    certified = finite & (residual <= ROUNDOFF * eps_of(y))
+    return dataclasses.replace(
+        fresh, active=fresh.active & False, certified=certified, broken=~finite, residual=residual
+    )
+
+
+def _misses(stretch: System, stride: int = 1) -> Array:
+    """Return by how much y, the guess, misses every k-th of its steps, relative to its terms, (*B, T / k, 1)."""
+    some = (..., slice(None, None, stride), *(slice(None),) * (-stretch.grid.axis - 1))
+    y, ys = stretch.data.guess, stretch.shifted(stretch.data.guess)
+    if stride > 1:
+        y, ys = y[some], tuple(a[some] for a in ys)
+        x = tree_map(lambda a: a[some] if a.shape[stretch.grid.axis] > 1 else a, stretch.data.x)
+        stretch = dataclasses.replace(stretch, data=dataclasses.replace(stretch.data, x=x))
+    xp, fy = array_namespace(y), stretch.f(*ys)
+    size = reduce(add, map(xp.abs, (y, fy, *ys)))
+    local = xp.max(size, axis=-1, keepdims=True)
+    return xp.max(xp.abs(fy - y) / (local + least(y)), axis=-1, keepdims=True)
+
+
+def stride_of(system: System) -> int:
+    """Return 1, or k where every k-th step is looked at: a compiled loop takes no longer than f of all points."""
+    size = math.prod(system.data.guess.shape)
+    return -(-size // ENOUGH) if system.backend.compiles and system.block is None and size > 2 * ENOUGH else 1
