@@ -10,6 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from deersolve.backends.namespace import Array, array_namespace
+from deersolve.grids.base import Data
+from deersolve.grids.levels import with_stages
 from deersolve.grids.times import Initial, Steps
 from deersolve.linalg.structure import BlockDiagonal, Structure
 from deersolve.problems import InitialValueProblem, Recurrence
@@ -20,7 +22,7 @@ Draw = Callable[..., Any]
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """A linear system ``(L + M sum_p G_p S_p) delta = r``, r of shape (*B, T, n)."""
+    """A linear system ``(L + M sum_p G_p S_p) delta = r``, r of shape (*B, T, n) or, with stages, (*B, T, m, n)."""
 
     Gs: tuple[Structure, ...]
     r: Array
@@ -118,7 +120,7 @@ def odes(draw: Draw, max_points: int = 40, min_n: int = 1, max_n: int = 4) -> In
 
 
 @st.composite
-def linear_systems(draw: Draw, family: str, kind: type, max_points: int = 12) -> System:
+def linear_systems(draw: Draw, family: str, kind: type, max_points: int = 12, nodes: tuple[float, ...] = ()) -> System:
     """Draw a linear system for the rules of a family, "ddt" or "shift".
 
     Parameters
@@ -131,6 +133,8 @@ def linear_systems(draw: Draw, family: str, kind: type, max_points: int = 12) ->
         The structure of G.
     max_points : int
         The bound of T.
+    nodes : tuple of float
+        The places of the stages that y holds.
     """
     n = draw(st.integers(1, 2)) * BLOCK if kind is BlockDiagonal else draw(st.integers(1, 4))
     batch, rng = draw(batches()), draw(generators())
@@ -141,6 +145,7 @@ def linear_systems(draw: Draw, family: str, kind: type, max_points: int = 12) ->
     else:
         T, lags = draw(st.integers(1, max_points)), draw(lag_sets())
         grid, count, K = Steps(T, lags), len(lags), max(lags)
-    shape = (*batch, T, n)
+    data = with_stages(Data(None, grid, Initial(rng.normal(size=(K, n))), np.zeros((*batch, T, n))), nodes)
+    shape = data.guess.shape
     Gs = tuple(random_G(kind, shape, rng) for _ in range(count))
-    return System(Gs, rng.normal(size=shape), grid, Initial(rng.normal(size=(K, n))))
+    return System(Gs, rng.normal(size=shape), data.grid, data.boundary)
