@@ -179,17 +179,27 @@ class Levels(TimeGrid):
 
     def pointwise(self, f: Callable[..., Array]) -> Callable[..., Array]:
         """Return f of (*B, T, m, *R, n) as a function of (*B, T, m N n)."""
-        places, points = self.shape[:-1], math.prod(self.shape[:-1])
-
-        def natural(leaf: Array) -> Array:
-            return array_namespace(leaf).reshape(leaf, (*leaf.shape[:-1], *places, leaf.shape[-1] // points))
 
         def flat(*args: Any) -> Array:
             *ys, x = args
             us = tuple(map(self.apart, ys))
-            return self.together(shaped_like(us[0], f(*us, tree_map(natural, x))))
+            return self.together(shaped_like(us[0], f(*us, tree_map(self._natural, x))))
 
         return flat
+
+    def columnwise(self, columns: Callable[..., Array]) -> Callable[..., Array]:
+        """Return the same of what gives all derivatives of f, (P n, *B, T, m, *R, n), by a pushforward."""
+
+        def flat(by: Any, *args: Any) -> Array:
+            *ys, x = args
+            return self.together(columns(by, *map(self.apart, ys), tree_map(self._natural, x)))
+
+        return flat
+
+    def _natural(self, leaf: Array) -> Array:
+        """Return a leaf of :meth:`laid_out` with all of its axes."""
+        places, points = self.shape[:-1], math.prod(self.shape[:-1])
+        return array_namespace(leaf).reshape(leaf, (*leaf.shape[:-1], *places, leaf.shape[-1] // points))
 
 
 def shaped_like(u: Array, fu: Any) -> Any:

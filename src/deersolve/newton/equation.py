@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -179,22 +180,36 @@ class System:
 
     def _in_blocks(self, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
         """Return the same where f couples n components at a point of many: one directional derivative for each."""
-        xp, f, n = array_namespace(ys[0]), self.functions["f"], self.grid.block
-        units = [self._unit(ys[0], k, n) for k in range(n)]
-        zero, P = xp.zeros_like(ys[0]), len(ys)
-        directions = [xp.stack([u if q == p else zero for q in range(P) for u in units]) for p in range(P)]
-
-        def along(k: Any) -> tuple[Array, ...]:
-            return tuple(self._unit(y, k - p * n, n) for p, y in enumerate(ys))
+        xp, f, n, P = array_namespace(ys[0]), self.functions["f"], self.grid.block, len(ys)
 
         def at(*ys: Array) -> Array:
             return f(*ys, self.data.x)
 
-        made = self.backend.pushforward(at, list(ys), directions)
-        by = Directions(P * n, n, along, lambda rows: (rows,))
-        (made,) = mended(self.backend, at, ys, (made,), by, self.strict)
+        by = Directions(P * n, n, partial(self._direction, ys), lambda rows: (rows,))
+        (made,) = mended(self.backend, at, ys, (self._columns(ys),), by, self.strict)
         columns = xp.moveaxis(xp.reshape(made, (P, n, *made.shape[1:-1], made.shape[-1] // n, n)), 1, -1)
-        return f(*ys, self.data.x), tuple(BlockDiagonal(columns[p, ...]) for p in range(P))
+        return at(*ys), tuple(BlockDiagonal(columns[p, ...]) for p in range(P))
+
+    def _direction(self, ys: tuple[Array, ...], k: Any) -> tuple[Array, ...]:
+        """Return the k-th direction: one component of one signal moves."""
+        n = self.grid.block
+        return tuple(self._unit(y, k - p * n, n) for p, y in enumerate(ys))
+
+    def _columns(self, ys: tuple[Array, ...]) -> Array:
+        """Return the derivatives of f along all of these directions, stacked; of as many points as stay in cache."""
+        xp, cut, points, most = array_namespace(ys[0]), self.backend.slice, ys[0].shape[-2], self.backend.in_cache
+        width = len(ys) * self.grid.block
+
+        def part(start: Any, steps: int) -> Array:
+            us, x = tuple(cut(y, start, steps, -2) for y in ys), self.inputs(start, steps)
+            if "columns" in self.functions:
+                return self.functions["columns"](self.backend.pushforward, *us, x)
+            directions = [xp.stack(rows) for rows in zip(*(self._direction(us, k) for k in range(width)), strict=True)]
+            return self.backend.pushforward(lambda *us: self.functions["f"](*us, x), list(us), directions)
+
+        is_whole = most is None or points != self.grid.n_points
+        spans = spans_of(points, points if is_whole else max(most * points // (width * math.prod(ys[0].shape)), 1))
+        return self.backend.over_spans(lambda _, *span: (_, part(*span)), ys[0][..., :1, :] * 0, spans)
 
     def along(self, ys: tuple[Array, ...], v: Array) -> Array:
         """Return the products ``d f / d y_p v``, stacked, each by one directional derivative."""

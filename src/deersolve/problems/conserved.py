@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..backends.namespace import Array, Tree
+from ..backends.namespace import Array, Tree, array_namespace
+from ..backends.trees import tree_map
 from ..errors import mismatch
+from ..grids.axis import joined, part
 from ..grids.fluxes import reach_of
+
+Pushforward = Callable[[Callable[..., Array], list[Array], list[Array]], Array]
 
 
 class Conserved:
@@ -45,6 +49,55 @@ class Conserved:
             outflow = _passing(flux, states[1:], faces["behind"], params)
             made = made - (faces["out"] * outflow - faces["in"] * inflow)
         return made
+
+    def columns(self, pushforward: Pushforward, u: Array, *given: Any) -> Array:
+        """Return the derivatives by each component of each signal, stacked: those of every function by what it is of.
+
+        The face behind a cell is the one before the next.
+        """
+        *others, x, params = given
+        slopes, around = others[: len(self.fluxes)], others[len(self.fluxes) :]
+        n, signals = u.shape[-1], [u, *slopes, *around]
+        made: list[Any] = [0.0] * len(signals)
+
+        def add(rows: Array, places: list[int]) -> None:
+            for k, place in enumerate(places):
+                made[place] = made[place] + rows[k * n : (k + 1) * n, ...]
+
+        f = self.f
+        if f is not None:
+            own = [u, *slopes]
+            add(_columns(pushforward, lambda *a: f(*a, x["cells"], params), own), list(range(len(own))))
+        first = 1 + len(slopes)
+        for k, (flux, faces) in enumerate(zip(self.fluxes, x["faces"], strict=True)):
+            if flux is None:
+                continue
+            reach, axis = reach_of(flux), k - len(self.fluxes) - 1
+            places = [*range(first, first + reach), 0, *range(first + reach, first + 2 * reach)]
+            first += 2 * reach
+            states = [signals[place] for place in places]
+            before = _columns(pushforward, _on(flux, faces["before"], params), states[:-1])
+            end = [part(state, axis, -1, None) for state in states[1:]]
+            last = tree_map(lambda a, axis=axis: part(a, axis, -1, None), faces["behind"])
+            behind = [part(before, axis, 1, None), _columns(pushforward, _on(flux, last, params), end)]
+            add(faces["in"] * before, places[:-1])
+            add(-faces["out"] * joined(behind, axis), places[1:])
+        zero = 0 * u + array_namespace(u).stack([0 * u] * n)
+        return array_namespace(u).concat([zero + rows for rows in made], axis=0)
+
+
+def _on(flux: Callable[..., Array], x: Tree, params: Any) -> Callable[..., Array]:
+    """Return a flux on given faces as a function of the states alone."""
+    return lambda *states: _passing(flux, states, x, params)
+
+
+def _columns(pushforward: Pushforward, f: Callable[..., Array], us: list[Array]) -> Array:
+    """Return the derivatives of f by each component of each u, stacked, (P n, *S, n)."""
+    xp, n = array_namespace(us[0]), us[0].shape[-1]
+    one = xp.astype(xp.arange(n, device=us[0].device)[:, None] == xp.arange(n, device=us[0].device), us[0].dtype)
+    one = xp.reshape(one, (n, *(1 for _ in us[0].shape[:-1]), n)) + xp.stack([0 * us[0]] * n)
+    directions = [xp.concat([one if q == p else 0 * one for q in range(len(us))], axis=0) for p in range(len(us))]
+    return pushforward(f, us, directions)
 
 
 def _passing(flux: Callable[..., Array], states: tuple[Array, ...], x: Tree, params: Any) -> Array:

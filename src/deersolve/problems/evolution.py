@@ -40,6 +40,11 @@ class EvolutionProblem(SpaceProblem):
         self.t, self.fluxes = t, fluxes
         self.boundary, self.coefficients = Initial(u0), {"D": D}
 
+    @property
+    def columns(self) -> Callable[..., Array] | None:
+        """The derivatives of f by every signal, those of a flux by the states that it is given; None without one."""
+        return self.f.columns if any(flux is not None for flux in self.fluxes) else None
+
     def points(self) -> dict[str, Any]:
         """Return the times, and the points, or edges, of each axis."""
         return {"t": self.t, **self.edges}

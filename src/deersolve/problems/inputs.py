@@ -67,7 +67,9 @@ def closed(problem: Problem, grid: Any) -> dict[str, Any]:
     if problem.jac is not None:
         jac = problem.jac
         functions["jac"] = lambda *args: jac(*args, params)
-    conditions = problem.functional
+    columns, conditions = problem.columns, problem.functional
+    if columns is not None:
+        functions["columns"] = grid.columnwise(lambda *args: columns(*args, params))
     if conditions is not None:
         functions["ends"] = lambda *ends: conditions(*ends, params)
     return functions
