@@ -231,7 +231,7 @@ class Heat(Rule):
         backend, xp = backend_of(c), array_namespace(c)
         given = self._field(grid, c)
         linear, units, count = self._linear(Gs, grid), self._units(grid), grid.length
-        solve = self._turned_solver(linear, grid)
+        solve = self._turned_solver(linear, grid, given[..., 0, 0, :, :])
 
         def at(a: Array, i: Any, axis: int = -4) -> Array:
             return a if a.shape[axis] == 1 else backend.slice(a, i, 1, axis)
@@ -268,7 +268,7 @@ class Heat(Rule):
         solve = series(blocks, like, grid.whole.axes[0].is_ring)
         return lambda i, k, r: solve(i * stages + k, r)
 
-    def _turned_solver(self, linear: Any, grid: Any) -> Callable[..., Array]:
+    def _turned_solver(self, linear: Any, grid: Any, like: Array) -> Callable[..., Array]:
         """Return a function (i, k, c) that solves the transposed equations."""
         blocks = self._blocks(linear, grid)
 

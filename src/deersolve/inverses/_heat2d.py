@@ -12,9 +12,9 @@ from ..backends.namespace import Array, array_namespace
 from ..grids.levels import Levels
 from ..grids.times import Initial
 from ..linalg.structure import Dense, Structure, identity
-from ._carried import Carried
 from ._heat import Heat, intervals, level_of
 from .elliptic_krylov import FORCING, Linear, Shift, is_seen_zero, seen, shift_of
+from .line_by_line import Stages, stages_of
 
 Matrices = tuple[Array | None, ...]
 
@@ -105,6 +105,8 @@ class Heat2D(Heat):
         return self._one_by_one(linear, grid, rows, start, slope)
 
     def _solver(self, linear: Matrices, grid: Levels, like: Array) -> Callable[..., Array]:
+        if any(axis.around for axis in grid.level.axes):
+            return self._by_lines(self._stages(linear, grid), grid, like)
         equations = self._equations(linear, grid)
 
         def solve(i: Any, k: int, r: Array) -> Array:
@@ -116,7 +118,9 @@ class Heat2D(Heat):
 
         return solve
 
-    def _turned_solver(self, linear: Matrices, grid: Levels) -> Callable[..., Array]:
+    def _turned_solver(self, linear: Matrices, grid: Levels, like: Array) -> Callable[..., Array]:
+        if any(axis.around for axis in grid.level.axes):
+            return self._by_lines(self._stages(linear, grid).transposed, grid, like)
         equations = self._equations(linear, grid)
 
         def solve(i: Any, k: int, c: Array) -> Array:
@@ -128,8 +132,6 @@ class Heat2D(Heat):
 
     def _equations(self, linear: Matrices, grid: Levels) -> Callable[[Any, int], tuple[Linear, Array, Array]]:
         """Return a function of (i, k): the equations of stage k of interval i, the factor of its rows, if h is 0."""
-        if any(axis.around for axis in grid.level.axes):
-            return self._carried(linear, grid)
         whole, xp = grid.whole, array_namespace(grid.D)
         G0, *slopes = (G if G is None or G.shape[-6] == 1 else G[..., 1:, :, :, :, :, :] for G in linear)
         assert G0 is not None
@@ -149,16 +151,17 @@ class Heat2D(Heat):
 
         return equations
 
-    def _carried(self, linear: Matrices, grid: Levels) -> Callable[[Any, int], tuple[Linear, Array, Array]]:
-        """Return the same with fluxes, whose lines are solved as a preconditioner."""
+    def _stages(self, linear: Matrices, grid: Levels) -> Stages:
+        """Return the stages of an equation with fluxes."""
+        h = grid.D[..., None, None, None]
+        own = backend_of(h).convert([row[k + 1] for k, row in enumerate(self.tableau)], h, h.dtype)
+        parts = [G if G is None or G.shape[-6] == 1 else G[..., 1:, :, :, :, :, :] for G in linear]
+        return stages_of(grid.whole, tuple(parts), h * array_namespace(h).reshape(own, (-1, 1, 1, 1)))
 
-        def equations(i: Any, k: int) -> tuple[Linear, Array, Array]:
-            G0, Gs = self._at(linear, i + 1, k)
-            h = level_of(grid.D, i, -2)[..., None]  # (*B, 1, 1, 1)
-            step = array_namespace(h).where(h == 0, 1.0, h) * self.tableau[k][k + 1]
-            return Carried(grid.level, G0, Gs, step), 1 - 2 * grid.level.free, h == 0
-
-        return equations
+    def _by_lines(self, stages: Stages, grid: Levels, like: Array) -> Callable[..., Array]:
+        """Return a function (i, k, r) that solves for a stage, r (*B, X Y, n)."""
+        solve, m = stages.solver(self._in_space(grid, like)), len(self.tableau)
+        return lambda i, k, r: self._laid(solve(i * m + k, self._in_space(grid, r), self.tol))
 
     def _change(self, linear: Matrices, grid: Levels, d: Array, level: Any, stage: int) -> Array:
         box, (G0, Gs) = grid.level, self._at(linear, level, stage)

@@ -44,7 +44,8 @@ def series(blocks: tuple[Array, ...], like: Array, is_ring: bool) -> Callable[[A
     xp = array_namespace(like)
     each = [to_numpy(xp.broadcast_to(b, full)).transpose(order).reshape(-1, N, n, n) for b in blocks]
     band = Band(neighbours(N, is_ring), each)
-    return lambda k, r: _applied(band.factored(slice(k * count, (k + 1) * count)), r)
+    factored = functools.cache(lambda k: band.factored(slice(k * count, (k + 1) * count)))
+    return lambda k, r: _applied(factored(k), r)
 
 
 def linking(before: Array, behind: Array) -> Callable[[Array], Array]:
@@ -179,6 +180,20 @@ class Band:
             return y
 
         return solve
+
+    def factors(self) -> tuple[Any, Any] | None:
+        """Return the factors of all systems, in the place of their entries, and how far on each row was exchanged.
+
+        None where a system is not finite or singular.
+        """
+        import numpy as np
+
+        size, wide = self.entries.shape[1:]
+        if self.is_lost.any():
+            return None
+        lu, pivots, info = self.factor(self.entries.reshape(-1, wide).T, self.half, self.half, overwrite_ab=True)
+        further = (pivots - np.arange(len(pivots))).reshape(-1, size)
+        return None if info else (lu.T.reshape(-1, size, wide), further)
 
     def _apart(self, part: slice) -> Solver:
         """Return the same element by element: one that is singular, or overflows, touches no other."""
