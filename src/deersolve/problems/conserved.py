@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..backends.namespace import Array, Tree, array_namespace
@@ -76,14 +78,18 @@ class Conserved:
             places = [*range(first, first + reach), 0, *range(first + reach, first + 2 * reach)]
             first += 2 * reach
             states = [signals[place] for place in places]
-            before = _columns(pushforward, _on(flux, faces["before"], params), states[:-1])
-            end = [part(state, axis, -1, None) for state in states[1:]]
-            last = tree_map(lambda a, axis=axis: part(a, axis, -1, None), faces["behind"])
-            behind = [part(before, axis, 1, None), _columns(pushforward, _on(flux, last, params), end)]
-            add(faces["in"] * before, places[:-1])
-            add(-faces["out"] * joined(behind, axis), places[1:])
+            ends = [joined([a, part(b, axis, -1, None)], axis) for a, b in itertools.pairwise(states)]
+            x_there = tree_map(partial(_with_last, axis, u.shape[axis]), faces["before"], faces["behind"])
+            passing = _columns(pushforward, _on(flux, x_there, params), ends)
+            add(faces["in"] * part(passing, axis, None, -1), places[:-1])
+            add(-faces["out"] * part(passing, axis, 1, None), places[1:])
         zero = 0 * u + array_namespace(u).stack([0 * u] * n)
         return array_namespace(u).concat([zero + rows for rows in made], axis=0)
+
+
+def _with_last(axis: int, N: int, before: Array, behind: Array) -> Array:
+    """Return what is before each of N cells and behind the last; what is the same along the axis stays."""
+    return joined([before, part(behind, axis, -1, None)], axis) if before.shape[axis] == N else before
 
 
 def _on(flux: Callable[..., Array], x: Tree, params: Any) -> Callable[..., Array]:

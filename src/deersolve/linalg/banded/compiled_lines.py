@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 from ...backends.namespace import Array
 from .. import krylov
 from ..host import from_numpy, is_host_float, is_installed, to_numpy
-from . import lapack, pentadiagonal
+from . import lapack
 from .lines import Lines
-
-LEAST = 5  # points of a line, as LAPACK's band solvers take three rows, or pairs of rows, and more
 
 
 class Way(NamedTuple):
@@ -21,28 +19,26 @@ class Way(NamedTuple):
 
     Attributes
     ----------
-    lu : array, shape (K, S L, M, 3 half + 1)
-        LAPACK's factors of every line, column by column.
-    exchanged : array of int, shape (K, S L, M)
-        How many rows further on is the one that each row was exchanged with.
-    places : array of int, shape (L, M)
-        Where in u, all flat, the numbers of a line are; -1 where there is none.
-    blocks : array, shape (K, 3 or 5, S L, N, n, n)
+    blocks : array, shape (K, S, L, N, 3 or 5, n, n)
     points : array of int, shape (L, N)
         Where among all points those of a line are.
-    is_ring : bool
+    beside : array of int, shape (N, 3 or 5)
+        The neighbours of each point of a line; -1 where there is none.
+    place : array of int, shape (N,)
+        The order in which neighbours are near each other in a ring too.
+    half : int
+        How far from the diagonal entries are in that order.
     """
 
-    lu: Any
-    exchanged: Any
-    places: Any
     blocks: Any
     points: Any
-    is_ring: bool
+    beside: Any
+    place: Any
+    half: int
 
     def at(self, k: int) -> tuple[Any, ...]:
         """Return what the kernel takes of stage k."""
-        return self.lu[k], self.exchanged[k], self.places, self.blocks[k], self.points, self.is_ring
+        return (self.blocks[k], *self[1:])
 
 
 def solver(
@@ -66,19 +62,16 @@ def solver(
     Returns
     -------
     callable or None
-        None where the iteration cannot work on such arrays, or a line has no solution.
+        None where the iteration cannot work on such arrays.
     """
     import numpy as np
 
     if not _takes(first, second, like):
         return None
+    shape, K, count = tuple(like.shape), first.blocks[0].shape[-4], math.prod(like.shape[:-3])
     one, two = (_way(part, like) for part in (first, second))
-    if one is None or two is None:
-        return None
-    shape, K = tuple(like.shape), one.lu.shape[0]
-    count = math.prod(shape[:-3])
     left, right = (_by_stage(unit, (*shape[:-3], K, *shape[-3:])) for unit in units)
-    eps = np.finfo(one.lu.dtype).eps
+    eps = float(np.finfo(one.blocks.dtype).eps)
     numbers = limit, krylov.DIRECTIONS, krylov.PASSES, krylov.ENOUGH * eps, krylov.FAR * eps, math.sqrt(eps)
 
     def solve(k: int, r: Array, tol: Array | None) -> Array:
@@ -93,42 +86,24 @@ def solver(
 
 def _takes(first: Lines, second: Lines, like: Array) -> bool:
     """Return whether the kernel can work on such arrays."""
-    if not is_installed("numba") or not all(map(lapack.takes, (*first.blocks, *second.blocks, like))):
-        return False
-    return is_host_float(to_numpy(like)) and min(part.blocks[0].shape[-3] for part in (first, second)) >= LEAST
+    arrays = (*first.blocks, *second.blocks, like)
+    return is_installed("numba") and all(map(lapack.takes, arrays)) and is_host_float(to_numpy(like))
 
 
-def _way(lines: Lines, like: Array) -> Way | None:
-    """Return the lines, factored; None where one has no factors."""
+def _way(lines: Lines, like: Array) -> Way:
+    """Return the lines of one axis."""
     import numpy as np
 
-    n = like.shape[-1]
-    each = _stage_first(lines, like)
+    n, laid, count = like.shape[-1], lines.laid(like), len(lines.blocks)
+    (L, N), K = laid.shape[-3:-1], lines.blocks[0].shape[-4]
+    full = (*laid.shape[:-2], K, N, n, n)
+    each = (np.moveaxis(np.broadcast_to(to_numpy(b), full), -4, 0).reshape(K, -1, L, N, n, n) for b in lines.blocks)
     number = np.arange(math.prod(like.shape[-3:-1])).reshape(*like.shape[-3:-1], 1)
-    points = np.ascontiguousarray(lines.laid(number)[..., 0])
-    numbers = points[..., None] * n + np.arange(n)
-    K, many, N = each[0].shape[:3]
-    parts = [b.reshape(K * many, N, n, n) for b in each]
-    if len(parts) == 5:
-        parts = list(pentadiagonal.blocks(tuple(parts), lines.is_ring))
-        numbers = pentadiagonal.rows(numbers + 1) - 1
-    places = lapack.neighbours(parts[0].shape[1], lines.is_ring)
-    factors = lapack.Band(places, parts).factors()
-    if factors is None:
-        return None
-    lu, exchanged = (a.reshape(K, many, *a.shape[1:]) for a in factors)
-    where = numbers.take(np.argsort(places.rows), axis=1).reshape(len(points), -1)
-    return Way(lu, exchanged, where, np.stack(each, axis=1), points, lines.is_ring)
-
-
-def _stage_first(lines: Lines, like: Array) -> list[Any]:
-    """Return the blocks, (K, S L, N, n, n)."""
-    import numpy as np
-
-    K, n, laid = lines.blocks[0].shape[-4], like.shape[-1], lines.laid(like)
-    full = (*laid.shape[:-2], K, laid.shape[-2], n, n)
-    each = (np.moveaxis(np.broadcast_to(to_numpy(b), full), -4, 0) for b in lines.blocks)
-    return [np.ascontiguousarray(b).reshape(K, -1, *b.shape[-3:]) for b in each]
+    beside = np.arange(N)[:, None] + np.arange(count) - count // 2
+    beside = beside % N if lines.is_ring else np.where((beside >= 0) & (beside < N), beside, -1)
+    place, apart = (lapack.fold(N), 2) if lines.is_ring else (np.arange(N), 1)
+    half = n * (apart * (count // 2) + 1) - 1
+    return Way(np.stack(list(each), axis=-3), np.ascontiguousarray(lines.laid(number)[..., 0]), beside, place, half)
 
 
 def _by_stage(unit: Array, full: tuple[int, ...]) -> Any:

@@ -181,20 +181,6 @@ class Band:
 
         return solve
 
-    def factors(self) -> tuple[Any, Any] | None:
-        """Return the factors of all systems, in the place of their entries, and how far on each row was exchanged.
-
-        None where a system is not finite or singular.
-        """
-        import numpy as np
-
-        size, wide = self.entries.shape[1:]
-        if self.is_lost.any():
-            return None
-        lu, pivots, info = self.factor(self.entries.reshape(-1, wide).T, self.half, self.half, overwrite_ab=True)
-        further = (pivots - np.arange(len(pivots))).reshape(-1, size)
-        return None if info else (lu.T.reshape(-1, size, wide), further)
-
     def _apart(self, part: slice) -> Solver:
         """Return the same element by element: one that is singular, or overflows, touches no other."""
         import numpy as np
