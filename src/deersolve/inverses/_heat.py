@@ -92,15 +92,18 @@ class Heat(Rule):
         h = intervals(grid)
         own = (h * xp.reshape(weights, (*(1 for _ in range(h.ndim - 3)), m, 1, 1)))[..., None] * flat
         reacts = in_right_half_plane(own + identity(own, n, own.ndim))
-        flows = reduce(operator.or_, (xp.any(G != 0) for G in slopes if G is not None), xp.any(own != own))
+        flows = _flows(G0, slopes) | xp.any(own != own)
         holds = xp.all(reacts, axis=(-2, -1)) | flows
         if n == 1 and len(points) == 1 and len(grid.whole.axes[0].around) <= 2:
             holds = backend_of(G0).rarely(~holds, lambda flags: flags | self._is_positive(linear, grid), holds)
         return xp.concat([xp.ones_like(holds[..., :1]), holds], axis=-1)
 
     def is_mild(self, Gs: tuple[Structure, ...], y: Array, fy: Array, *, grid: Any) -> Array:
-        """Return where ``h a_kk |G|`` is below 1/2 at both ends, and f all but linear between them, (*B, T - 1)."""
-        G0, *_ = self._linear(Gs, grid)
+        """Return where ``h a_kk |G|`` is below 1/2 at both ends, and f all but linear between them, (*B, T - 1).
+
+        With slopes of f it is everywhere: :meth:`stays` says nothing then.
+        """
+        G0, *slopes = self._linear(Gs, grid)
         xp, (_, *points, n) = array_namespace(G0), grid.shape
         rows = xp.sum(xp.abs(xp.reshape(G0, (*G0.shape[: -3 - len(points)], -1, n, n))), axis=-1)
         largest = xp.max(rows, axis=(-2, -1))
@@ -110,7 +113,7 @@ class Heat(Rule):
         missed = xp.max(xp.abs(change + (Gs[0] @ way)), axis=-1)[..., 1:]
         small = float(xp.finfo(y.dtype).eps) ** 0.5 * xp.max(xp.abs(y), axis=-1)[..., 1:]
         contracts = weight * xp.maximum(largest[..., 1:], largest[..., :-1]) < CONTRACTS
-        return contracts & (weight * missed <= CURVED * far + small)
+        return (contracts & (weight * missed <= CURVED * far + small)) | _flows(G0, slopes)
 
     def before(self, y: Array, *, grid: Any) -> Array:
         """Return the level before in the place of each stage; the first level is its own."""
@@ -342,6 +345,12 @@ def implicit(axis: Axis, own: Array, weights: Array, D: Array, Gs: tuple[Array, 
             blocks[k] = blocks[k] + (weights[..., None] * G) * weight[..., None, :]
     blocks[0] = blocks[0] + weights[..., None] * G0
     return tuple(blocks.values())
+
+
+def _flows(G0: Array, slopes: list[Array | None]) -> Array:
+    """Return whether f has slopes anywhere."""
+    xp = array_namespace(G0)
+    return reduce(operator.or_, (xp.any(G != 0) for G in slopes if G is not None), xp.any(G0 != G0))
 
 
 def _flat(u: Array) -> Array:

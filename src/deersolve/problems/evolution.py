@@ -22,6 +22,7 @@ class EvolutionProblem(SpaceProblem):
 
     is_causal: ClassVar[bool] = True
     shows_all: ClassVar[bool] = False
+    f: Any
     t: Any
 
     def _begin(self, f: Any, t: Any, points: tuple[Any, ...], u0: Any, D: Any, **given: Any) -> None:
@@ -42,8 +43,8 @@ class EvolutionProblem(SpaceProblem):
 
     @property
     def columns(self) -> Callable[..., Array] | None:
-        """The derivatives of f by every signal, those of a flux by the states that it is given; None without one."""
-        return self.f.columns if any(flux is not None for flux in self.fluxes) else None
+        """The derivatives of f by every signal, with fluxes: of each by the states that it is given."""
+        return None if all(flux is None for flux in self.fluxes) else self.f.columns
 
     def points(self) -> dict[str, Any]:
         """Return the times, and the points, or edges, of each axis."""

@@ -20,18 +20,18 @@ class Way(NamedTuple):
     Attributes
     ----------
     blocks : array, shape (K, S, L, N, 3 or 5, n, n)
-    points : array of int, shape (L, N)
-        Where among all points those of a line are.
+    where : array of int, shape (L, N n)
+        Where in u, all flat, the numbers of a line are, in the order of its band.
     beside : array of int, shape (N, 3 or 5)
         The neighbours of each point of a line; -1 where there is none.
     place : array of int, shape (N,)
-        The order in which neighbours are near each other in a ring too.
+        Where in that order each point is: neighbours are near each other in a ring too.
     half : int
         How far from the diagonal entries are in that order.
     """
 
     blocks: Any
-    points: Any
+    where: Any
     beside: Any
     place: Any
     half: int
@@ -98,12 +98,12 @@ def _way(lines: Lines, like: Array) -> Way:
     (L, N), K = laid.shape[-3:-1], lines.blocks[0].shape[-4]
     full = (*laid.shape[:-2], K, N, n, n)
     each = (np.moveaxis(np.broadcast_to(to_numpy(b), full), -4, 0).reshape(K, -1, L, N, n, n) for b in lines.blocks)
-    number = np.arange(math.prod(like.shape[-3:-1])).reshape(*like.shape[-3:-1], 1)
     beside = np.arange(N)[:, None] + np.arange(count) - count // 2
     beside = beside % N if lines.is_ring else np.where((beside >= 0) & (beside < N), beside, -1)
     place, apart = (lapack.fold(N), 2) if lines.is_ring else (np.arange(N), 1)
-    half = n * (apart * (count // 2) + 1) - 1
-    return Way(np.stack(list(each), axis=-3), np.ascontiguousarray(lines.laid(number)[..., 0]), beside, place, half)
+    numbers = lines.laid(np.arange(math.prod(like.shape[-3:])).reshape(like.shape[-3:]))
+    where = numbers.take(np.argsort(place), axis=1).reshape(L, N * n)
+    return Way(np.stack(list(each), axis=-3), where, beside, place, n * (apart * (count // 2) + 1) - 1)
 
 
 def _by_stage(unit: Array, full: tuple[int, ...]) -> Any:

@@ -1,7 +1,7 @@
 """The Numba kernel of a stage in a rectangle: conjugate residuals, preconditioned by solves along both axes.
 
-A way is the lines of one axis of one stage, as :class:`deersolve.linalg.banded.compiled_lines.Way` has them; factors
-are LU with row exchanges in LAPACK's band form, column by column, of each line by itself.
+A way is the lines of one axis of one stage, as :class:`deersolve.linalg.banded.compiled_lines.Way` has them. Factors
+are LU with row exchanges of each line, in LAPACK's band form, column by column.
 """
 
 from __future__ import annotations
@@ -14,30 +14,23 @@ from .march_kernels import compiled
 
 
 @compiled
-def room(way: Any, dtype: Any) -> Any:
-    """Return room for the factors of all lines of an element, and for their row exchanges."""
-    blocks, points, _, _, half = way
-    (L, N), n = points.shape, blocks.shape[4]
-    return np.empty((L, N * n, 3 * half + 1), dtype=dtype), np.empty((L, N * n), dtype=np.int64)
-
-
-@compiled
-def factor(way: Any, element: int, factors: Any) -> None:
-    """Write the factors of all lines of an element."""
-    blocks, points, beside, place, half = way
-    (L, N), count, n = points.shape, blocks.shape[3], blocks.shape[4]
-    lu, exchanged = factors
-    lu[:] = 0.0
-    for line in range(L):
+def factored(way: Any, element: int) -> Any:
+    """Return the factors of all lines of an element, and with which row further on each was exchanged."""
+    blocks, where, beside, place, half = way
+    (N, count), n = beside.shape, blocks.shape[4]
+    lu = np.zeros((*where.shape, 3 * half + 1), dtype=blocks.dtype)
+    exchanged = np.zeros(where.shape, dtype=np.int64)
+    for line in range(where.shape[0]):
         for i in range(N):
             for k in range(count):
-                j = beside[i, k]
-                if j >= 0:
-                    for a in range(n):
-                        for c in range(n):
-                            row, column = place[i] * n + a, place[j] * n + c
-                            lu[line, column, 2 * half + row - column] += blocks[element, line, i, k, a, c]
+                if beside[i, k] >= 0:
+                    row, column = place[i] * n, place[beside[i, k]] * n
+                    for c in range(n):
+                        for a in range(n):
+                            at = 2 * half + row + a - column - c
+                            lu[line, column + c, at] += blocks[element, line, i, k, a, c]
         eliminate(lu[line], exchanged[line], half)
+    return lu, exchanged
 
 
 @compiled
@@ -51,10 +44,9 @@ def eliminate(lu: Any, exchanged: Any, half: int) -> None:
             if abs(lu[j, middle + i]) > abs(lu[j, middle + best]):
                 best = i
         exchanged[j] = best
-        if best > 0:
-            for c in range(j, behind):
-                at = middle + j - c
-                lu[c, at], lu[c, at + best] = lu[c, at + best], lu[c, at]
+        for c in range(j, behind if best > 0 else j):
+            at = middle + j - c
+            lu[c, at], lu[c, at + best] = lu[c, at + best], lu[c, at]
         over = 1.0 / lu[j, middle]
         for i in range(1, below + 1):
             lu[j, middle + i] *= over
@@ -69,43 +61,36 @@ def eliminate(lu: Any, exchanged: Any, half: int) -> None:
 @compiled
 def along(way: Any, factors: Any, r: Any, out: Any) -> None:
     """Write the solution along every line of an element."""
-    blocks, points, _, place, half = way
-    (L, N), n, middle = points.shape, blocks.shape[4], 2 * half
-    lu, exchanged = factors
-    M = N * n
+    (lu, exchanged), where, middle = factors, way[1], 2 * way[4]
+    M = where.shape[1]
     b = np.empty(M, dtype=r.dtype)
-    for line in range(L):
-        for i in range(N):
-            for a in range(n):
-                b[place[i] * n + a] = r[points[line, i] * n + a]
+    for line in range(where.shape[0]):
         for j in range(M):
-            t, further = b[j], exchanged[line, j]
-            if further > 0:
-                b[j], b[j + further] = b[j + further], t
-                t = b[j]
-            for i in range(1, min(half, M - 1 - j) + 1):
-                b[j + i] -= lu[line, j, middle + i] * t
+            b[j] = r[where[line, j]]
+        for j in range(M):
+            further = exchanged[line, j]
+            b[j], b[j + further] = b[j + further], b[j]
+            for i in range(1, min(middle // 2, M - 1 - j) + 1):
+                b[j + i] -= lu[line, j, middle + i] * b[j]
         for j in range(M - 1, -1, -1):
-            t = b[j] / lu[line, j, middle]
-            b[j] = t
+            b[j] /= lu[line, j, middle]
             for i in range(1, min(middle, j) + 1):
-                b[j - i] -= lu[line, j, middle - i] * t
-        for i in range(N):
-            for a in range(n):
-                out[points[line, i] * n + a] = b[place[i] * n + a]
+                b[j - i] -= lu[line, j, middle - i] * b[j]
+        for j in range(M):
+            out[where[line, j]] = b[j]
 
 
 @compiled
 def add_product(way: Any, element: int, v: Any, out: Any) -> None:
     """Add the product of the matrices of all lines of an element with v."""
-    blocks, points, beside, _, _ = way
-    (L, N), count, n = points.shape, blocks.shape[3], blocks.shape[4]
-    for line in range(L):
+    blocks, where, beside, place, _ = way
+    (N, count), n = beside.shape, blocks.shape[4]
+    for line in range(where.shape[0]):
         for i in range(N):
-            here = points[line, i] * n
+            here = where[line, place[i] * n]
             for k in range(count):
                 if beside[i, k] >= 0:
-                    there = points[line, beside[i, k]] * n
+                    there = where[line, place[beside[i, k]] * n]
                     for a in range(n):
                         total = blocks[element, line, i, k, a, 0] * v[there]
                         for c in range(1, n):
@@ -114,116 +99,66 @@ def add_product(way: Any, element: int, v: Any, out: Any) -> None:
 
 
 @compiled
-def propose(ways: Any, factors: Any, e: int, units: Any, r: Any, work: Any, z: Any, q: Any) -> None:  # noqa: PLR0913
-    """Write z with left F S right z = r, and q, the product of the matrix with z."""
-    left, right = units
-    w, v = work[0], work[1]
-    for i in range(r.shape[0]):
-        z[i] = r[i] / left[e, i]
-    along(ways[0], factors[0], z, w)
-    along(ways[1], factors[1], w, v)
-    for i in range(r.shape[0]):
-        z[i], q[i] = v[i] / right[e, i], w[i] - v[i]
-    add_product(ways[0], e, v, q)
-    for i in range(r.shape[0]):
-        q[i] *= left[e, i]
-
-
-@compiled
-def dot(u: Any, v: Any) -> float:
-    """Return the sum of the products."""
-    total = 0.0
-    for i in range(u.shape[0]):
-        total += u[i] * v[i]
-    return total
-
-
-@compiled
-def largest(u: Any) -> float:
-    """Return the largest absolute value; NaN where there is one."""
-    most = 0.0
-    for i in range(u.shape[0]):
-        if u[i] != u[i]:
-            return np.nan
-        most = max(most, abs(u[i]))
-    return most
-
-
-@compiled
-def conjugate(  # noqa: PLR0913 - a system, its units and its room
-    ways: Any, factors: Any, e: int, units: Any, b: Any, tol: float, limit: int, room: Any, x: Any
-) -> None:
-    """Write x with |b - A x| <= tol |b|."""
-    held, work = room
-    scale = largest(b)
-    x[:] = 0.0
+def conjugate(ways: Any, factors: Any, e: int, units: Any, b: Any, tol: float, limit: int, held: Any) -> Any:  # noqa: PLR0913
+    """Return x with |b - A x| <= tol |b|, A = left (F + S - 1) right, by left F S right."""
+    (first, second), (left, right), count = ways, units, held.shape[1]
+    x, w, v, scale = np.zeros_like(b), np.empty_like(b), np.empty_like(b), np.max(np.abs(b))
     if not 0.0 < scale < np.inf:
-        x[:] = scale * 0.0
-        return
-    size, count = b.shape[0], held.shape[1]
-    r = work[2]
-    for i in range(size):
-        r[i] = b[i] / scale
-    enough = tol * tol * dot(r, r)
+        return x * scale
+    r = b / scale
+    enough = tol * tol * np.dot(r, r)
     for step in range(limit):
         z, q = held[0, step % count], held[1, step % count]
-        propose(ways, factors, e, units, r, work, z, q)
+        z[:] = r / left[e]
+        along(first, factors[0], z, w)
+        along(second, factors[1], w, v)
+        z[:], q[:] = v / right[e], w - v
+        add_product(first, e, v, q)
+        q *= left[e]
         for back in range(1, min(step, count - 1) + 1):
             before, image = held[0, (step - back) % count], held[1, (step - back) % count]
-            share = dot(image, q)
-            for i in range(size):
-                z[i] -= share * before[i]
-                q[i] -= share * image[i]
-        norm = np.sqrt(dot(q, q))
-        if not 0.0 < norm < np.inf:
+            share = np.dot(image, q)
+            z -= share * before
+            q -= share * image
+        size = np.sqrt(np.dot(q, q))
+        if not 0.0 < size < np.inf:
             break
-        share = dot(r, q) / norm
-        for i in range(size):
-            z[i] /= norm
-            q[i] /= norm
-            x[i] += share * z[i]
-            r[i] -= share * q[i]
-        if not dot(r, r) > enough:
+        z /= size
+        q /= size
+        share = np.dot(r, q)
+        x += share * z
+        r -= share * q
+        if not np.dot(r, r) > enough:
             break
-    for i in range(size):
-        x[i] *= scale
+    return x * scale
 
 
 @compiled
-def to_roundoff(ways: Any, factors: Any, e: int, units: Any, b: Any, numbers: Any, room: Any, x: Any) -> None:  # noqa: PLR0913
-    """Write x to roundoff by solving for what is left; NaN where that stays far from it."""
-    limit, _, passes, enough, far, half_the_digits = numbers
-    left, right = units
-    v, made, rest, change = room[1][0], room[1][1], room[1][3], room[1][4]
-    x[:], rest[:] = 0.0, b
-    most, off = largest(b), 0.0
-    for k in range(passes):
-        if most == 0.0 or (k > 0 and not off > enough):
+def to_roundoff(ways: Any, factors: Any, e: int, units: Any, b: Any, numbers: Any, held: Any) -> Any:  # noqa: PLR0913
+    """Return x to roundoff by solving for what is left; NaN where that stays far from it."""
+    (limit, _, passes, enough, far, half_the_digits), (left, right) = numbers, units
+    x, rest, off = np.zeros_like(b), b.copy(), np.inf if np.any(b != 0.0) else 0.0
+    for _ in range(passes):
+        if not off > enough:
             break
-        conjugate(ways, factors, e, units, rest, half_the_digits, limit, room, change)
-        for i in range(b.shape[0]):
-            x[i] += change[i]
-            v[i] = right[e, i] * x[i]
-            made[i] = -v[i]
+        x += conjugate(ways, factors, e, units, rest, half_the_digits, limit, held)
+        v = right[e] * x
+        made = -v
         add_product(ways[0], e, v, made)
         add_product(ways[1], e, v, made)
-        for i in range(b.shape[0]):
-            rest[i] = b[i] - left[e, i] * made[i]
-        off = largest(rest) / (2 * largest(x) + most)
-    if not off <= far:
-        x[:] = np.nan
+        rest = b - left[e] * made
+        off = np.max(np.abs(rest)) / (2 * np.max(np.abs(x)) + np.max(np.abs(b)))
+    return x if off <= far else x * np.nan
 
 
 @compiled
 def solve(first: Any, second: Any, left: Any, right: Any, b: Any, tols: Any, numbers: Any, out: Any) -> None:  # noqa: PLR0913
     """Write the solution of a stage for every element; to roundoff where a tolerance is negative."""
-    limit, directions, size = numbers[0], numbers[1], b.shape[1]
-    held, work = np.empty((2, directions, size), dtype=b.dtype), np.empty((5, size), dtype=b.dtype)
-    factors = room(first, b.dtype), room(second, b.dtype)
+    ways, units, limit = (first, second), (left, right), numbers[0]
+    held = np.empty((2, numbers[1], b.shape[1]), dtype=b.dtype)
     for e in range(b.shape[0]):
-        factor(first, e, factors[0])
-        factor(second, e, factors[1])
+        factors = factored(first, e), factored(second, e)
         if tols[e] < 0.0:
-            to_roundoff((first, second), factors, e, (left, right), b[e], numbers, (held, work), out[e])
+            out[e] = to_roundoff(ways, factors, e, units, b[e], numbers, held)
         else:
-            conjugate((first, second), factors, e, (left, right), b[e], tols[e], limit, (held, work), out[e])
+            out[e] = conjugate(ways, factors, e, units, b[e], tols[e], limit, held)
