@@ -75,7 +75,7 @@ def solver(
     numbers = limit, krylov.DIRECTIONS, krylov.PASSES, krylov.ENOUGH * eps, krylov.FAR * eps, math.sqrt(eps)
 
     def solve(k: int, r: Array, tol: Array | None) -> Array:
-        rows = np.ascontiguousarray(to_numpy(r)).reshape(count, -1)
+        rows = np.array(to_numpy(r), order="C").reshape(count, -1)
         tols = np.full(count, -1.0) if tol is None else np.broadcast_to(to_numpy(tol).reshape(-1), count)
         out = np.empty_like(rows)
         _kernel()(one.at(k), two.at(k), left[k], right[k], rows, tols.astype(np.float64), numbers, out)
@@ -111,7 +111,7 @@ def _by_stage(unit: Array, full: tuple[int, ...]) -> Any:
     import numpy as np
 
     unit = np.moveaxis(np.broadcast_to(to_numpy(unit), full), -4, 0)
-    return np.ascontiguousarray(unit).reshape(full[-4], math.prod(full[:-4]), -1)
+    return np.array(unit, order="C").reshape(full[-4], math.prod(full[:-4]), -1)
 
 
 @functools.cache

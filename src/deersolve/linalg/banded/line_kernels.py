@@ -148,7 +148,9 @@ def to_roundoff(ways: Any, factors: Any, e: int, units: Any, b: Any, numbers: An
         add_product(ways[1], e, v, made)
         rest = b - left[e] * made
         off = np.max(np.abs(rest)) / (2 * np.max(np.abs(x)) + np.max(np.abs(b)))
-    return x if off <= far else x * np.nan
+    if not off <= far:
+        x[:] = np.nan
+    return x
 
 
 @compiled
