@@ -1,6 +1,6 @@
 """Equations in space against what a user would pick instead, at equal error: interleaved medians, one table each.
 
-``python benchmarks/bench_space.py [bratu] [growth] [burgers] [batch]``; without names, all.
+``python benchmarks/bench_space.py [bratu] [growth] [burgers] [batch] [fluxes]``; without names, all.
 """
 
 from __future__ import annotations
@@ -222,9 +222,53 @@ def batch():
         print(f"| {name} | {1e3 * times[name].median:.0f} | {np.abs(run() - reference).max():.1e} |", flush=True)
 
 
+def van_leer(a, b):
+    both = a * b
+    return np.where(both > 0, 2 * both / np.where(both > 0, a + b, 1.0), 0.0)
+
+
+def passing(u, axis, is_limited):
+    """Return the upwind flux of u^2 / 2 behind every cell of a ring."""
+    before, behind, next_one = (np.roll(u, k, axis) for k in (1, -1, -2))
+    step = behind - u
+    left = u + 0.5 * van_leer(u - before, step) if is_limited else u
+    right = behind - 0.5 * van_leer(step, next_one - behind) if is_limited else behind
+    return 0.25 * (left**2 + right**2) - 0.5 * np.maximum(abs(left), abs(right)) * (right - left)
+
+
+def fluxes():
+    """Burgers' equation along both axes of a periodic rectangle, by fluxes, against RK45: its steps follow the flow."""
+    N, D = 32, 1e-3
+    edges, s = np.linspace(0.0, 1.0, N + 1), (np.arange(N) + 0.5) / N
+    u0 = 1 + 0.5 * np.sin(2 * np.pi * s)[:, None] * np.cos(2 * np.pi * s)
+    ring = {side: ds.Periodic() for side in ("left", "right", "bottom", "top")}
+    upwind = ds.upwind(lambda u, x, p: u * u / 2, lambda u, x, p: abs(u))
+
+    def right(is_limited, t, flat):
+        u, made = flat.reshape(N, N), 0.0
+        for axis in (0, 1):
+            behind = passing(u, axis, is_limited)
+            second = np.roll(u, 1, axis) - 2 * u + np.roll(u, -1, axis)
+            made = made - N * (behind - np.roll(behind, 1, axis)) + D * N * N * second
+        return made.ravel()
+
+    print("\n| fluxes, 32 x 32 cells, 51 levels | Newton steps | s | RK45, 1e-8, s |\n|---|---|---|---|", flush=True)
+    for name, flux in (("upwind", upwind), ("limited", ds.limited(upwind))):
+        t = np.linspace(0.0, 1.0, 51)
+        problem = ds.Evolution2D(None, t, (edges, edges), u0[..., None], D, cells=True, flux=(flux, flux), **ring)
+        runs = {
+            "ours": functools.partial(ds.solve, problem),
+            "RK45": functools.partial(
+                solve_ivp, functools.partial(right, name == "limited"), (0.0, 1.0), u0.ravel(), rtol=1e-8, atol=1e-8
+            ),
+        }
+        times, steps = compare(runs, 3), int(ds.solve(problem).stats.steps)
+        print(f"| {name} | {steps} | {times['ours'].median:.1f} | {times['RK45'].median:.1f} |", flush=True)
+
+
 def main():
     print(header("deersolve", "numpy", "scipy"))
-    parts = {"bratu": bratu, "growth": growth, "burgers": burgers, "batch": batch}
+    parts = {"bratu": bratu, "growth": growth, "burgers": burgers, "batch": batch, "fluxes": fluxes}
     for name in [word for word in sys.argv[1:] if word in parts] or list(parts):
         parts[name]()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -9,7 +12,8 @@ from scipy.integrate import solve_ivp
 import deersolve as ds
 from deersolve.inverses import assembled, registry
 from deersolve.linalg.structure import Dense
-from deersolve.problems.inputs import prepare
+from deersolve.newton.equation import System
+from deersolve.problems.inputs import closed, prepare
 
 EPS = np.finfo(np.float64).eps
 RULES = ("backward_euler", "trapezoid", "trbdf2")
@@ -255,3 +259,42 @@ def test_bad_input_is_named(name):
     points = (cells_of(4)[0], cells_of(3)[0])
     with pytest.raises(ds.InputError, match=BAD[name][1]):
         ds.solve(ds.Evolution2D(None, np.linspace(0.0, 1.0, 3), points, np.ones((4, 3, 3)), **given))
+
+
+@pytest.mark.parametrize("ends", ["ring", "walls"])
+@pytest.mark.parametrize("flux", [SHALLOW, LIMITED, (None, LIMITED[1])], ids=["upwind", "limited", "along one"])
+@pytest.mark.parametrize("sizes", [(4, 6), (3, 5)])
+def test_derivatives_by_faces_are_those_of_f_as_a_whole(ends, flux, sizes):
+    """Each flux is differentiated by its own states, once a face, in parts; here it differs from face to face."""
+
+    def varied(k):
+        def weighted(*given):
+            *states, x, p = given
+            return (1.0 + x[("east", "north")[k]] + p * x["t"]) * flux[k](*states, x, p)
+
+        weighted.reach = getattr(flux[k], "reach", 1)
+        return None if flux[k] is None else weighted
+
+    (X, Y), rng = sizes, np.random.default_rng(0)
+    edges = tuple(np.linspace(0.0, 1.0, N + 1) for N in sizes)
+    problem = ds.Evolution2D(
+        lambda u, u_s, u_r, x, p: u * u + 0.1 * u_s * u_r,
+        np.linspace(0.0, 0.3, 4),
+        edges,
+        1.0 + 0.1 * rng.random((X, Y, 3)),
+        0.01,
+        x={"east": rng.random((X + 1, Y, 1)), "north": rng.random((X, Y + 1, 1))},
+        params=np.asarray(0.5),
+        cells=True,
+        flux=(varied(0), varied(1)),
+        **(RING if ends == "ring" else WALLS),
+    )
+    backend, data = prepare(problem, None, registry["heat2d.trbdf2"])
+    system = System(backend, registry["heat2d.trbdf2"], problem.shift, closed(problem, data.grid), data)
+    ys = system.shifted(data.guess * (1 + 0.1 * rng.random(data.guess.shape)))
+    plain = dataclasses.replace(system, functions={"f": system.functions["f"]})
+    in_parts = copy.copy(backend)
+    in_parts.in_cache = 1
+    for other in (plain, dataclasses.replace(plain, backend=in_parts), dataclasses.replace(system, backend=in_parts)):
+        for found, expected in zip(system.jacobians(ys)[1], other.jacobians(ys)[1], strict=True):
+            np.testing.assert_allclose(found.values, expected.values, rtol=0, atol=1e-13)

@@ -60,6 +60,7 @@ class Backend:
     name = "generic"
     derivative = "dual numbers"
     compiles = False  # whether call() runs where Python cannot look
+    in_cache: int | None = None  # the numbers of an intermediate result above which it pays to work in parts
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and d f / d y_p at every grid point, fused.

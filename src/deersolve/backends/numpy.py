@@ -18,6 +18,7 @@ class NumPy(Backend):
     """NumPy arrays, on the CPU."""
 
     name = "numpy"
+    in_cache = 2**18
 
     def plain(self, array: Array, name: str) -> Array:
         """Return the array in the byte order of the machine; refuse masks, matrices, units and what are no numbers."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..backends.generic import Backend
@@ -11,6 +13,8 @@ from ..backends.trees import tree_map
 from ..errors import mismatch
 from .conditions import parts_of
 from .fluxes import reach_of
+
+Pushforward = Callable[[Callable[..., Array], list[Array], list[Array]], Array]
 
 
 class Conserved:
@@ -48,6 +52,59 @@ class Conserved:
             outflow = _passing(flux, states[1:], faces["behind"], params)
             made = made - (faces["out"] * outflow - faces["in"] * inflow)
         return made
+
+    def columns(self, pushforward: Pushforward, u: Array, *given: Any) -> Array:
+        """Return the derivatives by each component of each signal, stacked: those of every function by what it is of.
+
+        The face behind a cell is the one before the next.
+        """
+        *others, x, params = given
+        slopes, around = others[: len(self.fluxes)], others[len(self.fluxes) :]
+        n, signals = u.shape[-1], [u, *slopes, *around]
+        made: list[Any] = [0.0] * len(signals)
+
+        def add(rows: Array, places: list[int]) -> None:
+            for k, place in enumerate(places):
+                made[place] = made[place] + rows[k * n : (k + 1) * n, ...]
+
+        f = self.f
+        if f is not None:
+            own = [u, *slopes]
+            add(_columns(pushforward, lambda *a: f(*a, x["cells"], params), own), list(range(len(own))))
+        first = 1 + len(slopes)
+        for k, (flux, faces) in enumerate(zip(self.fluxes, x["faces"], strict=True)):
+            if flux is None:
+                continue
+            reach, axis = reach_of(flux), k - len(self.fluxes) - 1
+            places = [*range(first, first + reach), 0, *range(first + reach, first + 2 * reach)]
+            first += 2 * reach
+            states = [signals[place] for place in places]
+            ends = [joined([a, part(b, axis, -1, None)], axis) for a, b in itertools.pairwise(states)]
+            x_there = tree_map(partial(_with_last, axis, u.shape[axis]), faces["before"], faces["behind"])
+            passing = _columns(pushforward, _on(flux, x_there, params), ends)
+            add(faces["in"] * part(passing, axis, None, -1), places[:-1])
+            add(-faces["out"] * part(passing, axis, 1, None), places[1:])
+        zero = 0 * u + array_namespace(u).stack([0 * u] * n)
+        return array_namespace(u).concat([zero + rows for rows in made], axis=0)
+
+
+def _with_last(axis: int, N: int, before: Array, behind: Array) -> Array:
+    """Return what is before each of N cells and behind the last; what is the same along the axis stays."""
+    return joined([before, part(behind, axis, -1, None)], axis) if before.shape[axis] == N else before
+
+
+def _on(flux: Callable[..., Array], x: Tree, params: Any) -> Callable[..., Array]:
+    """Return a flux on given faces as a function of the states alone."""
+    return lambda *states: _passing(flux, states, x, params)
+
+
+def _columns(pushforward: Pushforward, f: Callable[..., Array], us: list[Array]) -> Array:
+    """Return the derivatives of f by each component of each u, stacked, (P n, *S, n)."""
+    xp, n = array_namespace(us[0]), us[0].shape[-1]
+    one = xp.astype(xp.arange(n, device=us[0].device)[:, None] == xp.arange(n, device=us[0].device), us[0].dtype)
+    one = xp.reshape(one, (n, *(1 for _ in us[0].shape[:-1]), n)) + xp.stack([0 * us[0]] * n)
+    directions = [xp.concat([one if q == p else 0 * one for q in range(len(us))], axis=0) for p in range(len(us))]
+    return pushforward(f, us, directions)
 
 
 def _passing(flux: Callable[..., Array], states: tuple[Array, ...], x: Tree, params: Any) -> Array:

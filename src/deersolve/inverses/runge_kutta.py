@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -141,8 +141,7 @@ class RungeKutta(Rule, abc.ABC):
         xp, n = array_namespace(G0), grid.shape[-1]
         own = (grid.D * self.own_weights(grid))[..., None] * part(G0, grid.axis - 1, 1, None)
         reacts = in_right_half_plane(own + identity(own, n, own.ndim))
-        flows = reduce(operator.or_, (xp.any(G != 0) for G in slopes), xp.any(own != own))
-        holds = xp.all(reacts, axis=tuple(range(1 - grid.ndim, 0))) | flows
+        holds = xp.all(reacts, axis=tuple(range(1 - grid.ndim, 0))) | xp.any(own != own) | _flows(slopes, xp)
         return xp.concat([xp.ones_like(holds[..., :1]), holds], axis=-1)
 
     def own_weights(self, grid: Any) -> Array:
@@ -151,17 +150,26 @@ class RungeKutta(Rule, abc.ABC):
         return array_namespace(grid.D).reshape(backend_of(grid.D).convert(self.own, grid.D, grid.D.dtype), shape)
 
     def is_mild(self, Gs: tuple[Structure, ...], y: Array, fy: Array, *, grid: Any) -> Array:
-        """Return where ``h a_kk |G|`` is below 1/2 at both ends, and f all but linear between them, (*B, T - 1)."""
+        """Return where ``h a_kk |G|`` is below 1/2 at both ends, and f all but linear between them, (*B, T - 1).
+
+        With slopes of f it is everywhere: :meth:`stays` says nothing then.
+        """
         xp, inner = array_namespace(y), tuple(range(-grid.ndim, 0))
         largest = xp.max(xp.sum(xp.abs(Gs[0].to_dense()), axis=-1), axis=inner)
         weight = xp.abs(grid.steps) * max(self.own)
         way, change = (a - self.before(a, grid=grid) for a in (y, fy))
         far, missed, size = (xp.max(xp.abs(a), axis=inner)[..., 1:] for a in (way, change + (Gs[0] @ way), y))
         contracts = weight * xp.maximum(largest[..., 1:], largest[..., :-1]) < CONTRACTS
-        return contracts & (weight * missed <= CURVED * far + float(xp.finfo(y.dtype).eps) ** 0.5 * size)
+        is_linear = weight * missed <= CURVED * far + float(xp.finfo(y.dtype).eps) ** 0.5 * size
+        return (contracts & is_linear) | _flows((G.to_dense() for G in Gs[1:]), xp)
 
     def before(self, y: Array, *, grid: Any) -> Array:
         """Return the level before in the place of each stage; the first level is its own."""
         levels = grid.at(y, slice(-1, None))
         start = joined([part(levels, grid.axis, None, 1), part(levels, grid.axis, None, -1)], grid.axis)
         return array_namespace(y).broadcast_to(start, y.shape)
+
+
+def _flows(slopes: Iterable[Array], xp: Any) -> Any:
+    """Return whether f has slopes anywhere."""
+    return reduce(operator.or_, (xp.any(G != 0) for G in slopes), False)

@@ -25,7 +25,7 @@ class Banded(InSpace):
         solve = series(_in_a_row(self._blocks(linear, grid), grid), like, grid.whole.axes[0].is_ring)
         return lambda i, k, r: solve(i * stages + k, r)
 
-    def turned_solver(self, linear: Matrices, grid: Levels) -> Solver:
+    def turned_solver(self, linear: Matrices, grid: Levels, like: Array) -> Solver:
         """Return the solve of the transposed stage."""
         blocks, is_ring = self._blocks(linear, grid), grid.whole.axes[0].is_ring
         return lambda i, k, c: transposed(tuple(one_of(b, i, k, 3) for b in blocks), c, is_ring)

@@ -30,7 +30,7 @@ class InSpace(RungeKutta):
         """Return the solve of a stage, ``I - h a_kk (D Laplacian - sum_p G_p S_p)`` in the units of its rows."""
 
     @abc.abstractmethod
-    def turned_solver(self, linear: Matrices, grid: Levels) -> Solver:
+    def turned_solver(self, linear: Matrices, grid: Levels, like: Array) -> Solver:
         """Return the solve of the transposed stage."""
 
     def slopes(self, y: Array, fy: Array, grid: Levels) -> Array:
@@ -103,7 +103,9 @@ class InSpace(RungeKutta):
         """Return u by the transposed systems, from the last level to the first."""
         backend, xp, d = backend_of(c), array_namespace(c), grid.level.ndim
         linear, units, count = self.matrices(Gs), self.units(grid), grid.length
-        solve = self.turned_solver(linear, grid)
+        first = part(c, grid.axis, None, 1)
+        start = xp.zeros_like(one_of(first, 0, -1, d + 1)) + 0
+        solve = self.turned_solver(linear, grid, start)
 
         def body(borne: Array, j: Any) -> tuple[Array, Array]:
             i = count - 1 - j
@@ -121,8 +123,7 @@ class InSpace(RungeKutta):
                     sums[place] = sums[place] + self._turned(linear, grid, h * a * q, i + 1, place)
             return passed, xp.stack(out, axis=grid.stage_axis)
 
-        first = part(c, grid.axis, None, 1)
-        borne, levels = backend.scan(body, xp.zeros_like(one_of(first, 0, -1, d + 1)) + 0, count)
+        borne, levels = backend.scan(body, start, count)
         last = grid.at(first, slice(-1, None)) + borne[(..., None, None, *(slice(None),) * (d + 1))]
         first = joined([grid.at(first, slice(None, -1)), last], grid.stage_axis)
         return joined([first, xp.flip(in_place(levels, grid.axis), axis=grid.axis)], grid.axis)

@@ -12,7 +12,7 @@ from ..grids.levels import Levels
 from ..grids.times import Initial
 from ..linalg.structure import Dense, Structure, identity
 from .elliptic_krylov import FORCING, Linear, Shift, is_seen_zero, shift_of
-from .line_by_line import LineByLine
+from .line_by_line import Stage, Stages, stages_of
 from .runge_kutta import register_all
 from .runge_kutta_in_space import InSpace, Matrices, Solver, one_of
 
@@ -28,10 +28,10 @@ class Krylov(InSpace):
     """
 
     is_inexact: ClassVar[bool] = True
-    by: Callable[[Linear, Array], Array] = staticmethod(lambda at, r: at.exactly(r))
+    by: Callable[[Any, Array], Array] = staticmethod(lambda at, r: at.exactly(r))
     """The solve of a stage: to roundoff, or as far as is asked for."""
 
-    def solving(self, by: Callable[[Linear, Array], Array]) -> Krylov:
+    def solving(self, by: Callable[[Any, Array], Array]) -> Krylov:
         """Return the rule with another solve of its stages."""
         other = copy.copy(self)
         other.by = by
@@ -58,7 +58,7 @@ class Krylov(InSpace):
         self, Gs: tuple[Structure, ...], like: Array, *, grid: Levels, boundary: Initial
     ) -> Callable[[Array], Array]:
         """Return ``r -> delta`` to half of the digits."""
-        return partial(self.solving(Linear.roughly).solve, Gs, grid=grid, boundary=boundary)
+        return partial(self.solving(lambda at, r: at.roughly(r)).solve, Gs, grid=grid, boundary=boundary)
 
     def magnitude(self, y: Array, fy: Array, *, grid: Levels, boundary: Initial) -> Array:
         """Return the largest size of the terms of a component's rows at each stage, as "laplace.krylov" does."""
@@ -71,6 +71,8 @@ class Krylov(InSpace):
 
     def stage_solver(self, linear: Matrices, grid: Levels, like: Array) -> Solver:
         """Return the solve of a stage, as far as is asked for."""
+        if self._has_fluxes(grid):
+            return self._by_lines(self._stages(linear, grid), like)
         equations = self._equations(linear, grid)
 
         def solve(i: Any, k: int, r: Array) -> Array:
@@ -79,8 +81,10 @@ class Krylov(InSpace):
 
         return solve
 
-    def turned_solver(self, linear: Matrices, grid: Levels) -> Solver:
+    def turned_solver(self, linear: Matrices, grid: Levels, like: Array) -> Solver:
         """Return the solve of the transposed stage, to roundoff."""
+        if self._has_fluxes(grid):
+            return self._by_lines(self._stages(linear, grid).transposed, like)
         equations = self._equations(linear, grid)
 
         def solve(i: Any, k: int, c: Array) -> Array:
@@ -91,12 +95,8 @@ class Krylov(InSpace):
 
     def _equations(self, linear: Matrices, grid: Levels) -> Equations:
         """Return the equations of every stage."""
-        if any(axis.around for axis in grid.level.axes):
-            return self._with_fluxes(linear, grid)
         whole, xp, d = grid.whole, array_namespace(grid.D), grid.level.ndim
-        G0, *slopes = (
-            G if G is None or G.shape[grid.axis - 1] == 1 else part(G, grid.axis - 1, 1, None) for G in linear
-        )
+        G0, *slopes = _late(linear, grid)
         assert G0 is not None
         h = grid.D
         step = xp.where(h == 0, 1.0, h) * self.own_weights(grid)
@@ -116,17 +116,24 @@ class Krylov(InSpace):
 
         return equations
 
-    def _with_fluxes(self, linear: Matrices, grid: Levels) -> Equations:
-        """Return the same with fluxes, whose lines are solved as a preconditioner."""
-        d = grid.level.ndim
+    def _has_fluxes(self, grid: Levels) -> bool:
+        """Return whether f knows states in the cells around."""
+        return any(axis.around for axis in grid.level.axes)
 
-        def equations(i: Any, k: int) -> tuple[Linear, Array, Array]:
-            G0, *Gs = self._at(linear, i + 1, k, grid)
-            h = one_of(grid.D, i, 0, d + 1)
-            step = array_namespace(h).where(h == 0, 1.0, h) * self.own[k]
-            return LineByLine(grid.level, G0, tuple(Gs), step), 1 - 2 * grid.level.free, h == 0
+    def _stages(self, linear: Matrices, grid: Levels) -> Stages:
+        """Return the stages of an equation with fluxes."""
+        return stages_of(grid.whole, _late(linear, grid), grid.D * self.own_weights(grid))
 
-        return equations
+    def _by_lines(self, stages: Stages, like: Array) -> Solver:
+        """Return their solve, whose lines are a preconditioner."""
+        solve, m = stages.solver(like), len(self.own)
+        return lambda i, k, r: self.by(Stage(solve, i * m + k), r)
+
+
+def _late(linear: Matrices, grid: Levels) -> Matrices:
+    """Return the matrices behind the first level."""
+    axis = grid.axis - 1
+    return tuple(G if G is None or G.shape[axis] == 1 else part(G, axis, 1, None) for G in linear)
 
 
 register_all("heat2d", Krylov)

@@ -109,6 +109,11 @@ class Problem:
         return None
 
     @property
+    def columns(self) -> Callable[..., Array] | None:
+        """The derivatives of f by every component of every signal, where f knows a short way to them, or None."""
+        return None
+
+    @property
     def start(self) -> Any:
         """The values that a march starts from, None where the problem has none."""
         return self.boundary.y0 if isinstance(self.boundary, Initial) else None

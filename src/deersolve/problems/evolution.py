@@ -19,6 +19,7 @@ class EvolutionProblem(SpaceProblem):
 
     is_causal: ClassVar[bool] = True
     shows_all: ClassVar[bool] = False
+    f: Any
     t: Any
 
     def __init__(self, f: Any, t: Any, points: tuple[Any, ...], u0: Any, D: Any, **given: Any) -> None:
@@ -29,6 +30,11 @@ class EvolutionProblem(SpaceProblem):
         without = () if self.fluxes == (None,) * len(points) else ("x", "t")
         self.fields = {k: axes for k, axes in fields.items() if k not in without}
         self.t, self.boundary = t, Initial(u0)
+
+    @property
+    def columns(self) -> Callable[..., Array] | None:
+        """The derivatives of f by every signal, with fluxes: of each by the states that it is given."""
+        return None if all(flux is None for flux in self.fluxes) else self.f.columns
 
     def points(self) -> dict[str, Any]:
         """Return the times, and the points, or edges, of each axis."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..backends.generic import Backend
@@ -27,6 +28,8 @@ def prepare(problem: Problem, y_guess: Any, rule: Any = None) -> tuple[Backend, 
 
 def closed(problem: Problem, grid: Any) -> dict[str, Any]:
     """Return f and jac as functions of ``(y_1, ..., y_P, x)``, and conditions that are a function as "ends".
+
+    "columns" are all derivatives of f by a pushforward that it is given first.
 
     params goes in as it is. All of it is what the problem holds now: derivatives may be asked for after it was given
     other fields.
@@ -63,11 +66,11 @@ def closed(problem: Problem, grid: Any) -> dict[str, Any]:
             raise
 
     f.__wrapped__ = problem.f  # type: ignore[attr-defined]
-    functions: dict[str, Any] = {"f": f}
-    if problem.jac is not None:
-        jac = problem.jac
-        functions["jac"] = lambda *args: jac(*args, params)
-    conditions = problem.functional
-    if conditions is not None:
-        functions["ends"] = lambda *ends: conditions(*ends, params)
-    return functions
+    others = {"jac": problem.jac, "columns": problem.columns, "ends": problem.functional}
+    made = {name: _closed(g, params) for name, g in others.items() if g is not None}
+    return {"f": f, **made}
+
+
+def _closed(function: Callable[..., Any], params: Any) -> Callable[..., Any]:
+    """Return a function with its params."""
+    return lambda *args: function(*args, params)

@@ -48,7 +48,7 @@ def repeated(blocks: Blocks, like: Array, is_ring: bool) -> Callable[[Array], Ar
 def series(blocks: Blocks, like: Array, is_ring: bool) -> Callable[[Any, Array], Array]:
     """Return a function ``(k, r)`` that solves the k-th of many systems, whose blocks are (*B, K, N, n, n).
 
-    What can be done for all of them at once is done here; each is solved at most once.
+    What can be done for all of them at once is done here; each is factored once.
     """
     backend, N = backend_of(like), like.shape[-2]
     if len(blocks) == 5:

@@ -44,7 +44,8 @@ def series(blocks: tuple[Array, ...], like: Array, is_ring: bool) -> Callable[[A
     xp = array_namespace(like)
     each = [to_numpy(xp.broadcast_to(b, full)).transpose(order).reshape(-1, N, n, n) for b in blocks]
     band = Band(neighbours(N, is_ring), each)
-    return lambda k, r: _applied(band.factored(slice(k * count, (k + 1) * count)), r)
+    factored = functools.cache(lambda k: band.factored(slice(k * count, (k + 1) * count)))
+    return lambda k, r: _applied(factored(k), r)
 
 
 def linking(before: Array, behind: Array) -> Callable[[Array], Array]:
