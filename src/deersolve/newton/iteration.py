@@ -91,12 +91,12 @@ class Iterate:
         """Return the iterate with new values for the elements in ``who``."""
         xp = array_namespace(self.y)
 
-        def chosen(name: str, new: Array) -> Array:
-            old = getattr(self, name)
-            shown = who if old.ndim == who.ndim else who[(..., *(None for _ in range(old.ndim - who.ndim)))]
-            return xp.where(shown, new, old)
+        def flags(rank: int) -> Array:
+            return who if rank == who.ndim else who[(..., *(None,) * (rank - who.ndim))]
 
-        return dataclasses.replace(self, **{name: chosen(name, new) for name, new in values.items()})
+        old = {name: getattr(self, name) for name in values}
+        new = {name: xp.where(flags(old[name].ndim), value, old[name]) for name, value in values.items()}
+        return dataclasses.replace(self, **new)
 
     def taking(self, who: Array, other: Iterate, *names: str) -> Iterate:
         """Return the iterate with what another knows of the elements in ``who``."""
@@ -163,9 +163,14 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
     moves = it.active & ~done & found.finite & ~is_last
     continues, sure = on_branch(system, at, it.active & (done | (found.error <= NEAR)), options.structure)
     is_certified = (at_roundoff | (at_rest & found.finite & options.is_plain)) & continues
-    moved = dataclasses.replace(move(system, it, found, it.active, moves), active=moves).updated(
-        it.active, certified=is_certified, broken=~found.finite, strayed=~continues, sure=sure, damping=damping
-    )
+    known = {
+        "certified": is_certified,
+        "broken": ~found.finite,
+        "strayed": ~continues,
+        "sure": sure,
+        "damping": damping,
+    }
+    moved = dataclasses.replace(move(system, it, found, it.active, moves, **known), active=moves)
     if options.patience is not None:
         stops = it.active & ~moves & ~is_certified
         reached = system.backend.when(stops, lambda _: reach(system, at, found, options), it.reached)
@@ -273,8 +278,8 @@ def is_near(found: Judged, rho: Array, options: Options) -> Array:
     return found.error * rho**options.reuse <= options.tolerances(found.eps)[0]
 
 
-def move(system: System, it: Iterate, found: Judged, seen: Array, moves: Array) -> Iterate:
-    """Write down what was found of the elements in ``seen``, and correct those in ``moves``."""
+def move(system: System, it: Iterate, found: Judged, seen: Array, moves: Array, **known: Array) -> Iterate:
+    """Write down what was found and is known of the elements in ``seen``, and correct those in ``moves``."""
     xp = array_namespace(it.y)
     hears = listener()
     if hears is not None and system.backend.is_concrete(found.error):
@@ -282,7 +287,7 @@ def move(system: System, it: Iterate, found: Judged, seen: Array, moves: Array) 
     places = xp.arange(it.history.shape[-1], device=system.backend.placement(it.y))
     column = padded(places, system.n_batch + 1) == it.steps[..., None]
     return dataclasses.replace(
-        it.updated(seen, error=found.error, residual=found.residual),
+        it.updated(seen, error=found.error, residual=found.residual, **known),
         y=xp.where(system.per_element(moves), it.y + found.delta, it.y),
         steps=it.steps + xp.astype(moves, it.steps.dtype),
         history=xp.where(seen[..., None] & column, found.error[..., None], it.history),
