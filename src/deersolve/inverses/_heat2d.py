@@ -156,7 +156,8 @@ class Heat2D(Heat):
         h = grid.D[..., None, None, None]
         own = backend_of(h).convert([row[k + 1] for k, row in enumerate(self.tableau)], h, h.dtype)
         parts = [G if G is None or G.shape[-6] == 1 else G[..., 1:, :, :, :, :, :] for G in linear]
-        return stages_of(grid.whole, tuple(parts), h * array_namespace(h).reshape(own, (-1, 1, 1, 1)))
+        own = array_namespace(h).reshape(own, (*(1,) * (h.ndim - 4), -1, 1, 1, 1))
+        return stages_of(grid.whole, tuple(parts), h * own)
 
     def _by_lines(self, stages: Stages, grid: Levels, like: Array) -> Callable[..., Array]:
         """Return a function (i, k, r) that solves for a stage, r (*B, X Y, n)."""
