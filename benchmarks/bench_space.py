@@ -237,7 +237,7 @@ def passing(u, axis, is_limited):
 
 
 def fluxes():
-    """Burgers' equation along both axes of a periodic rectangle, by fluxes, against RK45: its steps follow the flow."""
+    """Burgers' equation along both axes of a periodic rectangle, by fluxes, against RK45, whose steps follow it."""
     N, D = 32, 1e-3
     edges, s = np.linspace(0.0, 1.0, N + 1), (np.arange(N) + 0.5) / N
     u0 = 1 + 0.5 * np.sin(2 * np.pi * s)[:, None] * np.cos(2 * np.pi * s)
