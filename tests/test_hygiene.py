@@ -36,7 +36,7 @@ KNOWS_LIBRARIES = {"backends", "linalg", "testing"}
 
 ARRAY_LIBRARIES = ("numpy", "scipy", "torch", "jax", "cupy", "numba")
 MAX_LINES = 1000
-LINES_OF_SOURCE = 22_680
+LINES_OF_SOURCE = 23004
 """Lowered whenever the package gets shorter."""
 
 
