@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.
         Elliptic as Elliptic,
         Elliptic1D as Elliptic1D,
         Elliptic2D as Elliptic2D,
+        Evolution as Evolution,
         Evolution1D as Evolution1D,
         Evolution2D as Evolution2D,
         InitialValueProblem as InitialValueProblem,
@@ -92,8 +93,8 @@ _rooms = {
     "newton.windows.checkpoint": "Checkpoint",
     "newton.windows.progress_bar": "Progress",
     "problems": (
-        "BoundaryValueProblem Elliptic Elliptic1D Elliptic2D Evolution1D Evolution2D InitialValueProblem Problem "
-        "Recurrence TwoPointProblem"
+        "BoundaryValueProblem Elliptic Elliptic1D Elliptic2D Evolution Evolution1D Evolution2D InitialValueProblem "
+        "Problem Recurrence TwoPointProblem"
     ),
     "problems.adapters": "from_scipy pointwise ravel rowwise unravel",
     "solution.named_axes": "from_xarray",

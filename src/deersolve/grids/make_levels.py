@@ -30,10 +30,10 @@ from .make_box import (
 from .times import Initial
 
 if TYPE_CHECKING:
-    from ..problems.evolution import EvolutionProblem
+    from ..problems.evolution import Evolution
 
 
-def on_levels(problem: EvolutionProblem, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
+def on_levels(problem: Evolution, y_guess: Any, rule: Any) -> tuple[Backend, Data]:
     """Return backend and data of an evolution equation, laid out for the stages of a rule."""
     d, nodes = len(problem.edges), tuple(rule.nodes)
     given = Given(d + 2, u0=problem.start, y_guess=y_guess)

@@ -136,4 +136,5 @@ def _late(linear: Matrices, grid: Levels) -> Matrices:
     return tuple(G if G is None or G.shape[axis] == 1 else part(G, axis, 1, None) for G in linear)
 
 
-register_all("heat2d", Krylov)
+for family in ("heat2d", "heat3d"):
+    register_all(family, Krylov)

@@ -2,7 +2,7 @@
 
 from .base import Problem
 from .elliptic import BoundaryValueProblem, Elliptic, Elliptic1D, Elliptic2D
-from .evolution import Evolution1D, Evolution2D
+from .evolution import Evolution, Evolution1D, Evolution2D
 from .initial_value import InitialValueProblem
 from .recurrence import Recurrence
 from .two_point import TwoPointProblem
@@ -12,6 +12,7 @@ __all__ = [
     "Elliptic",
     "Elliptic1D",
     "Elliptic2D",
+    "Evolution",
     "Evolution1D",
     "Evolution2D",
     "InitialValueProblem",

@@ -1,4 +1,4 @@
-"""Evolution equations: u_t + div H - D Laplacian(u) = f(u, du/ds, ..., x, params) on a line or in a rectangle."""
+"""Evolution equations: u_t + div H - D Laplacian(u) = f(u, du/ds, ..., x, params) on any number of axes of space."""
 
 from __future__ import annotations
 
@@ -11,20 +11,86 @@ from ..errors import mismatch
 from ..grids.base import Data
 from ..grids.make_levels import on_levels
 from ..grids.times import Initial
-from .space import SpaceProblem, two_axes
+from .space import SpaceProblem, on_axes, two_axes
+
+FAMILIES = {1: "heat", 2: "heat2d", 3: "heat3d"}
+"""Those of the rules on so many axes."""
 
 
-class EvolutionProblem(SpaceProblem):
-    """An equation in space and time: what those on a line and in a rectangle have in common."""
+class Evolution(SpaceProblem):
+    """u_t - D (u_ss + u_rr + ...) = f(u, u_s, u_r, ..., x, params) from u0 on, on one, two or three axes.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(u, u_s, u_r, u_q, x, params)``, with as many slopes as there are axes, of arrays (*B, T, m, *R, n), m the
+        stages of the rule, and at every point by itself.
+    t : array, shape (T,)
+        The times, strictly increasing.
+    points : tuple of one to three arrays
+        The points of the axes "s", "r" and "q", as for :class:`Elliptic`.
+    u0 : array, shape (*R, n) or (*B, *R, n)
+        u at t[0].
+    D : number or array
+        The diffusion, positive, or with fluxes at least 0: a number, (n,) or (*R, n).
+    sides : condition, or tuple of pairs
+        As for :class:`Elliptic`; values may vary with time: (T, *R', n) or (*B, T, *R', n), R' the other axes.
+    x : dict of array, optional
+        What f is given beside ``x["t"]``, ``x["s"]``, ...: leaves (*R, k), (T, *R, k) or (*B, T, *R, k). Between two
+        levels a stage sees their mean by its place.
+    params, cells
+        As for :class:`BoundaryValueProblem`.
+    flux : tuple of callables, optional
+        A numerical flux along each of at most two axes, or None, as for :class:`Evolution1D` and
+        :class:`Evolution2D`.
+
+    Raises
+    ------
+    InputError
+        If there are not one to three axes, not a pair of conditions for each, or fluxes on three axes.
+
+    Notes
+    -----
+    Second order in space. In time TR-BDF2 (order 2, L-stable), ``inverse="backward_euler"`` or
+    ``inverse="trapezoid"``; the rules are "heat.*", "heat2d.*" and "heat3d.*" by the number of axes. ``sol.y`` has the
+    shape (*B, T, *R, n).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> s, t = np.linspace(0.0, 1.0, 9), np.linspace(0.0, 0.02, 6)
+    >>> u0 = np.sin(np.pi * s) * np.sin(np.pi * s)[:, None] * np.sin(np.pi * s)[:, None, None]
+    >>> f = lambda u, u_s, u_r, u_q, x, p: 0.0 * u
+    >>> heat = ds.Evolution(f, t, (s, s, s), u0[..., None], sides=ds.Dirichlet())
+    >>> sol = ds.solve(heat)
+    >>> sol.y.shape, bool(abs(sol.y[-1, 4, 4, 4, 0] - np.exp(-0.06 * np.pi**2)) < 1e-2)
+    ((6, 9, 9, 9, 1), True)
+    """
 
     is_causal: ClassVar[bool] = True
     shows_all: ClassVar[bool] = False
     f: Any
     t: Any
 
-    def __init__(self, f: Any, t: Any, points: tuple[Any, ...], u0: Any, D: Any, **given: Any) -> None:
-        """Take the equation and its start; what else is given is any problem's in space."""
-        super().__init__(f, points, {"D": D}, **given)
+    def __init__(  # noqa: PLR0913 - an equation, its start and its sides
+        self,
+        f: Callable[..., Array] | None,
+        t: Array,
+        points: tuple[Array, ...],
+        u0: Array,
+        D: Any = 1.0,
+        *,
+        sides: Any,
+        x: Tree = None,
+        params: Any = None,
+        cells: bool = False,
+        flux: tuple[Any, ...] | None = None,
+    ) -> None:
+        points, sides = on_axes(points, sides)
+        fluxes, rule = _fluxes(flux, len(points)), f"{FAMILIES[len(points)]}.trbdf2"
+        given = {"sides": sides, "cells": cells, "x": x, "params": params}
+        super().__init__(f, points, {"D": D}, fluxes, inverse=rule, **given)
         fields = {"u0": self.fields["D"], **self.fields, "t": ("t",)}
         # both sides of a face hold x and t in copies
         without = () if self.fluxes == (None,) * len(points) else ("x", "t")
@@ -45,7 +111,18 @@ class EvolutionProblem(SpaceProblem):
         return on_levels(self, y_guess, rule)
 
 
-class Evolution1D(EvolutionProblem):
+def _fluxes(flux: Any, d: int) -> tuple[Any, ...]:
+    """Return a flux, or None, for each axis; raise unless that is what was given."""
+    if flux is None:
+        return (None,) * d
+    fluxes = tuple(flux) if isinstance(flux, tuple | list) else (flux,)
+    expected = ("a numerical flux", "two numerical fluxes, along s and along r, or None for one of them", "none")[d - 1]
+    if d > 2 or len(fluxes) != d or fluxes == (None,) * d:
+        raise mismatch("flux", expected, repr(flux), "On three axes there are none yet." if d > 2 else "")
+    return fluxes
+
+
+class Evolution1D(Evolution):
     """u_t + H_s - D u_ss = f(u, u_s, x, params) from u0 on, between s[0] and s[-1].
 
     Parameters
@@ -109,11 +186,11 @@ class Evolution1D(EvolutionProblem):
         cells: bool = False,
         flux: Callable[..., Array] | None = None,
     ) -> None:
-        given = {"sides": {"left": left, "right": right}, "fluxes": (flux,), "inverse": "heat.trbdf2"}
+        given = {"sides": ((left, right),), "flux": None if flux is None else (flux,)}
         super().__init__(f, t, (s,), u0, D, **given, x=x, params=params, cells=cells)
 
 
-class Evolution2D(EvolutionProblem):
+class Evolution2D(Evolution):
     """u_t + H_s + K_r - D (u_ss + u_rr) = f(u, u_s, u_r, x, params) from u0 on, in the rectangle of the points (s, r).
 
     Parameters
@@ -170,9 +247,5 @@ class Evolution2D(EvolutionProblem):
         cells: bool = False,
         flux: tuple[Any, Any] | None = None,
     ) -> None:
-        fluxes = (None, None) if flux is None else tuple(flux) if isinstance(flux, tuple | list) else (flux,)
-        if len(fluxes) != 2 or (flux is not None and fluxes == (None, None)):
-            raise mismatch("flux", "two numerical fluxes, along s and along r, or None for one of them", repr(flux))
-        sides = {"left": left, "right": right, "bottom": bottom, "top": top}
-        given = {"sides": sides, "fluxes": fluxes, "inverse": "heat2d.trbdf2"}
-        super().__init__(f, t, two_axes(points), u0, D, **given, x=x, params=params, cells=cells)
+        sides = (left, right), (bottom, top)
+        super().__init__(f, t, two_axes(points), u0, D, sides=sides, flux=flux, x=x, params=params, cells=cells)

@@ -21,8 +21,7 @@ from ..problems import (
     BoundaryValueProblem,
     Elliptic,
     Elliptic2D,
-    Evolution1D,
-    Evolution2D,
+    Evolution,
     InitialValueProblem,
     Problem,
     Recurrence,
@@ -149,9 +148,9 @@ def _in_a_box(f: Any, axes: list[Array], D: Array, cells: bool, **sides: Any) ->
 def _evolution(f: Any, axes: list[Array], D: Array, **sides: Any) -> Problem:
     t, size = np.array([0.0, 0.05, 0.12, 0.2]), [len(a) - sides["cells"] for a in axes]
     u0 = np.sin(np.arange(np.prod(size) * len(D))).reshape(*size, -1)
-    if len(axes) == 1:
-        return Evolution1D(f, t, axes[0], u0, D, params=0.0, **sides)
-    return Evolution2D(f, t[:3], (axes[0], axes[1]), u0, D, params=0.0, **sides)
+    cells = sides.pop("cells")
+    t = t if len(axes) == 1 else t[:3]
+    return Evolution(f, t, tuple(axes), u0, D, sides=in_space.pairs_of(sides), cells=cells, params=0.0)
 
 
 def _mixing(rng: Generator, n: int, scale: float = 0.5) -> Array:
@@ -174,6 +173,11 @@ FAMILIES = {
     "heat2d": Family(
         partial(in_space_of, _evolution, (5, 4), BLOCK),
         lambda N: in_space.swinging(np.asarray, _graded(N // 2), axes=2),
+    ),
+    "heat3d": Family(
+        partial(in_space_of, _evolution, (4, 4, 5), 1),
+        lambda N: in_space.swinging(np.asarray, _graded(N // 2), axes=3),
+        (40, 80, 160),
     ),
     "laplace": Family(
         partial(in_space_of, _in_a_box, (4, 4, 5), BLOCK),

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ...backends.namespace import Array, array_namespace, padded_behind
+from ...grids.box import AXES
 from ...grids.box import SIDES as PAIRS
 from ...grids.conditions import Dirichlet, Neumann, Periodic, Robin
-from ...problems import BoundaryValueProblem, Elliptic, Elliptic1D, Elliptic2D, Evolution1D, Evolution2D
+from ...problems import BoundaryValueProblem, Elliptic, Elliptic1D, Elliptic2D, Evolution
 from .base import AsArray, Case
 
 KINDS = ("dirichlet", "neumann", "robin", "periodic")
@@ -66,7 +67,7 @@ def swinging(asarray: AsArray, t: Any, axes: int = 1) -> Case:
 
     def f(u: Array, *rest: Any) -> Array:
         *slopes, x, _ = rest
-        xp, form = array_namespace(u), 1.0 + sum(x[name] * x[name] for name in ("s", "r")[: len(slopes)])
+        xp, form = array_namespace(u), 1.0 + sum(x[name] * x[name] for name in AXES[: len(slopes)])
         cos, sin = xp.cos(x["t"]), xp.sin(x["t"])
         return form * form * cos * cos - u * u - form * sin - 2.0 * len(slopes) * cos
 
@@ -74,9 +75,7 @@ def swinging(asarray: AsArray, t: Any, axes: int = 1) -> Case:
     for k, name in enumerate(SIDES[1 : 2 * axes : 2]):
         sides[name] = Dirichlet(asarray(np.take(u, -1, axis=1 + k)))
     times, start, space = asarray(np.asarray(t)), asarray(u[0]), [asarray(p) for p in points]
-    if axes == 1:
-        return Case(Evolution1D(f, times, space[0], start, **sides), u)
-    return Case(Evolution2D(f, times, (space[0], space[1]), start, **sides), u)
+    return Case(Evolution(f, times, tuple(space), start, sides=pairs_of(sides)), u)
 
 
 def on_a_line(asarray: AsArray, edges: Any, kinds: tuple[str, str], n: int = 3, cells: bool = False) -> Case:
