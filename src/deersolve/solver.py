@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from typing import Any
 
@@ -18,6 +19,7 @@ from .errors import (
     level_of_caller,
     mismatch,
 )
+from .grids.base import Grid
 from .grids.box import Box
 from .grids.interval import Interval
 from .grids.times import Initial, Steps, TimeGrid
@@ -149,29 +151,21 @@ def solve(  # noqa: PLR0913 - the public signature
             sol = (run if on_window is None else run_watched)(plan, functions, data)
     other = mistuned(problem, system, sol.y)
     if other is not None:
-        return solve(
-            other,
-            y_guess,
-            inverse=inverse,
-            method=method,
-            on_failure=on_failure,
-            check_inputs=check_inputs,
-            on_window=on_window,
-        )
+        again: dict[str, Any] = {"inverse": inverse, "method": method, "on_failure": on_failure}
+        return solve(other, y_guess, **again, check_inputs=check_inputs, on_window=on_window)
     told = "differences where those are not finite" if any(mends) else ""
     derivative = ", ".join(filter(None, (derivative, told, getattr(problem.f, "way", ""))))
     sol, y = _described(sol, system, chosen, why, derivative), sol.y
     if check_inputs:
         _warn_if_unresolved(system, sol)
-    grid, corrected = system.grid, sol.y_corrected
-    sol = dataclasses.replace(
-        sol,
-        y=grid.present(sol.y),
-        y_corrected=None if corrected is None else grid.present(corrected),
-        stages=grid.stages(sol.y),
-        **grid.space,
-    )
-    return _finish(sol, system, y, problem.is_causal, on_failure)
+    return _finish(_presented(sol, system.grid), system, y, problem.is_causal, on_failure)
+
+
+def _presented(sol: Solution, grid: Grid) -> Solution:
+    """Return the solution as a user sees it."""
+    corrected = None if sol.y_corrected is None else grid.present(sol.y_corrected)
+    made = {"y": grid.present(sol.y), "y_corrected": corrected, "stages": grid.stages(sol.y)}
+    return dataclasses.replace(sol, **made, **grid.space)
 
 
 def _name(method: Any, length: int) -> str:
@@ -185,16 +179,13 @@ def _name(method: Any, length: int) -> str:
 
 def _described(sol: Solution, system: System, method: Any, why: str, derivative: str) -> Solution:
     y = sol.y
-    batch = 1
-    for size in y.shape[: system.n_batch]:
-        batch *= size
-    grid = system.grid
+    batch, grid = math.prod(y.shape[: system.n_batch]), system.grid
     lags = tuple(max(lag, 1) for lag in grid.lags)
     structure = method.structure.name
     kind = system.backend.device_kind(y)
     dtype = dtype_name(y)
     told = in_words(sol.stats.windows, "intervals" if grid.overlap else "steps")
-    scan = which_scan(structure, y.shape[-1], lags, y.shape[-2], batch, system.backend.name, kind, dtype)[0]
+    scan = which_scan(structure, y.shape[-1], lags, y.shape[grid.axis], batch, system.backend.name, kind, dtype)[0]
     uses_scan = isinstance(method, Newton) and system.rule.key.startswith(("shift.", "ddt."))
     stats = dataclasses.replace(
         sol.stats,
