@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import deersolve as ds
 from deersolve.inverses import assembled, registry
 from deersolve.linalg.structure import BlockDiagonal, Dense, Diagonal, Zero
-from deersolve.newton.iteration import Options, advance, start_at
+from deersolve.newton.iterate import Options, start_at
+from deersolve.newton.iteration import advance
 from deersolve.newton.measures import ROUNDOFF, magnitudes
 from deersolve.newton.steps.base import norm
 from deersolve.testing.systems import random_G, system_of

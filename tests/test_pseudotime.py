@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import deersolve as ds
 from deersolve.inverses import registry
-from deersolve.newton.iteration import Options, advance, start_at
+from deersolve.newton.iterate import Options, start_at
+from deersolve.newton.iteration import advance
 from deersolve.testing.systems import system_of
 
 EPS = np.finfo(np.float64).eps

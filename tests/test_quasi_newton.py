@@ -14,7 +14,8 @@ from deersolve.backends import backend_of
 from deersolve.backends.dual import DualArray
 from deersolve.inverses import registry
 from deersolve.linalg.structure import Diagonal, Zero
-from deersolve.newton.iteration import Options, iterate, start_at
+from deersolve.newton.iterate import Options, start_at
+from deersolve.newton.iteration import iterate
 from deersolve.testing.systems import system_of
 from tests.references import gru, gru_weights, loop, on, pendulum
 

@@ -75,7 +75,7 @@ def solve(  # noqa: PLR0913 - the public signature
     problem : Recurrence, InitialValueProblem or Problem
         The equation.
     y_guess : array, optional
-        Where to start, broadcast to (*B, *R, n); by default the initial value everywhere.
+        Where to start, broadcast to (*B, *R, n); by default the initial value everywhere, or 0 between sides.
     inverse : str, rule or callable, optional
         Another rule than the problem's own: "backward_euler", "exponential", ...
     method : Newton, Sequential, Auto or str, optional
@@ -92,8 +92,8 @@ def solve(  # noqa: PLR0913 - the public signature
     Returns
     -------
     Solution
-        y, the status of each batch element, the certificate; for a differential equation also the
-        estimated discretisation error and a solution of higher order.
+        y, the status of each batch element, the certificate; for a differential equation in time or on one axis also
+        the estimated discretisation error and a solution of higher order.
 
     Raises
     ------
@@ -109,6 +109,10 @@ def solve(  # noqa: PLR0913 - the public signature
     CONVERGED means: at the returned y, evaluated afresh, the componentwise residual is at roundoff of the
     equation's own terms, or the full Newton correction is within tolerance. Depth O(log T) for each step on a
     parallel machine, work O(T n^3 P), memory O(T n^2 P).
+
+    On a CPU the default does not take all of a long trajectory at once: a recurrence that a loop runs faster is run by
+    the loop, and a differential equation is solved in windows whose lengths follow it. ``sol.stats`` tells what was
+    done.
 
     References
     ----------
@@ -184,8 +188,10 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     structure = method.structure.name
     kind = system.backend.device_kind(y)
     dtype = dtype_name(y)
-    told = in_words(sol.stats.windows, "intervals" if grid.overlap else "steps")
-    scan = which_scan(structure, y.shape[-1], lags, y.shape[grid.axis], batch, system.backend.name, kind, dtype)[0]
+    windows = sol.stats.windows
+    told = in_words(windows, "intervals" if grid.overlap else "steps", method.window)
+    T = max((w.length + grid.overlap for w in windows), default=y.shape[grid.axis])
+    scan = which_scan(structure, y.shape[-1], lags, T, batch, system.backend.name, kind, dtype)[0]
     uses_scan = isinstance(method, Newton) and system.rule.key.startswith(("shift.", "ddt."))
     stats = dataclasses.replace(
         sol.stats,

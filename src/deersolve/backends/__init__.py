@@ -1,4 +1,4 @@
-"""Array libraries: each supplies a handful of primitives; no algorithm lives here."""
+"""Array libraries: each supplies a handful of primitives, derivatives of a function among them."""
 
 from __future__ import annotations
 

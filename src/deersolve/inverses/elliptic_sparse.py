@@ -1,4 +1,4 @@
-"""Equations with a Laplacian in the plane: D (u_ss + u_rr) = f(u, u_s, u_r, x, params), by a sparse LU."""
+"""Equations with a Laplacian in a box of any number of axes, by a sparse LU."""
 
 from __future__ import annotations
 

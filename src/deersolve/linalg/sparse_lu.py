@@ -1,4 +1,4 @@
-"""Linear equations on a plane whose rows couple five neighbours, by a sparse LU on the host."""
+"""Linear equations in a box whose rows couple the neighbours along each axis, by a sparse LU on the host."""
 
 from __future__ import annotations
 

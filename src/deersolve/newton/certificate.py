@@ -13,7 +13,8 @@ from ..linalg.structure import Dense
 from ..solution.status import Status
 from .blocks import Blockwise
 from .equation import Linearised, System
-from .iteration import NEAR, Iterate, newton_step
+from .iterate import Iterate
+from .iteration import NEAR, newton_step
 from .measures import BACKWARD, ROUNDOFF, eps_of, least, scale_of, slope_terms
 
 GOLDEN = 1.618033988749895  # times k^2: phases without a pattern

@@ -11,7 +11,7 @@ from ..linalg.structure import Choice, Dense, Diagonal, Zero
 from .approximate_jacobians import Hutchinson, Picard
 from .cost import cost_of, window_of
 from .equation import System
-from .iteration import REUSE, Iterate, Options, start_at
+from .iterate import REUSE, Iterate, Options, start_at
 from .memory import bytes_of, steps_within
 from .steps.base import Step
 from .steps.full import FULL
@@ -69,7 +69,7 @@ class Newton(Method):
     atol : float
         Added to that, in the unit of y.
     max_steps : int
-        The largest number of steps (in each window).
+        The largest number of steps of what cannot be cut; a window that 12 steps do not solve is cut before.
     structure : type or str
         ``Dense``, ``Diagonal``, ``BlockDiagonal.of_size(b)``, ``Hutchinson()``, ``Picard()`` or ``Zero``: what is kept
         of G (:mod:`deersolve.newton.approximate_jacobians` compares them). Anything but ``Dense`` is certified and

@@ -1,4 +1,4 @@
-"""One file per family of equations: data and shifters only, no numerics."""
+"""One file per family of equations: what a user gives, and the grid that is made of it."""
 
 from .base import Problem
 from .elliptic import BoundaryValueProblem, Elliptic, Elliptic1D, Elliptic2D

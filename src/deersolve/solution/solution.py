@@ -25,18 +25,19 @@ class Stats:
     Attributes
     ----------
     steps : array, shape (*B,)
-        Newton steps taken (0 for the sequential loop).
+        Newton steps taken, of windows the most that one took (0 for the sequential loop).
     error : array, shape (*B,)
         The forward error: the largest full Newton correction at the returned y, relative to the size of
         the equation's terms at its grid point; where f alone was evaluated last, with the Jacobian of the
-        step before. NaN where the sequential loop found y.
+        step before; by a rule that iterates, as far as that went. NaN where the sequential loop found y.
     residual : array, shape (*B,)
-        The backward error: the largest |M f - L y| relative to |L||y| + |M|(|f| + sum_p |G_p||y_p|).
+        The backward error: the largest |M f - L y| relative to |L||y| + |M|(|f| + sum_p |G_p||y_p|); of the loop that
+        of f of all points at once relative to the largest component of its terms, without G.
     history : array, shape (*B, max_steps + 1)
         ``error`` at every iterate, NaN after the last; of windows the largest, those left out that were not solved.
     discretisation_error : array, shape (*B,) or None
-        For a differential equation: the estimated error of y, per component the largest over t relative
-        to the largest |y|, the worst component.
+        For a differential equation in time or on one axis of space: the estimated error of y, per component the
+        largest over t relative to the largest |y|, the worst component.
     is_asymptotic : array of bool, shape (*B,) or None
         Whether that is right within a factor of 2 and ``y_corrected`` better than y, as a second correction and the
         spread of the quadrature tell. Where not, the number is a guess: f jumps, is stiff, or the grid too coarse.
@@ -83,14 +84,15 @@ class Solution:
     stats : Stats
         The certificate and the course of the iteration.
     y_corrected : array, shape (*B, *R, n) or None
-        For a differential equation: y after one deferred correction, of 4th order for the trapezoid.
+        For a differential equation in time or on one axis: y after one deferred correction, of 4th order for the
+        trapezoid.
     t : array or None
         The times of a differential equation, (T,) or (*B, T).
     s, r, q : array or None
         The points of space along its first axis, (X,), its second, (Y,), and its third, (Z,), where there are some.
     stages : array or None
-        Of an evolution equation whose rule has stages between two levels: u there, (*B, T, m - 1, X, n) or
-        (*B, T, m - 1, X, Y, n), those of the interval that ends at a level. ``adjoint`` and ``sensitivity`` need them.
+        Of a rule with stages between two times: y there, (*B, T, m - 1, n) or (*B, T, m - 1, *R, n), those of the
+        interval that ends at a time. ``adjoint`` and ``sensitivity`` need them.
     """
 
     y: Array

@@ -90,11 +90,12 @@ def within(windows: list[SolvedWindow], end: int) -> list[SolvedWindow]:
     return inside
 
 
-def in_words(windows: tuple[Window, ...], what: str = "steps") -> str:
-    """Return a few words on windows that differ in length or kind, "" if there are none such."""
+def in_words(windows: tuple[Window, ...], what: str = "steps", asked: int | None = None) -> str:
+    """Return a few words on windows of other lengths than was asked for, or of two kinds; "" if there are none such."""
     by_newton = [w.length for w in windows if w.by == "newton"]
     by_loop = sum(w.length for w in windows if w.by == "loop")
-    if len({*by_newton[:-1]}) <= 1 and not (by_loop and by_newton) and by_newton[-1:] <= by_newton[:1]:
+    is_as_asked = asked is not None and {*by_newton[:-1]} <= {asked} and by_newton[-1:] <= [asked]
+    if len(windows) < 2 or not by_newton or (is_as_asked and not by_loop):
         return ""
     least, most = min(by_newton), max(by_newton)
     words = f"{len(by_newton)} window{'s' * (len(by_newton) > 1)} of {least}{f' to {most}' * (most > least)} {what}"

@@ -136,7 +136,7 @@ def _inside(f: Any) -> str:
 
 
 def stretch(system: System) -> tuple[tuple[Array, ...], Any]:
-    """Return shifted signals and x on a short stretch of the grid, no two entries of a signal alike."""
+    """Return shifted signals and x on a stretch of a trajectory, or all of a box; no two entries of a signal alike."""
     if system.grid.marches:
         system = system.head(min(LENGTH, system.data.guess.shape[system.grid.axis]))
     guess = system.data.guess

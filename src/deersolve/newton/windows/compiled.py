@@ -1,4 +1,4 @@
-"""Windows inside a compiled program: nobody sees a number, so that all are of one length and no shape changes."""
+"""Windows of one length, as a compiled program has them, which sees no number; and joined ones judged once more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ...grids.times import Initial
 from ...inverses import Rule
 from ..blocks import Blockwise
 from ..equation import System
-from ..iteration import Iterate, Options, newton, start_at
+from ..iterate import Iterate, Options, start_at
+from ..iteration import newton
 from ..listener import listening
 from ..measures import eps_of, judge, magnitudes, slope_terms
 from .homotopy import PATIENCE, is_one_interval, lost, newton_on_branch, one_interval

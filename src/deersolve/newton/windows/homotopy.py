@@ -15,7 +15,8 @@ from ...backends.trees import record
 from ...linalg.matrix_sign import in_right_half_plane
 from ...linalg.structure import identity
 from ..equation import Linearised, System
-from ..iteration import Iterate, Options, Reached, newton, start_at
+from ..iterate import Iterate, Options, Reached, start_at
+from ..iteration import newton
 from ..measures import eps_of, scale_of
 
 CURVED = 0.5  # the part of the way from y_i to y_{i+1} that Newton's method with the last Jacobian may miss

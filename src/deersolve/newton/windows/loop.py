@@ -14,7 +14,7 @@ from ...backends.trees import tree_map
 from ...grids.times import Initial
 from ..blocks import Blockwise
 from ..equation import System
-from ..iteration import Iterate, Options, start_at
+from ..iterate import Iterate, Options, start_at
 from ..measures import eps_of, least
 
 ENOUGH = 2**16  # numbers in the steps of a compiled loop that f of all points is compared with

@@ -7,7 +7,7 @@ import dataclasses
 from ...backends.namespace import Array, array_namespace
 from ..cost import overhead
 from ..equation import System
-from ..iteration import Iterate, Options, start_at
+from ..iterate import Iterate, Options, start_at
 from ..listener import listener, listening
 from .compiled import is_quadratic, judged, windowed
 from .homotopy import PATIENCE, is_one_interval, newton_on_branch, one_interval

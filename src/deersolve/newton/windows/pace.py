@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from ...backends.namespace import Array, array_namespace, part
 from ..equation import System
-from ..iteration import Iterate
+from ..iterate import Iterate
 from .compiled import SHRINK
 from .trajectory import kept
 

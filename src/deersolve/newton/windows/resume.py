@@ -11,7 +11,8 @@ from ...errors import CheckpointWarning, level_of_caller
 from ...linalg.structure import Dense
 from ...solution.window import SolvedWindow, within
 from ..equation import System
-from ..iteration import Iterate, Options, newton, start_at
+from ..iterate import Iterate, Options, start_at
+from ..iteration import newton
 from ..steps.full import FULL
 from .loop import loop_checked
 from .trajectory import Attempt, Trajectory, kept

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ...backends.namespace import Array, array_namespace, joined, part
 from ...solution.window import SolvedWindow, Window
 from ..equation import System
-from ..iteration import Iterate, Options, start_at
+from ..iterate import Iterate, Options, start_at
 from .watch import Watch
 
 Attempt = Callable[[System, Array, str], Iterate]

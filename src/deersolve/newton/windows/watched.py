@@ -14,7 +14,7 @@ from ...linalg.structure import Dense
 from ...solution.solution import Solution, Stats
 from ...solution.status import Status
 from ..equation import System
-from ..iteration import Iterate, Options, start_at
+from ..iterate import Iterate, Options, start_at
 from ..plan import Plan, run
 from ..steps.full import FULL
 from .compiled import judged
