@@ -85,7 +85,7 @@ def within(windows: list[SolvedWindow], end: int) -> list[SolvedWindow]:
         last = inside[-1]
         short = end - last.start
         inside[-1] = dataclasses.replace(
-            last, length=short, y=last.y[(*(slice(None),) * last.axis, slice(short))], pace=()
+            last, length=short, y=last.y[(*(slice(None),) * last.axis, slice(short), ...)], pace=()
         )
     return inside
 

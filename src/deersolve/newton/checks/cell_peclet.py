@@ -68,7 +68,7 @@ def worst_place(system: System, sol: Solution) -> Place | None:
     if grid.marches:
         step = -(-grid.n_points // LEVELS)
         levels = range((grid.n_points - 1) % step, grid.n_points, step)
-        y = y[(*(slice(None),) * system.n_batch, slice(levels[0], None, step))]
+        y = y[(*(slice(None),) * system.n_batch, slice(levels[0], None, step), ...)]
     with np.errstate(all="ignore"):  # of elements that failed
         u = of_range_1(system, np.asarray(backend.to_numpy(grid.in_space(y, 1))), sol)
         places = [place for axis in axes(grid) for place in _places(system, axis, u, sol.y, levels)]
