@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...grids.axis import Axis as Line
+from ...grids.axis import Axis
 from ...grids.base import Data
 from ...solution.solution import Solution
 from ..equation import System
@@ -45,11 +45,11 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True)
-class Axis:
+class ProbedAxis:
     """One axis of space; the fields have it in front: (X, ..., n)."""
 
     name: str
-    line: Line
+    line: Axis
     place: int  # where it is in a field, from behind
     slope: int  # the signal of f that is the slope along it
     beside: tuple[int, ...]  # those that are the states before and behind
@@ -85,18 +85,18 @@ def of_range_1(system: System, u: Any, sol: Solution) -> Any:
     return np.where(is_usable, u / np.where(is_usable, range_, 1.0), 0.0)
 
 
-def axes(grid: Any) -> list[Axis]:
+def axes(grid: Any) -> list[ProbedAxis]:
     """Return the axes, with the signals that f is given of each."""
     made, behind = [], 1 + len(grid.lines)
     for k, (name, line) in enumerate(grid.lines.items()):
         count = len(line.around)
         beside = (behind, behind + 1) if count == 2 else ()  # limited slopes, of four, are made for steep u
-        made.append(Axis(name, line, k - 1 - len(grid.lines), 1 + k, beside))
+        made.append(ProbedAxis(name, line, k - 1 - len(grid.lines), 1 + k, beside))
         behind += count
     return made
 
 
-def _places(system: System, axis: Axis, u: Any, y: Any, levels: Any) -> Iterator[Place]:
+def _places(system: System, axis: ProbedAxis, u: Any, y: Any, levels: Any) -> Iterator[Place]:
     """Return the worst place along one axis, of an evolution at its worst levels and at its last."""
     s = np.asarray(system.backend.to_numpy(axis.line.points), dtype=float)
     if len(s) < FEWEST:
@@ -137,7 +137,7 @@ def _missed(is_ring: bool, s: Any, v: Any) -> Any:
     return np.abs(off) * h / 3
 
 
-def _numbers(system: System, axis: Axis, y: Any, level: int | None) -> Any:
+def _numbers(system: System, axis: ProbedAxis, y: Any, level: int | None) -> Any:
     """Return the cell Peclet number between all points of one level, (X - 1, *B, ...) or on a ring X.
 
     A neighbour has the weight D d2 + (b - df/du_s) d1, and what a flux adds: the number is what convection takes from
@@ -171,7 +171,7 @@ def column(system: System, a: Any, ndim: int) -> Any:
     return np.asarray(system.backend.to_numpy(a)).reshape(-1, *(1,) * (ndim - 2), a.shape[-1])
 
 
-def coefficients(system: System, axis: Axis) -> Any:
+def coefficients(system: System, axis: ProbedAxis) -> Any:
     """Return the weights of both derivatives and of u, of (X, *B, ..., n) or with axes of 1."""
     grid = system.data.grid
     ndim = system.n_batch + len(grid.lines) + 1
@@ -197,7 +197,7 @@ def jacobians(system: System, y: Any, signals: tuple[int, ...], level: int | Non
         yield J if level is None else np.take(J, 0, axis=system.n_batch)
 
 
-def coordinates(system: System, axis: Axis, s: Any, index: Any, level: int | None) -> dict[str, float]:
+def coordinates(system: System, axis: ProbedAxis, s: Any, index: Any, level: int | None) -> dict[str, float]:
     """Return where an interval is."""
     grid, to_numpy = system.data.grid, system.backend.to_numpy
     at = {axis.name: float(0.5 * (s[index[0]] + s[min(index[0] + 1, len(s) - 1)]))}

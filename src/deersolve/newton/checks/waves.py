@@ -18,7 +18,7 @@ import numpy as np
 
 from ...solution.solution import Solution
 from ..equation import System
-from .cell_peclet import Axis, axes, coefficients, column, coordinates, jacobians, of_range_1
+from .cell_peclet import ProbedAxis, axes, coefficients, column, coordinates, jacobians, of_range_1
 
 FOLLOWED = 1.0  # k h up to which a wave has points enough
 DAMPED = 0.5  # the imaginary part of k by its real one, from which on a wave decays faster than it goes round
@@ -58,7 +58,7 @@ def shortest_wave(system: System, sol: Solution) -> Wave | None:
     return max(found, key=lambda wave: wave.turns, default=None)
 
 
-def _shortest_along(system: System, axis: Axis, Js: dict[int, Any], varies: Any) -> Wave | None:
+def _shortest_along(system: System, axis: ProbedAxis, Js: dict[int, Any], varies: Any) -> Wave | None:
     a, b, c = coefficients(system, axis)
     G0, G1 = axis.turned(Js[0], 2), axis.turned(Js[axis.slope], 2)
     eye, D = np.eye(G0.shape[-1]), np.where(a == 0, np.nan, a)[..., None]
