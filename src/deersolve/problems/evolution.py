@@ -117,7 +117,7 @@ def _fluxes(flux: Any, d: int) -> tuple[Any, ...]:
         return (None,) * d
     fluxes = tuple(flux) if isinstance(flux, tuple | list) else (flux,)
     expected = ("a numerical flux", "two numerical fluxes, along s and along r, or None for one of them", "none")[d - 1]
-    if d > 2 or len(fluxes) != d or fluxes == (None,) * d:
+    if d > 2 or len(fluxes) != d or all(flux is None for flux in fluxes):
         raise mismatch("flux", expected, repr(flux), "On three axes there are none yet." if d > 2 else "")
     return fluxes
 

@@ -149,7 +149,7 @@ def _evolution(f: Any, axes: list[Array], D: Array, **sides: Any) -> Problem:
     t, size = np.array([0.0, 0.05, 0.12, 0.2]), [len(a) - sides["cells"] for a in axes]
     u0 = np.sin(np.arange(np.prod(size) * len(D))).reshape(*size, -1)
     cells = sides.pop("cells")
-    t = t if len(axes) == 1 else t[:3]
+    t = t[: 5 - len(axes)]
     return Evolution(f, t, tuple(axes), u0, D, sides=in_space.pairs_of(sides), cells=cells, params=0.0)
 
 
@@ -173,11 +173,12 @@ FAMILIES = {
     "heat2d": Family(
         partial(in_space_of, _evolution, (5, 4), BLOCK),
         lambda N: in_space.swinging(np.asarray, _graded(N // 2), axes=2),
+        (40, 80, 160),
     ),
     "heat3d": Family(
         partial(in_space_of, _evolution, (4, 4, 5), 1),
         lambda N: in_space.swinging(np.asarray, _graded(N // 2), axes=3),
-        (40, 80, 160),
+        (24, 48, 96),
     ),
     "laplace": Family(
         partial(in_space_of, _in_a_box, (4, 4, 5), BLOCK),

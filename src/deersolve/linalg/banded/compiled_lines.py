@@ -103,7 +103,8 @@ def _way(lines: Lines, like: Array) -> Way:
     place, apart = (lapack.fold(N), 2) if lines.is_ring else (np.arange(N), 1)
     numbers = lines.laid(np.arange(math.prod(like.shape[-3:])).reshape(like.shape[-3:]))
     where = numbers.take(np.argsort(place), axis=1).reshape(L, N * n)
-    return Way(np.stack(list(each), axis=-3), where, beside, place, n * (apart * (count // 2) + 1) - 1)
+    blocks = np.ascontiguousarray(np.stack(list(each), axis=-3))  # of one layout: what is compiled is so for both ways
+    return Way(blocks, where, beside, place, n * (apart * (count // 2) + 1) - 1)
 
 
 def _by_stage(unit: Array, full: tuple[int, ...]) -> Any:

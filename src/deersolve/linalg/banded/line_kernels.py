@@ -99,57 +99,104 @@ def add_product(way: Any, element: int, v: Any, out: Any) -> None:
 
 
 @compiled
+def dot(u: Any, v: Any) -> Any:
+    """Return the sum of the products."""
+    total = u[0] * v[0]
+    for i in range(1, u.shape[0]):
+        total += u[i] * v[i]
+    return total
+
+
+@compiled
+def add(u: Any, factor: Any, v: Any) -> None:
+    """Add a multiple of v to u."""
+    for i in range(u.shape[0]):
+        u[i] += factor * v[i]
+
+
+@compiled
+def scaled(u: Any, by: Any, exponent: int, out: Any) -> None:
+    """Write ``u by`` for the exponent 1, or ``u / by`` for -1."""
+    for i in range(u.shape[0]):
+        out[i] = u[i] * by[i] if exponent > 0 else u[i] / by[i]
+
+
+@compiled
+def largest(u: Any) -> Any:
+    """Return the largest absolute value; NaN where there is one."""
+    most = abs(u[0])
+    for i in range(1, u.shape[0]):
+        most = abs(u[i]) if not abs(u[i]) <= most else most
+    return most
+
+
+@compiled
+def divide(u: Any, number: Any) -> None:
+    """Divide u by a number."""
+    for i in range(u.shape[0]):
+        u[i] /= number
+
+
+@compiled
 def conjugate(ways: Any, factors: Any, e: int, units: Any, b: Any, tol: float, limit: int, held: Any) -> Any:  # noqa: PLR0913
     """Return x with |b - A x| <= tol |b|, A = left (F + S - 1) right, by left F S right."""
     (first, second), (left, right), count = ways, units, held.shape[1]
-    x, w, v, scale = np.zeros_like(b), np.empty_like(b), np.empty_like(b), np.max(np.abs(b))
+    x, w, v, r, scale = np.zeros_like(b), np.empty_like(b), np.empty_like(b), b.copy(), largest(b)
     if not 0.0 < scale < np.inf:
-        return x * scale
-    r = b / scale
-    enough = tol * tol * np.dot(r, r)
+        scaled(b, b, 1, x)  # 0 of 0, and else no numbers
+        return x
+    divide(r, scale)
+    enough = tol * tol * dot(r, r)
     for step in range(limit):
         z, q = held[0, step % count], held[1, step % count]
-        z[:] = r / left[e]
+        scaled(r, left[e], -1, z)
         along(first, factors[0], z, w)
         along(second, factors[1], w, v)
-        z[:], q[:] = v / right[e], w - v
+        scaled(v, right[e], -1, z)
+        for i in range(v.shape[0]):
+            q[i] = w[i] - v[i]
         add_product(first, e, v, q)
-        q *= left[e]
+        scaled(q, left[e], 1, q)
         for back in range(1, min(step, count - 1) + 1):
             before, image = held[0, (step - back) % count], held[1, (step - back) % count]
-            share = np.dot(image, q)
-            z -= share * before
-            q -= share * image
-        size = np.sqrt(np.dot(q, q))
+            share = dot(image, q)
+            add(z, -share, before)
+            add(q, -share, image)
+        size = np.sqrt(dot(q, q))
         if not 0.0 < size < np.inf:
             break
-        z /= size
-        q /= size
-        share = np.dot(r, q)
-        x += share * z
-        r -= share * q
-        if not np.dot(r, r) > enough:
+        divide(z, size)
+        divide(q, size)
+        share = dot(r, q)
+        add(x, share, z)
+        add(r, -share, q)
+        if not dot(r, r) > enough:
             break
-    return x * scale
+    divide(x, 1 / scale)
+    return x
 
 
 @compiled
 def to_roundoff(ways: Any, factors: Any, e: int, units: Any, b: Any, numbers: Any, held: Any) -> Any:  # noqa: PLR0913
     """Return x to roundoff by solving for what is left; NaN where that stays far from it."""
     (limit, _, passes, enough, far, half_the_digits), (left, right) = numbers, units
-    x, rest, off = np.zeros_like(b), b.copy(), np.inf if np.any(b != 0.0) else 0.0
+    x, rest, v, made = np.zeros_like(b), b.copy(), np.empty_like(b), np.empty_like(b)
+    off = 0.0 if largest(b) == 0.0 else np.inf
     for _ in range(passes):
         if not off > enough:
             break
-        x += conjugate(ways, factors, e, units, rest, half_the_digits, limit, held)
-        v = right[e] * x
-        made = -v
+        add(x, 1.0, conjugate(ways, factors, e, units, rest, half_the_digits, limit, held))
+        scaled(x, right[e], 1, v)
+        for i in range(v.shape[0]):
+            made[i] = -v[i]
         add_product(ways[0], e, v, made)
         add_product(ways[1], e, v, made)
-        rest = b - left[e] * made
-        off = np.max(np.abs(rest)) / (2 * np.max(np.abs(x)) + np.max(np.abs(b)))
+        for i in range(v.shape[0]):
+            rest[i] = b[i] - left[e, i] * made[i]
+        off = largest(rest) / (2 * largest(x) + largest(b))
     if not off <= far:
-        x[:] = np.nan
+        for i in range(x.shape[0]):
+            x[i] = np.nan
     return x
 
 
@@ -161,6 +208,8 @@ def solve(first: Any, second: Any, left: Any, right: Any, b: Any, tols: Any, num
     for e in range(b.shape[0]):
         factors = factored(first, e), factored(second, e)
         if tols[e] < 0.0:
-            out[e] = to_roundoff(ways, factors, e, units, b[e], numbers, held)
+            x = to_roundoff(ways, factors, e, units, b[e], numbers, held)
         else:
-            out[e] = conjugate(ways, factors, e, units, b[e], tols[e], limit, held)
+            x = conjugate(ways, factors, e, units, b[e], tols[e], limit, held)
+        for i in range(x.shape[0]):
+            out[e, i] = x[i]
