@@ -127,3 +127,43 @@ def test_one_that_fails_touches_no_other():
     assert sol.converged.tolist() == [True, False]
     alone = ds.solve(ds.InitialValueProblem(lambda y, t, p: y * y, T, y0[:1]), inverse="trbdf2")
     np.testing.assert_allclose(sol.y[0], alone.y[0], rtol=0, atol=1e-14)
+
+
+COUPLED = {
+    "mean": lambda y: -y.mean(-2, keepdims=True) + 0 * y,
+    "differences": lambda y: -np.diff(y, axis=-2, prepend=0),
+    "sums": lambda y: -np.cumsum(y, axis=-2),
+    "sums from behind": lambda y: -np.flip(np.cumsum(np.flip(y, -2), axis=-2), -2),
+    "turned": lambda y: -np.roll(y, 1, -2),
+    "largest": lambda y: -y / (1 + abs(y).max(-2, keepdims=True)),
+    "a series": lambda y: np.array([[0.0], [10.0]]) - y,
+}
+
+
+@pytest.mark.parametrize("batch", [(), (3,)])
+@pytest.mark.parametrize("name", COUPLED)
+@pytest.mark.parametrize("times", [T, T[:2]], ids=["many", "two"])
+def test_an_f_that_couples_stages_is_refused(times, name, batch):
+    f = COUPLED[name]
+    y0 = np.linspace(1.0, 2.0, 3)[:, None] if batch else np.ones(1)
+    problem = ds.InitialValueProblem(lambda y, x, p: f(y), times, y0)
+    with pytest.raises((ds.FunctionError, ValueError), match=r"stage|acts on each point|broadcast"):
+        ds.solve(problem, inverse="trbdf2")
+
+
+def test_flags_and_whole_numbers_stay_such():
+    """A table that is looked up at each time: between two times a stage sees the entry of the first."""
+    table, t = np.array([0.0, 1.0]), np.array([0.0, 0.5, 0.5, 1.0])
+    x = {"k": np.array([[0], [0], [1], [1]]), "on": np.array([[False], [False], [True], [True]])}
+    for f in (lambda y, x, p: table[x["k"]] + 0 * y, lambda y, x, p: np.where(~x["on"], 0.0, 1.0) + 0 * y):
+        sol = ds.solve(ds.InitialValueProblem(f, t, np.zeros(1), x), inverse="trbdf2")
+        np.testing.assert_allclose(sol.y[:, 0], [0.0, 0.0, 0.0, 0.5], rtol=0, atol=1e-15)
+
+
+def test_the_lyapunov_exponent_has_no_axis_of_stages():
+    found = []
+    for rule in ("trbdf2", "trapezoid"):
+        problem = ds.InitialValueProblem(lambda y, x, p: -y, np.linspace(0.0, 1.0, 41), np.ones((2, 1)))
+        found.append(ds.lyapunov(problem, ds.solve(problem, inverse=rule)))
+    assert found[0].shape == found[1].shape == (2,)
+    np.testing.assert_allclose(found[0], [-1.0, -1.0], atol=1e-4)

@@ -68,7 +68,7 @@ def lyapunov(problem: Problem, sol: Solution, skip: int = 0) -> Array:
             f"rule {system.rule.key!r} with the lags {grid.lags if grid.lags != (0,) else None}."
         )
     made = backend.to_numpy(A.to_dense())
-    made = np.broadcast_to(made, (*y.shape, y.shape[-1]))[..., grid.overlap :, :, :]
+    made = np.broadcast_to(made, (*grid.present(y).shape, y.shape[-1]))[..., grid.overlap :, :, :]
     T, batch, n = made.shape[-3], made.shape[:-3], made.shape[-1]
     if not is_whole(skip) or not 0 <= skip < T:
         raise InputError(f"skip: expected 0 <= skip < {T}, the number of steps, a whole number; received {skip!r}.")

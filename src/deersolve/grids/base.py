@@ -20,6 +20,8 @@ class Grid:
         How many points a window shares with what is before it: 1 of intervals, 0 of steps.
     lags : tuple of int
         How many points back the arguments of f are.
+    stage_axis : int or None
+        The axis of y that holds the stages of a Runge-Kutta rule.
     together : tuple of int
         The axes of y whose numbers are solved at once: a change of one is held against the largest of them.
     linked : str
@@ -37,6 +39,7 @@ class Grid:
     marches: ClassVar[bool] = False
     overlap: ClassVar[int] = 0
     lags: Any = (0,)
+    stage_axis: Any = None
     together: Any = (-1,)
     linked: ClassVar[str] = "t"
     live: Any = None

@@ -222,9 +222,14 @@ def with_stages(data: Data, nodes: tuple[float, ...]) -> Data:
 
 
 def staged(a: Array, nodes: tuple[float, ...], axis: int) -> Array:
-    """Return an axis for the stages behind that of time, T or 1: between levels the mean of both by its place."""
+    """Return an axis for the stages behind that of time, T or 1: between levels the mean of both by its place.
+
+    Whole numbers and flags have no mean: there they are those of the level before.
+    """
     xp = array_namespace(a)
     if a.shape[axis] == 1:
         return xp.expand_dims(a, axis=axis)
     before = joined([part(a, axis, None, 1), part(a, axis, None, -1)], axis)
-    return xp.stack([a if c == 1.0 else (1 - c) * before + c * a for c in nodes], axis=axis)
+    has_mean = xp.isdtype(a.dtype, "real floating")
+    between = [a if c == 1.0 else (1 - c) * before + c * a if has_mean else before for c in nodes]
+    return xp.stack(between, axis=axis)

@@ -37,7 +37,7 @@ class Evolution(SpaceProblem):
         As for :class:`Elliptic`; values may vary with time: (T, *R', n) or (*B, T, *R', n), R' the other axes.
     x : dict of array, optional
         What f is given beside ``x["t"]``, ``x["s"]``, ...: leaves (*R, k), (T, *R, k) or (*B, T, *R, k). Between two
-        levels a stage sees their mean by its place.
+        levels a stage sees their mean by its place, of whole numbers and flags those of the level before.
     params, cells
         As for :class:`BoundaryValueProblem`.
     flux : tuple of callables, optional

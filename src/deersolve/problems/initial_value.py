@@ -47,7 +47,8 @@ class InitialValueProblem(Problem):
     Notes
     -----
     By default the rule is "ddt.trapezoid". With ``inverse="trbdf2"``, of second order too and L-stable, f also sees the
-    stage of each interval: arrays (*B, T, 2, n), and leaves of x between two times as their mean by its place.
+    stage of each interval: arrays (*B, T, 2, n), and leaves of x between two times as their mean by its place, those
+    of whole numbers and flags as they were before.
 
     Examples
     --------

@@ -33,6 +33,11 @@ ENDS = (
     "the conditions of one batch element differ from that entry of the conditions of all of them: expected a function "
     "that acts on each element by itself, over (*B, 1, n). Means and other statistics over the batch couple elements."
 )
+STAGES = (
+    "f of one stage of an interval differs from that stage of f of all of them: expected an f that acts on each point "
+    "by itself. With this rule f sees (*B, T, m, ..., n), the m stages of each interval behind the axis of time. Means "
+    "and differences along it, and arrays that f closes over, couple them: pass inputs through x."
+)
 REACHED = (
     "f, or a flux, at one point of space changes with y at another: expected an f that acts on each point by itself, "
     "and a flux on each face. Slopes of u are handed to f and the states on both sides to a flux, so that np.gradient, "
@@ -69,6 +74,7 @@ def probe(system: System) -> None:
     _check_ends(system, ys)
     if system.grid.ndim > 1:
         _check_space(system, ys, x, whole)
+    _check_stages(system, ys, x, whole)
 
 
 def _is_alone(
@@ -108,6 +114,14 @@ def _check_space(system: System, ys: tuple[Array, ...], x: Any, whole: Array) ->
     before, after = (xp.where(is_moved, 0.0, fy) for fy in (whole, system.functions["f"](*moved, x)))
     if not equal(before, after, AGREEMENT):
         raise FunctionError(REACHED)
+
+
+def _check_stages(system: System, ys: tuple[Array, ...], x: Any, whole: Array) -> None:
+    """Call f on each stage alone; raise if it differs."""
+    f, axis = system.functions["f"], system.grid.stage_axis
+    for stage in range(0 if axis is None else whole.shape[axis]):
+        if not _is_alone(f, (*ys, x), whole, None, slice(stage, stage + 1), axis):
+            raise FunctionError(STAGES)
 
 
 def _on_stretch(f: Any, ys: tuple[Array, ...], x: Any, system: System) -> Any:
