@@ -17,7 +17,7 @@ from ..errors import mismatch
 from .axis import Ends, Sides, laid_along
 from .base import Data
 from .box import AXIS_OF, SIDES, Box, OnAxes
-from .conditions import Periodic, Side, components_of, side_of
+from .conditions import Side, components_of, parts_of, side_of
 from .make_axis import Line, axis_of, basis_of
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def frame_of(problem: SpaceProblem, given: Given) -> Frame:
     """Check the points of all axes."""
     lines, d = [], len(problem.edges)
     for k, (name, points) in enumerate(problem.edges.items()):
-        is_ring, flux = isinstance(problem.sides[SIDES[k][0]], Periodic), problem.fluxes[k]
+        is_ring, flux = parts_of(problem.sides[SIDES[k][0]])[0].is_ring, problem.fluxes[k]
         line = Line(name, given.array(name, points), k - d - 1, is_ring, problem.cells, flux)
         lines.append(line.checked(given.backend))
     return Frame(tuple(lines))

@@ -81,14 +81,14 @@ class RungeKutta(Rule, abc.ABC):
 
     def residual(self, y: Array, fy: Array, *, grid: Any, boundary: Initial, **kw: Any) -> Array:
         """Return what each stage misses."""
-        rows = self._rows(grid, y, self.slopes(y, fy, grid), -1.0)
+        rows = self.rows(grid, y, self.slopes(y, fy, grid), -1.0)
         return joined([boundary.y0 - part(y, grid.axis, None, 1) + 0 * part(rows, grid.axis, None, 1), rows], grid.axis)
 
     def magnitude(self, y: Array, fy: Array, *, grid: Any, boundary: Initial) -> Array:
         """Return the size of the terms of each row."""
-        return joined([part(y, grid.axis, None, 1), self._rows(grid, y, self.sizes(y, fy, grid), 1.0)], grid.axis)
+        return joined([part(y, grid.axis, None, 1), self.rows(grid, y, self.sizes(y, fy, grid), 1.0)], grid.axis)
 
-    def _rows(self, grid: Any, u: Array, F: Array, sign: float) -> Array:
+    def rows(self, grid: Any, u: Array, F: Array, sign: float) -> Array:
         """Return ``u_{j-1} + h sum_l a_kl F_l - U_k`` in its units, or for sign = 1 the sum of the absolute terms."""
         size = abs if sign > 0 else lambda a: a
         h, early, late, units = size(grid.D), grid.before(F), grid.behind(F), self.units(grid)

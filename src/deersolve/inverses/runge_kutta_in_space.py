@@ -48,22 +48,11 @@ class InSpace(RungeKutta):
         own, h = grid.whole.own, abs(grid.D)
         return [grid.whole.free / (1 + h * abs(a) * own) for a in self.own]
 
-    def residual(self, y: Array, fy: Array, *, grid: Levels, boundary: Initial, **kw: Any) -> Array:
-        """Return what each stage misses, in its units, and what given values miss."""
-        rows = super().residual(y, fy, grid=grid, boundary=boundary)
-        return rows + self._given(grid, grid.whole.values(grid.sides) - y)
-
-    def magnitude(self, y: Array, fy: Array, *, grid: Levels, boundary: Initial) -> Array:
-        """Return the size of the terms of each row."""
-        rows = super().magnitude(y, fy, grid=grid, boundary=boundary)
-        return rows + self._given(grid, abs(grid.whole.values(grid.sides)) + y)
-
-    def _given(self, grid: Levels, rows: Array) -> Array:
-        """Return rows where a value is given, behind the first level."""
-        off = (1 - grid.whole.free) * rows
-        return joined(
-            [array_namespace(off).zeros_like(part(off, grid.axis, None, 1)), part(off, grid.axis, 1, None)], grid.axis
-        )
+    def rows(self, grid: Levels, u: Array, F: Array, sign: float) -> Array:
+        """Return the same, and ``value - u`` where a value is given, or the sum of the absolute terms."""
+        box, values = grid.whole, grid.whole.values(grid.sides)
+        given = (1 - box.free) * ((abs(values) if sign > 0 else values) + sign * u)
+        return super().rows(grid, u, F, sign) + grid.behind(given)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Levels, boundary: Initial) -> Array:
         """Return delta by one linear system a stage, level after level; given values miss what they miss."""
