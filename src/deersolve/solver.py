@@ -29,6 +29,7 @@ from .linalg.structure import Dense
 from .newton.approximate_jacobians import Picard
 from .newton.checks.cell_peclet import worst_place
 from .newton.checks.nonfinite import first_nonfinite
+from .newton.checks.own_elements import check_elements
 from .newton.checks.probe import probe, stretch
 from .newton.checks.waves import shortest_wave
 from .newton.discrete import discrete, mistuned
@@ -143,11 +144,12 @@ def solve(  # noqa: PLR0913 - the public signature
     with backend.quiet():
         if check_inputs:
             probe(system)
+            check_elements(system)
         functions, derivative = derivative_of(system, check_inputs)
         system = dataclasses.replace(system, functions=functions)
         if check_inputs and rule.offers("refuses"):
             _check_unique(system)
-        chosen, why = asked.chosen(system, problem.is_causal, on_window is not None)
+        chosen, why = asked.chosen(system, on_window is not None)
         _check_structure(rule, chosen, data.grid)
         _check_step(rule, chosen, data.grid)
         plan = Plan(backend, rule, problem.shift, chosen, watch)
@@ -162,7 +164,7 @@ def solve(  # noqa: PLR0913 - the public signature
     sol, y = _described(sol, system, chosen, why, derivative), sol.y
     if check_inputs:
         _warn_if_unresolved(system, sol)
-    return _finish(_presented(sol, system.grid), system, y, problem.is_causal, on_failure)
+    return _finish(_presented(sol, system.grid), system, y, on_failure)
 
 
 def _presented(sol: Solution, grid: Grid) -> Solution:
@@ -205,7 +207,7 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     return dataclasses.replace(sol, stats=stats)
 
 
-def _finish(sol: Solution, system: System, y: Array, is_causal: bool, on_failure: str | None) -> Solution:
+def _finish(sol: Solution, system: System, y: Array, on_failure: str | None) -> Solution:
     """Warn of a coarse grid; raise, fill with NaN or return what failed. ``y`` is as the solver has it."""
     concrete = system.backend.is_concrete((sol.status, sol.stats.discretisation_error))
     mode = on_failure or ("raise" if concrete else "nan")
@@ -216,7 +218,7 @@ def _finish(sol: Solution, system: System, y: Array, is_causal: bool, on_failure
         if bool(xp.all(converged)):
             return sol
         if mode == "raise":
-            raise ConvergenceError(_complaint(sol, system, y, is_causal), sol)
+            raise ConvergenceError(_complaint(sol, system, y), sol)
     elif mode == "raise":
         raise InputError(
             "on_failure: expected 'nan' or 'return' inside jit or vmap, where no status can be read; received 'raise'."
@@ -254,9 +256,12 @@ def _warn_if_unresolved(system: System, sol: Solution) -> None:
         warnings.warn(str(place), DiscretisationWarning, stacklevel=level_of_caller())
 
 
-def _complaint(sol: Solution, system: System, y: Array, is_causal: bool) -> str:
+def _complaint(sol: Solution, system: System, y: Array) -> str:
     codes = [int(c) for c in numbers(sol.status)]
-    counts = [f"{codes.count(c)} {Status(c).name} ({advice_on(Status(c), is_causal)})" for c in sorted(set(codes)) if c]
+    told = {c: advice_on(Status(c), system.marches) for c in sorted(set(codes)) if c}
+    if Status.UNCERTIFIED in told:
+        told[Status.UNCERTIFIED] = _of_rule(sol) or told[Status.UNCERTIFIED]
+    counts = [f"{codes.count(c)} {Status(c).name} ({advice})" for c, advice in told.items()]
     advice = f"{system.rule.advice}. " if system.rule.advice else ""
     advice = first_nonfinite(sol, system, y) + _open_part(sol) + advice
     return (
@@ -270,6 +275,16 @@ def _open_part(sol: Solution) -> str:
     """Return a sentence on what is left to correct of elements that are SINGULAR."""
     parts = [e for c, e in zip(numbers(sol.status), numbers(sol.stats.error), strict=True) if c == Status.SINGULAR]
     return f"What is left to correct of a singular one is {max(parts):.1e} of the size of its terms. " if parts else ""
+
+
+def _of_rule(sol: Solution) -> str:
+    """Return what of a rule of one's own is wrong at y, in words."""
+    found, eps = sol.stats.rule_errors, float(array_namespace(sol.y).finfo(sol.y.dtype).eps)
+    if found is None:
+        return ""
+    failed = [c == Status.UNCERTIFIED for c in numbers(sol.status)]
+    told = found.worst(eps, lambda a: max((e for c, e in zip(failed, numbers(a), strict=True) if c), default=0.0))
+    return f"at y the rule fails: {told}; deersolve.testing.check_inverse tells more" if told else ""
 
 
 GRIDS = {"shift": Steps, "ddt": TimeGrid, "d2dx2": Box, "laplace": Box, "laplace2d": Box, "ddx": Interval}

@@ -117,9 +117,15 @@ class Own(Grid):
         return self.given
 
 
-def as_grid(given: Any) -> Grid:
-    """Return a grid, or one that holds what a user gave as such."""
-    return given if isinstance(given, Grid) else Own(given, int(getattr(given, "ndim", 1)))
+def as_grid(given: Any, axes: int | None = None) -> Grid:
+    """Return a grid, or one that holds what a user gave as such: of ``axes`` axes, of its ``ndim``, or of one.
+
+    The ``ndim`` of an array is that of the array.
+    """
+    if isinstance(given, Grid):
+        return given
+    own = None if hasattr(given, "shape") else getattr(given, "ndim", None)
+    return Own(given, int(own if own is not None else axes or 1))
 
 
 @record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,16 +12,35 @@ from ..backends.namespace import Array, array_namespace
 from ..errors import is_whole, mismatch
 from .times import Initial
 
-Shifter = Callable[..., Any]
+
+class Shifter(abc.ABC):
+    """A linear map of the whole signal, or of the signal and its boundary data."""
+
+    @property
+    @abc.abstractmethod
+    def reach(self) -> tuple[int, int] | None:
+        """How many points back and ahead along the first axis it looks; None if that is not known."""
+
+    @abc.abstractmethod
+    def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Any:
+        """Return S[y]; it may be several signals at once."""
 
 
-class BuiltIn:
+class BuiltIn(Shifter):
     """A shifter of the library's own: it holds no arrays, so that equal ones make equal programs."""
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """It looks at the point itself."""
+        return 0, 0
 
 
 @dataclass(frozen=True)
 class Identity(BuiltIn):
     """S[y] = y."""
+
+    def __str__(self) -> str:
+        return "ds.identity"
 
     def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Array:
         """Return y."""
@@ -33,6 +53,11 @@ class Lag(BuiltIn):
 
     k: int
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Return ``(k, 0)``."""
+        return self.k, 0
+
     def __call__(self, y: Array, *, grid: Any, boundary: Initial) -> Array:
         """Return the signal k steps earlier, shape (*B, T, n)."""
         if not isinstance(boundary, Initial):
@@ -44,6 +69,9 @@ class Lag(BuiltIn):
         if self.k >= T:
             return first[..., :T, :]
         return xp.concat([first, y[..., : T - self.k, :]], axis=-2)
+
+    def __str__(self) -> str:
+        return f"ds.lag({self.k})"
 
 
 @dataclass(frozen=True)
@@ -99,14 +127,25 @@ def takes_keywords(function: Callable[..., Any], *names: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Plain:
-    """A user's shifter of one argument."""
+class Own(Shifter):
+    """A user's shifter, ``(y) -> y_p`` or ``(y, *, grid, boundary) -> y_p``; its attribute ``reach`` says how far."""
 
-    function: Callable[[Array], Any]
+    function: Callable[..., Any]
+
+    @property
+    def reach(self) -> tuple[int, int] | None:
+        """What the user's function says of itself."""
+        reach: tuple[int, int] | None = getattr(self.function, "reach", None)
+        return reach
 
     def __call__(self, y: Array, *, grid: Any, boundary: Any) -> Any:
-        """Return ``function(y)``."""
+        """Return what the function makes of y."""
+        if takes_keywords(self.function, "grid", "boundary"):
+            return self.function(y, grid=grid, boundary=boundary)
         return self.function(y)
+
+    def __str__(self) -> str:
+        return str(getattr(self.function, "__name__", type(self.function).__name__))
 
 
 def as_shifters(shift: Any) -> tuple[Shifter, ...]:
@@ -114,7 +153,7 @@ def as_shifters(shift: Any) -> tuple[Shifter, ...]:
     parts = tuple(shift) if isinstance(shift, tuple | list) else (shift,)
     if not parts or not all(callable(s) for s in parts):
         raise mismatch("shift", "a callable or a non-empty tuple of callables", repr(shift))
-    return tuple(s if takes_keywords(s, "grid", "boundary") else Plain(s) for s in parts)
+    return tuple(s if isinstance(s, Shifter) else Own(s) for s in parts)
 
 
 def apply_shifters(shifters: tuple[Shifter, ...], y: Array, grid: Any, boundary: Any) -> tuple[Array, ...]:

@@ -127,12 +127,14 @@ class Initial:
 
     y0: Array
 
-    def after(self, y: Array, axis: int = -2) -> Initial:
-        """Return the data for what follows the points y along an axis: the newest K values."""
-        K, new = self.y0.shape[axis], y.shape[axis]
-        if new == K:
-            return Initial(y)
-        if new > K:
-            return Initial(part(y, axis, new - K, None))
+    def after(self, y: Array, axis: int = -2, overlap: int = 0) -> Initial:
+        """Return the data for what follows the points y along an axis: the newest K values.
+
+        The first ``overlap`` points are the last of these data.
+        """
+        K, points = self.y0.shape[axis], y.shape[axis]
+        new = points - overlap
+        if new >= K:
+            return Initial(part(y, axis, points - K, None) if points > K else y)
         history = array_namespace(y).broadcast_to(self.y0, (*y.shape[:axis], *self.y0.shape[axis:]))
-        return Initial(joined([part(history, axis, new, None), y], axis))
+        return Initial(joined([part(history, axis, new, None), part(y, axis, overlap, None)], axis))

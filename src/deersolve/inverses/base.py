@@ -68,6 +68,15 @@ class Rule:
         Of a rule ``y_{i+1} = y_i + D ((1 - theta) f_i + theta f_{i+1})`` the weight of the end of an interval.
     advice : str
         What a user may try where it fails, a sentence; part of the message of :class:`ConvergenceError`.
+    shifts : tuple of callable, int or None
+        The shifters whose G ``solve`` takes, in their order, or how many signals those make; None if that is not said.
+    axes : int or None
+        How many axes of y belong to the grid; None for as many as the grid says, one if it says nothing.
+    reach : (int, int) or None
+        How many points back and ahead of its own a row looks, in y and in f. Only where nothing is ahead the equation
+        is marched over: in windows, in blocks that fit ``memory``. None, if that is not said, for all at once.
+    history : int or None
+        How many values are given before (at) the first point, K of ``Initial``; None for any number.
     """
 
     key: str = ""
@@ -79,6 +88,12 @@ class Rule:
     advice: ClassVar[str] = ""
     nodes: tuple[float, ...] = ()
     """Where in its interval each stage is that y holds, the last one at its end; () where y has no stages."""
+    shifts: Any = None
+    axes: int | None = None
+    reach: tuple[int, int] | None = None
+    history: int | None = None
+    is_loop: ClassVar[bool] = False
+    """Whether a row is ``f - y``: then f of one point after the other solves it."""
     is_builtin: bool = False
     has_residual: ClassVar[bool] = True
     """Whether it has an L of its own."""
@@ -86,6 +101,10 @@ class Rule:
     def offers(self, name: str) -> bool:
         """Return whether the rule has a method of its own by that name."""
         return getattr(type(self), name) is not getattr(Rule, name)
+
+    def shifts_on(self, grid: Any) -> Any:
+        """Return the shifters whose G it takes on a grid, or their number, or None: ``shifts``, unless it depends."""
+        return self.shifts
 
     @property
     def has_transpose(self) -> bool:
@@ -175,8 +194,27 @@ class Rule:
         """Return the residual and the correction of one step."""
         where = {"grid": data.grid.seen, "boundary": data.boundary}
         extra = {} if self.exact else {"Gs": Gs}
-        r = data.grid.kept(self.residual(y, fy, **extra, **where))
-        return r, self.solve(Gs, r, **where)
+        r = data.grid.kept(self.checked("residual", self.residual(y, fy, **extra, **where), y))
+        return r, self.solved(Gs, r, **where)
+
+    def solved(self, Gs: tuple[Structure, ...], r: Array, **where: Any) -> Array:
+        """Return what :meth:`solve` does, an array like r."""
+        return self.checked("solve", self.solve(Gs, r, **where), r)
+
+    def transposed(self, Gs: tuple[Structure, ...], c: Array, **where: Any) -> Array:
+        """Return what :meth:`transpose` does, an array like c."""
+        return self.checked("transpose", self.transpose(Gs, c, **where), c)
+
+    def checked(self, name: str, made: Any, y: Array) -> Array:
+        """Return what one of its methods made; raise unless that is an array like y."""
+        if not self.is_builtin and (getattr(made, "shape", None), getattr(made, "dtype", None)) != (y.shape, y.dtype):
+            expected = f"an array as y is, of shape {tuple(y.shape)} and dtype {y.dtype}"
+            received = f"{tuple(made.shape)}, {made.dtype}" if hasattr(made, "shape") else type(made).__name__
+            raise mismatch(f"{name} of the rule {self.key!r}", expected, received)
+        return made
+
+
+DECLARED = ("shifts", "axes", "reach", "history")
 
 
 class PaperForm(Rule):
@@ -191,15 +229,13 @@ class PaperForm(Rule):
         self.function = function
         self.wants_domain = wants_domain
         self.key = getattr(function, "__name__", "a callable")
+        for name in DECLARED:  # an attribute of the function says it
+            setattr(self, name, getattr(function, name, None))
 
     def inverse(self, Gs: tuple[Structure, ...], rhs: Array, data: Any) -> Array:
         """Return ``L_G^{-1}[rhs]``."""
         where = {"grid": data.grid.seen, "boundary": data.boundary} if self.wants_domain else {}
-        y = self.function(Gs, rhs, **where)
-        if getattr(y, "shape", None) != rhs.shape:
-            received = tuple(y.shape) if hasattr(y, "shape") else type(y).__name__
-            raise mismatch("inverse", f"an array of the shape of rhs, {tuple(rhs.shape)}", received)
-        return y
+        return self.checked("L_G^{-1}", self.function(Gs, rhs, **where), rhs)
 
     def correction(
         self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array, data: Any

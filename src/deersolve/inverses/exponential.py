@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ..backends.namespace import Array
+from ..grids.shifters import identity
 from ..grids.times import Initial, TimeGrid
 from ..linalg.scans import affine_scan, affine_scan_transposed
 from ..linalg.structure import Dense, Structure
@@ -23,6 +24,7 @@ class Exponential(Rule):
     """
 
     weight: ClassVar[float] = 0.5
+    shifts, axes, reach, history = (identity,), 1, (1, 0), 1
 
     def residual(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, **kw: Any) -> Array:
         """Return ``D phi_1 (z - G y_i) - (y_{i+1} - y_i)``, z the mean of f + G y; ``Gs`` is needed."""

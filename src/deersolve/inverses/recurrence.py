@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..backends.namespace import Array, array_namespace, padded_behind
+from ..grids.shifters import Lag, lag
 from ..grids.times import Initial, Steps
 from ..linalg.scans import affine_scan, affine_scan_transposed, damped_scan
 from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
@@ -14,6 +15,13 @@ from .base import Rule, register
 @register("shift.scan", structures=(Dense, Diagonal, BlockDiagonal, Zero), exact=True)
 class ShiftScan(Rule):
     """delta_i + sum_p G_{p,i} delta_{i-k_p} = r_i: an affine recurrence (L and M are the identity)."""
+
+    axes, reach = 1, (0, 0)
+    is_loop: ClassVar[bool] = True
+
+    def shifts_on(self, grid: Steps) -> tuple[Lag, ...]:
+        """Return the lags of the grid."""
+        return tuple(map(lag, grid.lags))
 
     def residual(self, y: Array, fy: Array, *, grid: Steps, boundary: Initial, **kw: Any) -> Array:
         """Return ``f(y) - y``."""

@@ -63,6 +63,8 @@ def register_all(family: str, make: Callable[[Tableau], Rule]) -> None:
 class RungeKutta(Rule, abc.ABC):
     """Row 0 is u_0 - U_k, those behind it are the stages."""
 
+    reach, history = (1, 0), 1
+
     def __init__(self, tableau: Tableau) -> None:
         self.tableau, self.order, self.nodes = tableau.weights, tableau.order, tableau.nodes
         self.own = tableau.own

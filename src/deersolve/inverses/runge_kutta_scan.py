@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace, joined, part
+from ..grids import shifters
 from ..grids.levels import Stages
 from ..grids.times import Initial
 from ..linalg.scans import affine_scan, affine_scan_transposed
@@ -22,6 +23,8 @@ class Scanned(RungeKutta):
 
     n x n systems of all intervals at once. The last stage is that of the next delta_0: a scan.
     """
+
+    shifts = (shifters.identity,)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Stages, boundary: Initial) -> Array:
         """Return delta: n x n systems for each stage, then a scan."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
+from ..grids import shifters
 from ..grids.times import Initial, TimeGrid
 from ..linalg.scans import affine_scan, affine_scan_transposed, bidiagonal
 from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Structure, Zero, identity
@@ -27,6 +28,7 @@ class Theta(Rule):
     """
 
     theta: ClassVar[float]
+    shifts, axes, reach, history = (shifters.identity,), 1, (1, 0), 1
 
     def residual(self, y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial, **kw: Any) -> Array:
         """Return ``y0 - y_0`` and ``D ((1 - theta) f_i + theta f_{i+1}) - (y_{i+1} - y_i)``."""

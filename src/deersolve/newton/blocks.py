@@ -63,7 +63,7 @@ class Blockwise:
                 for G, change in zip(at.Gs, shifted, strict=True):
                     rows = rows - (G @ change)
             delta = block.solve(at.Gs, rows)
-            return before.after(delta, axis), delta
+            return before.after(delta, axis, overlap), delta
 
         return self._over_blocks(piece, Initial(first + 0))
 

@@ -8,13 +8,12 @@ from operator import add, and_
 
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import tree_map
-from ..inverses import PaperForm
-from ..linalg.structure import Dense
 from ..solution.status import Status
 from .blocks import Blockwise
+from .checks.own_rule import RuleErrors, rule_errors
 from .equation import Linearised, System
 from .iterate import Iterate
-from .iteration import NEAR, newton_step
+from .iteration import NEAR
 from .measures import BACKWARD, ROUNDOFF, eps_of, least, scale_of, slope_terms
 
 GOLDEN = 1.618033988749895  # times k^2: phases without a pattern
@@ -22,18 +21,22 @@ ON_THE_WAY = (1.0, 0.75, 0.5, 0.25)  # from a level back to the one before, wher
 OPEN = 1e-2  # the part of y that a residual at roundoff may move where nothing marches
 
 
-def status_of(system: System, it: Iterate) -> Array:
-    """Return the :class:`Status` of each batch element: that of its iterate, if all else holds."""
+def status_of(system: System, it: Iterate) -> tuple[Array, RuleErrors | None]:
+    """Return the :class:`Status` of each batch element: that of its iterate, if all else holds.
+
+    The second is how far a rule that is not built in is off.
+    """
     xp = array_namespace(it.y)
     has_part, is_conditioned = determined(system, it)
     holds = slopes_hold(system, it) & has_part
-    if not system.rule.is_builtin:
-        holds = holds & rule_holds(system, it.y)
+    found = None if system.rule.is_builtin else rule_errors(system, it.y)
+    if found is not None:
+        holds = holds & found.hold(eps_of(it.y))
     status = xp.where(it.certified & ~holds, int(Status.UNCERTIFIED), it.status)
     strays = it.certified & ~stays_on_branch(system, it)
     status = xp.where(strays, int(Status.NO_DISCRETE_SOLUTION), status)
     lost = (it.certified | it.broken) & ~(has_one_solution(system, it) & is_conditioned)
-    return xp.where(lost, int(Status.SINGULAR), status)
+    return xp.where(lost, int(Status.SINGULAR), status), found
 
 
 def slopes_hold(system: System, it: Iterate) -> Array:
@@ -84,7 +87,7 @@ def determined(system: System, it: Iterate) -> tuple[Array, Array]:
     """
     xp, rule, y = array_namespace(it.y), system.rule, it.y
     yes = it.certified | True
-    if system.grid.marches or not rule.knows_size:
+    if system.marches or not rule.knows_size:
         return yes, yes
     eps = eps_of(y)
     lost, is_open = yes & False, it.certified & (it.error > eps ** (1 / 3))
@@ -152,28 +155,3 @@ def has_one_solution(system: System, it: Iterate) -> Array:
     sizes = [system.over_grid(xp.max, abs(G) @ xp.ones_like(y_p)) for G, y_p in zip(at.Gs, at.ys, strict=True)]
     found = system.rule.determines(at.Gs, it.y, **system.where)
     return found | ~xp.isfinite(reduce(add, sizes))
-
-
-def rule_holds(system: System, y: Array) -> Array:
-    """Return, for each batch element, whether the rule did at y what it claims.
-
-    A rule with a residual: the residual is affine in (y, f), so that after a step delta with
-    f + sum_p J_p S_p delta in the place of f it must vanish. The paper's callable: y is its fixed point
-    for every G, so that half of G must give the same y.
-    """
-    xp = array_namespace(y)
-    at, r, delta = newton_step(system, y, Dense)
-    if isinstance(system.rule, PaperForm):
-        half = tuple(G.map(lambda v: v / 2) for G in at.Gs)
-        rhs = at.fy
-        for G, y_p in zip(half, at.ys, strict=True):
-            rhs = rhs + (G @ y_p)
-        off = xp.abs(system.rule.inverse(half, rhs, system.data) - y)
-        tol = 1e2 * eps_of(y) ** (2 / 3)
-        return system.over_grid(xp.max, off) <= tol * system.over_grid(xp.max, xp.abs(y))
-    moved = at.fy
-    for G, before, after in zip(at.Gs, at.ys, system.shifted(y + delta), strict=True):
-        moved = moved - (G @ (after - before))
-    left = system.residual(y + delta, moved, at.Gs)
-    noise = 64 * eps_of(y) * system.over_grid(xp.max, xp.abs(y) + xp.abs(at.fy))
-    return system.over_grid(xp.max, xp.abs(left)) <= 0.1 * system.over_grid(xp.max, xp.abs(r)) + noise

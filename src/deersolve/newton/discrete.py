@@ -11,6 +11,7 @@ from ..grids.base import Data
 from ..inverses import Rule
 from ..problems import Problem
 from ..problems.inputs import closed
+from .causality import check_together
 from .checks.probe import stretch
 from .equation import System
 
@@ -37,7 +38,9 @@ def mistuned(problem: Problem, system: System, y: Array) -> Problem | None:
 
 
 def _system(problem: Problem, rule: Rule, backend: Backend, data: Data) -> System:
-    return System(backend, rule, problem.shift, closed(problem, data.grid), data)
+    system = System(backend, rule, problem.shift, closed(problem, data.grid), data)
+    check_together(rule, problem.shift, data, lambda: system.shifted(data.guess))
+    return system
 
 
 def _with(problem: Problem, f: Any) -> Problem:

@@ -16,6 +16,7 @@ from ..grids.shifters import Shifter, apply_shifters
 from ..grids.times import Initial
 from ..inverses import Rule
 from ..linalg.structure import Dense, Diagonal, Structure
+from .causality import why_whole
 from .finite_slopes import Directions, mended
 
 
@@ -51,6 +52,16 @@ class System:
         """How many steps or intervals f alone is evaluated on at once: a Jacobian is n of its directions."""
         length = int(self.grid.length)
         return length if self.block is None else min(length, self.block * (1 + int(self.data.guess.shape[-1])))
+
+    @cached_property
+    def why_whole(self) -> str:
+        """Why all points have to be solved at once; "" where windows can be cut."""
+        return why_whole(self.rule, self.shift, self.data)
+
+    @property
+    def marches(self) -> bool:
+        """Whether windows can be cut, from the first point on."""
+        return not self.why_whole
 
     @cached_property
     def n_batch(self) -> int:
@@ -92,7 +103,8 @@ class System:
     def residual(self, y: Array, fy: Array | None = None, Gs: tuple[Structure, ...] = ()) -> Array:
         """Return ``M f(y) - L y`` where the equation is looked at; of a rule that is not exact at these G."""
         fy = self.f(*self.shifted(y)) if fy is None else fy
-        return self.grid.kept(self.rule.residual(y, fy, **self.at(Gs), **self.where))
+        r = self.rule.residual(y, fy, **self.at(Gs), **self.where)
+        return self.grid.kept(self.rule.checked("residual", r, y))
 
     def at(self, Gs: tuple[Structure, ...]) -> dict[str, Any]:
         """Return G for a rule whose residual depends on it."""
@@ -100,7 +112,7 @@ class System:
 
     def magnitude(self, y: Array, fy: Array) -> Array:
         """Return ``|L| y + |M| fy`` for y, fy >= 0."""
-        return self.rule.magnitude(y, fy, **self.where)
+        return self.rule.checked("magnitude", self.rule.magnitude(y, fy, **self.where), y)
 
     def solver(self, Gs: tuple[Structure, ...], like: Array) -> Callable[[Array], Array]:
         """Return ``r -> delta`` with ``(L + M sum_p G_p S_p) delta = r``; what depends on G alone is done once."""
@@ -112,11 +124,11 @@ class System:
 
     def solve(self, Gs: tuple[Structure, ...], r: Array) -> Array:
         """Return delta with ``(L + M sum_p G_p S_p) delta = r``."""
-        return self.rule.solve(Gs, r, **self.where)
+        return self.rule.solved(Gs, r, **self.where)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array) -> Array:
         """Return u with ``(L + M sum_p G_p S_p)^T u = c``."""
-        return self.rule.transpose(Gs, c, **self.where)
+        return self.rule.transposed(Gs, c, **self.where)
 
     def correction(self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array) -> tuple[Array, Array]:
         """Return the residual and the correction of one step."""

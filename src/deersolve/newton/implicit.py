@@ -50,7 +50,7 @@ def inverse_at(system: System, at: Linearised) -> Linear:
 
 
 def _inverse(rule: Rule, Gs: tuple[Structure, ...], where: dict[str, Any]) -> Linear:
-    return Linear(partial(rule.solve, Gs, **where), partial(rule.transpose, Gs, **where))
+    return Linear(partial(rule.solved, Gs, **where), partial(rule.transposed, Gs, **where))
 
 
 def residual(system: System, y: Array) -> Array:

@@ -6,9 +6,10 @@ import dataclasses
 from typing import Any, ClassVar
 
 from ..backends.registration import close_matches
-from ..errors import InputError, UnknownKeyError, check_real, check_whole, mismatch
+from ..errors import UnknownKeyError, check_real, check_whole, mismatch
 from ..linalg.structure import Choice, Dense, Diagonal, Zero
 from .approximate_jacobians import Hutchinson, Picard
+from .causality import check_window
 from .cost import cost_of, window_of
 from .equation import System
 from .iterate import REUSE, Iterate, Options, start_at
@@ -46,13 +47,9 @@ class Method:
             check_real("atol", expected, self.atol, lambda value: 0 <= value < float("inf"))
         bytes_of(self.memory)
 
-    def chosen(self, system: System, is_causal: bool, is_watched: bool) -> tuple[Any, str]:
+    def chosen(self, system: System, is_watched: bool) -> tuple[Any, str]:
         """Return the method to run and one sentence why."""
-        if not system.grid.marches and self.window:
-            raise InputError(
-                "method: expected Newton() without window=, or 'auto', for a problem that nothing marches over; "
-                f"received {self!r}."
-            )
+        check_window(system.why_whole, self)
         return self, "as asked"
 
 
@@ -178,7 +175,7 @@ class Sequential(Method):
 
     def run(self, system: System, watch: Watch = NOBODY) -> Iterate:
         """Solve the system step by step."""
-        return windowed(system, self.options, 1) if system.grid.overlap else loop(system, self.options)
+        return loop(system, self.options) if system.rule.is_loop else windowed(system, self.options, 1)
 
     def points(self, length: int, overlap: int) -> list[int]:
         """Return the numbers of grid points that f will be evaluated on at once."""
@@ -201,11 +198,10 @@ class Auto(Method):
     atol: float | None = None
     memory: Any = MEMORY
 
-    def chosen(self, system: System, is_causal: bool, is_watched: bool) -> tuple[Any, str]:
+    def chosen(self, system: System, is_watched: bool) -> tuple[Any, str]:
         """Return the method to run, with windows short enough to watch if somebody does, and one sentence why."""
-        method, why = (
-            self._cheapest(system) if is_causal else (self._newton(), "only Newton solves what nothing marches over")
-        )
+        whole = f"all points at once: {system.why_whole}"
+        method, why = self._cheapest(system) if system.marches else (self._newton(), whole)
         most = stretch_of(system.grid.length)
         if not is_watched or (method.window or 0) <= most:
             return method, why
@@ -222,9 +218,8 @@ class Auto(Method):
         backend, guess = system.backend, system.data.guess
         n, batch = system.sizes
         on_cpu = backend.device_kind(guess) == "cpu"
-        is_ode = bool(system.grid.overlap)
         if backend.name == "jax" and on_cpu:
-            if is_ode:
+            if not system.rule.is_loop:
                 return self._newton(MARCH), "a compiled loop over short windows is fast and robust on a CPU"
             return self._loop(), "on a CPU a compiled loop over the steps beats any parallel scan"
         cost, T = cost_of(system), system.grid.length
@@ -232,7 +227,7 @@ class Auto(Method):
         whole = self._newton(most or T)  # windows grow shorter where they must
         if not on_cpu:
             return whole, "an accelerator works on all grid points at once"
-        if not is_ode and cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch):
+        if system.rule.is_loop and cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch):
             sizes = f"{T:,} steps, n = {n} and {batch} elements"
             return self._loop(), f"with {sizes} the loop costs less than the Jacobians"
         window = min(window_of(system), most or T)

@@ -11,6 +11,7 @@ from ..grids.base import Data
 from ..grids.shifters import BuiltIn, Shifter
 from ..inverses import Rule
 from ..solution.solution import Solution, Stats
+from .causality import history_of, why_whole
 from .certificate import status_of
 from .discretisation_error import corrected, discretisation
 from .equation import System
@@ -50,8 +51,14 @@ class Plan:
         return System(self.backend, self.rule, self.shift, functions, data, self._block(data))
 
     def _block(self, data: Data) -> int | None:
-        """Return how many steps are linearised at once: what a built-in rule for a marching grid needs to know."""
-        if not self.rule.is_builtin or not self.rule.exact or not data.grid.marches:
+        """Return how many steps are linearised at once, where a block hands the next one no more than its last values.
+
+        Those are y at the end of an interval, or what the lags of a recurrence go back to.
+        """
+        if not self.rule.exact or why_whole(self.rule, self.shift, data):
+            return None
+        is_own = not all(isinstance(s, BuiltIn) for s in self.shift)
+        if is_own or not (self.rule.is_loop or (data.grid.overlap and history_of(data) == 1)):
             return None
         return steps_within(bytes_of(self.method.memory), data.guess, data.grid)
 
@@ -60,8 +67,8 @@ class Plan:
         system = self.system(functions, self.backend.without_gradient(data))
         with self.backend.frozen():
             it = self.method.run(system, self.watch)
-            status, estimate = status_of(system, it), discretisation(system, it.y)
-        stats, better = Stats(it.steps, it.error, it.residual, it.history, windows=it.windows), None
+            (status, rule_errors), estimate = status_of(system, it), discretisation(system, it.y)
+        stats, better = Stats(it.steps, it.error, it.residual, it.history, rule_errors, windows=it.windows), None
         if estimate is not None:
             better = estimate.y_corrected
             stats = dataclasses.replace(
@@ -97,13 +104,13 @@ def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
     """Run the plan, with each function told the shapes it will be called with."""
     grid = data.grid
     T, overlap = data.guess.shape[grid.axis], grid.overlap
-    counts = plan.method.points(T - overlap, overlap) if grid.marches else [T]
     system = plan.system(functions, data)
+    counts = plan.method.points(T - overlap, overlap) if system.marches else [T]
     if system.block is not None:
         sizes = {system.block, system.stretch}
         rests = {(T - overlap) % size + overlap for size in sizes} | {c % system.stretch for c in (*counts, T)}
         counts = sorted({*counts, *sizes, *(size + overlap for size in sizes), *rests} - {0})
-    elif grid.marches and not overlap:
+    elif system.marches and not overlap:
         counts = sorted({*counts, -(-T // stride_of(system))})
 
     def calls() -> list[tuple[Any, ...]]:
@@ -122,7 +129,7 @@ def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
 def _example(plan: Plan, functions: dict[str, Any], data: Data, points: int) -> tuple[Any, ...]:
     """Return arguments for f on a stretch of that many points."""
     system = plan.system(functions, data)
-    system = system.head(points) if data.grid.marches else system
+    system = system.head(points) if system.marches else system
     ys = system.shifted(system.data.guess)
     if "ends" in functions:  # f is not of the row behind the last point
         ys = tuple(y[..., :points, :] for y in ys)

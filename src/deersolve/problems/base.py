@@ -34,7 +34,9 @@ class Problem:
     params : any, optional
         Shared by all points; never inspected.
     grid, boundary : optional
-        Passed on to shifters and rule: ``ds.Steps``, ``ds.TimeGrid``, ``ds.Initial`` or your own records.
+        Passed on to shifters and rule: ``ds.Steps``, ``ds.TimeGrid``, ``ds.Initial`` or your own records. An attribute
+        ``ndim`` of your own grid, or ``axes`` of the rule, says how many axes of y before the last are of the grid; by
+        default one. Those before them count batch elements.
     jac : callable, optional
         ``jac(y_1, ..., y_P, x, params)`` -> d f / d y_p, (*B, *R, n, n) or (*B, *R, n) if all of it is
         diagonal; a tuple of P for several arguments.
@@ -62,7 +64,6 @@ class Problem:
     """
 
     family: str = ""
-    is_causal: ClassVar[bool] = False
     cells: bool = False
     """Whether u is in cells between the points of space, not on them."""
     shows_all: ClassVar[bool] = True
@@ -135,7 +136,7 @@ class Problem:
         held = {"y0": self.start} if isinstance(self.boundary, Initial) else {}
         if not held and y_guess is None:
             raise mismatch("solve", "y_guess, an array (*B, *R, n), for a Problem without ds.Initial", "None")
-        given, boundary, grid = Given(2, **held, y_guess=y_guess), self.boundary, as_grid(self.grid)
+        given, boundary, grid = Given(2, **held, y_guess=y_guess), self.boundary, as_grid(self.grid, rule.axes)
         guess, like = given.guess, given.first
         if guess is None:
             raise mismatch("solve", "y_guess, an array (*B, *R, n): a Problem has no default guess", "None")

@@ -68,7 +68,7 @@ class Evolution(SpaceProblem):
     ((6, 9, 9, 9, 1), True)
     """
 
-    is_causal: ClassVar[bool] = True
+    marches: ClassVar[bool] = True
     shows_all: ClassVar[bool] = False
     f: Any
     t: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.given import Given, plain
@@ -70,7 +70,6 @@ class InitialValueProblem(Problem):
     """
 
     family: str = "ddt"
-    is_causal: ClassVar[bool] = True
     fields = {"y0": ("k",), "x": ("t", "k"), "t": ("t",)}  # noqa: RUF012
 
     def __init__(

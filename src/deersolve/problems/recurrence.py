@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.given import Given, spanning
@@ -52,7 +52,6 @@ class Recurrence(Problem):
     """
 
     family: str = "shift"
-    is_causal: ClassVar[bool] = True
 
     def __init__(  # noqa: PLR0913 - the public signature
         self,

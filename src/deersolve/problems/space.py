@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array
@@ -39,6 +39,7 @@ class SpaceProblem(Problem):
     sides: dict[str, Any]
     coefficients: dict[str, Any]
     fluxes: tuple[Flux | None, ...]
+    marches: ClassVar[bool] = False
 
     def __init__(
         self, f: Any, points: tuple[Any, ...], coefficients: dict[str, Any], fluxes: Any = None, **given: Any
@@ -54,7 +55,7 @@ class SpaceProblem(Problem):
         super().__init__(f, shift=(identity, *map(Along, range(count))), **given)
         for names in SIDES[:d]:
             check_ends(sides, names)
-        space, times = tuple(AXES[:d]), ("t",) if self.is_causal else ()
+        space, times = tuple(AXES[:d]), ("t",) if self.marches else ()
         check_fields(self.x, (*times, *space))
         self.fields = dict.fromkeys(coefficients, (*space, "k"))
         for axis, names in zip(space, SIDES, strict=False):

@@ -35,6 +35,8 @@ class Stats:
         of f of all points at once relative to the largest component of its terms, without G.
     history : array, shape (*B, max_steps + 1)
         ``error`` at every iterate, NaN after the last; of windows the largest, those left out that were not solved.
+    rule_errors : RuleErrors or None
+        Of a rule that is not built in: how far ``solve``, ``transpose`` and ``magnitude`` are off at y, each (*B,).
     discretisation_error : array, shape (*B,) or None
         For a differential equation in time or on one axis of space: the estimated error of y, per component the
         largest over t relative to the largest |y|, the worst component.
@@ -59,6 +61,7 @@ class Stats:
     error: Array
     residual: Array
     history: Array
+    rule_errors: Any = None
     discretisation_error: Any = None
     is_asymptotic: Any = None
     local_error: Any = None

@@ -69,9 +69,9 @@ _ADVICE_IN_SPACE = {
 }
 
 
-def advice_on(status: Status, is_causal: bool) -> str:
-    """Return what to do about a status; only a causal problem has windows, and a loop over its steps."""
-    return status.advice if is_causal else _ADVICE_IN_SPACE.get(status, status.advice)
+def advice_on(status: Status, marches: bool) -> str:
+    """Return what to do about a status; only what is marched over has windows, and a loop over its steps."""
+    return status.advice if marches else _ADVICE_IN_SPACE.get(status, status.advice)
 
 
 def numbers(a: Array) -> list[float]:

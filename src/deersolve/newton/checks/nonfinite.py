@@ -42,13 +42,15 @@ def _parts(system: System, y: Array) -> Iterator[tuple[int, System]]:
     """Yield the equation at y, in pieces that are linearised within the memory of a solve, with their first points."""
     whole = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=y))
     grid = system.data.grid
-    if not grid.marches:
+    if not system.marches:
         yield 0, whole
         return
     size = steps_within(bytes_of(MEMORY), y, grid) or grid.length
     for start in range(0, grid.length, size):
         history = (
-            whole.start().after(part(y, grid.axis, None, start + grid.overlap), grid.axis) if start else whole.start()
+            whole.start().after(part(y, grid.axis, None, start + grid.overlap), grid.axis, grid.overlap)
+            if start
+            else whole.start()
         )
         yield start, whole.window(start, min(size, grid.length - start), history)
 

@@ -62,7 +62,7 @@ def probe(system: System) -> None:
             "f returned two different values for the same arguments: expected a pure function. "
             "Turn off dropout and random numbers, or draw them before and pass them through x."
         )
-    axis = system.grid.axis if system.grid.marches else -2
+    axis = system.grid.axis if system.marches else -2
     alone = partial(_is_alone, axis=axis)
     last, coupled = whole.shape[axis] - 1, COUPLED.format(_inside(f) or WRAP)
     for is_last, point in ((False, 0), (True, last)) if last else ((True, 0),):
@@ -104,7 +104,7 @@ def _check_ends(system: System, ys: tuple[Array, ...]) -> None:
 def _check_space(system: System, ys: tuple[Array, ...], x: Any, whole: Array) -> None:
     """Move y in three points of space; raise if f changes in another."""
     xp, grid = array_namespace(whole), system.grid
-    shape = (*whole.shape[grid.axis + grid.marches : -1], 1)
+    shape = (*whole.shape[grid.axis + system.marches : -1], 1)
     last = math.prod(shape) - 1
     place = xp.reshape(xp.arange(last + 1, device=system.backend.placement(whole)), shape)
     place = padded(place, whole.ndim)
@@ -151,7 +151,7 @@ def _inside(f: Any) -> str:
 
 def stretch(system: System) -> tuple[tuple[Array, ...], Any]:
     """Return shifted signals and x on a stretch of a trajectory, or all of a box; no two entries of a signal alike."""
-    if system.grid.marches:
+    if system.marches:
         system = system.head(min(LENGTH, system.data.guess.shape[system.grid.axis]))
     guess = system.data.guess
     n = guess.shape[-2]

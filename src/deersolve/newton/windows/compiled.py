@@ -42,7 +42,9 @@ def windowed(system: System, options: Options, window: int) -> Iterate:
         before = Initial(total.y)
         with listening(None):  # a line for each step of each window would be too many
             it, _ = _solved(marched.window(start, steps, before), options, whole.active)
-        return dataclasses.replace(added(total, it, whole.active), y=before.after(it.y, grid.axis).y0), it.y
+        return dataclasses.replace(
+            added(total, it, whole.active), y=before.after(it.y, grid.axis, grid.overlap).y0
+        ), it.y
 
     total = dataclasses.replace(whole, certified=whole.active, y=carried(system).y0)
     total, windows = system.backend.scan(lambda total, i: solve_from(total, i * window, window), total, count)
@@ -67,7 +69,8 @@ def judged(system: System, options: Options, it: Iterate, known: Array | None = 
 
     Elements that came to rest in one piece are ``known``.
     """
-    doubtful = it.certified & ~it.at_roundoff
+    is_own = not system.rule.is_builtin  # what a window is told of the points before it may be too little
+    doubtful = it.certified & (~it.at_roundoff | is_own)
     doubtful = doubtful if known is None else doubtful & ~known
 
     def look(it: Iterate) -> Iterate:

@@ -33,7 +33,8 @@ class Trajectory:
         self.system, self.watch, self.began = system, watch, time.perf_counter()
         self.total = dataclasses.replace(guessed, certified=guessed.active)
         self.boundary, self.place = system.start(), 0
-        self.pieces: list[Array] = [self.boundary.y0] if system.grid.overlap else []
+        overlap = system.grid.overlap
+        self.pieces: list[Array] = [part(self.boundary.y0, system.grid.axis, -overlap, None)] if overlap else []
         self.windows: list[Window] = []
 
     def copy(self) -> Trajectory:
@@ -81,7 +82,7 @@ class Trajectory:
         )
         self.pieces.append(y)
         self.windows.append(window.record)
-        self.boundary, self.place = self.boundary.after(it.y, axis), window.end
+        self.boundary, self.place = self.boundary.after(it.y, axis, overlap), window.end
         self.watch.tell(window)
 
     def joined(self) -> Iterate:

@@ -35,8 +35,9 @@ def run_watched(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
     watch = plan.watch
     if not plan.backend.is_concrete(data):
         raise InputError(OUTSIDE)
-    if not data.grid.marches or plan.method.window is None:
-        received = "Newton(window=None), all points at once" if data.grid.marches else "a general Problem"
+    why = plan.system(functions, data).why_whole
+    if why or plan.method.window is None:
+        received = f"an equation solved at once: {why}" if why else "Newton(window=None), all points at once"
         raise InputError(
             "on_window: expected an equation and a method that go window by window, such as Newton(window=1000), "
             f"'sequential' or 'auto' for a Recurrence or an InitialValueProblem; received {received}."
