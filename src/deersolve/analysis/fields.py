@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ SIDES = tuple(name for pair in PAIRS for name in pair)
 
 def names_of(problem: Problem) -> tuple[str, ...]:
     """Return the names of everything a solution of this problem can be differentiated by."""
-    return ("params", *problem.fields)
+    return ("params", *problem.fields, *problem.domain)
 
 
 def check_name(problem: Problem, name: str, what: str) -> None:
@@ -86,7 +87,11 @@ def in_place(problem: Problem, system: System, new: Fields) -> System:
             data = dataclasses.replace(data, x=_laid_x(data, data.x, new["x"]))
     if "y0" in new:
         data = dataclasses.replace(data, boundary=Initial(data.grid.lay("y0", new["y0"], data.boundary.y0)))
-    rest = {k: v for k, v in new.items() if k not in ("params", "t", "x", "y0")}
+    if "grid" in new:
+        data = dataclasses.replace(data, grid=dataclasses.replace(data.grid, given=_with(problem.grid, new["grid"])))
+    if "boundary" in new:
+        data = dataclasses.replace(data, boundary=_with(problem.boundary, new["boundary"]))
+    rest = {k: v for k, v in new.items() if k not in ("params", "t", "x", "y0", *problem.domain)}
     if rest:
         data = _renamed(system, data, rest)
     return dataclasses.replace(system, data=data, functions=functions)
@@ -116,6 +121,26 @@ def _with_params(problem: Problem, grid: Any, params: Any) -> dict[str, Callable
     if conditions is not None:
         functions["ends"] = lambda *ends: conditions(*ends, params)
     return functions
+
+
+def _numbers_in(own: Any, array: Callable[[Any], Any]) -> Any:
+    """Return what of a record, of a mapping or of an object by the names of its attributes, is floating-point."""
+    if hasattr(own, "shape"):
+        return array(own)
+    named = own if isinstance(own, dict) else vars(own)
+    found = {name: tree_map(array, value) for name, value in named.items() if not callable(value)}
+    return {name: part for name, part in found.items() if (held := tree_leaves(part)) and all(map(_is_float, held))}
+
+
+def _with(own: Any, new: Any) -> Any:
+    """Return such a record with other numbers."""
+    if not isinstance(new, dict):
+        return new
+    if isinstance(own, dict):
+        return {**own, **new}
+    made = copy.copy(own)
+    vars(made).update(new)
+    return made
 
 
 def _laid_x(data: Data, old: Any, new: Any) -> Any:
@@ -150,6 +175,8 @@ def _given(problem: Problem, system: System, name: str) -> Any:
 
     if name == "params":
         return tree_map(lambda a: as_array(system, a), problem.params)
+    if name in problem.domain:
+        return _numbers_in(problem.domain[name], lambda a: as_array(system, a))
     if name in SIDES:
         side = problem.sides[name]  # type: ignore[attr-defined]
         values = tuple(array(part.robin[-1]) for part in parts_of(side) if part.given)

@@ -35,8 +35,9 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
         ``{"params": dparams, "y0": dy0, "x": dx, "t": dt}`` or some of them, each of the shapes of that field of the
         problem; of an evolution equation "u0". Where there are conditions also "left", "right", "bottom", "top", of the
         shape of the value or slope that was given (a tuple for a tuple of conditions), and the coefficients "D" or "a",
-        "b", "c"; of coupled ends "first", "last" and "value". What f closes over is not a field. A sequence gives a
-        stack of derivatives from one linearisation.
+        "b", "c"; of coupled ends "first", "last" and "value"; of your own records "grid" and "boundary", a dict by the
+        names of their numbers. What f closes over is not a field. A sequence gives a stack of derivatives from one
+        linearisation.
 
     Returns
     -------

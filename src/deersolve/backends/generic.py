@@ -44,6 +44,16 @@ class Solver(Protocol):
     def cacheable(self) -> bool:
         """Whether nothing in it can change between two calls."""
 
+    @property
+    def operator(self) -> Any:
+        """What may hold numbers that are no argument."""
+
+    def with_operator(self, operator: Any, /) -> Any:
+        """Return the solver with another operator."""
+
+    def tried(self, arrays: Tree, /) -> list[Any]:
+        """Return what the operator makes of arrays like these."""
+
     def solve(self, functions: Any, arrays: Tree, /) -> Any:
         """Return a record with fields y and y_corrected (or None); no derivative passes."""
 

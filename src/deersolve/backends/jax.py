@@ -17,6 +17,7 @@ from jax.sharding import AxisType
 
 from ..errors import mismatch
 from . import _jax_programs, registry
+from ._jax_operator import Operator
 from ._jax_programs import Programs, nested_constants, rebuilt, whole
 from ._jax_solve import solve
 from .generic import Backend, Functions, Jacobians, Solver, end_to_end, passed, split_columns
@@ -121,8 +122,8 @@ class Jax(Backend):
         return jnp.any(flag)
 
     def without_gradient(self, tree: Tree) -> Tree:
-        """Stop the gradient of every array of the tree."""
-        return jax.lax.stop_gradient(tree)
+        """Stop the gradient of every array of the tree; what a user's own objects hold was given without one."""
+        return jax.tree.map(lambda a: jax.lax.stop_gradient(a) if hasattr(a, "dtype") else a, tree)
 
     def linear_solve(self, matrices: Array, rhs: Array) -> Array:
         """Solve ``(*S, n, n)`` systems; a singular one gives numbers that are not finite."""
@@ -243,29 +244,34 @@ class Jax(Backend):
         """
         traced = {name: [jax.make_jaxpr(f)(*args) for args in calls()] for name, (f, calls) in functions.items()}
         constants = {name: [t.consts for t in group] for name, group in traced.items()}
+        own = Operator(solver, arrays)
 
-        def at(theta: Tree) -> tuple[Any, Tree]:
-            return rebuilt(traced, theta[0]), theta[1]
+        def at(theta: Tree) -> tuple[Any, Any, Tree]:
+            made, arrays = own.holding(*theta[1])
+            return made, rebuilt(traced, theta[0]), arrays
 
-        def run(constants: Tree, arrays: Tree) -> Any:
-            theta = (constants, arrays)
-            result = solver.solve(*at(jax.lax.stop_gradient(theta)))
+        def run(constants: Tree, numbers: Tree) -> Any:
+            theta = (constants, numbers)
+            made, *given = at(jax.lax.stop_gradient(theta))
+            result = made.solve(*given)
             y, corrected = _implicit(self, solver, at)(theta, result)
             return dataclasses.replace(result, y=y, y_corrected=corrected)
 
         inner = [c for group in traced.values() for t in group for c in nested_constants(t.jaxpr)]
-        if not solver.cacheable or any(isinstance(c, jax.core.Tracer) for c in inner):
-            return Programs(run, inner)(self.is_concrete((constants, arrays)), constants, arrays)
-        shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), (constants, arrays))
+        text, fixed = own.described()
+        given = (constants, own.numbers)
+        if text is None or any(isinstance(c, jax.core.Tracer) for c in inner):
+            return Programs(run, inner)(self.is_concrete(given), *given)
+        shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), given)
         texts = tuple(str(t.jaxpr) for group in traced.values() for t in group)
         modes = (jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision)
-        key = (solver.key, texts, str(shapes), modes, tuple(id(c) for c in inner))
+        key = (solver.key, texts, text, fixed, str(shapes), modes, tuple(id(c) for c in inner))
         if key not in self._compiled:
             self._compiled[key] = Programs(run, inner)
             if len(self._compiled) > CACHE_SIZE:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
-        return self._compiled[key](self.is_concrete((constants, arrays)), constants, arrays)
+        return self._compiled[key](self.is_concrete(given), *given)
 
 
 @functools.cache

@@ -46,6 +46,8 @@ HOMES = {
 }
 """The file that registers each built-in rule: it is imported when the rule is first asked for."""
 
+OPTIONAL = ("transpose", "magnitude", "defect", "damped", "determines", "truncation", "continues", "steps", "solver")
+
 registry: Registry[Rule] = Registry("inverses", "deersolve.inverses", HOMES)
 
 
@@ -187,6 +189,27 @@ class Rule:
     ) -> tuple[Array, Array, Array] | None:
         """Return what differences of a higher order change of the residual of y, those smoothed, and jumps of f."""
         return None
+
+    @property
+    def claims(self) -> tuple[Any, ...]:
+        """What it says of itself beside numbers: two rules with other claims are never one program."""
+        offered = tuple(self.offers(name) for name in OPTIONAL)
+        said = (self.shifts, self.axes, self.reach, self.history, self.is_loop, self.nodes, self.theta, self.advice)
+        return (self.key, self.structures, self.exact, self.is_inexact, self.has_residual, offered, str(said))
+
+    def tried(self, Gs: tuple[Structure, ...], y: Array, fy: Array, data: Any) -> list[Any]:
+        """Return what each of its methods makes of arrays like y: all that a program of them depends on."""
+        where, extra = {"grid": data.grid.seen, "boundary": data.boundary}, {} if self.exact else {"Gs": Gs}
+        made: list[Any] = [*self.correction(Gs, y, (y,) * len(Gs), fy, data)]
+        if not self.has_residual:
+            return made
+        made += [self.solver(Gs, y, **where)(y), self.estimator(Gs, y, **where)(y), self.magnitude(y, fy, **where)]
+        made += [self.transpose(Gs, y, **where)] if self.offers("transpose") else []
+        made += [self.defect(y, fy, **extra, **where)]
+        made += [self.damped(Gs, y, y[..., :1, :1] * 0, **where)] if self.offers("damped") else []
+        made += [self.determines(Gs, y, **where)] if self.offers("determines") else []
+        made += [self.truncation(Gs, y, fy, **where), self.continues(Gs, y, fy, **where)]
+        return made
 
     def correction(
         self, Gs: tuple[Structure, ...], y: Array, ys: tuple[Array, ...], fy: Array, data: Any

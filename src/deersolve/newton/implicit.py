@@ -63,6 +63,14 @@ def _on_graph(system: System, y: Array) -> Array:
     return residual(system, y) if system.block is None else Blockwise(system, y).residual(system.backend.weightless)
 
 
+def _step_on_graph(system: System, y: Array) -> Array:
+    """Return one correction as a place in a graph: f, and numbers that rule and shifters hold, have a part in it."""
+    ys = system.shifted(y)
+    with system.backend.frozen():
+        Gs = tuple(-J for J in system.jacobians(system.backend.without_gradient(ys))[1])
+    return system.correction(Gs, y, ys, system.f(*ys))[1]
+
+
 def _recorded(system: System, y: Array) -> tuple[Array, Later]:
     """Return the residual at y on the graph, and the linear solves there, of what this graph keeps of f.
 
@@ -125,7 +133,7 @@ def attach(live: System, y: Array, usable: Array) -> Array:
     """
     system, at = substituted(live, y, usable)
     by, xp, is_node = live.backend, array_namespace(y), live.rule.has_transpose
-    made = by.recorded(lambda: _on_graph(system, at) if is_node else system.f(*system.shifted(at)))
+    made = by.recorded(lambda: _on_graph(system, at) if is_node else _step_on_graph(system, at))
     if made is None:
         return y
     again = partial(_recorded, system) if system.block is None else None  # a second order takes G of all points

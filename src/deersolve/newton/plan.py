@@ -10,6 +10,7 @@ from ..backends.trees import tree_map
 from ..grids.base import Data
 from ..grids.shifters import BuiltIn, Shifter
 from ..inverses import Rule
+from ..linalg.structure import Dense
 from ..solution.solution import Solution, Stats
 from .causality import history_of, why_whole
 from .certificate import status_of
@@ -39,12 +40,46 @@ class Plan:
     @property
     def key(self) -> Any:
         """What makes two plans the same program."""
-        return (self.rule.key, self.shift, self.method)
+        shift = self.shift if self.cacheable else tuple((type(s), s.reach) for s in self.shift)
+        return (self.rule.claims, shift, self.method)
 
     @property
     def cacheable(self) -> bool:
         """Whether everything the plan calls is the library's own: a user's rule may hold changing arrays."""
         return self.rule.is_builtin and all(isinstance(s, BuiltIn) for s in self.shift)
+
+    @property
+    def operator(self) -> tuple[Rule, tuple[Shifter, ...]]:
+        """What may hold numbers of a user's own."""
+        return self.rule, self.shift
+
+    def with_operator(self, operator: tuple[Rule, tuple[Shifter, ...]]) -> Plan:
+        """Return the plan with another one, that holds other numbers."""
+        return dataclasses.replace(self, rule=operator[0], shift=operator[1])
+
+    def points(self, data: Data) -> list[int]:
+        """Return the numbers of grid points that functions will be called on at once."""
+        grid, system = data.grid, self.system({}, data)
+        T, overlap = data.guess.shape[grid.axis], grid.overlap
+        counts = self.method.points(T - overlap, overlap) if system.marches else [T]
+        if system.block is not None:
+            sizes = {system.block, system.stretch}
+            rests = {(T - overlap) % size + overlap for size in sizes} | {c % system.stretch for c in (*counts, T)}
+            counts = sorted({*counts, *sizes, *(size + overlap for size in sizes), *rests} - {0})
+        elif system.marches and not overlap:
+            counts = sorted({*counts, -(-T // stride_of(system))})
+        return counts
+
+    def tried(self, data: Data) -> list[Any]:
+        """Return what rule and shifters make of the guess, on as many points as they will be called on at once."""
+        whole, made = self.system({}, data), list[Any]()
+        for count in {*self.points(data), data.guess.shape[data.grid.axis]}:
+            system = whole.head(count) if whole.marches else whole
+            y = system.data.guess
+            ys = system.shifted(y)
+            Gs = tuple(Dense(y_p[..., None] * y_p[..., None, :]) for y_p in ys)
+            made += [*ys, *self.rule.tried(Gs, y, y, system.data)]
+        return made
 
     def system(self, functions: Any, data: Data) -> System:
         """Return the discrete equation."""
@@ -89,10 +124,12 @@ class Plan:
         return dataclasses.replace(sol, y=y, y_corrected=better)
 
     def tangent(self, by: Any, at: Any, theta: Any, direction: Any, sol: Solution) -> tuple[Any, Any]:
-        """Return the derivatives of y and y_corrected along a direction; ``at(theta)`` gives functions and data."""
+        """Return the derivatives of y and y_corrected along a direction; ``at(theta)``: plan, functions, data."""
 
         def system_at(theta: Any) -> System:
-            return dataclasses.replace(self.system(*at(theta)), strict=True)
+            plan, functions, data = at(theta)
+            made: System = plan.system(functions, data)
+            return dataclasses.replace(made, strict=True)
 
         dy = tangent(by, system_at, theta, direction, sol.y, sol.converged)
         if sol.y_corrected is None:
@@ -102,16 +139,7 @@ class Plan:
 
 def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
     """Run the plan, with each function told the shapes it will be called with."""
-    grid = data.grid
-    T, overlap = data.guess.shape[grid.axis], grid.overlap
-    system = plan.system(functions, data)
-    counts = plan.method.points(T - overlap, overlap) if system.marches else [T]
-    if system.block is not None:
-        sizes = {system.block, system.stretch}
-        rests = {(T - overlap) % size + overlap for size in sizes} | {c % system.stretch for c in (*counts, T)}
-        counts = sorted({*counts, *sizes, *(size + overlap for size in sizes), *rests} - {0})
-    elif system.marches and not overlap:
-        counts = sorted({*counts, -(-T // stride_of(system))})
+    system, counts = plan.system(functions, data), plan.points(data)
 
     def calls() -> list[tuple[Any, ...]]:
         made = [_example(plan, functions, data, points) for points in counts]

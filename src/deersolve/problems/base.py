@@ -10,7 +10,7 @@ from ..backends.given import Given, at_points
 from ..backends.namespace import Array, Tree, array_namespace, padded
 from ..backends.trees import tree_map
 from ..errors import mismatch
-from ..grids.base import Data, as_grid
+from ..grids.base import Data, Grid, as_grid
 from ..grids.shifters import as_shifters
 from ..grids.times import Initial
 
@@ -103,6 +103,12 @@ class Problem:
         if name not in held and (is_start or any(name in part for part in elsewhere)):
             raise mismatch(name, "a new problem with it; that of a problem is given when it is made", "an assignment")
         super().__setattr__(name, value)
+
+    @property
+    def domain(self) -> dict[str, Any]:
+        """The records of a user's own that shifters and rule are told, by the names of their arguments."""
+        given = {"grid": self.grid, "boundary": self.boundary}
+        return {name: own for name, own in given.items() if not isinstance(own, Grid | Initial | None)}
 
     @property
     def functional(self) -> Callable[..., Array] | None:
