@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ._jax_programs import nested_constants
-from .generic import Solver
+from .compilable import Solver
 from .held import Held
 from .namespace import Array, Tree
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import InputError
 from . import registry
+from .compilable import Solver
 from .namespace import Array, Tree, array_namespace, joined, padded_behind, part
 from .trees import tree_leaves, tree_map
 
@@ -31,37 +32,6 @@ Deferred = tuple[Array, Callable[[], tuple[Array, ...]]]
 """f at every grid point, and what gives d f / d y_p when it is asked for, of n components at a point or of all."""
 Later = tuple[Tree, Callable[[Tree], Any]]
 """Arrays, and what makes of them the inverse of a linear operator and its transpose, both as functions."""
-
-
-class Solver(Protocol):
-    """What :meth:`Backend.call` runs: an algorithm with everything chosen but the arrays."""
-
-    @property
-    def key(self) -> Any:
-        """What makes two solvers the same program."""
-
-    @property
-    def cacheable(self) -> bool:
-        """Whether nothing in it can change between two calls."""
-
-    @property
-    def operator(self) -> Any:
-        """What may hold numbers that are no argument."""
-
-    def with_operator(self, operator: Any, /) -> Any:
-        """Return the solver with another operator."""
-
-    def tried(self, arrays: Tree, /) -> list[Any]:
-        """Return what the operator makes of arrays like these."""
-
-    def solve(self, functions: Any, arrays: Tree, /) -> Any:
-        """Return a record with fields y and y_corrected (or None); no derivative passes."""
-
-    def attach(self, functions: Any, arrays: Tree, result: Any, /) -> Any:
-        """Return the result with its derivative on the graph, for libraries that record one."""
-
-    def tangent(self, by: Any, at: Callable[[Tree], Any], theta: Tree, direction: Tree, result: Any, /) -> Any:
-        """Return the derivatives of y and y_corrected along a direction, for libraries that transform functions."""
 
 
 class Backend:

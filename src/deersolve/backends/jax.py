@@ -20,7 +20,8 @@ from . import _jax_programs, registry
 from ._jax_operator import Operator
 from ._jax_programs import Programs, nested_constants, rebuilt, whole
 from ._jax_solve import solve
-from .generic import Backend, Functions, Jacobians, Solver, end_to_end, passed, split_columns
+from .compilable import Solver
+from .generic import Backend, Functions, Jacobians, end_to_end, passed, split_columns
 from .namespace import Array, Tree, joined, part
 from .trees import each_record, field_names
 
