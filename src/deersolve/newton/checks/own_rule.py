@@ -68,8 +68,8 @@ def rule_errors(system: System, y: Array) -> RuleErrors:
     xp, nothing = array_namespace(y), 0 * system.over_grid(array_namespace(y).max, y)
     if not system.rule.has_residual:
         return RuleErrors(nothing, nothing, nothing, _off_callable(system, y))
-    peaks = system.peaks(y)
-    v, u = (xp.where(peaks > 0, peaks, 1.0) * wave(system, y, k) for k in (0, 1))
+    peaks, waves = system.peaks(y), [wave(system, y, k) for k in range(WAVES)]
+    v, u = (xp.where(peaks > 0, peaks, 1.0) * a for a in waves[:2])
     inverse, fy, change_of, Gs = _linear(system, y)
     d = inverse.solve(v)
     df = change_of(d)
@@ -80,7 +80,7 @@ def rule_errors(system: System, y: Array) -> RuleErrors:
     if system.rule.is_loop:
         off = xp.maximum(off, _off_loop(system, y, fy))
     turned = _off_transpose(system, inverse, u, d, v) if system.rule.has_transpose else nothing
-    large = _off_magnitude(system, y, fy, Gs) if system.rule.knows_size else nothing
+    large = _off_magnitude(system, y, fy, Gs, waves) if system.rule.knows_size else nothing
     return RuleErrors(off, turned, large, nothing)
 
 
@@ -111,7 +111,7 @@ def _off_transpose(system: System, inverse: Linear, u: Array, d: Array, v: Array
     return xp.abs(system.over_grid(xp.sum, forward) - system.over_grid(xp.sum, reverse)) / xp.where(size > 0, size, 1.0)
 
 
-def _off_magnitude(system: System, y: Array, fy: Array, Gs: tuple[Structure, ...]) -> Array:
+def _off_magnitude(system: System, y: Array, fy: Array, Gs: tuple[Structure, ...], waves: list[Array]) -> Array:
     """Return the largest ``magnitude(|y|, |f|)`` of a row in units of the root mean square of its terms.
 
     A sum of m terms of any signs is as large as its root mean square says, and the sum of their absolute values at most
@@ -119,9 +119,8 @@ def _off_magnitude(system: System, y: Array, fy: Array, Gs: tuple[Structure, ...
     """
     xp, zero = array_namespace(y), 0 * y
     given = system.residual(zero, zero, Gs)
-    rows = [
-        system.residual(wave(system, y, 2 * k) * y, wave(system, y, 2 * k + 1) * fy, Gs) - given for k in range(WAVES)
-    ]
+    pairs = zip(waves, [*waves[1:], waves[0]], strict=True)
+    rows = [system.residual(a * y, b * fy, Gs) - given for a, b in pairs]
     terms = xp.abs(given) + reduce(add, (r * r for r in rows)) ** 0.5
     size = system.grid.kept(system.magnitude(xp.abs(y), xp.abs(fy)))
     ratio = size / xp.where(terms > 0, terms, float(xp.finfo(y.dtype).smallest_normal))

@@ -7,6 +7,8 @@ det(I + theta s D G) = 0. It is followed to s = 1, for every interval by itself 
 from __future__ import annotations
 
 import dataclasses
+from functools import reduce
+from operator import and_
 from typing import Any
 
 from ...backends import backend_of
@@ -20,6 +22,7 @@ from ..iteration import newton
 from ..measures import eps_of, scale_of
 
 CURVED = 0.5  # the part of the way from y_i to y_{i+1} that Newton's method with the last Jacobian may miss
+ON_THE_WAY = (0.25, 0.5, 0.75, 1.0)  # from y_{i+1} back to y_i, where the slopes of f are looked at
 CONTRACTION = 0.25  # of Newton's corrections, from which on they are taken to stay on a branch
 FINEST = 2.0**-12  # the fraction of the way so far below which the branch is taken to end in a fold
 START = 2.0**-30  # the same of the whole way, at its start: what is stiff leaves y_i at once
@@ -112,7 +115,7 @@ def continues(system: System, y: Array) -> Array:
 
         M^{-1} theta D (f(y_{i+1}) - f(y_i) - J (y_{i+1} - y_i))
 
-    is small beside the way from one to the other. Else the root is followed.
+    is small beside the way from one to the other, and M stays such on it. Else the root is followed.
     """
     xp, at = array_namespace(y), system.linearise(y)
     theta, D, before = system.rule.theta, _lengths(system), _before(y)
@@ -123,7 +126,9 @@ def continues(system: System, y: Array) -> Array:
     missed = _solved(M, theta * D * rest)
     scale = scale_of(system, y, xp.abs(y) + xp.abs(before))
     far, off = (xp.max(xp.abs(v) / scale, axis=-1) for v in (way, missed))
-    doubtful = holds & ~(off <= CURVED * far)
+    on_the_way = (system.linearise(y - part * way) for part in ON_THE_WAY)
+    stays = reduce(and_, (in_right_half_plane(_implicit(there, theta * D)) for there in on_the_way))
+    doubtful = holds & ~(stays & (off <= CURVED * far))
 
     def look(_: Array) -> Array:
         root, arrives = followed(system, y)
