@@ -59,6 +59,17 @@ def residual_of(problem: Problem, system: System, fields: Fields, usable: Array 
     Where elements are not usable, their data are those of one that is, as in
     :func:`deersolve.newton.implicit.substituted`.
     """
+    return function_of(problem, system, fields, lambda system, y: system.residual(y), usable)
+
+
+def function_of(
+    problem: Problem,
+    system: System,
+    fields: Fields,
+    what: Callable[[System, Array], Array],
+    usable: Array | None = None,
+) -> Callable[..., Array]:
+    """Return ``what(system, y)`` at fixed y as such a function."""
 
     def at(*leaves: Array) -> Array:
         rest = iter(leaves)
@@ -67,7 +78,7 @@ def residual_of(problem: Problem, system: System, fields: Fields, usable: Array 
         moved = in_place(problem, system, new)
         if usable is not None:
             moved, y = substituted(moved, y, usable)
-        return moved.residual(y)
+        return what(moved, y)
 
     return at
 
@@ -86,7 +97,9 @@ def in_place(problem: Problem, system: System, new: Fields) -> System:
             data = dataclasses.replace(data, x=_laid_x(data, data.x, new["x"]))
     if "y0" in new:
         data = dataclasses.replace(data, boundary=Initial(data.grid.lay("y0", new["y0"], data.boundary.y0)))
-    rest = {k: v for k, v in new.items() if k not in ("params", "t", "x", "y0")}
+    if "boundary" in new:
+        data = dataclasses.replace(data, boundary=system.rule.laid(new["boundary"], data.guess))
+    rest = {k: v for k, v in new.items() if k not in ("params", "t", "x", "y0", "boundary")}
     if rest:
         data = _renamed(system, data, rest)
     return dataclasses.replace(system, data=data, functions=functions)
@@ -158,6 +171,8 @@ def _given(problem: Problem, system: System, name: str) -> Any:
         return tree_map(array, problem.x)
     if name in ("y0", "u0"):
         return array(problem.boundary.y0) if isinstance(problem.boundary, Initial) else None
+    if name == "boundary":
+        return None if isinstance(problem.boundary, Initial) else tree_map(array, problem.boundary)
     if name == "t":
         return system.data.grid.t if isinstance(system.data.grid, TimeGrid) else None
     return array(problem.coefficients[name])  # type: ignore[attr-defined]

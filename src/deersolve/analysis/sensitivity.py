@@ -17,6 +17,7 @@ from ..solution.solution import Solution
 from .at_solution import at_the_solution, check_converged, linear_solves
 from .colouring import by_seeds
 from .fields import SIDES, Fields, check_name, fields_of, offered, residual_of
+from .pointwise import by_points
 
 
 @untraced
@@ -35,8 +36,9 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
         ``{"params": dparams, "y0": dy0, "x": dx, "t": dt}`` or some of them, each of the shapes of that field of the
         problem; of an evolution equation "u0". Where there are conditions also "left", "right", "bottom", "top", of the
         shape of the value or slope that was given (a tuple for a tuple of conditions), and the coefficients "D" or "a",
-        "b", "c"; of coupled ends "first", "last" and "value". What f closes over is not a field. A sequence gives a
-        stack of derivatives from one linearisation.
+        "b", "c"; of coupled ends "first", "last" and "value"; of
+        :class:`Operator` "boundary". What f closes over is not a field. A sequence gives a stack of derivatives from
+        one linearisation.
 
     Returns
     -------
@@ -153,6 +155,9 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
         u = linear_solves(system, sol).transpose(system.grid.present_transposed(passed(cotangent, sol.converged)))
         function, primals = residual_of(problem, system, fields, sol.converged), tree_leaves(fields)
         found = backend.pullback(function, primals, u)
+        weights = system.rule.weights(u)
+        if found is None and weights is not None:
+            found = list(by_points(problem, system, fields, u, weights, sol.converged))
         if found is None:
             found = list(by_seeds(system, function, fields, u, problem.axes, problem.fields))
     bars = iter(found)
@@ -161,7 +166,7 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
 
 
 def _by_default(problem: Problem) -> tuple[str, ...]:
-    return ("params", *(name for name in problem.fields if name in ("y0", "u0", "value", *SIDES)))
+    return ("params", *(name for name in problem.fields if name in ("y0", "u0", "value", "boundary", *SIDES)))
 
 
 def _check_any(system: System, sol: Solution) -> None:

@@ -117,9 +117,9 @@ class Own(Grid):
         return self.given
 
 
-def as_grid(given: Any) -> Grid:
-    """Return a grid, or one that holds what a user gave as such."""
-    return given if isinstance(given, Grid) else Own(given, int(getattr(given, "ndim", 1)))
+def as_grid(given: Any, axes: int | None = None) -> Grid:
+    """Return a grid, or one that holds what a user gave as such, of so many axes if they are known."""
+    return given if isinstance(given, Grid) else Own(given, axes or int(getattr(given, "ndim", 1)))
 
 
 @record

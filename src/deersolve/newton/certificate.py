@@ -175,5 +175,6 @@ def rule_holds(system: System, y: Array) -> Array:
     for G, before, after in zip(at.Gs, at.ys, system.shifted(y + delta), strict=True):
         moved = moved - (G @ (after - before))
     left = system.residual(y + delta, moved, at.Gs)
-    noise = 64 * eps_of(y) * system.over_grid(xp.max, xp.abs(y) + xp.abs(at.fy))
+    size = system.magnitude if system.rule.knows_size else add
+    noise = 64 * eps_of(y) * system.over_grid(xp.max, size(xp.abs(y), xp.abs(at.fy)))
     return system.over_grid(xp.max, xp.abs(left)) <= 0.1 * system.over_grid(xp.max, xp.abs(r)) + noise
