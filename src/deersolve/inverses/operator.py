@@ -17,6 +17,7 @@ from ..linalg.structure import Dense, Diagonal, Structure
 from .base import Rule
 
 NAMES = ("given", "shifts")
+PAIR = "What a signal is added is declared: shifts=((ds.identity, 0.0),)."
 
 
 @record
@@ -108,7 +109,10 @@ class Operator(Rule):
         self.L, self.M = Matrix(L, self.axes), None if M is None else Matrix(M, self.axes)
         Ss = tuple(S for S, _ in pairs)
         self.equations = Equations(L, M, Ss, math.prod(self.shape))
-        self.shifts = tuple(Shifted(p, None if S is None else Matrix(S, self.axes)) for p, S in enumerate(Ss))
+        self.shifts = tuple(
+            identity if S is None and s is None else Shifted(p, None if S is None else Matrix(S, self.axes))
+            for p, (S, s) in enumerate(pairs)
+        )
 
     def prepared(self, boundary: Any, guess: Array) -> Known:
         """Return what is given as arrays beside the guess; raise if a shape does not fit."""
@@ -118,21 +122,24 @@ class Operator(Rule):
             raise mismatch("y_guess", expected, tuple(guess.shape))
         if self.components not in (1, n):
             raise mismatch("y_guess", f"n = {self.components} components, as the matrices have", f"n = {n}")
-        named = tree_map(lambda a: beside(a, guess, by, "boundary"), _by_name(boundary))
-        return self.laid(named, guess)
+
+        def array(a: Any) -> Array | None:
+            return a if a is None else beside(a, guess, by, "boundary")
+
+        named = self._by_name(boundary)
+        arrays = {k: tuple(map(array, v)) if k == "shifts" else array(v) for k, v in named.items()}
+        return self.laid(arrays, guess)
 
     def laid(self, named: Any, guess: Array) -> Known:
         """Return what is given, arrays beside the guess by their names, with what the operator has itself."""
-        named, by = _by_name(named), backend_of(guess)
-        added = named.get("shifts", self.added)
-        if not isinstance(added, tuple | list) or len(added) != len(self.added):
-            raise mismatch("boundary['shifts']", f"a tuple of {len(self.added)}, one for each shift", repr(added))
+        named, by = self._by_name(named), backend_of(guess)
 
         def own(a: Any, name: str) -> Array:
             return a if a is None or name in named else beside(a, guess, by, name)
 
         given = own(named.get("given", self.given), "given")
-        return Known(_over(given, guess, "given"), tuple(_over(own(s, "shifts"), guess, "shifts") for s in added))
+        added = [own(s, "shifts") for s in named.get("shifts", self.added)]
+        return Known(_over(given, guess, "given"), tuple(_over(s, guess, "shifts") for s in added))
 
     def residual(self, y: Array, fy: Array, *, grid: Any, boundary: Known, **kw: Any) -> Array:
         """Return ``M f + given - L y``."""
@@ -165,6 +172,20 @@ class Operator(Rule):
         """Return of which elements the matrix is regular."""
         xp, zero = array_namespace(like), self.equations.solve(_entries(Gs), like * 0)
         return xp.all(xp.isfinite(zero), axis=tuple(range(-1 - self.axes, 0)))
+
+    def _by_name(self, boundary: Any) -> dict[str, Any]:
+        """Return what a problem has as its boundary by name."""
+        named = boundary if isinstance(boundary, dict) else {} if boundary is None else {"given": boundary}
+        unknown = [name for name in named if name not in NAMES]
+        if unknown:
+            raise mismatch("boundary", "an array, or a dict of 'given' and 'shifts'", f"the key {unknown[0]!r}")
+        added = named.get("shifts", self.added)
+        if not isinstance(added, tuple | list) or len(added) != len(self.added):
+            raise mismatch("boundary['shifts']", f"a tuple of {len(self.added)}, one for each shift", repr(added))
+        for p, (shift, s) in enumerate(zip(self.shifts, added, strict=True)):
+            if shift is identity and s is not None:
+                raise mismatch(f"boundary['shifts'][{p}]", "None beside ds.identity", "an array", PAIR)
+        return named
 
     def _check(self, matrices: dict[str, Any]) -> None:
         """Raise unless sizes agree, each row says something and each point is in one."""
@@ -242,18 +263,6 @@ def _pair(shift: Any, name: str, shape: tuple[int, ...]) -> tuple[Any, Any]:
     if type(S).__module__.startswith("deersolve."):
         raise mismatch(name, "ds.identity or a matrix", repr(S), "Of a lag give the matrix, such as np.eye(N, k=-1).")
     return read(S, name, shape), added
-
-
-def _by_name(boundary: Any) -> dict[str, Any]:
-    """Return what a problem has as its boundary by name."""
-    if boundary is None:
-        return {}
-    if not isinstance(boundary, dict):
-        return {"given": boundary}
-    unknown = [name for name in boundary if name not in NAMES]
-    if unknown:
-        raise mismatch("boundary", "an array, or a dict of 'given' and 'shifts'", f"the key {unknown[0]!r}")
-    return boundary
 
 
 def _over(a: Array | None, guess: Array, name: str) -> Array | None:
