@@ -7,10 +7,12 @@ from typing import Any
 
 from ..backends import backend_of
 from ..backends.namespace import Array
-from .sparse_lu import KEPT, is_singular, refined
+from .sparse_lu import KEPT, PIVOT, is_singular, refined
 
 SMALL = 200  # unknowns up to which LAPACK's dense LU is as fast as any
 FULL = 0.1  # of all entries: from so many on a sparse LU only fills
+PAIRED = 0.9  # of all entries: from so many on with one across the diagonal the pattern counts as symmetric
+SYMMETRIC: Any = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": PIVOT, "options": {"SymmetricMode": True}}
 NARROW = 64  # diagonals up to which a band is faster than a sparse LU
 
 
@@ -142,6 +144,12 @@ def _lu(A: Any) -> Any:
     return SparseLU.of(A)
 
 
+def _is_symmetric(A: Any) -> bool:
+    """Return whether most entries have one across the diagonal, and all of the diagonal is there."""
+    pattern = A.astype(bool)
+    return bool(A.diagonal().all()) and pattern.multiply(pattern.T).nnz >= PAIRED * A.nnz
+
+
 class DenseLU:
     """LAPACK's LU of a full matrix."""
 
@@ -186,7 +194,7 @@ class BandLU:
 
 
 class SparseLU:
-    """SuperLU's factors, in the order of columns of least degree.
+    """SuperLU's factors, in the order of least degree, of A + A^T where the pattern is symmetric, else of A^T A.
 
     References
     ----------
@@ -203,7 +211,7 @@ class SparseLU:
         from scipy.sparse.linalg import splu
 
         try:
-            return cls(splu(A))
+            return cls(splu(A, **(SYMMETRIC if _is_symmetric(A) else {})))
         except RuntimeError as error:
             if "singular" not in str(error):
                 raise
