@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -240,6 +241,24 @@ def test_a_matrix_is_factored_once_for_the_same_G(monkeypatch):
     np.testing.assert_allclose(solve(r) + op.transpose(G, r, **where) + solve(2 * r), 1.0)
     assert len(made) == 2  # one for each element
     np.testing.assert_allclose(op.solve((Dense(2 * G[0].values),), r, **where), 0.2)
+
+
+def test_an_operator_is_copied_without_its_factors():
+    op = ds.Operator(sp.eye_array(300) + sp.eye_array(300, k=299))
+    sol = solve_with(op)
+    np.testing.assert_array_equal(solve_with(pickle.loads(pickle.dumps(op))).y, sol.y)
+
+
+def test_a_failed_element_has_no_part_in_the_gradients_of_others():
+    torch = pytest.importorskip("torch")
+    x = torch.tensor([[[0.5]], [[1.0]], [[2.0]]], dtype=torch.float64, requires_grad=True)
+    given = torch.ones((3, 2, 1), dtype=torch.float64, requires_grad=True)
+    op = ds.Operator(np.eye(2))
+    problem = ds.Problem(lambda y, x, _: x * y, shift=op.shifts, inverse=op, x=x, boundary=given)
+    sol = ds.solve(problem, torch.zeros((3, 2, 1), dtype=torch.float64), on_failure="nan")
+    (sol.y[0].sum() + sol.y[2].sum()).backward()
+    np.testing.assert_allclose(x.grad.numpy().ravel(), [8, 0, 2])
+    np.testing.assert_allclose(given.grad.numpy()[..., 0], [[2, 2], [0, 0], [-1, -1]])
 
 
 def solve_with(op, f=lambda y, x, params: 0 * y + 1, **options):

@@ -30,6 +30,10 @@ class Equations:
         self._wide: dict[int, tuple[Any, ...]] = {}
         self._kept: dict[int, Factors] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what can be copied and pickled: factors are made afresh."""
+        return {**vars(self), "_kept": {}}
+
     def solve(self, Gs: tuple[Array, ...], r: Array, transposed: bool = False) -> Array:
         """Return delta, or with the transposed matrix, of r (*B, *R, n) and G_p (*B, *R, n, n or 1).
 
