@@ -95,11 +95,12 @@ def in_place(problem: Problem, system: System, new: Fields) -> System:
             data = dataclasses.replace(data, x={**data.x, **_laid_x(data, {k: data.x[k] for k in new["x"]}, new["x"])})
         else:
             data = dataclasses.replace(data, x=_laid_x(data, data.x, new["x"]))
-    if "y0" in new:
+    if "y0" in new and isinstance(data.boundary, Initial):
         data = dataclasses.replace(data, boundary=Initial(data.grid.lay("y0", new["y0"], data.boundary.y0)))
     if "boundary" in new:
         data = dataclasses.replace(data, boundary=system.rule.laid(new["boundary"], data.guess))
-    rest = {k: v for k, v in new.items() if k not in ("params", "t", "x", "y0", "boundary")}
+    known = {"params", "t", "x", "boundary"} | ({"y0"} if isinstance(data.boundary, Initial) else set())
+    rest = {k: v for k, v in new.items() if k not in known}
     if rest:
         data = _renamed(system, data, rest)
     return dataclasses.replace(system, data=data, functions=functions)
@@ -169,13 +170,13 @@ def _given(problem: Problem, system: System, name: str) -> Any:
         return values if isinstance(side, tuple) else (values[0] if values else None)
     if name == "x":
         return tree_map(array, problem.x)
-    if name in ("y0", "u0"):
-        return array(problem.boundary.y0) if isinstance(problem.boundary, Initial) else None
+    if name in ("y0", "u0") and isinstance(problem.boundary, Initial):
+        return array(problem.boundary.y0)
     if name == "boundary":
         return None if isinstance(problem.boundary, Initial) else tree_map(array, problem.boundary)
     if name == "t":
         return system.data.grid.t if isinstance(system.data.grid, TimeGrid) else None
-    return array(problem.coefficients[name])  # type: ignore[attr-defined]
+    return array(problem.coefficients[name]) if name in problem.coefficients else None
 
 
 def _is_float(leaf: Any) -> bool:

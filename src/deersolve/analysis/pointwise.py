@@ -33,9 +33,9 @@ def by_points(
             bars = system.rule.pulled(part, system.linearise(y).Gs, u)
             yield from map(_summed, tree_leaves(bars), leaves)
         for k, leaf in enumerate(leaves, start=before) if name != "boundary" else ():
-            own = math.prod(leaf.shape) if name == "params" else leaf.shape[-1]
+            own = leaf.shape[-1] if name == "x" else math.prod(leaf.shape)
             eye = xp.eye(own, dtype=leaf.dtype, device=system.backend.placement(leaf))
-            if name == "params":
+            if name != "x":
                 sums = [xp.sum(along(k, xp.reshape(eye[j, :], leaf.shape))) for j in range(own)]
                 yield xp.reshape(xp.stack(sums), leaf.shape)
                 continue

@@ -37,8 +37,8 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
         problem; of an evolution equation "u0". Where there are conditions also "left", "right", "bottom", "top", of the
         shape of the value or slope that was given (a tuple for a tuple of conditions), and the coefficients "D" or "a",
         "b", "c"; of coupled ends "first", "last" and "value"; of
-        :class:`Operator` "boundary". What f closes over is not a field. A sequence gives a stack of derivatives from
-        one linearisation.
+        :class:`Operator` "boundary", of leads "y_end". What f closes over is not a field. A sequence gives a stack of
+        derivatives from one linearisation.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
 
 
 def _by_default(problem: Problem) -> tuple[str, ...]:
-    return ("params", *(name for name in problem.fields if name in ("y0", "u0", "value", "boundary", *SIDES)))
+    return ("params", *(name for name in problem.fields if name in ("y0", "u0", "value", "boundary", "y_end", *SIDES)))
 
 
 def _check_any(system: System, sol: Solution) -> None:

@@ -114,7 +114,7 @@ class Operator(Rule):
             for p, (S, s) in enumerate(pairs)
         )
 
-    def prepared(self, boundary: Any, guess: Array) -> Known:
+    def prepared(self, boundary: Any, guess: Array) -> Any:
         """Return what is given as arrays beside the guess; raise if a shape does not fit."""
         by, (*R, n) = backend_of(guess), guess.shape[-1 - self.axes :]
         if guess.ndim <= self.axes or tuple(R) != self.shape:

@@ -72,6 +72,9 @@ class Problem:
     fields: dict[str, tuple[str, ...]] = {"y0": ("lag", "k"), "x": ("t", "k"), "boundary": ("t", "k")}  # noqa: RUF012
     """The data beside params that a solution can be differentiated by, and the names of their last axes."""
 
+    coefficients: dict[str, Any] = {}  # noqa: RUF012
+    """Data of the equation by the names of their fields."""
+
     def __init__(  # noqa: PLR0913 - the paper's algorithm has this many inputs
         self,
         f: Callable[..., Array],
