@@ -325,3 +325,11 @@ def test_a_matrix_that_a_graph_follows_is_refused():
     with pytest.raises(ds.InputError, match="go through params, x or boundary"):
         ds.Operator(torch.eye(6, requires_grad=True))
     assert ds.Operator(torch.eye(6)).L.A.nnz == 6
+
+
+def test_a_matrix_that_jax_follows_is_refused():
+    jax = pytest.importorskip("jax")
+    for transform in (jax.grad, jax.jit):
+        with pytest.raises(ds.InputError, match="go through params, x or boundary"):
+            transform(lambda a: ds.Operator(a * jax.numpy.eye(6)))(1.0)
+    assert ds.Operator(jax.numpy.eye(6)).L.A.nnz == 6

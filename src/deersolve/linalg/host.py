@@ -44,6 +44,15 @@ def has_compiler(library: str) -> bool:
     return torch.version.cuda is not None and hasattr(torch.cuda, "_compile_kernel")
 
 
+def is_traced(array: Array) -> bool:
+    """Return whether a derivative or a compiler follows an array."""
+    if family(array) != "jax":
+        return is_recorded(array)
+    import jax
+
+    return isinstance(array, jax.core.Tracer)
+
+
 def is_recorded(*arrays: Array) -> bool:
     """Return whether an array library records or transforms what is done to one of the arrays."""
     if family(arrays[0]) != "torch":

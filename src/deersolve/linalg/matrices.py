@@ -9,7 +9,7 @@ from typing import Any
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace, padded
 from ..errors import mismatch
-from .host import family
+from .host import family, is_traced
 
 FULL = 0.25  # of all entries of a matrix: from so many on it is multiplied as a full one
 COLUMNS = 64  # unit vectors that a linear operator is given at once
@@ -126,16 +126,15 @@ def _as_numpy(given: Any, name: str) -> Any:
     if not hasattr(given, "shape"):
         try:
             made = np.asarray(given)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise mismatch(name, KINDS, repr(given)) from error
         if made.dtype.kind not in "fiub":
             raise mismatch(name, KINDS, repr(given))
         return made
-    by = backend_of(given)
-    if not by.is_concrete(given) or by.recorded(lambda: given) is not None:
-        advice = "A matrix is a constant; numbers to differentiate by go through params, x or boundary."
+    if is_traced(given):
+        advice = "A matrix is a constant, of NumPy; numbers to differentiate by go through params, x or boundary."
         raise mismatch(name, "a matrix of known numbers", "one that a derivative or a compiler follows", advice)
-    return by.to_numpy(given)
+    return backend_of(given).to_numpy(given)
 
 
 def _tabulated(given: Any, name: str, shape: tuple[int, ...] | None) -> Any:
