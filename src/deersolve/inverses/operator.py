@@ -11,7 +11,7 @@ from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import record, tree_map
 from ..errors import InputError, check_whole, mismatch
 from ..grids.shifters import identity
-from ..linalg.host import family
+from ..linalg.host import constant
 from ..linalg.matrices import Matrix, read
 from ..linalg.matrix_lu import Equations
 from ..linalg.structure import Dense, Diagonal, Structure
@@ -136,10 +136,7 @@ class Operator(Rule):
         named, by = self._by_name(named), backend_of(guess)
 
         def own(a: Any, name: str) -> Array:
-            if a is None or name in named:
-                return a
-            is_numpy = hasattr(a, "shape") and family(a) == "numpy"  # as matrices are, for any library
-            return beside(by.convert(a, guess, guess.dtype) if is_numpy else a, guess, by, name)
+            return a if a is None or name in named else beside(constant(a, guess), guess, by, name)
 
         given = own(named.get("given", self.given), "given")
         added = [own(s, "shifts") for s in named.get("shifts", self.added)]

@@ -78,6 +78,13 @@ def is_host_float(array: Any) -> bool:
     return array.dtype.char in "fd"
 
 
+def constant(value: Any, like: Array) -> Any:
+    """Return a NumPy array as one of the library, device and dtype of ``like``, and anything else as it is."""
+    if not hasattr(value, "shape") or family(value) != "numpy":
+        return value
+    return backend_of(like).convert(value, like, like.dtype)
+
+
 def from_numpy(array: Any, like: Array) -> Array:
     """Return a NumPy array as an array of the library of ``like``; the memory is shared."""
     if family(like) != "torch":
