@@ -309,6 +309,7 @@ EYE = np.eye(6)
         (lambda: solve_with(ds.Operator(EYE), y_guess=np.zeros((5, 1))), r"y_guess: expected shape \(\*B, 6, n\)"),
         (lambda: solve_with(ds.Operator(EYE, shape=3)), "n = 2 components, as the matrices have"),
         (lambda: solve_with(ds.Operator(EYE, given=np.ones(6))), r"Components are on the last axis: given\[:, None\]"),
+        (lambda: solve_with(ds.Operator(EYE, given=1j * np.ones((6, 1)))), "given: expected real numbers"),
         (lambda: solve_with(ds.Operator(EYE, given=np.nan)), "given: expected finite numbers"),
         (lambda: solve_with(ds.Operator(EYE), boundary={"value": 1}), "'given' and 'shifts'; received the key 'value'"),
         (lambda: solve_with(ds.Operator(EYE), boundary={"shifts": (1.0,)}), "None beside ds.identity"),

@@ -79,8 +79,8 @@ def is_host_float(array: Any) -> bool:
 
 
 def constant(value: Any, like: Array) -> Any:
-    """Return a NumPy array as one of the library, device and dtype of ``like``, and anything else as it is."""
-    if not hasattr(value, "shape") or family(value) != "numpy":
+    """Return a NumPy array of numbers as one of the library, device and dtype of ``like``, anything else as it is."""
+    if not hasattr(value, "shape") or family(value) != "numpy" or value.dtype.kind not in "fiu":
         return value
     return backend_of(like).convert(value, like, like.dtype)
 
