@@ -171,8 +171,9 @@ class Operator(Rule):
 
     def determines(self, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Array:
         """Return of which elements the matrix is regular."""
-        xp, zero = array_namespace(like), self.equations.solve(_entries(Gs), like * 0)
-        return xp.all(xp.isfinite(zero), axis=tuple(range(-1 - self.axes, 0)))
+        xp = array_namespace(like)
+        found = self.equations.solve(_entries(Gs), xp.zeros_like(like))
+        return xp.all(xp.isfinite(found), axis=tuple(range(-1 - self.axes, 0)))
 
     def _by_name(self, boundary: Any) -> dict[str, Any]:
         """Return what a problem has as its boundary by name."""
@@ -201,14 +202,15 @@ class Operator(Rule):
                 raise mismatch(name, f"a matrix ({N}, {N}), or ({N} n, {N} n) for n components, {where}", (rows, rows))
         L, M, *Ss = (None if A is None else self._wide(A) for A in matrices.values())
         assert L is not None
-        rows_of_f = np.ones(L.shape[0]) if M is None else abs(M).sum(axis=1)
-        of_f = [np.ones(L.shape[0]) if S is None else abs(S).sum(axis=0) for S in Ss]
-        empty = np.nonzero(abs(L).sum(axis=1) + rows_of_f == 0)[0]
-        unused = np.nonzero(abs(L).sum(axis=0) + sum(of_f) == 0)[0]
+        ones = np.ones(L.shape[0])
+        of_rows, of_f = (ones, ones) if M is None else (abs(M).sum(axis=1), abs(M).sum(axis=0))
+        of_y = [of_f if S is None else abs(S).T @ of_f for S in Ss]
+        empty = np.nonzero(abs(L).sum(axis=1) + of_rows == 0)[0]
+        unused = np.nonzero(abs(L).sum(axis=0) + sum(of_y) == 0)[0]
         if empty.size:
             raise InputError(f"Operator: row {empty[0]} of L and of M is 0: it says nothing of y. Give it a condition.")
         if unused.size:
-            raise InputError(f"Operator: column {unused[0]} of L and of every shift is 0: no equation knows that y.")
+            raise InputError(f"Operator: column {unused[0]} of L and of every M S is 0: no equation knows that y.")
 
     def _wide(self, A: Any) -> Any:
         from scipy.sparse import eye_array, kron
