@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.
     from .grids.fluxes import central as central, limited as limited, upwind as upwind
     from .grids.shifters import identity as identity, lag as lag, slope as slope
     from .grids.times import Initial as Initial, Steps as Steps, TimeGrid as TimeGrid
+    from .inverses.operator import Operator as Operator
     from .linalg.structure import BlockDiagonal as BlockDiagonal, Dense as Dense, Diagonal as Diagonal, Zero as Zero
     from .newton.approximate_jacobians import Hutchinson as Hutchinson, Picard as Picard
     from .newton.methods import Auto as Auto, Newton as Newton, Sequential as Sequential
@@ -83,6 +84,7 @@ _rooms = {
     "grids.fluxes": "central limited upwind",
     "grids.shifters": "identity lag slope",
     "grids.times": "Initial Steps TimeGrid",
+    "inverses.operator": "Operator",
     "linalg.structure": "BlockDiagonal Dense Diagonal Zero",
     "newton.approximate_jacobians": "Hutchinson Picard",
     "newton.methods": "Auto Newton Sequential",

@@ -47,7 +47,7 @@ def by_seeds(
 
             yield (
                 _by_numbers(system, leaf, along)
-                if name not in named
+                if name in ("params", "grid", "boundary")
                 else _by_places(system, name, leaf, along, axes, named[name])
             )
 

@@ -28,7 +28,7 @@ SIDES = tuple(name for pair in PAIRS for name in pair)
 
 def names_of(problem: Problem) -> tuple[str, ...]:
     """Return the names of everything a solution of this problem can be differentiated by."""
-    return ("params", *problem.fields, *problem.domain)
+    return tuple(dict.fromkeys(("params", *problem.fields, *problem.domain)))
 
 
 def check_name(problem: Problem, name: str, what: str) -> None:
@@ -60,6 +60,17 @@ def residual_of(problem: Problem, system: System, fields: Fields, usable: Array 
     Where elements are not usable, their data are those of one that is, as in
     :func:`deersolve.newton.implicit.substituted`.
     """
+    return function_of(problem, system, fields, lambda system, y: system.residual(y), usable)
+
+
+def function_of(
+    problem: Problem,
+    system: System,
+    fields: Fields,
+    what: Callable[[System, Array], Array],
+    usable: Array | None = None,
+) -> Callable[..., Array]:
+    """Return ``what(system, y)`` at fixed y as such a function."""
 
     def at(*leaves: Array) -> Array:
         rest = iter(leaves)
@@ -68,7 +79,7 @@ def residual_of(problem: Problem, system: System, fields: Fields, usable: Array 
         moved = in_place(problem, system, new)
         if usable is not None:
             moved, y = substituted(moved, y, usable)
-        return moved.residual(y)
+        return what(moved, y)
 
     return at
 
@@ -85,13 +96,15 @@ def in_place(problem: Problem, system: System, new: Fields) -> System:
             data = dataclasses.replace(data, x={**data.x, **_laid_x(data, {k: data.x[k] for k in new["x"]}, new["x"])})
         else:
             data = dataclasses.replace(data, x=_laid_x(data, data.x, new["x"]))
-    if "y0" in new:
+    if "y0" in new and isinstance(data.boundary, Initial):
         data = dataclasses.replace(data, boundary=Initial(data.grid.lay("y0", new["y0"], data.boundary.y0)))
     if "grid" in new:
         data = dataclasses.replace(data, grid=dataclasses.replace(data.grid, given=_with(problem.grid, new["grid"])))
     if "boundary" in new:
-        data = dataclasses.replace(data, boundary=_with(problem.boundary, new["boundary"]))
-    rest = {k: v for k, v in new.items() if k not in ("params", "t", "x", "y0", *problem.domain)}
+        given = _with(problem.boundary, new["boundary"])
+        data = dataclasses.replace(data, boundary=system.rule.laid(given, data.guess))
+    known = {"params", "t", "x", "grid", "boundary"} | ({"y0"} if isinstance(data.boundary, Initial) else set())
+    rest = {k: v for k, v in new.items() if k not in known}
     if rest:
         data = _renamed(system, data, rest)
     return dataclasses.replace(system, data=data, functions=functions)
@@ -176,18 +189,20 @@ def _given(problem: Problem, system: System, name: str) -> Any:
     if name == "params":
         return tree_map(lambda a: as_array(system, a), problem.params)
     if name in problem.domain:
-        return _numbers_in(problem.domain[name], lambda a: as_array(system, a))
+        return _numbers_in(
+            problem.domain[name], lambda a: array(a) if isinstance(a, float) or hasattr(a, "shape") else a
+        )
     if name in SIDES:
         side = problem.sides[name]  # type: ignore[attr-defined]
         values = tuple(array(part.robin[-1]) for part in parts_of(side) if part.given)
         return values if isinstance(side, tuple) else (values[0] if values else None)
     if name == "x":
         return tree_map(array, problem.x)
-    if name in ("y0", "u0"):
-        return array(problem.boundary.y0) if isinstance(problem.boundary, Initial) else None
+    if name in ("y0", "u0") and isinstance(problem.boundary, Initial):
+        return array(problem.boundary.y0)
     if name == "t":
         return system.data.grid.t if isinstance(system.data.grid, TimeGrid) else None
-    return array(problem.coefficients[name])  # type: ignore[attr-defined]
+    return array(problem.coefficients[name]) if name in problem.coefficients else None
 
 
 def _is_float(leaf: Any) -> bool:

@@ -17,6 +17,7 @@ from ..solution.solution import Solution
 from .at_solution import at_the_solution, check_converged, linear_solves
 from .colouring import by_seeds
 from .fields import SIDES, Fields, check_name, fields_of, offered, residual_of
+from .pointwise import by_points
 
 
 @untraced
@@ -35,9 +36,9 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
         ``{"params": dparams, "y0": dy0, "x": dx, "t": dt}`` or some of them, each of the shapes of that field of the
         problem; of an evolution equation "u0". Where there are conditions also "left", "right", "bottom", "top", of the
         shape of the value or slope that was given (a tuple for a tuple of conditions), and the coefficients "D" or "a",
-        "b", "c"; of coupled ends "first", "last" and "value"; of your own records "grid" and "boundary", a dict by the
-        names of their numbers. What f closes over is not a field. A sequence gives a stack of derivatives from one
-        linearisation.
+        "b", "c"; of coupled ends "first", "last" and "value"; of leads "y_end"; of your own records, and of
+        :class:`Operator`, "grid" and "boundary", a dict by the names of their numbers. What f closes over is not a
+        field. A sequence gives a stack of derivatives from one linearisation.
 
     Returns
     -------
@@ -140,7 +141,7 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
         raise mismatch("cotangent", "finite numbers", "NaN or infinity")
     if wrt is not None and not isinstance(wrt, str | list | tuple):
         raise mismatch("wrt", "the name of a field, or a tuple of them", repr(wrt))
-    names = (wrt,) if isinstance(wrt, str) else tuple(_by_default(problem) if wrt is None else wrt)
+    names = (wrt,) if isinstance(wrt, str) else tuple(_by_default(problem, system) if wrt is None else wrt)
     for name in names:
         check_name(problem, name, "wrt")
     if not system.rule.has_transpose:
@@ -154,6 +155,9 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
         u = linear_solves(system, sol).transpose(system.grid.present_transposed(passed(cotangent, sol.converged)))
         function, primals = residual_of(problem, system, fields, sol.converged), tree_leaves(fields)
         found = backend.pullback(function, primals, u)
+        weights = system.rule.weights(u)
+        if found is None and weights is not None:
+            found = list(by_points(problem, system, fields, u, weights, sol.converged))
         if found is None:
             found = list(by_seeds(system, function, fields, u, problem.axes, problem.fields))
     bars = iter(found)
@@ -161,8 +165,9 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     return {name: made.get(name) for name in names}
 
 
-def _by_default(problem: Problem) -> tuple[str, ...]:
-    return ("params", *(name for name in problem.fields if name in ("y0", "u0", "value", *SIDES)))
+def _by_default(problem: Problem, system: System) -> tuple[str, ...]:
+    names = ("y0", "u0", "value", "y_end", *SIDES, *(("boundary",) if system.rule.offers("pulled") else ()))
+    return ("params", *(name for name in problem.fields if name in names))
 
 
 def _check_any(system: System, sol: Solution) -> None:

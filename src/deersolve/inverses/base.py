@@ -118,6 +118,14 @@ class Rule:
         """Whether it can say how large its terms are."""
         return self.has_residual and (self.is_builtin or self.offers("magnitude"))
 
+    def prepared(self, boundary: Any, guess: Array) -> Any:
+        """Return a user's boundary data as the rule takes them, beside y as it is guessed; raise if they do not fit."""
+        return boundary
+
+    def laid(self, boundary: Any, guess: Array) -> Any:
+        """Return the same of arrays beside y, dual numbers among them."""
+        return boundary
+
     def residual(self, y: Array, fy: Array, *, grid: Any, boundary: Any, **kw: Any) -> Array:
         """Return ``M f(y) - L y`` at every point, shape (*B, *R, n), in the units of y."""
         raise NotImplementedError
@@ -145,6 +153,15 @@ class Rule:
         """Return the delta of the smallest ``|r - (L + M sum_p G_p S_p) delta|^2 + damping |delta|^2``."""
         text = f"the rule {self.key!r} has no damped solve; give it a method damped(Gs, r, damping, *, grid, boundary)."
         raise InputError(text + " Or choose another step than LevenbergMarquardt.")
+
+    def weights(self, u: Array) -> Array | None:
+        """Return ``M^T u``, the weights of f in ``sum(u * residual)``, or None where they are not at hand."""
+        return None
+
+    def pulled(self, boundary: Any, Gs: tuple[Structure, ...], u: Array) -> Any:
+        """Return the derivative of ``sum(u * residual)`` by a user's boundary data, each of the shape of y."""
+        text = f"wrt='boundary': expected a library with automatic differentiation, for the rule {self.key!r}"
+        raise InputError(text + ". Use sensitivity().")
 
     def magnitude(self, y: Array, fy: Array, *, grid: Any, boundary: Any) -> Array:
         """Return ``|L| y + |M| fy`` for y, fy >= 0: the size of the terms of the residual."""

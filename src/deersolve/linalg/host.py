@@ -44,6 +44,15 @@ def has_compiler(library: str) -> bool:
     return torch.version.cuda is not None and hasattr(torch.cuda, "_compile_kernel")
 
 
+def is_traced(array: Array) -> bool:
+    """Return whether a derivative or a compiler follows an array."""
+    if family(array) != "jax":
+        return is_recorded(array)
+    import jax
+
+    return isinstance(array, jax.core.Tracer)
+
+
 def is_recorded(*arrays: Array) -> bool:
     """Return whether an array library records or transforms what is done to one of the arrays."""
     if family(arrays[0]) != "torch":
@@ -67,6 +76,13 @@ def to_numpy(array: Array) -> Any:
 def is_host_float(array: Any) -> bool:
     """Return whether a NumPy array holds float32 or float64."""
     return array.dtype.char in "fd"
+
+
+def constant(value: Any, like: Array) -> Any:
+    """Return a NumPy array of numbers as one of the library, device and dtype of ``like``, anything else as it is."""
+    if not hasattr(value, "shape") or family(value) != "numpy" or value.dtype.kind not in "fiu":
+        return value
+    return backend_of(like).convert(value, like, like.dtype)
 
 
 def from_numpy(array: Any, like: Array) -> Array:

@@ -92,7 +92,7 @@ class Factors:
         self.sizes = abs(self.A)
         self.eps = float(np.finfo(values.dtype).eps)
         lu = _lu(self.A)
-        if lu is not None and not _is_singular(lu, self.eps * self.sizes.sum(axis=0).max()):
+        if lu is not None and not is_singular(lu, self.eps * self.sizes.sum(axis=0).max()):
             self.lu, self.size = lu, int(lu.nnz) * (values.dtype.itemsize + 4)
 
     def solve(self, b: Any, transposed: bool) -> Any:
@@ -105,18 +105,29 @@ class Factors:
         A, sizes, way = (self.A.T, self.sizes.T, "T") if transposed else (self.A, self.sizes, "N")
         scale = 1.0 if self.scale is None else np.resize(self.scale if not transposed else 1 / self.scale, len(b))
         b = (b / scale)[order]
-        rest = b = b if transposed else b / self.rows
-        x, off = np.zeros_like(b), np.inf
-        for _ in range(PASSES):
-            x = x + self.lu.solve(rest, way)
-            rest = b - A @ x
-            size = np.max(sizes @ np.abs(x) + np.abs(b))
-            off = np.max(np.abs(rest)) / size if size > 0 else 0.0
-            if not off > ENOUGH * self.eps:
-                break
+        b = b if transposed else b / self.rows
+        x = refined(self.lu, A, sizes, b, way)
         whole = np.empty_like(b)
-        whole[order] = (x / self.rows if transposed else x) if off <= FAR * self.eps else np.nan
+        whole[order] = x / self.rows if transposed else x
         return whole * scale
+
+
+def refined(lu: Any, A: Any, sizes: Any, b: Any, way: str) -> Any:
+    """Return x with ``A x = b`` at roundoff of ``sizes |x| + |b|``, ``sizes`` |A|, by solving for what is left, or NaN.
+
+    ``lu`` has those of A for the way "N", and for "T" those of the matrix that A is the transpose of.
+    """
+    import numpy as np
+
+    x, rest, off, eps = np.zeros_like(b), b, np.inf, float(np.finfo(b.dtype).eps)
+    for _ in range(PASSES):
+        x = x + lu.solve(rest, way)
+        rest = b - A @ x
+        size = np.max(sizes @ np.abs(x) + np.abs(b))
+        off = np.max(np.abs(rest)) / size if size > 0 else 0.0
+        if not off > ENOUGH * eps:
+            break
+    return x if off <= FAR * eps else np.full_like(x, np.nan)
 
 
 def _lu(A: Any) -> Any:
@@ -140,7 +151,7 @@ def _lu(A: Any) -> Any:
         raise MemoryError(text) from error
 
 
-def _is_singular(lu: Any, size: Any) -> bool:
+def is_singular(lu: Any, size: Any) -> bool:
     """Return whether the condition number is above 1 / eps: one step of Hager's method in the 1-norm, ``size`` eps |A|.
 
     References

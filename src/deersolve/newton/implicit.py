@@ -16,6 +16,7 @@ from ..grids.base import Data
 from ..grids.interval import Values
 from ..grids.times import Initial
 from ..inverses import Rule
+from ..inverses.operator import Known
 from ..linalg.structure import Dense, Structure
 from .blocks import Blockwise
 from .equation import Linearised, System
@@ -252,7 +253,7 @@ def substituted(system: System, y: Array, usable: Array) -> tuple[System, Array]
         return xp.where(keep, leaf, other)
 
     data = system.data
-    given = isinstance(data.boundary, Initial | Sides | Values)
+    given = isinstance(data.boundary, Initial | Sides | Values | Known)
     boundary = tree_map(replaced, data.boundary) if given else data.boundary
     grid = data.grid.with_conditions(replaced)
     data = dataclasses.replace(data, x=tree_map(replaced, data.x), grid=grid, boundary=boundary)

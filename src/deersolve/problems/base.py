@@ -70,8 +70,11 @@ class Problem:
     """Whether y holds all that is solved for; not the stages between two levels."""
     axes: tuple[str, ...] = ("t",)
     """The names of the axes of the grid."""
-    fields: dict[str, tuple[str, ...]] = {"y0": ("lag", "k"), "x": ("t", "k")}  # noqa: RUF012
+    fields: dict[str, tuple[str, ...]] = {"y0": ("lag", "k"), "x": ("t", "k"), "boundary": ("t", "k")}  # noqa: RUF012
     """The data beside params that a solution can be differentiated by, and the names of their last axes."""
+
+    coefficients: dict[str, Any] = {}  # noqa: RUF012
+    """Data of the equation by the names of their fields."""
 
     def __init__(  # noqa: PLR0913 - the paper's algorithm has this many inputs
         self,
@@ -142,12 +145,13 @@ class Problem:
         held = {"y0": self.start} if isinstance(self.boundary, Initial) else {}
         if not held and y_guess is None:
             raise mismatch("solve", "y_guess, an array (*B, *R, n), for a Problem without ds.Initial", "None")
-        given, boundary, grid = Given(2, **held, y_guess=y_guess), self.boundary, as_grid(self.grid, rule.axes)
+        given, grid = Given(2, **held, y_guess=y_guess), as_grid(self.grid, rule.axes)
         guess, like = given.guess, given.first
         if guess is None:
             raise mismatch("solve", "y_guess, an array (*B, *R, n): a Problem has no default guess", "None")
         if guess.ndim < 2:
             raise mismatch("y_guess", "shape (*B, *R, n) with at least one grid axis", tuple(guess.shape))
+        boundary = rule.prepared(self.boundary, guess)
         x = tree_map(lambda value: over_points(at_points(given.leaf("x", value)), guess), self.x)
         if grid.marches and guess.shape[-2] != grid.n_points:
             expected = f"shape (*B, T, n) with the T = {grid.n_points} points of the grid"

@@ -15,8 +15,8 @@ from ..equation import System
 from ..implicit import Linear, inverse_at, linearisation
 from ..measures import least
 
-GOLDEN = 1.618033988749895  # times k^2: phases without a pattern
-WAVES = 4  # that the size of the terms is measured with
+PHASES = (1.618033988749895, 1.465571231876768, 1.324717957244746, 1.220744084605760)
+"""Of waves, times the square of the place; roots of polynomials of which no two are commensurable."""
 LEFT = 1e2  # times eps^(2/3): what half of G may move y by
 TOO_LARGE = 1e3  # times the root mean square of its terms: more than a sum of absolute values ever is
 
@@ -68,7 +68,7 @@ def rule_errors(system: System, y: Array) -> RuleErrors:
     xp, nothing = array_namespace(y), 0 * system.over_grid(array_namespace(y).max, y)
     if not system.rule.has_residual:
         return RuleErrors(nothing, nothing, nothing, _off_callable(system, y))
-    peaks, waves = system.peaks(y), [wave(system, y, k) for k in range(WAVES)]
+    peaks, waves = system.peaks(y), [wave(system, y, k) for k in range(len(PHASES))]
     v, u = (xp.where(peaks > 0, peaks, 1.0) * a for a in waves[:2])
     inverse, fy, change_of, Gs = _linear(system, y)
     d = inverse.solve(v)
@@ -146,4 +146,4 @@ def wave(system: System, like: Array, k: int) -> Array:
     """Return numbers between -1 and 1 without a pattern, the k-th such, of the shape of y."""
     xp, shape = array_namespace(like), (*(1 for _ in range(system.n_batch)), *like.shape[system.n_batch :])
     place = xp.astype(xp.arange(math.prod(shape), device=system.backend.placement(like)), like.dtype)
-    return xp.reshape(xp.sin(1.0 + k * (1.0 + 7.0 * place) + GOLDEN * place * place), shape) + xp.zeros_like(like)
+    return xp.reshape(xp.sin(1.0 + k + PHASES[k] * place * place), shape) + xp.zeros_like(like)
