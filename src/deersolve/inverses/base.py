@@ -212,7 +212,7 @@ class PaperForm(Rule):
         return delta, delta
 
 
-def register(key: str, *, structures: tuple[type, ...], exact: bool) -> Callable[[Any], Any]:
+def register(key: str, *, structures: tuple[type, ...], exact: bool, replace: bool = False) -> Callable[[Any], Any]:
     """Register a rule under ``"<L>.<name>"``: a class with residual and solve, or the paper's callable.
 
     Parameters
@@ -223,6 +223,8 @@ def register(key: str, *, structures: tuple[type, ...], exact: bool) -> Callable
         The structures of G that it solves for exactly.
     exact : bool
         Whether y, once converged, is the same for every G; ``testing.check_inverse`` tests the claim.
+    replace : bool
+        Whether it may take the place of another rule of that key, one that is built in included.
 
     Returns
     -------
@@ -233,14 +235,14 @@ def register(key: str, *, structures: tuple[type, ...], exact: bool) -> Callable
     Raises
     ------
     InputError
-        If what is decorated has neither form.
+        If what is decorated has neither form, or the key is taken.
     """
 
     def decorate(thing: Any) -> Any:
         made = _made(thing)
         made.key, made.structures, made.exact = key, tuple(structures), exact
         made.is_builtin = thing.__module__.startswith("deersolve.")
-        registry.add(key, made)
+        registry.add(key, made, replace=replace, source=thing)
         return thing
 
     return decorate

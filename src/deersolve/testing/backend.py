@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import registry
+from ..backends import backend_of, registry
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import record
@@ -45,7 +45,7 @@ def check_backend(name: str, *, asarray: Convert | None = None, to_numpy: Conver
     Report
         Differences relative to the largest entry, in units of the roundoff of the dtype:
         "jacobians", "linear_solve[n]", "singular", "while_loop", "scan", "slice", "any_true",
-        "without_gradient", "vmap", "placement" and "call".
+        "without_gradient", "vmap", "placement", "call", and "found": it is what :func:`backend_of` finds.
 
     Raises
     ------
@@ -72,6 +72,7 @@ def check_backend(name: str, *, asarray: Convert | None = None, to_numpy: Conver
             report.below(primitive.__name__, primitive, 0)
         report.below("any_true", check.any_true, 0)
         report.below("placement", check.placement, 0)
+        report.below("found", check.found, 0)
     return report.finish()
 
 
@@ -108,6 +109,14 @@ class _Checks:
             raise AssertionError(f"expected shape {expected.shape}; received {found.shape}")
         scale = max(float(np.abs(expected).max()), float(np.finfo(np.float64).tiny))
         return float(np.abs(found - expected).max()) / (scale * self.eps)
+
+    def found(self) -> float:
+        """Expect arrays of the library to lead to the backend."""
+        found = backend_of(self.like)
+        if found is not self.backend:
+            expected = self.backend.name
+            raise AssertionError(f"expected backend_of(array) to be {expected!r}; received {found.name!r}")
+        return 0.0
 
     def jacobians(self) -> float:
         a, b = self.rng.normal(size=(2, 2, 5, 2))

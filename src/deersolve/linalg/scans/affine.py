@@ -28,9 +28,9 @@ _names = ("associative", "blelloch", "cuda", "lapack", "lax", "numba", "sequenti
 ways: Registry[Way] = Registry("scan", "deersolve.linalg.scans", {name: name for name in _names})
 
 
-def register(name: str) -> Callable[[Way], Way]:
-    """Return the decorator that makes a way known under ``name``, the name of its file."""
-    return lambda way: ways.add(name, way)
+def register(name: str, *, replace: bool = False) -> Callable[[Way], Way]:
+    """Return the decorator that makes a way known under ``name``; ``replace`` allows one that is taken."""
+    return lambda way: ways.add(name, way, replace=replace)
 
 
 def affine_scan(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, *, way: str | None = None) -> Array:
