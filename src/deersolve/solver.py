@@ -24,7 +24,7 @@ from .grids.box import Box
 from .grids.interval import Interval
 from .grids.times import Initial, Steps, TimeGrid
 from .inverses import Rule, rule_of
-from .linalg.scans import which_scan
+from .linalg.scans import is_obeyed, ways, which_scan
 from .linalg.structure import Dense
 from .newton.approximate_jacobians import Picard
 from .newton.checks.cell_peclet import worst_place
@@ -138,6 +138,7 @@ def solve(  # noqa: PLR0913 - the public signature
     check_problem(problem)
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
+    rule = rule.scanning(asked.scan)
     backend, data = prepare(problem, y_guess, rule)
     problem, system = discrete(problem, rule, backend, data)
     with backend.quiet():
@@ -192,7 +193,8 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     told = in_words(windows, "intervals" if grid.overlap else "steps", method.window)
     T = max((w.length + grid.overlap for w in windows), default=y.shape[grid.axis])
     scan = which_scan(structure, y.shape[-1], lags, T, batch, system.backend.name, kind, dtype)[0]
-    uses_scan = isinstance(method, Newton) and system.rule.key.startswith(("shift.", "ddt."))
+    scan = method.scan if method.scan and is_obeyed(method.scan, sol.status) else scan
+    uses_scan = system.rule.scans and (isinstance(method, Newton) or method.scan is not None)
     stats = dataclasses.replace(
         sol.stats,
         rule=system.rule.key,
@@ -258,6 +260,9 @@ def _complaint(sol: Solution, system: System, y: Array, is_causal: bool) -> str:
     codes = [int(c) for c in numbers(sol.status)]
     counts = [f"{codes.count(c)} {Status(c).name} ({advice_on(Status(c), is_causal)})" for c in sorted(set(codes)) if c]
     advice = f"{system.rule.advice}. " if system.rule.advice else ""
+    name = sol.stats.scan
+    if ways.is_own(name):
+        advice += f"The scan {name!r} is not built in: is it right? deersolve.testing.check_scan({name!r}) tells. "
     advice = first_nonfinite(sol, system, y) + _open_part(sol) + advice
     return (
         f"{sum(c != 0 for c in codes)} of {len(codes)} batch elements did not converge: {'; '.join(counts)}. "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.references import put_back
 from tests.wrapped_arrays import Wrapped
 
 import deersolve as ds
@@ -26,13 +27,11 @@ class Mine(Backend):
 
 
 @pytest.fixture
-def mine(monkeypatch):
+def mine():
     """Register a backend for the time of a test."""
-    backend_of(np.ones(1))  # imported before, so that it stays
-    for name in ("_known", "_places"):
-        monkeypatch.setattr(registry, name, {**getattr(registry, name)})
-    monkeypatch.setattr(backends, "_found", {})
-    return registry.add("mine", Mine())
+    with put_back(registry):
+        yield registry.add("mine", Mine())
+    backends._found.clear()
 
 
 def pendulum(y, t, params):

@@ -85,9 +85,16 @@ class Registry(Generic[T]):
         if key not in self._known:
             self._load(key)
         if key not in self._known:
-            text = f"no {self.kind} is named {key!r}." + close_matches(key, self.keys())
-            raise UnknownKeyError(text)
+            raise self._unknown(key)
         return self._known[key]
+
+    def check(self, key: str) -> None:
+        """Raise :class:`UnknownKeyError` if nothing has that name; nothing is imported."""
+        if key not in self._known and key not in self.keys():
+            raise self._unknown(key)
+
+    def _unknown(self, key: str) -> UnknownKeyError:
+        return UnknownKeyError(f"no {self.kind} is named {key!r}." + close_matches(key, self.keys()))
 
     def _load(self, key: str) -> None:
         if key in self._homes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..backends.namespace import Array, array_namespace, padded_behind
 from ..grids.times import Initial, Steps
@@ -15,17 +15,19 @@ from .base import Rule, register
 class ShiftScan(Rule):
     """delta_i + sum_p G_{p,i} delta_{i-k_p} = r_i: an affine recurrence (L and M are the identity)."""
 
+    scans: ClassVar[bool] = True
+
     def residual(self, y: Array, fy: Array, *, grid: Steps, boundary: Initial, **kw: Any) -> Array:
         """Return ``f(y) - y``."""
         return fy - y
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Steps, boundary: Initial) -> Array:
         """Return delta by a scan."""
-        return affine_scan(tuple(_where_live(-G, grid) for G in Gs), grid.lags, r)
+        return affine_scan(tuple(_where_live(-G, grid) for G in Gs), grid.lags, r, way=self.scan)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Steps, boundary: Initial) -> Array:
         """Return u by the reversed scan."""
-        return affine_scan_transposed(tuple(-G for G in Gs), grid.lags, c)
+        return affine_scan_transposed(tuple(-G for G in Gs), grid.lags, c, way=self.scan)
 
     def steps(self, Gs: tuple[Structure, ...], r: Array, *, grid: Steps) -> Structure | None:
         """Return the Jacobians, for a lag of 1."""

@@ -10,6 +10,7 @@ from ..backends.trees import tree_map
 from ..grids.base import Data
 from ..grids.shifters import BuiltIn, Shifter
 from ..inverses import Rule
+from ..linalg.scans import own_ways
 from ..solution.solution import Solution, Stats
 from .certificate import status_of
 from .discretisation_error import corrected, discretisation
@@ -38,7 +39,7 @@ class Plan:
     @property
     def key(self) -> Any:
         """What makes two plans the same program."""
-        return (self.rule.key, self.shift, self.method)
+        return (self.rule.key, self.shift, self.method, own_ways(self.rule.scan))
 
     @property
     def cacheable(self) -> bool:

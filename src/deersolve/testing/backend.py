@@ -59,7 +59,7 @@ def check_backend(name: str, *, asarray: Convert | None = None, to_numpy: Conver
     []
     """
     backend = registry[name]
-    check = _Checks(backend, asarray or _asarray_of(name), to_numpy or _to_numpy)
+    check = _Checks(backend, asarray or asarray_of(name), to_numpy or numbers_of)
     report = Report(f"the backend {name!r}")
     # array-api-strict computes with NumPy.
     with backend.quiet(), np.errstate(all="ignore"):
@@ -76,7 +76,8 @@ def check_backend(name: str, *, asarray: Convert | None = None, to_numpy: Conver
     return report.finish()
 
 
-def _asarray_of(name: str) -> Convert:
+def asarray_of(name: str) -> Convert:
+    """Return what makes an array of NumPy one of the library of a built-in backend."""
     if name not in NAMESPACES:
         raise mismatch("check_backend", "asarray= for a backend of your own", repr(name))
     xp = importlib.import_module(NAMESPACES[name])
@@ -87,7 +88,8 @@ def _asarray_of(name: str) -> Convert:
     return asarray
 
 
-def _to_numpy(value: Any) -> Any:
+def numbers_of(value: Any) -> Any:
+    """Return an array of the library of a built-in backend as one of NumPy."""
     if type(value).__module__.partition(".")[0] == "cupy":
         return value.get()
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
