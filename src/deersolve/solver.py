@@ -25,7 +25,7 @@ from .grids.interval import Interval
 from .grids.times import Initial, Steps, TimeGrid
 from .inverses import Rule, rule_of
 from .linalg.scans import is_obeyed, ways, which_scan
-from .linalg.structure import Dense
+from .linalg.structure import OURS, Dense
 from .newton.approximate_jacobians import Picard
 from .newton.checks.cell_peclet import worst_place
 from .newton.checks.nonfinite import first_nonfinite
@@ -142,6 +142,7 @@ def solve(  # noqa: PLR0913 - the public signature
     backend, data = prepare(problem, y_guess, rule)
     problem, system = discrete(problem, rule, backend, data)
     with backend.quiet():
+        _check_takes(rule, problem)
         if check_inputs:
             probe(system)
         functions, derivative = derivative_of(system, check_inputs)
@@ -294,10 +295,19 @@ def _check_rule(rule: Rule, problem: Problem) -> None:
         )
 
 
+def _check_takes(rule: Rule, problem: Problem) -> None:
+    """Raise if the rule takes none of the structures that a derivative has: then ``jac`` has to return one."""
+    if problem.jac is None and not any(kind in OURS for kind in rule.structures):
+        names = " or ".join(kind.__name__ for kind in rule.structures)
+        raise mismatch("jac", f"a function that returns {names}, which is all that {rule.key!r} takes", "none")
+
+
 def _check_structure(rule: Rule, method: Any, grid: Any) -> None:
     structure = method.structure
     if structure is Dense or not rule.has_residual:
         return
+    if not any(kind in OURS for kind in rule.structures):
+        raise mismatch("structure", f"Dense, which keeps what {rule.key!r} takes", structure.name)
     if isinstance(structure, Picard) and (grid.lags == (0,) or len(grid.lags) != 1):
         raise InputError(
             "structure: expected a recurrence of one lag for Picard; received another problem. Of a differential "

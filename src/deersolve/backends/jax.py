@@ -241,11 +241,16 @@ class Jax(Backend):
         Where Python can look at the numbers, a short program runs first, without what :meth:`rarely` is asked for. It
         tells whether the whole one is needed, which then takes its place.
         """
-        traced = {name: [jax.make_jaxpr(f)(*args) for args in calls()] for name, (f, calls) in functions.items()}
+        made = {
+            name: [jax.make_jaxpr(f, return_shape=True)(*args) for args in calls()]
+            for name, (f, calls) in functions.items()
+        }
+        traced = {name: [t for t, _ in group] for name, group in made.items()}
+        trees = {name: [jax.tree.structure(out) for _, out in group] for name, group in made.items()}
         constants = {name: [t.consts for t in group] for name, group in traced.items()}
 
         def at(theta: Tree) -> tuple[Any, Tree]:
-            return rebuilt(traced, theta[0]), theta[1]
+            return rebuilt(traced, theta[0], trees), theta[1]
 
         def run(constants: Tree, arrays: Tree) -> Any:
             theta = (constants, arrays)
@@ -259,7 +264,7 @@ class Jax(Backend):
         shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), (constants, arrays))
         texts = tuple(str(t.jaxpr) for group in traced.values() for t in group)
         modes = (jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision)
-        key = (solver.key, texts, str(shapes), modes, tuple(id(c) for c in inner))
+        key = (solver.key, texts, tuple(map(tuple, trees.values())), str(shapes), modes, tuple(id(c) for c in inner))
         if key not in self._compiled:
             self._compiled[key] = Programs(run, inner)
             if len(self._compiled) > CACHE_SIZE:

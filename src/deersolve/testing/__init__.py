@@ -1,4 +1,4 @@
-"""For those who extend: checks of rules, backends and scans, and problems with answers.
+"""For those who extend: checks of rules, backends, scans and structures, and problems with answers.
 
 ``python -m deersolve.testing`` prints the table of the built-in rules.
 """
@@ -8,6 +8,7 @@ from .convergence import check_convergence
 from .inverse import check_inverse
 from .report import Check, CheckFailure, Report
 from .scan import check_scan
+from .structure import check_structure
 from .table import rule_table
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "check_convergence",
     "check_inverse",
     "check_scan",
+    "check_structure",
     "rule_table",
 ]
