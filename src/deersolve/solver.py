@@ -194,7 +194,8 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     told = in_words(windows, "intervals" if grid.overlap else "steps", method.window)
     T = max((w.length + grid.overlap for w in windows), default=y.shape[grid.axis])
     scan = which_scan(structure, y.shape[-1], lags, T, batch, system.backend.name, kind, dtype)[0]
-    scan = method.scan if method.scan and is_obeyed(method.scan, sol.status) else scan
+    if method.scan and scan != "none" and is_obeyed(method.scan, sol.status):
+        scan = method.scan
     uses_scan = system.rule.scans and (isinstance(method, Newton) or method.scan is not None)
     stats = dataclasses.replace(
         sol.stats,
