@@ -10,7 +10,7 @@ from tests.own_structures import LowRank, Tridiagonal, WithoutMatrices, chain
 
 import deersolve as ds
 from deersolve.backends.trees import record
-from deersolve.testing import CheckFailure, check_structure
+from deersolve.testing import CheckFailure, check_inverse, check_structure
 
 pytestmark = pytest.mark.filterwarnings("ignore::deersolve.DiscretisationWarning")
 
@@ -91,6 +91,11 @@ def test_a_rule_that_takes_it_never_sees_matrices(batch):
     assert float(found["params"]) == pytest.approx(float(other["params"]), rel=1e-10)
     ahead = ds.sensitivity(problem, sol, {"params": np.array(1.0)})
     assert float(np.sum(ahead * one)) == pytest.approx(float(found["params"]), rel=1e-10)
+
+
+def test_the_linear_claims_of_such_a_rule_are_checked():
+    report = check_inverse("ddt.banded")
+    assert [check.name for check in report] == ["solve[tridiagonal]", "batch", "transpose"]
 
 
 def test_it_saves_the_memory_of_the_matrices():
