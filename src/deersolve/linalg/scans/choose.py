@@ -128,12 +128,11 @@ FOLLOWED = ("associative", "blelloch", "lax", "sequential")
 
 WANTS: dict[str, tuple[str, Callable[[Case], bool]]] = {
     "associative": ("arrays of JAX", lambda c: c.backend == "jax"),
-    "cuda": ("float32 or float64 of CuPy, or of PyTorch on CUDA", lambda c: c.on_cuda),
     "lapack": ("float32 or float64 of NumPy, or of PyTorch on the CPU", lambda c: c.on_host),
     "lax": ("arrays of JAX", lambda c: c.backend == "jax"),
     "numba": ("float32 or float64 of NumPy, or of PyTorch on the CPU", lambda c: c.on_host),
 }
-"""What the built-in ways that are for some libraries run on."""
+"""What the ways that are for some libraries, and do not say so themselves, run on."""
 
 
 def choose(case: Case) -> tuple[str, str]:
