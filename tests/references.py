@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 import deersolve as ds
@@ -62,3 +64,20 @@ def loop(f, y0, x, params, lags=(1,), n_points=None):
 def on(lib, arrays, dtype="float64"):
     """Move weights to a library."""
     return tuple(lib.asarray(a, dtype) for a in arrays)
+
+
+@contextlib.contextmanager
+def put_back(registry):
+    """Forget at the end what was registered in between, but what is built in: its file is imported once."""
+    for key in registry._homes:
+        with contextlib.suppress(ImportError, KeyError, ds.InputError):  # a library that is not installed
+            registry[key]
+    before = dict(registry._known), dict(registry._places)
+    try:
+        yield
+    finally:
+        for old, now in zip(before, (registry._known, registry._places), strict=True):
+            ours = {key: now[key] for key in now if not registry.is_own(key)}
+            kept = {**ours, **old}
+            now.clear()
+            now.update(kept)

@@ -35,7 +35,13 @@ if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.
     from .grids.shifters import identity as identity, lag as lag, slope as slope
     from .grids.times import Initial as Initial, Steps as Steps, TimeGrid as TimeGrid
     from .inverses.operator import Operator as Operator
-    from .linalg.structure import BlockDiagonal as BlockDiagonal, Dense as Dense, Diagonal as Diagonal, Zero as Zero
+    from .linalg.structure import (
+        BlockDiagonal as BlockDiagonal,
+        Dense as Dense,
+        Diagonal as Diagonal,
+        Structure as Structure,
+        Zero as Zero,
+    )
     from .newton.approximate_jacobians import Hutchinson as Hutchinson, Picard as Picard
     from .newton.methods import Auto as Auto, Newton as Newton, Sequential as Sequential
     from .newton.steps.full import Damped as Damped, Full as Full
@@ -85,7 +91,7 @@ _rooms = {
     "grids.shifters": "identity lag slope",
     "grids.times": "Initial Steps TimeGrid",
     "inverses.operator": "Operator",
-    "linalg.structure": "BlockDiagonal Dense Diagonal Zero",
+    "linalg.structure": "BlockDiagonal Dense Diagonal Structure Zero",
     "newton.approximate_jacobians": "Hutchinson Picard",
     "newton.methods": "Auto Newton Sequential",
     "newton.steps.full": "Damped Full",

@@ -24,8 +24,8 @@ from .grids.box import Box
 from .grids.interval import Interval
 from .grids.times import Initial, Steps, TimeGrid
 from .inverses import Rule, rule_of
-from .linalg.scans import which_scan
-from .linalg.structure import Dense
+from .linalg.scans import is_obeyed, ways, which_scan
+from .linalg.structure import OURS, Dense
 from .newton.approximate_jacobians import Picard
 from .newton.checks.cell_peclet import worst_place
 from .newton.checks.nonfinite import first_nonfinite
@@ -139,9 +139,11 @@ def solve(  # noqa: PLR0913 - the public signature
     check_problem(problem)
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
+    rule = rule.scanning(asked.scan)
     backend, data = prepare(problem, y_guess, rule)
     problem, system = discrete(problem, rule, backend, data)
     with backend.quiet():
+        _check_takes(rule, problem)
         if check_inputs:
             probe(system)
             check_elements(system)
@@ -194,7 +196,9 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     told = in_words(windows, "intervals" if grid.overlap else "steps", method.window)
     T = max((w.length + grid.overlap for w in windows), default=y.shape[grid.axis])
     scan = which_scan(structure, y.shape[-1], lags, T, batch, system.backend.name, kind, dtype)[0]
-    uses_scan = isinstance(method, Newton) and system.rule.key.startswith(("shift.", "ddt."))
+    if method.scan and scan != "none" and is_obeyed(method.scan, sol.status):
+        scan = method.scan
+    uses_scan = system.rule.scans and (isinstance(method, Newton) or method.scan is not None)
     stats = dataclasses.replace(
         sol.stats,
         rule=system.rule.key,
@@ -263,6 +267,9 @@ def _complaint(sol: Solution, system: System, y: Array) -> str:
         told[Status.UNCERTIFIED] = _of_rule(sol) or told[Status.UNCERTIFIED]
     counts = [f"{codes.count(c)} {Status(c).name} ({advice})" for c, advice in told.items()]
     advice = f"{system.rule.advice}. " if system.rule.advice else ""
+    name = sol.stats.scan
+    if ways.is_own(name):
+        advice += f"The scan {name!r} is not built in: is it right? deersolve.testing.check_scan({name!r}) tells. "
     advice = first_nonfinite(sol, system, y) + _open_part(sol) + advice
     return (
         f"{sum(c != 0 for c in codes)} of {len(codes)} batch elements did not converge: {'; '.join(counts)}. "
@@ -304,10 +311,19 @@ def _check_rule(rule: Rule, problem: Problem) -> None:
         )
 
 
+def _check_takes(rule: Rule, problem: Problem) -> None:
+    """Raise if the rule takes none of the structures that a derivative has: then ``jac`` has to return one."""
+    if problem.jac is None and not any(kind in OURS for kind in rule.structures):
+        names = " or ".join(kind.__name__ for kind in rule.structures)
+        raise mismatch("jac", f"a function that returns {names}, which is all that {rule.key!r} takes", "none")
+
+
 def _check_structure(rule: Rule, method: Any, grid: Any) -> None:
     structure = method.structure
     if structure is Dense or not rule.has_residual:
         return
+    if not any(kind in OURS for kind in rule.structures):
+        raise mismatch("structure", f"Dense, which keeps what {rule.key!r} takes", structure.name)
     if isinstance(structure, Picard) and (grid.lags == (0,) or len(grid.lags) != 1):
         raise InputError(
             "structure: expected a recurrence of one lag for Picard; received another problem. Of a differential "

@@ -7,6 +7,7 @@ import dataclasses
 from ..backends.namespace import Array, array_namespace
 from ..errors import InputError, mismatch
 from ..inverses import Rule, rule_of
+from ..linalg.scans import ways
 from ..newton.discrete import discrete
 from ..newton.equation import System
 from ..newton.implicit import Linear, inverse_at, substituted
@@ -55,6 +56,7 @@ def at_the_solution(problem: Problem, sol: Solution) -> tuple[Problem, System]:
 def _rule_of(problem: Problem, sol: Solution) -> Rule:
     rule = rule_of(problem.inverse, problem.family)
     rule = rule if rule.key == sol.stats.rule else rule_of(sol.stats.rule, problem.family)
+    rule = rule.scanning(sol.stats.scan if ways.is_own(sol.stats.scan) else None)
     if not (rule.has_residual and rule.exact):
         raise InputError(
             f"the rule {rule.key!r}: expected an exact rule with a linear solve, whose solution does not depend on G. "

@@ -101,19 +101,21 @@ class Programs:
         return self.whole(*args)
 
 
-def rebuilt(traced: dict[str, list[Any]], constants: dict[str, list[Any]]) -> dict[str, Callable[..., Any]]:
+def rebuilt(
+    traced: dict[str, list[Any]], constants: dict[str, list[Any]], trees: dict[str, list[Any]]
+) -> dict[str, Callable[..., Any]]:
     """Return the functions again, with the constants given; the one traced for the shapes is used."""
 
     def one(name: str) -> Callable[..., Any]:
         table = {}
-        for closed, consts in zip(traced[name], constants[name], strict=True):
+        for closed, consts, tree in zip(traced[name], constants[name], trees[name], strict=True):
             shapes = tuple(v.aval.shape for v in closed.jaxpr.invars)
-            table[shapes] = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts))
+            table[shapes] = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts)), tree
 
         def call(*args: Any) -> Any:
             leaves = jax.tree.leaves(args)
-            out = table[tuple(jnp.shape(a) for a in leaves)](*leaves)
-            return out[0] if len(out) == 1 else tuple(out)
+            run, tree = table[tuple(jnp.shape(a) for a in leaves)]
+            return jax.tree.unflatten(tree, run(*leaves))
 
         return call
 

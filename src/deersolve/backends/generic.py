@@ -16,10 +16,6 @@ from .trees import tree_leaves, tree_map
 Functions = dict[str, tuple[Callable[..., Any], Callable[[], list[tuple[Any, ...]]]]]
 """A user's functions by name, each with what makes the arguments it will be called with."""
 
-
-Spans = list[tuple[int, int]]
-"""Starts and lengths."""
-
 SMALL = 32  # rows of a matrix that a GPU's matmul is slow for
 ON_HOST = (
     "a solve on the host: expected arrays of numbers; received some that a transformation follows. On PyTorch use "
@@ -38,9 +34,15 @@ class Backend:
     """What an array library must supply for every algorithm of the package to run on it."""
 
     name = "generic"
+    namespaces: tuple[str, ...] = ()  # of a backend that is not built in: by whose __name__ its arrays are known
     derivative = "dual numbers"
     compiles = False  # whether call() runs where Python cannot look
     in_cache: int | None = None  # the numbers of an intermediate result above which it pays to work in parts
+
+    def owns(self, array: Any) -> bool:
+        """Return whether an array is of this library: it is asked once about each type, if it is not built in."""
+        made = getattr(array, "__array_namespace__", None)
+        return made is not None and getattr(made(), "__name__", "") in self.namespaces
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and d f / d y_p at every grid point, fused.

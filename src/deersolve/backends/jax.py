@@ -243,13 +243,18 @@ class Jax(Backend):
         Where Python can look at the numbers, a short program runs first, without what :meth:`rarely` is asked for. It
         tells whether the whole one is needed, which then takes its place.
         """
-        traced = {name: [jax.make_jaxpr(f)(*args) for args in calls()] for name, (f, calls) in functions.items()}
+        made = {
+            name: [jax.make_jaxpr(f, return_shape=True)(*args) for args in calls()]
+            for name, (f, calls) in functions.items()
+        }
+        traced = {name: [t for t, _ in group] for name, group in made.items()}
+        trees = {name: [jax.tree.structure(out) for _, out in group] for name, group in made.items()}
         constants = {name: [t.consts for t in group] for name, group in traced.items()}
         own = Operator(solver, arrays)
 
         def at(theta: Tree) -> tuple[Any, Any, Tree]:
             made, arrays = own.holding(*theta[1])
-            return made, rebuilt(traced, theta[0]), arrays
+            return made, rebuilt(traced, theta[0], trees), arrays
 
         def run(constants: Tree, numbers: Tree) -> Any:
             theta = (constants, numbers)
@@ -266,7 +271,8 @@ class Jax(Backend):
         shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), given)
         texts = tuple(str(t.jaxpr) for group in traced.values() for t in group)
         modes = (jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision)
-        key = (solver.key, texts, text, fixed, str(shapes), modes, tuple(id(c) for c in inner))
+        shown = (texts, tuple(map(tuple, trees.values())), text, fixed, str(shapes))
+        key = (solver.key, *shown, modes, tuple(id(c) for c in inner))
         if key not in self._compiled:
             self._compiled[key] = Programs(run, inner)
             if len(self._compiled) > CACHE_SIZE:

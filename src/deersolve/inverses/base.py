@@ -9,14 +9,16 @@ for G given at every grid point. Its key is "<L>.<rule>"; one file holds the rul
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from ..backends.namespace import Array
 from ..backends.registration import Registry
 from ..errors import InputError, mismatch
 from ..grids.shifters import takes_keywords
+from ..linalg.scans import Way
 from ..linalg.structure import Dense, Structure
 
 HOMES = {
@@ -68,6 +70,10 @@ class Rule:
         Whether a correction solves the linear equation only in part: then the residual alone certifies.
     theta : float or None
         Of a rule ``y_{i+1} = y_i + D ((1 - theta) f_i + theta f_{i+1})`` the weight of the end of an interval.
+    scans : bool
+        Whether ``solve`` and ``transpose`` are scans that pass on ``way=self.scan``, so that one can be chosen.
+    scan : str or None
+        The name of the scan that was chosen, None for that of the table.
     advice : str
         What a user may try where it fails, a sentence; part of the message of :class:`ConvergenceError`.
     shifts : tuple of callable, int or None
@@ -88,6 +94,8 @@ class Rule:
     is_inexact: ClassVar[bool] = False
     theta: ClassVar[float | None] = None
     advice: ClassVar[str] = ""
+    scans: ClassVar[bool] = False
+    scan: str | Way | None = None
     nodes: tuple[float, ...] = ()
     """Where in its interval each stage is that y holds, the last one at its end; () where y has no stages."""
     shifts: Any = None
@@ -103,6 +111,16 @@ class Rule:
     def offers(self, name: str) -> bool:
         """Return whether the rule has a method of its own by that name."""
         return getattr(type(self), name) is not getattr(Rule, name)
+
+    def scanning(self, scan: str | Way | None) -> Self:
+        """Return the rule with a scan of that name; itself for None."""
+        if scan is None:
+            return self
+        if not self.scans:
+            raise mismatch("scan", "a rule that scans along time, such as shift.scan or ddt.trapezoid", repr(self.key))
+        made = copy.copy(self)
+        made.scan = scan
+        return made
 
     def shifts_on(self, grid: Any) -> Any:
         """Return the shifters whose G it takes on a grid, or their number, or None: ``shifts``, unless it depends."""
@@ -288,7 +306,7 @@ class PaperForm(Rule):
         return delta, delta
 
 
-def register(key: str, *, structures: tuple[type, ...], exact: bool) -> Callable[[Any], Any]:
+def register(key: str, *, structures: tuple[type, ...], exact: bool, replace: bool = False) -> Callable[[Any], Any]:
     """Register a rule under ``"<L>.<name>"``: a class with residual and solve, or the paper's callable.
 
     Parameters
@@ -299,6 +317,8 @@ def register(key: str, *, structures: tuple[type, ...], exact: bool) -> Callable
         The structures of G that it solves for exactly.
     exact : bool
         Whether y, once converged, is the same for every G; ``testing.check_inverse`` tests the claim.
+    replace : bool
+        Whether it may take the place of another rule of that key, one that is built in included.
 
     Returns
     -------
@@ -309,14 +329,14 @@ def register(key: str, *, structures: tuple[type, ...], exact: bool) -> Callable
     Raises
     ------
     InputError
-        If what is decorated has neither form.
+        If what is decorated has neither form, or the key is taken.
     """
 
     def decorate(thing: Any) -> Any:
         made = _made(thing)
         made.key, made.structures, made.exact = key, tuple(structures), exact
         made.is_builtin = thing.__module__.startswith("deersolve.")
-        registry.add(key, made)
+        registry.add(key, made, replace=replace, source=thing)
         return thing
 
     return decorate

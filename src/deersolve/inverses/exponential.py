@@ -23,6 +23,8 @@ class Exponential(Rule):
     O(D^2), and only the dense G is offered.
     """
 
+    scans: ClassVar[bool] = True
+
     weight: ClassVar[float] = 0.5
     shifts, axes, reach, history = (identity,), 1, (1, 0), 1
 
@@ -49,11 +51,11 @@ class Exponential(Rule):
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
         """Return delta with ``delta_{i+1} = exp(-G D) delta_i + r_{i+1}``."""
-        return affine_scan((self._propagators(Gs[0], grid),), (1,), r)
+        return affine_scan((self._propagators(Gs[0], grid),), (1,), r, way=self.scan)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
         """Return u by the reversed scan."""
-        return affine_scan_transposed((self._propagators(Gs[0], grid),), (1,), c)
+        return affine_scan_transposed((self._propagators(Gs[0], grid),), (1,), c, way=self.scan)
 
     def _slope(self, y: Array, z: Array, G: Structure, grid: TimeGrid) -> Array:
         """Return the mean of y' over every interval, of its G and of z at its ends."""

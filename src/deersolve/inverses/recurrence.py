@@ -18,6 +18,7 @@ class ShiftScan(Rule):
 
     axes, reach = 1, (0, 0)
     is_loop: ClassVar[bool] = True
+    scans: ClassVar[bool] = True
 
     def shifts_on(self, grid: Steps) -> tuple[Lag, ...]:
         """Return the lags of the grid."""
@@ -29,11 +30,11 @@ class ShiftScan(Rule):
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Steps, boundary: Initial) -> Array:
         """Return delta by a scan."""
-        return affine_scan(tuple(_where_live(-G, grid) for G in Gs), grid.lags, r)
+        return affine_scan(tuple(_where_live(-G, grid) for G in Gs), grid.lags, r, way=self.scan)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Steps, boundary: Initial) -> Array:
         """Return u by the reversed scan."""
-        return affine_scan_transposed(tuple(-G for G in Gs), grid.lags, c)
+        return affine_scan_transposed(tuple(-G for G in Gs), grid.lags, c, way=self.scan)
 
     def steps(self, Gs: tuple[Structure, ...], r: Array, *, grid: Steps) -> Structure | None:
         """Return the Jacobians, for a lag of 1."""

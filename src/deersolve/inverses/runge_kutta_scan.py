@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace, joined, part
 from ..grids import shifters
@@ -25,6 +27,7 @@ class Scanned(RungeKutta):
     """
 
     shifts = (shifters.identity,)
+    scans: ClassVar[bool] = True
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Stages, boundary: Initial) -> Array:
         """Return delta: n x n systems for each stage, then a scan."""
@@ -34,7 +37,7 @@ class Scanned(RungeKutta):
         solved = self._stages(G, rows, grid)
         P, q = [a[..., :n] for a in solved], [a[..., n] for a in solved]
         first = part(r, grid.axis, None, 1)
-        last = affine_scan((self._after(P[-1]),), (1,), joined([grid.at(first, -1), q[-1]], -2))
+        last = affine_scan((self._after(P[-1]),), (1,), joined([grid.at(first, -1), q[-1]], -2), way=self.scan)
         before = part(last, -2, None, -1)
         others = [(Dense(A) @ before) + b for A, b in zip(P[:-1], q[:-1], strict=True)]
         made = xp.stack([*others, part(last, -2, 1, None)], axis=grid.stage_axis)
@@ -50,7 +53,7 @@ class Scanned(RungeKutta):
         first = part(c, grid.axis, None, 1)
         start = grid.at(first, -1) + part(borne, -2, None, 1)
         behind = last + joined([part(borne, -2, 1, None), 0 * part(borne, -2, None, 1)], -2)
-        v = affine_scan_transposed((self._after(P[-1]),), (1,), joined([start, behind], -2))
+        v = affine_scan_transposed((self._after(P[-1]),), (1,), joined([start, behind], -2), way=self.scan)
         sums, out = [*others, part(v, -2, 1, None)], list[Array]()
         h, stages = grid.steps[..., None], self._at_stages(G)
         for k in reversed(range(len(sums))):

@@ -27,6 +27,8 @@ class Theta(Rule):
         (I + theta D G_{i+1}) delta_{i+1} = (I - (1 - theta) D G_i) delta_i + r_{i+1}.
     """
 
+    scans: ClassVar[bool] = True
+
     theta: ClassVar[float]
     shifts, axes, reach, history = (shifters.identity,), 1, (1, 0), 1
 
@@ -47,13 +49,13 @@ class Theta(Rule):
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
         """Return delta: one small system for each interval, then a scan."""
         A, b = _over(*sides(Gs[0], grid.D, self.theta), late(r))
-        return affine_scan((propagators(A),), (1,), stacked(r[..., :1, :], b))
+        return affine_scan((propagators(A),), (1,), stacked(r[..., :1, :], b), way=self.scan)
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
         """Return u: the reversed scan, then the transposed small systems."""
         implicit, explicit = sides(Gs[0], grid.D, self.theta)
         A, _ = _over(implicit, explicit, late(c))
-        v = affine_scan_transposed((propagators(A),), (1,), c)
+        v = affine_scan_transposed((propagators(A),), (1,), c, way=self.scan)
         return stacked(v[..., :1, :], _small_solve(implicit.mT, late(v)))
 
     def steps(self, Gs: tuple[Structure, ...], r: Array, *, grid: TimeGrid) -> Structure | None:

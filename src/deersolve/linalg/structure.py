@@ -1,4 +1,4 @@
-"""The structure of G, the matrices at every grid point: dense, diagonal, block-diagonal or zero.
+"""The structure of G, the matrices at every grid point: dense, diagonal, block-diagonal, zero, or one's own.
 
 Every structure has ``values``, ``n``, ``to_dense()``, ``diagonal()``, ``mT``, unary minus and ``@`` (with
 a vector field ``(*S, n)`` or a structure). Simplifying a Jacobian is ``Structure.simplify(dense)``.
@@ -13,21 +13,73 @@ from typing import Any, ClassVar, cast
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import record
-from ..errors import InputError, check_whole
+from ..errors import InputError, check_whole, mismatch
 
 
 class Structure(abc.ABC):
-    """The matrices ``(*S, n, n)`` at every point of a grid, stored as their shape allows."""
+    """The matrices ``(*S, n, n)`` at every point of a grid, stored as their shape allows.
+
+    One of your own is a subclass, decorated by :func:`deersolve.backends.trees.record`, with what is abstract here; the
+    rest has a default, which may make the matrices dense. ``jac=`` returns it, and a rule that has it in its
+    ``structures`` is given it; another rule is given ``Dense(structure.to_dense())``.
+    :func:`deersolve.testing.check_structure` compares it with its ``to_dense()``.
+
+    Attributes
+    ----------
+    name : str
+        Of the class, for messages.
+    tail : int
+        Of the class: how many axes of ``values`` belong to one matrix.
+    values : array, shape (*S, ...)
+        All that is stored. Where it is 0, so is the matrix. Minus ``values`` is minus the matrix, and their absolute
+        values have at least those of the matrix; if not, write ``__neg__`` and ``__abs__``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> from deersolve.backends.trees import record
+    >>> @record
+    ... class Multiple(ds.Structure):  # c I, values of shape (*S, 1, n): n copies of c
+    ...     name, tail = "multiple", 2
+    ...     values: object
+    ...     n = property(lambda self: self.values.shape[-1])
+    ...     mT = property(lambda self: self)
+    ...     def to_dense(self):
+    ...         return self.values * np.eye(self.n)
+    ...     def apply(self, v):
+    ...         return self.values[..., 0, :] * v
+    >>> G = Multiple(np.full((5, 1, 3), 2.0))
+    >>> (G @ np.ones((5, 3)))[0].tolist()
+    [2.0, 2.0, 2.0]
+    """
 
     name: ClassVar[str]
     tail: ClassVar[int] = 1
-    """How many axes of ``values`` belong to one matrix."""
     values: Array
 
     @classmethod
-    @abc.abstractmethod
     def simplify(cls, full: Structure) -> Structure:
         """Keep of ``full`` what this structure can hold."""
+        raise InputError(
+            f"{cls.__name__}: expected a class method simplify(full), to keep a part of another structure."
+        )
+
+    def among(self, kinds: tuple[type, ...]) -> Structure:
+        """Return the matrices in a structure that a rule takes: the built-in ones go into one another."""
+        takes_ours = any(kind in OURS for kind in kinds)
+        if isinstance(self, kinds) or (takes_ours and type(self) in OURS):
+            return self
+        if not takes_ours:
+            names = " or ".join(kind.__name__ for kind in kinds)
+            advice = "Return that from jac=, or choose a rule that takes Dense."
+            raise mismatch("G", f"{names}, which is all that the rule takes", type(self).__name__, advice)
+        return Dense(self.to_dense())
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The shape (*S) of the grid that the matrices are on."""
+        return tuple(self.values.shape[: -self.tail])
 
     @classmethod
     def linearise(cls, system: Any, ys: tuple[Array, ...]) -> tuple[Array, tuple[Structure, ...]]:
@@ -287,6 +339,16 @@ class Zero(OnDiagonal):
 
     def apply(self, v: Array) -> Array:
         return cast("Array", array_namespace(v).zeros_like(v))
+
+
+OURS = (Dense, Diagonal, BlockDiagonal, Zero)
+
+
+def as_structure(J: Any, like: Array) -> Structure:
+    """Return what a ``jac`` returned for the signal ``like`` as a structure: an array is of matrices or diagonals."""
+    if isinstance(J, Structure):
+        return J
+    return Diagonal(J) if J.ndim == like.ndim else Dense(J)
 
 
 def identity(like: Array, n: int, ndim: int) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import reduce
 from operator import add, and_
 
@@ -11,12 +10,12 @@ from ..backends.trees import tree_map
 from ..solution.status import Status
 from .blocks import Blockwise
 from .checks.own_rule import RuleErrors, rule_errors
+from .checks.own_scan import is_asked, scan_holds
 from .equation import Linearised, System
 from .iterate import Iterate
 from .iteration import NEAR
-from .measures import BACKWARD, ROUNDOFF, eps_of, least, scale_of, slope_terms
+from .measures import BACKWARD, ROUNDOFF, eps_of, least, scale_of, signs, slope_terms
 
-GOLDEN = 1.618033988749895  # times k^2: phases without a pattern
 ON_THE_WAY = (1.0, 0.75, 0.5, 0.25)  # from a level back to the one before, where the slopes of f are looked at
 OPEN = 1e-2  # the part of y that a residual at roundoff may move where nothing marches
 
@@ -32,6 +31,8 @@ def status_of(system: System, it: Iterate) -> tuple[Array, RuleErrors | None]:
     found = None if system.rule.is_builtin else rule_errors(system, it.y)
     if found is not None:
         holds = holds & found.hold(eps_of(it.y))
+    if is_asked(system):
+        holds = holds & scan_holds(system, it.y)
     status = xp.where(it.certified & ~holds, int(Status.UNCERTIFIED), it.status)
     strays = it.certified & ~stays_on_branch(system, it)
     status = xp.where(strays, int(Status.NO_DISCRETE_SOLUTION), status)
@@ -102,7 +103,7 @@ def determined(system: System, it: Iterate) -> tuple[Array, Array]:
         at = system.linearise(y)
         size = system.magnitude(xp.abs(y), xp.abs(at.fy))
         solve = system.estimator(at.Gs, y)
-        moved = reduce(xp.maximum, (xp.abs(solve(ROUNDOFF * eps * size * v)) for v in _signs(system, y)))
+        moved = reduce(xp.maximum, (xp.abs(solve(ROUNDOFF * eps * size * v)) for v in signs(system, y)))
         return system.over_grid(xp.max, xp.abs(moved) / scale_of(system, y, size))
 
     moved = system.backend.rarely(lost | is_open, look, 0 * it.error)
@@ -133,14 +134,6 @@ def stays_on_branch(system: System, it: Iterate) -> Array:
     is_seen = system.backend.is_concrete(y)
     holds = known if is_seen else stays(here)
     return holds & (passes | ~doubtful)
-
-
-def _signs(system: System, y: Array) -> list[Array]:
-    """Return arrays of signs for every element of y: all 1, and three without a pattern."""
-    xp, shape = array_namespace(y), (*(1 for _ in range(system.n_batch)), *y.shape[system.n_batch :])
-    k = xp.astype(xp.arange(math.prod(shape), device=system.backend.placement(y)), y.dtype)
-    phase = GOLDEN * k * k + 7.0 * k
-    return [xp.reshape(xp.sign(xp.sin(1.0 + j * phase)), shape) for j in range(4)]
 
 
 def has_one_solution(system: System, it: Iterate) -> Array:

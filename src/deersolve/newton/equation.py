@@ -15,7 +15,7 @@ from ..grids.base import Data, Grid
 from ..grids.shifters import Shifter, apply_shifters
 from ..grids.times import Initial
 from ..inverses import Rule
-from ..linalg.structure import Dense, Diagonal, Structure
+from ..linalg.structure import Dense, Structure, as_structure
 from .causality import why_whole
 from .finite_slopes import Directions, mended
 
@@ -150,10 +150,9 @@ class System:
             fy, Js = self._automatic(self.functions["f"], ys, self.data.x)
             return fy, tuple(map(Dense, Js))
         made = self.functions["jac"](*ys, self.data.x)
-        made = tuple(made) if isinstance(made, tuple | list) else (made,)
-        return self.functions["f"](*ys, self.data.x), tuple(
-            Diagonal(J) if J.ndim == ys[0].ndim else Dense(J) for J in made
-        )
+        made = made if isinstance(made, tuple | list) else (made,)
+        kinds = self.rule.structures
+        return self.functions["f"](*ys, self.data.x), tuple(as_structure(J, ys[0]).among(kinds) for J in made)
 
     def _automatic(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> tuple[Array, tuple[Array, ...]]:
         """Return ``f(*ys, x)`` and its Jacobians by the derivative of the library, finite wherever f has slopes."""

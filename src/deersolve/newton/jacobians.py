@@ -10,7 +10,7 @@ from typing import Any
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree, array_namespace, dtype_name
 from ..errors import FunctionError
-from ..linalg.structure import Dense, Diagonal
+from ..linalg.structure import Structure, as_structure
 from .checks.probe import stretch
 from .equation import System
 
@@ -135,12 +135,12 @@ def _check(system: System) -> None:
     made = jac(*ys, x)
     parts = tuple(made) if isinstance(made, tuple | list) else (made,)
     n = ys[0].shape[-1]
-    shapes = [tuple(getattr(J, "shape", ())) for J in parts]
+    shapes = [(*J.places, J.n, J.n) if isinstance(J, Structure) else tuple(getattr(J, "shape", ())) for J in parts]
     expected = [(*y.shape[:-1], n, n) for y in ys]
     if len(parts) != len(ys) or any(s not in (e, e[:-1]) for s, e in zip(shapes, expected, strict=False)):
         raise FunctionError(
             f"jac: expected {len(ys)} array(s) d f_i / d y_j of shape {tuple(expected[0])} on this stretch of the "
-            f"grid, or {tuple(expected[0][:-1])} for a diagonal Jacobian; received {shapes}."
+            f"grid, or {tuple(expected[0][:-1])} for a diagonal Jacobian, or a Structure; received {shapes}."
         )
     if not _agrees(f, lambda *args: parts, ys, x):
         raise FunctionError(
@@ -162,7 +162,7 @@ def _agrees(f: Callable[..., Array], jac: Callable[..., Any], ys: tuple[Array, .
     direction = tuple(xp.where(y < 0, -xp.ones_like(y), xp.ones_like(y)) * (1 - 0.3 * p) for p, y in enumerate(ys))
     found = xp.zeros_like(ys[0])
     for J, d in zip(parts, direction, strict=True):
-        found = found + ((Diagonal(J) if J.ndim == d.ndim else Dense(J)) @ d)
+        found = found + (as_structure(J, d) @ d)
     expected = difference(f, ys, x, direction)
     fy = f(*ys, x)
     size = xp.abs(expected) + xp.abs(found) + xp.abs(fy) / xp.max(xp.abs(ys[0]) + 1, axis=-1, keepdims=True)

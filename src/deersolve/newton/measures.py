@@ -15,6 +15,7 @@ from .equation import Linearised, System
 from .steps.base import norm
 
 ROUNDOFF = 2  # in units of eps: a correction or a residual this small cannot be improved
+GOLDEN = 1.618033988749895  # times k^2: phases without a pattern
 BACKWARD = 16  # the residual that certifies, summed over the operations inside f
 
 
@@ -143,6 +144,14 @@ def scale_of(system: System, y: Array, size: Array | None) -> Array:
         largest = xp.max(own, axis=system.grid.together, keepdims=True)
         own = xp.maximum(own, xp.minimum(largest, system.peaks(y)))
     return xp.where(xp.isfinite(own), own + least(y), xp.nan)
+
+
+def signs(system: System, y: Array) -> list[Array]:
+    """Return arrays of signs for every element of y: all 1, and three without a pattern."""
+    xp, shape = array_namespace(y), (*(1 for _ in range(system.n_batch)), *y.shape[system.n_batch :])
+    k = xp.astype(xp.arange(math.prod(shape), device=system.backend.placement(y)), y.dtype)
+    phase = GOLDEN * k * k + 7.0 * k
+    return [xp.reshape(xp.sign(xp.sin(1.0 + j * phase)), shape) for j in range(4)]
 
 
 def tiny(y: Array) -> float:

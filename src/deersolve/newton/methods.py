@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..backends.registration import close_matches
 from ..errors import UnknownKeyError, check_real, check_whole, mismatch
+from ..linalg.scans import ways
 from ..linalg.structure import Choice, Dense, Diagonal, Zero
 from .approximate_jacobians import Hutchinson, Picard
 from .causality import check_window
@@ -36,6 +37,7 @@ class Method:
     rtol: float | None
     atol: float | None
     memory: Any
+    scan: Any
     window: Any
 
     def __post_init__(self) -> None:
@@ -46,6 +48,11 @@ class Method:
             expected = "a finite number >= 0, or None for roundoff"
             check_real("atol", expected, self.atol, lambda value: 0 <= value < float("inf"))
         bytes_of(self.memory)
+        if self.scan is not None:
+            if not isinstance(self.scan, str):
+                advice = "A function of your own is registered by @deersolve.linalg.scans.register(name)."
+                raise mismatch(type(self).__name__, "scan as the name of a scan", repr(self.scan), advice)
+            ways.check(self.scan)
 
     def chosen(self, system: System, is_watched: bool) -> tuple[Any, str]:
         """Return the method to run and one sentence why."""
@@ -84,11 +91,16 @@ class Newton(Method):
     memory : str or int, optional
         How many bytes Jacobians may take at once where they need not be known together, as 2e9 or "2GiB": in the
         gradient, in the estimates behind a solve, and in windows that Auto chooses. None for no limit.
+    scan : str, optional
+        How recurrences are run, of rules that scan along time, in the iteration, the certificate and the gradient: a
+        name in ``deersolve.linalg.scans.ways``, one of your own included. By default a table chooses.
 
     Raises
     ------
     InputError
         If an option is out of range.
+    UnknownKeyError
+        If a structure or scan has no such name.
     """
 
     by: ClassVar[str] = "newton"
@@ -100,6 +112,7 @@ class Newton(Method):
     step: Step = FULL
     reuse: int = REUSE
     memory: Any = MEMORY
+    scan: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -152,7 +165,7 @@ class Sequential(Method):
     ----------
     rtol, atol : float, optional
         For the implicit rules, as for :class:`Newton`.
-    memory : str or int, optional
+    memory, scan
         As for :class:`Newton`.
     """
 
@@ -163,6 +176,7 @@ class Sequential(Method):
     rtol: float | None = None
     atol: float | None = None
     memory: Any = MEMORY
+    scan: str | None = None
 
     @property
     def options(self) -> Options:
@@ -192,11 +206,14 @@ class Auto(Method):
         Passed on to the method chosen.
     memory : str or int, optional
         As for :class:`Newton`; also the longest window.
+    scan : str, optional
+        As for :class:`Newton`. It has no part in the choice of the method.
     """
 
     rtol: float | None = None
     atol: float | None = None
     memory: Any = MEMORY
+    scan: str | None = None
 
     def chosen(self, system: System, is_watched: bool) -> tuple[Any, str]:
         """Return the method to run, with windows short enough to watch if somebody does, and one sentence why."""
@@ -207,11 +224,15 @@ class Auto(Method):
             return method, why
         return dataclasses.replace(method, window=most), f"{why}; windows of {most} to be watched"
 
+    @property
+    def _passed(self) -> dict[str, Any]:
+        return {"rtol": self.rtol, "atol": self.atol, "memory": self.memory, "scan": self.scan}
+
     def _newton(self, window: int | None = None) -> Newton:
-        return Newton(rtol=self.rtol, atol=self.atol, memory=self.memory, window=window)
+        return Newton(window=window, **self._passed)
 
     def _loop(self) -> Sequential:
-        return Sequential(rtol=self.rtol, atol=self.atol, memory=self.memory)
+        return Sequential(**self._passed)
 
     def _cheapest(self, system: System) -> tuple[Any, str]:
         """Return the method for what is causal, by backend, device and size."""

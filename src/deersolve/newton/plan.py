@@ -10,6 +10,7 @@ from ..backends.trees import tree_map
 from ..grids.base import Data
 from ..grids.shifters import BuiltIn, Shifter
 from ..inverses import Rule
+from ..linalg.scans import own_ways
 from ..linalg.structure import Dense
 from ..solution.solution import Solution, Stats
 from .causality import history_of, why_whole
@@ -41,7 +42,7 @@ class Plan:
     def key(self) -> Any:
         """What makes two plans the same program."""
         shift = self.shift if self.cacheable else tuple((type(s), s.reach) for s in self.shift)
-        return (self.rule.claims, shift, self.method)
+        return (self.rule.claims, shift, self.method, own_ways(self.rule.scan))
 
     @property
     def cacheable(self) -> bool:

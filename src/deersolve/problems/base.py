@@ -39,7 +39,7 @@ class Problem:
         default one. Those before them count batch elements.
     jac : callable, optional
         ``jac(y_1, ..., y_P, x, params)`` -> d f / d y_p, (*B, *R, n, n) or (*B, *R, n) if all of it is
-        diagonal; a tuple of P for several arguments.
+        diagonal, or a :class:`deersolve.Structure`; a tuple of P for several arguments.
 
     Raises
     ------

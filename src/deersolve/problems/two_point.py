@@ -13,6 +13,7 @@ from ..grids.base import Data
 from ..grids.conditions import Coupled, Periodic
 from ..grids.interval import between_ends
 from ..grids.shifters import WithEnd, identity
+from ..linalg.structure import as_structure
 from .base import Problem
 from .space import check_fields
 
@@ -151,5 +152,5 @@ class JacobiansOfFirst(OfFirst):
 
     def __call__(self, u: Array, other: Array, x: Tree, params: Any) -> Any:
         """Return both."""
-        J = self.function(u, x, params)
-        return J, 0 * J
+        J = as_structure(self.function(u, x, params), u)
+        return J, J.map(lambda v: 0 * v)

@@ -1,4 +1,4 @@
-"""For those who extend: checks of rules and backends, and problems with answers.
+"""For those who extend: checks of rules, backends, scans and structures, and problems with answers.
 
 ``python -m deersolve.testing`` prints the table of the built-in rules.
 """
@@ -7,6 +7,8 @@ from .backend import check_backend
 from .convergence import check_convergence
 from .inverse import check_inverse
 from .report import Check, CheckFailure, Report
+from .scan import check_scan
+from .structure import check_structure
 from .table import rule_table
 
 __all__ = [
@@ -16,5 +18,7 @@ __all__ = [
     "check_backend",
     "check_convergence",
     "check_inverse",
+    "check_scan",
+    "check_structure",
     "rule_table",
 ]

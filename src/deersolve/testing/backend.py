@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import registry
+from ..backends import backend_of, registry
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import record
@@ -45,7 +45,7 @@ def check_backend(name: str, *, asarray: Convert | None = None, to_numpy: Conver
     Report
         Differences relative to the largest entry, in units of the roundoff of the dtype:
         "jacobians", "linear_solve[n]", "singular", "while_loop", "scan", "slice", "any_true",
-        "without_gradient", "vmap", "placement" and "call".
+        "without_gradient", "vmap", "placement", "call", and "found": it is what :func:`backend_of` finds.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def check_backend(name: str, *, asarray: Convert | None = None, to_numpy: Conver
     []
     """
     backend = registry[name]
-    check = _Checks(backend, asarray or _asarray_of(name), to_numpy or _to_numpy)
+    check = _Checks(backend, asarray or asarray_of(name), to_numpy or numbers_of)
     report = Report(f"the backend {name!r}")
     # array-api-strict computes with NumPy.
     with backend.quiet(), np.errstate(all="ignore"):
@@ -72,10 +72,12 @@ def check_backend(name: str, *, asarray: Convert | None = None, to_numpy: Conver
             report.below(primitive.__name__, primitive, 0)
         report.below("any_true", check.any_true, 0)
         report.below("placement", check.placement, 0)
+        report.below("found", check.found, 0)
     return report.finish()
 
 
-def _asarray_of(name: str) -> Convert:
+def asarray_of(name: str) -> Convert:
+    """Return what makes an array of NumPy one of the library of a built-in backend."""
     if name not in NAMESPACES:
         raise mismatch("check_backend", "asarray= for a backend of your own", repr(name))
     xp = importlib.import_module(NAMESPACES[name])
@@ -86,7 +88,8 @@ def _asarray_of(name: str) -> Convert:
     return asarray
 
 
-def _to_numpy(value: Any) -> Any:
+def numbers_of(value: Any) -> Any:
+    """Return an array of the library of a built-in backend as one of NumPy."""
     if type(value).__module__.partition(".")[0] == "cupy":
         return value.get()
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
@@ -108,6 +111,14 @@ class _Checks:
             raise AssertionError(f"expected shape {expected.shape}; received {found.shape}")
         scale = max(float(np.abs(expected).max()), float(np.finfo(np.float64).tiny))
         return float(np.abs(found - expected).max()) / (scale * self.eps)
+
+    def found(self) -> float:
+        """Expect arrays of the library to lead to the backend."""
+        found = backend_of(self.like)
+        if found is not self.backend:
+            expected = self.backend.name
+            raise AssertionError(f"expected backend_of(array) to be {expected!r}; received {found.name!r}")
+        return 0.0
 
     def jacobians(self) -> float:
         a, b = self.rng.normal(size=(2, 2, 5, 2))

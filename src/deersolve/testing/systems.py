@@ -213,7 +213,7 @@ def systems_of(family: Family, rule: Rule, rng: Generator) -> list[System]:
     return [system_of(case.problem, rule, case.guess) for case in family.samples(rng)]
 
 
-def random_G(kind: type, shape: tuple[int, ...], rng: Generator, scale: float = 0.7) -> Structure:
+def random_G(kind: Any, shape: tuple[int, ...], rng: Generator, scale: float = 0.7) -> Structure:
     """Return random matrices of a structure; ``shape`` is that of r, (*B, T, n)."""
     n = shape[-1]
     if kind is Zero:
@@ -223,7 +223,8 @@ def random_G(kind: type, shape: tuple[int, ...], rng: Generator, scale: float = 
     if kind is BlockDiagonal:
         blocks = (*shape[:-1], n // BLOCK, BLOCK, BLOCK)
         return BlockDiagonal(rng.normal(size=blocks, scale=scale / np.sqrt(BLOCK)))
-    return Dense(rng.normal(size=(*shape, n), scale=scale / np.sqrt(n)))
+    full = Dense(rng.normal(size=(*shape, n), scale=scale / np.sqrt(n)))
+    return full if kind is Dense else kind.simplify(full)
 
 
 def random_Gs(system: System, kind: type, rng: Generator, batch: tuple[int, ...] = ()) -> tuple[Structure, ...]:

@@ -116,11 +116,13 @@ def _concrete(array_type: type) -> type:
     """Make the class of duals for one array type.
 
     Arrays that reject unknown operands outright, as array-api-strict's do, still defer to a
-    subclass's reflected operator, so for them the class also derives from the array type.
+    subclass's reflected operator, so for them the class also derives from the array type,
+    but is not made like one.
     """
     defers = hasattr(array_type, "__array_ufunc__") or hasattr(array_type, "__array_priority__")
     bases = (DualArray,) if defers else (DualArray, array_type)
-    return type("DualArray", bases, {"__slots__": ("value", "tangent", "state")})
+    own = {"__slots__": ("value", "tangent", "state"), "__init__": lambda *_, **__: None}
+    return type("DualArray", bases, own)
 
 
 @cache

@@ -4,8 +4,8 @@ A new way is one new file that ends in ``@register("<its name>")``; see :data:`W
 given.
 """
 
-from .affine import Way, affine_scan, affine_scan_transposed, register, ways
-from .choose import which_scan
+from .affine import Way, affine_scan, affine_scan_transposed, own_ways, probe, register, ways
+from .choose import is_obeyed, which_scan
 from .damped import bidiagonal, damped_scan
 
 __all__ = [
@@ -14,6 +14,9 @@ __all__ = [
     "affine_scan_transposed",
     "bidiagonal",
     "damped_scan",
+    "is_obeyed",
+    "own_ways",
+    "probe",
     "register",
     "ways",
     "which_scan",

@@ -12,6 +12,7 @@ from ..host import family
 from ..structure import Structure
 from .choose import pick
 from .normal_form import NormalForm, normal_form
+from .own import Probe, guarded, like, noted
 
 Way: TypeAlias = Callable[[tuple[Array, ...], tuple[int, ...], Array], Array]
 """``way(As, lags, b) -> y`` runs ``y_i = sum_p A_p[i - k_p] y_{i-k_p} + b_i`` from zero history.
@@ -28,12 +29,12 @@ _names = ("associative", "blelloch", "cuda", "lapack", "lax", "numba", "sequenti
 ways: Registry[Way] = Registry("scan", "deersolve.linalg.scans", {name: name for name in _names})
 
 
-def register(name: str) -> Callable[[Way], Way]:
-    """Return the decorator that makes a way known under ``name``, the name of its file."""
-    return lambda way: ways.add(name, way)
+def register(name: str, *, replace: bool = False) -> Callable[[Way], Way]:
+    """Return the decorator that makes a way known under ``name``; ``replace`` allows one that is taken."""
+    return lambda way: ways.add(name, way, replace=replace)
 
 
-def affine_scan(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, *, way: str | None = None) -> Array:
+def affine_scan(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, *, way: str | Way | None = None) -> Array:
     """Return ``y_i = sum_p A_{p,i} y_{i-k_p} + b_i`` with ``y_j = 0`` for ``j < 0``.
 
     Parameters
@@ -44,8 +45,9 @@ def affine_scan(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, *, w
     lags : tuple of int
         The lags k_p >= 1, one for each structure.
     b : array, shape (*B, T, n)
-    way : str, optional
-        A name in ``ways``; by default the one that :func:`which_scan` explains.
+    way : str or callable, optional
+        A name in ``ways``, or a function like them; by default the one that :func:`which_scan` explains. On PyTorch,
+        where derivatives are recorded or functions transformed, a way that those cannot follow is left for the default.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def affine_scan(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, *, w
     Raises
     ------
     InputError
-        If shapes do not match, or the named way cannot run this recurrence.
+        If shapes do not match, the named way cannot run this recurrence, or returns what is not like b.
     UnknownKeyError
         If there is no such way.
 
@@ -73,7 +75,7 @@ def affine_scan(As: tuple[Structure, ...], lags: tuple[int, ...], b: Array, *, w
 
 
 def affine_scan_transposed(
-    As: tuple[Structure, ...], lags: tuple[int, ...], c: Array, *, way: str | None = None
+    As: tuple[Structure, ...], lags: tuple[int, ...], c: Array, *, way: str | Way | None = None
 ) -> Array:
     """Return the adjoint, ``l_i = c_i + sum_p A_{p,i+k_p}^T l_{i+k_p}``; ``l_j = 0`` past the end.
 
@@ -99,12 +101,33 @@ def affine_scan_transposed(
     return form.restore(array_namespace(flipped).flip(flipped, axis=-2))
 
 
-def _run(form: NormalForm, way: str | None) -> Array:
-    run = ways[way or pick(form)[0]] if form.lags or way else None
-    if run is None or not form.lags:
+def _run(form: NormalForm, way: str | Way | None) -> Array:
+    if isinstance(way, str):
+        ways.check(way)
+    if not form.lags:
         return form.b
-    with _full_precision(form.b):
-        return run(form.As, form.lags, form.b)
+    run = way if callable(way) else ways[pick(form, way)[0]]
+    name = way if isinstance(way, str) else getattr(run, "__name__", str(run))
+    is_own = run in own_ways(way)
+    As, b = (tuple(map(guarded, form.As)), guarded(form.b)) if is_own else (form.As, form.b)
+    with _full_precision(form.b), noted(name) if is_own else contextlib.nullcontext():
+        y = run(As, form.lags, b)
+        return like(y, form.b, name) if is_own else y
+
+
+def own_ways(way: str | Way | None) -> tuple[Way, ...]:
+    """Return the ways that are not built in among that one and those the table may choose."""
+    named = [key for key in (*_names, way) if isinstance(key, str) and ways.is_own(key)]
+    return (*(ways[key] for key in named), *([way] if callable(way) else []))
+
+
+def probe(way: str | Way | None) -> Probe:
+    """Return a way that runs that one, by default that of the table, and keeps how far off it is."""
+
+    def which(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Way:
+        return way if callable(way) else ways[pick(NormalForm(As, lags, b, lambda y: y), way)[0]]
+
+    return Probe(str(way or "of the table"), which)
 
 
 @contextlib.contextmanager

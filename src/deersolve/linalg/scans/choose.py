@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ...backends.namespace import Array
+from ...errors import mismatch
 from ..host import device_name, family, has_compiler, is_installed, is_recorded
 from .lag_one import LARGEST, WIDEST, state_size
 from .normal_form import NormalForm
@@ -121,14 +123,26 @@ RULES = (
 )
 
 
+FOLLOWED = ("associative", "blelloch", "lax", "sequential")
+"""The ways that consist of operations of the array library, which a recorded derivative follows."""
+
+WANTS: dict[str, tuple[str, Callable[[Case], bool]]] = {
+    "associative": ("arrays of JAX", lambda c: c.backend == "jax"),
+    "lapack": ("float32 or float64 of NumPy, or of PyTorch on the CPU", lambda c: c.on_host),
+    "lax": ("arrays of JAX", lambda c: c.backend == "jax"),
+    "numba": ("float32 or float64 of NumPy, or of PyTorch on the CPU", lambda c: c.on_host),
+}
+"""What the ways that are for some libraries, and do not say so themselves, run on."""
+
+
 def choose(case: Case) -> tuple[str, str]:
     """Return the name of the way and one sentence why."""
     rule = next(rule for rule in RULES if rule.holds(case))
     return rule.way, rule.why
 
 
-def pick(form: NormalForm) -> tuple[str, str]:
-    """Choose for a normal form with at least one lag."""
+def pick(form: NormalForm, wanted: str | None = None) -> tuple[str, str]:
+    """Choose for a normal form with at least one lag: what is wanted, or what the table says."""
     b = form.b
     case = Case(
         is_dense=form.is_dense,
@@ -141,7 +155,18 @@ def pick(form: NormalForm) -> tuple[str, str]:
         dtype=_dtype_name(b.dtype),
         is_recorded=is_recorded(*form.As, b),
     )
-    return choose(case)
+    if wanted is None or not is_obeyed(wanted, *form.As, b):
+        return choose(case)
+    expected, holds = WANTS.get(wanted, ("", lambda _: True))
+    if not holds(case):
+        received = f"{case.dtype} of {case.backend} on {case.device}"
+        raise mismatch(f"the scan {wanted!r}", expected, received, "Choose another one, or none.")
+    return wanted, "as asked"
+
+
+def is_obeyed(wanted: str, *arrays: Array) -> bool:
+    """Return whether the way of that name runs where it is asked for: a recorded derivative has to follow it."""
+    return wanted in FOLLOWED or not is_recorded(*arrays)
 
 
 def which_scan(  # noqa: PLR0913 - the facts of a case, each a plain value
