@@ -42,6 +42,7 @@ from .newton.steps.full import FULL
 from .newton.windows.watch import NOBODY, Watch
 from .newton.windows.watched import run_watched
 from .problems import Problem
+from .problems.complex_state import pairs_of
 from .problems.inputs import check_problem, prepare
 from .solution.solution import Solution
 from .solution.status import Status, advice_on, numbers
@@ -136,6 +137,12 @@ def solve(  # noqa: PLR0913 - the public signature
     asked = method_of(Auto() if method is None else method)
     watch = NOBODY if on_window is None else Watch(on_window)
     check_problem(problem)
+    pairs = pairs_of(problem, y_guess)
+    if pairs is not None:
+        options = {"inverse": inverse, "method": method, "on_failure": on_failure, "check_inputs": check_inputs}
+        with pairs.told():
+            sol = solve(pairs.real(), pairs.guess(y_guess), **options, on_window=pairs.watched(on_window))
+        return pairs.shown(sol)
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
     backend, data = prepare(problem, y_guess, rule)
