@@ -107,7 +107,8 @@ def finite(a: Array, name: str, backend: Backend) -> None:
     if bool(xp.all(holds)):
         return
     places = [int(axis[0]) for axis in xp.nonzero(~holds)] if a.ndim else []
-    value = f"{float(a[tuple(places)])}" + (f" at {places}" if places else "")
+    number = complex(a[tuple(places)]) if is_complex(a) else float(a[tuple(places)])
+    value = f"{number}" + (f" at {places}" if places else "")
     raise mismatch(name, "finite numbers", value, "Leave out or replace what is missing before the solve.")
 
 

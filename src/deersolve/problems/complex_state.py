@@ -21,6 +21,8 @@ from .around import Around, Signals
 from .base import Problem
 from .layouts import LAYOUTS
 
+NOTE = "Components 2k and 2k + 1 of a solve are the real and the imaginary part of component k of y."
+
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
@@ -97,7 +99,8 @@ class Pairs:
 
     def shown(self, sol: Solution) -> Solution:
         """Return the solution in complex numbers."""
-        return _with(sol, complex_of)
+        with self.backend.quiet():
+            return _with(sol, complex_of)
 
     def hidden(self, sol: Solution) -> Solution:
         """Return a solution that is :meth:`shown` in real numbers."""
@@ -110,6 +113,7 @@ class Pairs:
             yield
         except ConvergenceError as error:
             error.solution = self.shown(error.solution)
+            error.add_note(NOTE)
             raise
 
     def watched(self, on_window: Any) -> Any:
