@@ -171,12 +171,14 @@ def test_a_soliton_by_a_flux_of_i_u_s():
 @pytest.mark.cases_backend("jax")
 def test_gradients_are_those_of_differences(lib):
     """By rate, which is complex, by g, which is real, and by the start."""
-    t = TIMES[:21]
-    rate, g, c = RATES, np.array(0.5), complex_normal(21, 2)
-    changes = {"rate": complex_normal(2), "g": np.array(0.7)}, complex_normal(2)
+    rate, g, c = 0.4 * RATES[None, :], np.array(0.1), complex_normal(20, 2)
+    changes = {"rate": complex_normal(1, 2), "g": np.array(0.7)}, complex_normal(2)
 
-    def solved(rate, g, y0):
-        return ds.solve(ds.InitialValueProblem(cubic, t, y0, params={"rate": rate, "g": g})).y
+    def problem(rate, g, y0):
+        return ds.Recurrence(cubic, y0, params={"rate": rate, "g": g}, n_points=20)
+
+    def solved(*given):
+        return ds.solve(problem(*given)).y
 
     h = 1e-6
     ends = [solved(rate + s * changes[0]["rate"], g + s * changes[0]["g"], START) for s in (h, -h)]
@@ -186,26 +188,22 @@ def test_gradients_are_those_of_differences(lib):
     def of(a):
         return lib.asarray(a, None)
 
-    problem = ds.InitialValueProblem(cubic, of(t), of(START), params={"rate": of(rate), "g": of(g)})
-    sol = ds.solve(problem)
+    def loss(*given):
+        return (of(c).conj() * solved(*given)).real.sum()
+
+    given = [of(rate), of(g), of(START)]
     if lib.is_jax:
         import jax
 
-        def loss(rate, g, y0):
-            y = ds.solve(ds.InitialValueProblem(cubic, of(t), y0, params={"rate": rate, "g": g})).y
-            return (of(c).conj() * y).real.sum()
-
-        found = [np.conj(a) for a in jax.grad(loss, (0, 1, 2))(of(rate), of(g), of(START))]
+        found = [np.conj(a) for a in jax.grad(loss, (0, 1, 2))(*given)]
     elif lib.is_torch:
-        leaves = [of(a).requires_grad_() for a in (rate, g, START)]
-        params = {"rate": leaves[0], "g": leaves[1]}
-        y = ds.solve(ds.InitialValueProblem(cubic, of(t), leaves[2], params=params)).y
-        (of(c).conj() * y).real.sum().backward()
-        found = [lib.to_numpy(a.grad) for a in leaves]
+        loss(*(a.requires_grad_() for a in given)).backward()
+        found = [lib.to_numpy(a.grad) for a in given]
     else:
+        sol = ds.solve(problem(*given))
         directions = [{"params": {k: of(v) for k, v in changes[0].items()}}, {"y0": of(changes[1])}]
-        np.testing.assert_allclose(lib.to_numpy(ds.sensitivity(problem, sol, directions)), dy, atol=1e-8)
-        bars = ds.adjoint(problem, sol, of(c))
+        np.testing.assert_allclose(lib.to_numpy(ds.sensitivity(problem(*given), sol, directions)), dy, atol=1e-8)
+        bars = ds.adjoint(problem(*given), sol, of(c))
         found = [lib.to_numpy(a) for a in (bars["params"]["rate"], bars["params"]["g"], bars["y0"])]
     assert [np.iscomplexobj(a) for a in found] == [True, False, True]
     assert abs(dot(found[0], changes[0]["rate"]) + dot(found[1], changes[0]["g"]) - dot(c, dy[0])) < 1e-7

@@ -16,6 +16,7 @@ from ..backends.namespace import Array, Tree, array_namespace, dtype_name
 from ..backends.pairs import as_complex, complex_of, is_complex, matrices_of_pairs, paired
 from ..backends.trees import tree_leaves, tree_map
 from ..errors import ConvergenceError, FunctionError, mismatch
+from ..linalg.structure import identity
 from ..solution.solution import Solution
 from .around import Around, Signals
 from .base import Problem
@@ -230,9 +231,8 @@ class JacobiansOfPairs(OfPairs):
         if shape not in (full, diagonal):
             expected = f"arrays d f_i / d y_j of shape {full}, or {diagonal} for a diagonal Jacobian"
             raise FunctionError(f"jac: expected {expected}; received {shape or type(J).__name__}.")
-        xp = array_namespace(y)
         if shape == diagonal:
-            J = J[..., None] * xp.astype(xp.eye(y.shape[-1], device=y.device), J.dtype)
+            J = J[..., None] * identity(y, y.shape[-1], y.ndim + 1)
         return matrices_of_pairs(as_complex(J))
 
 

@@ -98,7 +98,7 @@ class SpaceProblem(Problem):
     def in_pairs(self, pairs: Pairs) -> Problem:
         """Return the problem of pairs of real numbers, as they are laid out."""
         new = cast("SpaceProblem", super().in_pairs(pairs))
-        if isinstance(self.f, Conserved):
+        if any(flux is not None for flux in self.fluxes):
             new.f = self.f.around(pairs.function)
         new.coefficients = {name: pairs.apart(name, value) for name, value in self.coefficients.items()}
         new.sides = {name: self._in_pairs(pairs, name, side) for name, side in self.sides.items()}
