@@ -111,8 +111,8 @@ def solve(  # noqa: PLR0913 - the public signature
     equation's own terms, or the full Newton correction is within tolerance. Depth O(log T) for each step on a
     parallel machine, work O(T n^3 P), memory O(T n^2 P).
 
-    A complex y0 or u0, or where there is none a complex guess or condition, makes a complex equation: y of n components is
-    solved for as 2n real ones, and shown in complex numbers. f need not be holomorphic.
+    A complex y0 or u0, or where there is none a complex guess or condition, makes a complex equation: y of n components
+    is solved for as 2n real ones, and shown in complex numbers. f need not be holomorphic.
 
     On a CPU the default does not take all of a long trajectory at once: a recurrence that a loop runs faster is run by
     the loop, and a differential equation is solved in windows whose lengths follow it. ``sol.stats`` tells what was

@@ -99,7 +99,7 @@ class SpaceProblem(Problem):
         """Return the problem of pairs of real numbers, as they are laid out."""
         new = cast("SpaceProblem", super().in_pairs(pairs))
         if any(flux is not None for flux in self.fluxes):
-            new.f = self.f.around(pairs.function)
+            new.f = cast("Conserved", self.f).around(pairs.function)
         new.coefficients = {name: pairs.apart(name, value) for name, value in self.coefficients.items()}
         new.sides = {name: self._in_pairs(pairs, name, side) for name, side in self.sides.items()}
         return new
