@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import special
 from scipy.integrate import solve_ivp
 
 import deersolve as ds
@@ -475,3 +476,13 @@ def test_no_imaginary_part_is_dropped():
     for f in (written, lambda y: (1j * y).astype(float)):
         with pytest.raises(TypeError, match="complex"):
             value_and_tangents(f, (np.ones((3, 2)),))
+
+
+@pytest.mark.parametrize("f", [lambda z: 1j * special.wofz(z), lambda z: 0.5 * np.sign(z) - 1j * z.imag])
+def test_what_dual_numbers_cannot_follow_is_differentiated_by_differences(f):
+    """No complex step: the numbers are complex already. The certificate is that of f itself."""
+    sol = ds.solve(ds.InitialValueProblem(lambda y, t, p: f(y), TIMES, START[:1]))
+    assert sol.stats.derivative == "central differences, in pairs of real numbers"
+    exact = solve_ivp(lambda t, y: f(y), (0.0, 2.0), START[:1], t_eval=TIMES, rtol=1e-10, atol=1e-12).y.T
+    assert bool(sol.converged)
+    assert np.abs(sol.y_corrected - exact).max() < 1e-6
