@@ -38,7 +38,7 @@ def dot(a, b):
 @pytest.mark.parametrize("kind", ["complex128", "complex64"])
 def test_a_rotation(lib, kind):
     rates, y0 = np.array([1.0, 2.0]), lib.asarray([1.0, 2j], kind)
-    params = lib.asarray(1j * rates, kind)
+    params = lib.asarray(1j * rates[None, :], kind)
     sol = ds.solve(ds.InitialValueProblem(lambda y, t, p: p * y, lib.asarray(TIMES), y0, params=params))
     assert str(sol.y.dtype).endswith(kind)
     exact = np.exp(1j * TIMES[:, None] * rates) * [1.0, 2j]
@@ -76,7 +76,7 @@ def test_a_diagonal_state_space_layer_against_the_loop(lib, lags):
         *past, x, w = given
         return sum(w * h for h in past) + x
 
-    given = (lib.asarray(a, None) for a in (y0, u, weights))
+    given = (lib.asarray(a, None) for a in (y0, u, weights[None, None, :]))
     sol = ds.solve(ds.Recurrence(layer, *given, lags=lags))
     rows = [np.broadcast_to(row, (2, 4)) for row in np.reshape(y0, (-1, 4))]
     for i in range(60):
