@@ -43,6 +43,7 @@ from .newton.steps.full import FULL
 from .newton.windows.watch import NOBODY, Watch
 from .newton.windows.watched import run_watched
 from .problems import Problem
+from .problems.complex_state import pairs_of
 from .problems.inputs import check_problem, prepare
 from .solution.solution import Solution
 from .solution.status import Status, advice_on, numbers
@@ -111,6 +112,9 @@ def solve(  # noqa: PLR0913 - the public signature
     equation's own terms, or the full Newton correction is within tolerance. Depth O(log T) for each step on a
     parallel machine, work O(T n^3 P), memory O(T n^2 P).
 
+    A complex y0 or u0, or where there is none a complex guess or condition, makes a complex equation: y of n components
+    is solved for as 2n real ones, and shown in complex numbers. f need not be holomorphic.
+
     On a CPU the default does not take all of a long trajectory at once: a recurrence that a loop runs faster is run by
     the loop, and a differential equation is solved in windows whose lengths follow it. ``sol.stats`` tells what was
     done.
@@ -137,6 +141,12 @@ def solve(  # noqa: PLR0913 - the public signature
     asked = method_of(Auto() if method is None else method)
     watch = NOBODY if on_window is None else Watch(on_window)
     check_problem(problem)
+    pairs = pairs_of(problem, y_guess)
+    if pairs is not None:
+        options = {"inverse": inverse, "method": method, "on_failure": on_failure, "check_inputs": check_inputs}
+        with pairs.told():
+            sol = solve(pairs.real(), pairs.guess(y_guess), **options, on_window=pairs.watched(on_window))
+        return pairs.shown(sol)
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
     rule = rule.scanning(asked.scan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from ..backends.namespace import Array, array_namespace
 from ..errors import InputError, mismatch
@@ -32,13 +33,18 @@ def check_converged(system: System, sol: Solution, asked: Array | None = None) -
         )
 
 
+def y_of(sol: Any) -> Array:
+    """Return y of a solution; raise if it is none."""
+    if not isinstance(sol, Solution):
+        raise mismatch("sol", "the Solution that solve returned", type(sol).__name__)
+    return sol.y
+
+
 def at_the_solution(problem: Problem, sol: Solution) -> tuple[Problem, System]:
     """Return problem and discrete equation, with its solution as guess; raise if sol is not of its kind."""
     check_problem(problem)
-    if not isinstance(sol, Solution):
-        raise mismatch("sol", "the Solution that solve returned", type(sol).__name__)
+    xp = array_namespace(y_of(sol))
     rule = _rule_of(problem, sol)
-    xp = array_namespace(sol.y)
     backend, data = prepare(problem, xp.where(xp.isfinite(sol.y), sol.y, 0.0), rule)  # NaN where elements failed
     grid = data.grid
     shape = tuple(grid.present(data.guess).shape)

@@ -13,6 +13,7 @@ from ..backends import backend_of
 from ..backends._compilers import untraced
 from ..backends.given import real_numbers
 from ..backends.namespace import Array, array_namespace
+from ..backends.pairs import complex_of
 from ..errors import DiscretisationWarning, InputError, check_real, check_whole, is_real, mismatch
 from ..inverses import rule_of
 from ..newton.discrete import discrete
@@ -21,6 +22,7 @@ from ..newton.jacobians import derivative_of
 from ..newton.measures import eps_of, judge, terms
 from ..newton.methods import Newton
 from ..problems import Problem
+from ..problems.complex_state import pairs_of
 from ..problems.inputs import check_problem, prepare
 from ..solution.solution import Solution
 from ..solution.status import Status
@@ -149,16 +151,21 @@ def follow(
     (3.514, True)
     """
     _check(problem, step, until, max_points)
+    pairs = pairs_of(problem, y_guess)
+    if pairs is not None:
+        found = follow(pairs.real(), pairs.guess(y_guess), step=step, until=until, max_points=max_points)
+        folds = tuple((param, complex_of(y)) for param, y in found.folds)
+        return dataclasses.replace(found, y=complex_of(found.y), folds=folds)
     first = _first(problem, y_guess, step)
     backend, xp = backend_of(first.u), array_namespace(first.u)
     with backend.frozen():
-        found, away, folds, stopped = _points(problem, first, step, until, max_points)
+        points, away, turns, stopped = _points(problem, first, step, until, max_points)
 
     def numbers(values: list[float]) -> Array:
         return backend.convert(values, first.u, first.u.dtype)
 
-    turns = tuple((p.param, p.u) for p in folds)
-    return Branch(numbers([p.param for p in found]), xp.stack([p.u for p in found]), numbers(away), turns, stopped)
+    folds = tuple((p.param, p.u) for p in turns)
+    return Branch(numbers([p.param for p in points]), xp.stack([p.u for p in points]), numbers(away), folds, stopped)
 
 
 def _points(

@@ -14,7 +14,7 @@ from ..backends.trees import tree_leaves, tree_map
 from ..errors import UnknownKeyError, mismatch
 from ..grids.base import Data
 from ..grids.box import SIDES as PAIRS
-from ..grids.conditions import parts_of, value_of
+from ..grids.conditions import value_of
 from ..grids.times import Initial, TimeGrid
 from ..newton.equation import System
 from ..newton.implicit import substituted
@@ -182,27 +182,21 @@ def as_array(system: System, value: Any) -> Any:
 def _given(problem: Problem, system: System, name: str) -> Any:
     """Return a field as the user gave it, numbers as arrays; of conditions their right-hand sides."""
     like, backend = system.data.guess, system.backend
-
-    def array(value: Any) -> Array:
-        return alike(value, like, backend, name)
-
-    if name == "params":
-        return tree_map(lambda a: as_array(system, a), problem.params)
-    if name in problem.domain:
-        return _numbers_in(
-            problem.domain[name], lambda a: array(a) if isinstance(a, float) or hasattr(a, "shape") else a
-        )
-    if name in SIDES:
-        side = problem.sides[name]  # type: ignore[attr-defined]
-        values = tuple(array(part.robin[-1]) for part in parts_of(side) if part.given)
-        return values if isinstance(side, tuple) else (values[0] if values else None)
-    if name == "x":
-        return tree_map(array, problem.x)
-    if name in ("y0", "u0") and isinstance(problem.boundary, Initial):
-        return array(problem.boundary.y0)
     if name == "t":
         return system.data.grid.t if isinstance(system.data.grid, TimeGrid) else None
-    return array(problem.coefficients[name]) if name in problem.coefficients else None
+    if name in problem.domain:
+        return _numbers_in(problem.domain[name], lambda a: _number(a, lambda a: alike(a, like, backend, name)))
+    given = problem.given(name)
+    if name == "params":
+        return tree_map(lambda a: as_array(system, a), given)
+    if name == "x" or (name in SIDES and isinstance(given, tuple)):
+        return tree_map(lambda value: alike(value, like, backend, name), given)
+    return None if given is None else alike(given, like, backend, name)
+
+
+def _number(a: Any, array: Callable[[Any], Array]) -> Any:
+    """Return an array of what is a number, and anything else as it is."""
+    return array(a) if isinstance(a, float) or hasattr(a, "shape") else a
 
 
 def _is_float(leaf: Any) -> bool:

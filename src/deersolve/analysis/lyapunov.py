@@ -6,8 +6,10 @@ from ..backends._compilers import untraced
 from ..backends.namespace import Array
 from ..errors import InputError, is_whole
 from ..problems import Problem
+from ..problems.complex_state import pairs_of
+from ..problems.inputs import check_problem
 from ..solution.solution import Solution
-from .at_solution import at_the_solution, check_converged
+from .at_solution import at_the_solution, check_converged, y_of
 
 
 @untraced
@@ -56,6 +58,10 @@ def lyapunov(problem: Problem, sol: Solution, skip: int = 0) -> Array:
     """
     import numpy as np
 
+    check_problem(problem)
+    pairs = pairs_of(problem, y_of(sol))
+    if pairs is not None:
+        return lyapunov(pairs.real(), pairs.hidden(sol), skip)
     _, system = at_the_solution(problem, sol)
     check_converged(system, sol)
     y, grid, backend = system.data.guess, system.data.grid, system.backend

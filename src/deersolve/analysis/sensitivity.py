@@ -8,13 +8,15 @@ from ..backends._compilers import untraced
 from ..backends.generic import passed
 from ..backends.given import alike, beside
 from ..backends.namespace import Array, array_namespace
+from ..backends.pairs import complex_of, paired
 from ..backends.trees import tree_leaves, tree_map
 from ..errors import InputError, mismatch
 from ..newton.equation import System
 from ..problems import Problem
+from ..problems.complex_state import pairs_of
 from ..problems.inputs import check_problem
 from ..solution.solution import Solution
-from .at_solution import at_the_solution, check_converged, linear_solves
+from .at_solution import at_the_solution, check_converged, linear_solves, y_of
 from .colouring import by_seeds
 from .fields import SIDES, Fields, check_name, fields_of, offered, residual_of
 from .pointwise import by_points
@@ -76,6 +78,10 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
         raise mismatch("directions", "a dict such as {'params': dparams}, or a sequence of them", repr(directions))
     for name in {k for d in listed for k in d}:
         check_name(problem, name, "directions")
+    pairs = pairs_of(problem, y_of(sol))
+    if pairs is not None:
+        changes = [pairs.changes(d) for d in listed]
+        return complex_of(sensitivity(pairs.real(), pairs.hidden(sol), changes if many else changes[0]))
     problem, system = at_the_solution(problem, sol)
     _check_any(system, sol)
     backend, xp = system.backend, array_namespace(sol.y)
@@ -132,11 +138,15 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
     >>> bool(abs(found["params"] + np.exp(-2.0)) < 1e-4), found["y0"].shape
     (True, (1,))
     """
+    check_problem(problem)
+    pairs = pairs_of(problem, y_of(sol))
+    if pairs is not None:
+        c = pairs.numbers("cotangent", cotangent)
+        bars = adjoint(pairs.real(), pairs.hidden(sol), paired(_like(c, sol.y)), wrt=wrt)
+        return {name: pairs.together(name, bar) for name, bar in bars.items()}
     problem, system = at_the_solution(problem, sol)
     backend, xp = system.backend, array_namespace(sol.y)
-    cotangent = alike(cotangent, sol.y, system.backend, "cotangent")
-    if tuple(cotangent.shape) != tuple(sol.y.shape):
-        raise mismatch("cotangent", f"the shape of y, {tuple(sol.y.shape)}", tuple(cotangent.shape))
+    cotangent = _like(alike(cotangent, sol.y, system.backend, "cotangent"), sol.y)
     if system.backend.is_concrete(cotangent) and not bool(xp.all(xp.isfinite(cotangent))):
         raise mismatch("cotangent", "finite numbers", "NaN or infinity")
     if wrt is not None and not isinstance(wrt, str | list | tuple):
@@ -160,9 +170,16 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
             found = list(by_points(problem, system, fields, u, weights, sol.converged))
         if found is None:
             found = list(by_seeds(system, function, fields, u, problem.axes, problem.fields))
-    bars = iter(found)
-    made = {name: tree_map(lambda _: next(bars), part) for name, part in fields.items()}
+    rest = iter(found)
+    made = {name: tree_map(lambda _: next(rest), part) for name, part in fields.items()}
     return {name: made.get(name) for name in names}
+
+
+def _like(cotangent: Array, y: Array) -> Array:
+    """Return the cotangent; raise unless it has the shape of y."""
+    if tuple(cotangent.shape) != tuple(y.shape):
+        raise mismatch("cotangent", f"the shape of y, {tuple(y.shape)}", tuple(cotangent.shape))
+    return cotangent
 
 
 def _by_default(problem: Problem, system: System) -> tuple[str, ...]:

@@ -12,15 +12,20 @@ from ..errors import InputError, LibraryError, mismatch
 from . import backend_of
 from .generic import Backend
 from .namespace import Array, Tree, array_namespace, dtype_name, padded
+from .pairs import is_complex
 from .trees import tree_leaves, tree_map
 
 UNUSABLE = (TypeError, ValueError, RuntimeError, OverflowError)
 """What libraries raise of numbers, shapes or dtypes that do not fit."""
 
 
-def state(given: Any, name: str) -> tuple[Array, Backend]:
+REAL, COMPLEX = ("float32", "float64"), ("complex64", "complex128")
+"""The dtypes that Newton's method runs in, and those of a state that is laid out in pairs of them."""
+
+
+def state(given: Any, name: str, kinds: tuple[str, ...] = REAL) -> tuple[Array, Backend]:
     """Return y0 (or the guess) as an array of finite numbers, and its backend."""
-    if isinstance(given, numbers.Real | list | tuple):
+    if isinstance(given, numbers.Complex | list | tuple):
         given = _listed(given, name)
     given, backend = plain(given, name)
     kind = dtype_name(given)
@@ -29,7 +34,7 @@ def state(given: Any, name: str) -> tuple[Array, Backend]:
             f"{name}: expected float32 or float64; received {kind}. Newton's method stalls at the roundoff of "
             "half precision (about 3e-3); convert with float32 and cast the result back."
         )
-    if kind not in ("float32", "float64"):
+    if kind not in kinds:
         advice = "Write 1.0 instead of 1, or convert it."
         advice = SPLIT if "complex" in kind else advice
         raise LibraryError(f"{name}: expected float32 or float64; received {kind}. {advice}")
@@ -39,7 +44,10 @@ def state(given: Any, name: str) -> tuple[Array, Backend]:
     return given, backend
 
 
-SPLIT = "Of complex numbers take the real and the imaginary part as components of their own."
+SPLIT = (
+    "Complex numbers begin with a complex y0 or u0, or where there is none with a complex guess or condition; then the "
+    "guess, conditions, x and params may be complex, but times, points and coefficients are real."
+)
 
 
 def beside(value: Any, like: Array, backend: Backend, name: str, cast: bool = True) -> Array:
@@ -67,7 +75,7 @@ def alike(value: Any, like: Array, backend: Backend, name: str, cast: bool = Tru
     Nothing is asked of the numbers: x may be NaN where f does not look, and may hold integers, bools or complex
     numbers, which f sees as they are.
     """
-    if isinstance(value, numbers.Real | list | tuple):
+    if isinstance(value, numbers.Complex | list | tuple):
         return _converted(value, like, backend, name)
     if not hasattr(value, "shape"):
         advice = "Give its values at the points." if callable(value) else ""
@@ -99,7 +107,8 @@ def finite(a: Array, name: str, backend: Backend) -> None:
     if bool(xp.all(holds)):
         return
     places = [int(axis[0]) for axis in xp.nonzero(~holds)] if a.ndim else []
-    value = f"{float(a[tuple(places)])}" + (f" at {places}" if places else "")
+    number = complex(a[tuple(places)]) if is_complex(a) else float(a[tuple(places)])
+    value = f"{number}" + (f" at {places}" if places else "")
     raise mismatch(name, "finite numbers", value, "Leave out or replace what is missing before the solve.")
 
 
@@ -122,7 +131,7 @@ def _entries(value: Any) -> Iterator[Any]:
 
 
 def _is_number(entry: Any) -> bool:
-    return isinstance(entry, numbers.Real) and not isinstance(entry, bool)
+    return isinstance(entry, numbers.Complex) and not isinstance(entry, bool)
 
 
 def _first_array(value: Any, name: str) -> Any:
@@ -151,6 +160,8 @@ def _converted(value: Any, like: Array, backend: Backend, name: str) -> Array:
     """Return a number or lists as an array beside ``like``; lists may hold arrays, whose derivatives they keep."""
     try:
         if _first_array(value, name) is None:
+            if is_complex(value) and not is_complex(like):
+                raise mismatch(name, "real numbers", repr(value), SPLIT)
             return backend.convert(value, like, like.dtype)
         return array_namespace(like).stack([alike(part, like, backend, name) for part in value])
     except InputError:
@@ -163,12 +174,16 @@ def real_numbers(value: Any, name: str) -> list[float]:
     """Return a number, or a row of them, as Python numbers: what an equation is made of before any array is."""
     try:
         entries = [*value] if isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 1 else [value]
-        found = [float(entry) for entry in entries if _is_number(entry) or _is_real_scalar(entry)]
+        found = [float(entry) for entry in entries if _is_real_number(entry) or _is_real_scalar(entry)]
     except UNUSABLE as error:  # traced
         raise mismatch(name, "numbers that are known when the equation is made", repr(value)) from error
     if not found or len(found) < len(entries) or not all(map(math.isfinite, found)):
         raise mismatch(name, "a finite number, or a row of one for each component", repr(value))
     return found
+
+
+def _is_real_number(entry: Any) -> bool:
+    return _is_number(entry) and not is_complex(entry)
 
 
 def _is_real_scalar(entry: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
 from ..backends.given import Given, batch_of, real_numbers
@@ -24,6 +25,10 @@ class Condition:
     def robin(self) -> tuple[Any, Any, Any]:
         """Return a, b and the value."""
         return self.a, self.b, getattr(self, self.given) if self.given else 0.0
+
+    def of_pairs(self, value: Any) -> Any:
+        """Return the condition on both parts of complex components, with this value."""
+        return dataclasses.replace(self, **{self.given: value}) if self.given else self  # type: ignore[type-var]
 
 
 @record
@@ -70,6 +75,10 @@ class Robin(Condition):
     a: Any = static()
     b: Any = static()
     value: Any = 0.0
+
+    def of_pairs(self, value: Any) -> Any:
+        """Return the condition on both parts: what there is for each component is for both."""
+        return Robin(_twice(self.a), _twice(self.b), value)
 
 
 @record
@@ -130,15 +139,15 @@ def components_of(sides: tuple[Any, ...]) -> int:
     """Return for how many components the conditions are: the most that one of them says."""
     sizes: list[int] = []
     for parts in map(parts_of, sides):
-        sizes += [len(parts)] if len(parts) > 1 else map(_width, parts[0].robin)
+        sizes += [len(parts)] if len(parts) > 1 else map(width_of, parts[0].robin)
     return max(sizes)
 
 
-def _width(value: Any) -> int:
+def width_of(value: Any) -> int:
     """Return the length of the last axis of what a user gave for a condition."""
     if isinstance(value, tuple | list) and value:
         is_row = not isinstance(value[0], tuple | list) and not getattr(value[0], "shape", ())
-        return len(value) if is_row else _width(value[0])
+        return len(value) if is_row else width_of(value[0])
     shape = getattr(value, "shape", ())
     return int(shape[-1]) if shape else 1
 
@@ -170,6 +179,12 @@ def value_of(values: list[Array], name: str) -> Array:
         raise mismatch(name, "a value of shape (*B, 1), or a number, for each component", "another shape")
     shape = batch_of([(name, tuple(v.shape[:-1])) for v in values])
     return xp.concat([xp.broadcast_to(v, (*shape, 1)) for v in values], axis=-1)
+
+
+def _twice(given: Any) -> Any:
+    """Return a number, or each of a row twice."""
+    is_row = isinstance(given, tuple | list) or getattr(given, "ndim", 0) == 1
+    return tuple(number for number in given for _ in range(2)) if is_row and len(given) > 1 else given
 
 
 def _numbers(given: tuple[Any, ...], n: int, name: str) -> tuple[float, ...]:

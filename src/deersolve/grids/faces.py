@@ -12,7 +12,7 @@ from ..backends.namespace import Array, Tree, array_namespace, joined, part
 from ..backends.trees import tree_map
 from ..errors import mismatch
 from .conditions import parts_of
-from .fluxes import reach_of
+from .fluxes import reach_of, within
 
 Pushforward = Callable[[Callable[..., Array], list[Array], list[Array]], Array]
 
@@ -52,6 +52,11 @@ class Conserved:
             outflow = _passing(flux, states[1:], faces["behind"], params)
             made = made - (faces["out"] * outflow - faces["in"] * inflow)
         return made
+
+    def around(self, wrap: Callable[..., Any]) -> Conserved:
+        """Return the same of a function around f, and around each flux."""
+        fluxes = (None if flux is None else within(flux, partial(wrap, name="flux")) for flux in self.fluxes)
+        return Conserved(None if self.f is None else wrap(self.f), tuple(fluxes))
 
     def columns(self, pushforward: Pushforward, u: Array, *given: Any) -> Array:
         """Return the derivatives by each component of each signal, stacked: those of every function by what it is of.

@@ -51,6 +51,10 @@ class Limited:
     reach: ClassVar[int] = 2
     """How many states on each side of a face it is given."""
 
+    def around(self, wrap: Callable[[Flux], Flux]) -> Limited:
+        """Return the same limiter of a function around the flux."""
+        return Limited(wrap(self.flux), self.limiter)
+
     def __call__(self, *given: Any) -> Array:
         """Return what passes a face, of the two states before it and the two behind it."""
         before, left, right, behind, x, params = given
@@ -178,6 +182,12 @@ def reach_of(flux: Flux) -> int:
     if reach not in (1, 2):
         raise mismatch("flux", "a reach of 1 or 2 states on each side of a face", repr(reach))
     return int(reach)
+
+
+def within(flux: Flux, wrap: Callable[[Flux], Flux]) -> Flux:
+    """Return a flux around which another function stands; inside what takes each number by itself, as a limiter."""
+    made: Flux = getattr(flux, "around", lambda wrap: wrap(flux))(wrap)
+    return made
 
 
 def mirrors(flux: Flux) -> bool:

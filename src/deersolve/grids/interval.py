@@ -97,7 +97,7 @@ def between_ends(problem: TwoPointProblem, y_guess: Any) -> tuple[Backend, Data]
     s = given.array("s", problem.s, cast=False)
     check_points(s, "s", 3, backend)
     D, s = xp.astype(s[1:] - s[:-1], like.dtype)[:, None], xp.astype(s, like.dtype)
-    N, n = int(s.shape[0]), _components(problem.ends, given.guess)
+    N, n = int(s.shape[0]), components_of(problem.ends, given.guess)
     first, last, value = _linear(problem.ends, n, given)
     value, x = given.of_batch("value", value[..., None, :]), given.tree({"s": s[:, None], **(problem.x or {})}, N)
     guess = given.start(0 * s[:, None], N, n)
@@ -109,7 +109,7 @@ def between_ends(problem: TwoPointProblem, y_guess: Any) -> tuple[Backend, Data]
     return backend, Data(given.laid(x), interval, Values(given.full(value, 1, n)), guess)
 
 
-def _components(ends: Any, guess: Array | None) -> int:
+def components_of(ends: Any, guess: Array | None) -> int:
     """Return n: that of the guess, or of the matrices of the conditions."""
     if guess is not None:
         if guess.ndim < 2:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..backends.generic import Backend
 from ..backends.given import Given, at_points
@@ -13,6 +14,9 @@ from ..errors import mismatch
 from ..grids.base import Data, Grid, as_grid
 from ..grids.shifters import as_shifters
 from ..grids.times import Initial
+
+if TYPE_CHECKING:
+    from .complex_state import Pairs
 
 
 class Problem:
@@ -127,6 +131,31 @@ class Problem:
     def start(self) -> Any:
         """The values that a march starts from, None where the problem has none."""
         return self.boundary.y0 if isinstance(self.boundary, Initial) else None
+
+    def given(self, name: str) -> Any:
+        """Return a field as it was given, None where there is none."""
+        if name in ("y0", "u0") and self.start is not None:
+            return self.start
+        if name in self.coefficients:
+            return self.coefficients[name]
+        return None if name in ("y0", "u0", "boundary", "grid") else getattr(self, name)
+
+    def held(self) -> list[Any]:
+        """Return what is given of y at the ends."""
+        return []
+
+    def components(self) -> int:
+        """Return how many components there are by what is given at the ends."""
+        return 1
+
+    def in_pairs(self, pairs: Pairs) -> Problem:
+        """Return the problem of pairs of real numbers, as they are laid out."""
+        new = copy.copy(self)
+        new.f, new.x, new.params = pairs.function(self.f), pairs.apart("x", self.x), pairs.apart("params", self.params)
+        new.jac = None if self.jac is None else pairs.jacobians(self.jac)
+        if self.start is not None:
+            new.boundary = Initial(pairs.apart("y0", self.start))
+        return new
 
     def points(self) -> dict[str, Any]:
         """Return the points of the grid by the names of its axes, {} where they have none."""

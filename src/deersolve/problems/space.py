@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array
 from ..errors import InputError, check_flag, mismatch
 from ..grids.base import Data
 from ..grids.box import AXES, SIDES
-from ..grids.conditions import Condition, parts_of
+from ..grids.conditions import Condition, components_of, parts_of, width_of
 from ..grids.faces import Conserved, check_flux
 from ..grids.fluxes import reach_of
 from ..grids.make_box import in_a_box
 from ..grids.shifters import Along, identity
 from .base import Problem
+
+if TYPE_CHECKING:
+    from .complex_state import Pairs
 
 Flux = Callable[..., Array]
 
@@ -72,6 +75,43 @@ class SpaceProblem(Problem):
             if name in held.get(part, ()):
                 return held[part][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def given(self, name: str) -> Any:
+        """Return a field as it was given: of conditions their right-hand sides, a tuple only of those of a tuple."""
+        if name in self.coefficients:
+            return self.coefficients[name]
+        if name not in self.sides:
+            return super().given(name)
+        side = self.sides[name]
+        values = tuple(part.robin[-1] for part in parts_of(side) if part.given)
+        if isinstance(side, tuple) or not values:
+            return values or None
+        return [*values[0]] if isinstance(values[0], tuple) else values[0]
+
+    def held(self) -> list[Any]:
+        """Return what is given at the sides."""
+        return [self.given(name) for name in self.sides]
+
+    def components(self) -> int:
+        """Return how many components there are by conditions and coefficients."""
+        return max(components_of(tuple(self.sides.values())), *map(width_of, self.coefficients.values()))
+
+    def in_pairs(self, pairs: Pairs) -> Problem:
+        """Return the problem of pairs of real numbers, as they are laid out."""
+        new = cast("SpaceProblem", super().in_pairs(pairs))
+        if any(flux is not None for flux in self.fluxes):
+            new.f = cast("Conserved", self.f).around(pairs.function)
+        new.coefficients = {name: pairs.apart(name, value) for name, value in self.coefficients.items()}
+        new.sides = {name: self._in_pairs(pairs, name, side) for name, side in self.sides.items()}
+        return new
+
+    def _in_pairs(self, pairs: Pairs, name: str, side: Any) -> Any:
+        """Return the conditions at a side for both parts of each component."""
+        values = pairs.apart(name, self.given(name))
+        if not isinstance(side, tuple):
+            return side.of_pairs(values)
+        parts = iter(values)
+        return tuple(p.of_pairs(next(parts)) if p.given else p for part in side for p in (part, part))
 
     def points(self) -> dict[str, Any]:
         """Return the points, or edges, of each axis."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree
 from ..errors import mismatch
 from ..grids.base import Data
 from ..grids.conditions import Coupled, Periodic
-from ..grids.interval import between_ends
+from ..grids.interval import between_ends, components_of
 from ..grids.shifters import WithEnd, identity
 from ..linalg.structure import as_structure
+from .around import Around, Signals
 from .base import Problem
 from .space import check_fields
+
+if TYPE_CHECKING:
+    from .complex_state import Pairs
 
 
 class TwoPointProblem(Problem):
@@ -97,6 +100,28 @@ class TwoPointProblem(Problem):
         """The conditions where they are a function."""
         return self.ends if callable(self.ends) else None
 
+    def given(self, name: str) -> Any:
+        """Return a field as it was given."""
+        return self.coefficients[name] if name in self.coefficients else super().given(name)
+
+    def held(self) -> list[Any]:
+        """Return what is given at the ends."""
+        return [*self.coefficients.values()]
+
+    def components(self) -> int:
+        """Return how many components there are by the matrices of the conditions."""
+        return components_of(self.ends, None)
+
+    def in_pairs(self, pairs: Pairs) -> Problem:
+        """Return the problem of pairs of real numbers, as they are laid out."""
+        new = cast("TwoPointProblem", super().in_pairs(pairs))
+        if self.functional is not None:
+            new.ends = pairs.conditions(self.functional)
+        elif self.coefficients:
+            new.coefficients = {name: pairs.apart(name, value) for name, value in self.coefficients.items()}
+            new.ends = Coupled(**new.coefficients)
+        return new
+
     def points(self) -> dict[str, Any]:
         """Return the points, or edges, of each axis."""
         return {"s": self.s}
@@ -106,45 +131,20 @@ class TwoPointProblem(Problem):
         return between_ends(self, y_guess)
 
 
-@dataclass(frozen=True)
-class OfFirst:
+class OfFirst(Around):
     """A function of the first of two signals; the second is for the conditions, which see another end there."""
-
-    function: Callable[..., Any]
-
-    @property
-    def __name__(self) -> str:
-        return getattr(self.function, "__name__", type(self.function).__name__)
 
     def __call__(self, u: Array, other: Array, x: Tree, params: Any) -> Any:
         """Return ``function(u, x, params)``."""
         return self.function(u, x, params)
 
-    @property
-    def adapter(self) -> str | None:
-        """What the function was made by, where it says so."""
-        return getattr(self.function, "adapter", None)
+    def inside(self, ys: Signals, x: Tree, params: Any) -> tuple[Signals, Tree, Any]:
+        """Return the first signal."""
+        return ys[:1], x, params
 
-    @property
-    def contract(self) -> str | None:
-        """What the function inside has to be, where it says so."""
-        return getattr(self.function, "contract", None)
-
-    @property
-    def way(self) -> str:
-        """How the function is called, where it says so."""
-        return getattr(self.function, "way", "")
-
-    def tuned(self, backend: Any, ys: tuple[Array, ...], x: Tree, params: Any) -> Any:
-        """Return the same of the function as it is called fastest, where it can be called in several ways."""
-        tune = getattr(self.function, "tuned", None)
-        return self if tune is None else OfFirst(tune(backend, ys[:1], x, params))
-
-    def otherwise(self, ys: tuple[Array, ...], x: Tree, params: Any) -> Any:
-        """Return the same of the function as it has to be called instead, or None."""
-        look = getattr(self.function, "otherwise", None)
-        other = None if look is None else look((ys[0][..., :-1, :],), x, params)
-        return None if other is None else OfFirst(other)
+    def otherwise(self, ys: Signals, x: Tree, params: Any) -> Any:
+        """Return the same as it has to be called instead: the last row of the signals is that of the conditions."""
+        return super().otherwise(tuple(y[..., :-1, :] for y in ys), x, params)
 
 
 class JacobiansOfFirst(OfFirst):

@@ -15,7 +15,7 @@ from ..errors import InputError, check_whole, mismatch
 from .atomic_files import place, replacing
 from .plot import BESIDE, COLOURS, Picture
 from .status import Status
-from .view import SHOWN, chosen, element_of
+from .view import element_of
 
 if TYPE_CHECKING:
     from .solution import Solution
@@ -40,7 +40,7 @@ class Film:
     t: Any  # of each frame, (K,)
     points: tuple[Any, ...]  # of space, along each axis
     u: Any  # (K, X, k) or (K, X, Y, k)
-    components: Any  # their numbers, (k,)
+    components: Any  # their numbers, or names, (k,)
     n: int  # how many there are
     ranges: Any  # the smallest and the largest value of each over all levels, (k, 2)
     caption: str  # what else the title says
@@ -109,8 +109,8 @@ def film_of(sol: Solution, element: Any, components: Any, frames: int, units: Ma
         raise mismatch("animate", f"units of {', '.join(NAMES)}", f"{dict(units)}")
     picked = element_of(sol, element, "animate")
     t, *points = (_of_element(sol, name, picked.at) for name in NAMES[:-1] if getattr(sol, name) is not None)
-    n, status = sol.y.shape[-1], picked.status
-    columns = chosen("animate: components", (n,), components)[:SHOWN]
+    n, status = picked.y.shape[-1], picked.status
+    columns, names = picked.columns("animate", components)
     u = picked.y[..., columns]
     known = np.where(np.isfinite(u), u, np.nan).reshape(-1, len(columns))
     seen = np.where(np.isnan(known).all(axis=0), 0.0, known)
@@ -124,7 +124,7 @@ def film_of(sol: Solution, element: Any, components: Any, frames: int, units: Ma
         t=t[levels],
         points=tuple(points),
         u=u[levels],
-        components=columns,
+        components=names,
         n=n,
         ranges=np.stack([np.nanmin(seen, axis=0), np.nanmax(seen, axis=0)], axis=-1),
         caption="".join(f", {part}" for part in parts),

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..backends import backend_of
-from ..backends.given import state
+from ..backends.given import COMPLEX, REAL, state
+from ..backends.pairs import as_complex, is_complex
 from ..errors import InputError, mismatch
 from .status import Status, tally
 
@@ -148,7 +149,7 @@ def from_xarray(data: DataArray | Dataset, problem: Any) -> Any:
     Raises
     ------
     InputError
-        If an axis is missing or left over, does not reach over the grid, or values are not finite real numbers; and if
+        If an axis is missing or left over, does not reach over the grid, or values are not finite numbers; and if
         xarray is not installed (``pip install 'deersolve[xarray]'``).
 
     Examples
@@ -167,6 +168,9 @@ def from_xarray(data: DataArray | Dataset, problem: Any) -> Any:
     xarray = library()
     field = _field(data, xarray)
     like, n = _like(problem)
+    like = as_complex(like) if is_complex(field) and problem.start is None else like
+    if is_complex(field) and not is_complex(like):
+        raise mismatch("from_xarray", "real numbers", str(field.dtype), "The start of the problem is real.")
     axes = _axes(problem, field)
     left_over = [str(d) for d in field.dims if d in (*AXES, STEP) and d not in axes]
     missing = [name for name in axes if name not in field.dims]
@@ -184,7 +188,9 @@ def from_xarray(data: DataArray | Dataset, problem: Any) -> Any:
     for name, points in axes.items():
         field = _on(field, name, points)
     batch = [d for d in field.dims if d not in axes and d != COMPONENT]
-    values = np.array(field.transpose(*batch, *axes, COMPONENT).values, dtype=np.float64)
+    values = np.array(
+        field.transpose(*batch, *axes, COMPONENT).values, dtype=np.complex128 if is_complex(field) else float
+    )
     if not np.isfinite(values).all():
         count = int((~np.isfinite(values)).sum())
         raise mismatch("from_xarray", "finite numbers", f"{count} that are not", "Replace them: data.fillna(0.0).")
@@ -192,24 +198,22 @@ def from_xarray(data: DataArray | Dataset, problem: Any) -> Any:
 
 
 def _field(data: Any, xarray: Any) -> Any:
-    """Return the data array, of real numbers."""
-    import numpy as np
-
+    """Return the data array, of numbers."""
     if isinstance(data, xarray.Dataset):
         if "y" not in data:
             raise mismatch("from_xarray", "a variable y", f"{sorted(map(str, data))}", "Name one: data['u'].")
         data = data["y"]
     if not isinstance(data, xarray.DataArray):
         raise mismatch("from_xarray", "a DataArray or Dataset of xarray", type(data).__name__)
-    if not (np.issubdtype(data.dtype, np.floating) or np.issubdtype(data.dtype, np.integer)):
-        raise mismatch("from_xarray", "real numbers", str(data.dtype))
+    if data.dtype.kind not in "iufc":
+        raise mismatch("from_xarray", "real or complex numbers", str(data.dtype))
     return data
 
 
 def _like(problem: Any) -> tuple[Any, int | None]:
     """Return an array of the library, device and dtype of y, and n where the start says it."""
     if problem.start is not None:
-        y0 = state(problem.start, "y0")[0]
+        y0 = state(problem.start, "y0", (*REAL, *COMPLEX))[0]
         return y0, int(y0.shape[-1])
     points = problem.points().get("s")
     if points is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backends import backend_of
+from ..backends.pairs import is_complex, paired
 from ..errors import mismatch
 from .status import Status
 
@@ -24,7 +25,7 @@ class View:
     axis: str  # of the grid: "t" or "step"
     x: Any  # grid points, (N,)
     y: Any  # of one element, (N, k)
-    components: Any  # their numbers, (k,)
+    components: Any  # their numbers, or names, (k,)
     n: int  # how many there are
     batch: tuple[int, ...]  # the shape of the batch
     element: int
@@ -50,12 +51,23 @@ class View:
 
 @dataclass(frozen=True)
 class Element:
-    """One element of a batch: its flat number, its place, the numbers of its y, and the status of all, (*B,)."""
+    """One element of a batch: its flat number, its place, the numbers of its y, and the status of all, (*B,).
+
+    Of complex components both parts are drawn, one behind the other; ``parts`` is then 2.
+    """
 
     number: int
     at: tuple[int, ...]
     y: Any
     status: Any
+    parts: int
+
+    def columns(self, what: str, components: Any) -> tuple[Any, Any]:
+        """Return the places in y of a few components, and their numbers or, of both parts, names."""
+        found = chosen(f"{what}: components", (self.y.shape[-1] // self.parts,), components)[: SHOWN // self.parts]
+        if self.parts == 1:
+            return found, found
+        return (2 * found[:, None] + [0, 1]).reshape(-1), np.array([f"{p} {k}" for k in found for p in ("Re", "Im")])
 
 
 def element_of(sol: Solution, element: Any, what: str = "plot") -> Element:
@@ -69,14 +81,15 @@ def element_of(sol: Solution, element: Any, what: str = "plot") -> Element:
     first_failed = np.argmax(status.reshape(-1) != int(Status.CONVERGED))
     picked = first_failed if element is None else chosen(f"{what}: element", status.shape, element, ndim=0)
     at = tuple(map(int, np.unravel_index(picked, status.shape)))
-    return Element(int(picked), at, backend.to_numpy(sol.y[(*at, ...)]), status)
+    y, parts = backend.to_numpy(sol.y[(*at, ...)]), 1 + is_complex(sol.y)
+    return Element(int(picked), at, paired(y) if parts == 2 else y, status, parts)
 
 
 def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View:
     """Copy to the host what is asked for."""
     backend, stats, picked = backend_of(sol.y), sol.stats, element_of(sol, element)
     steps, history = (backend.to_numpy(a) for a in (stats.steps, stats.history))
-    at, y, batch, n = picked.at, picked.y, picked.status.shape, sol.y.shape[-1]
+    at, y, batch, n = picked.at, picked.y, picked.status.shape, picked.y.shape[-1]
     is_image = sol.s is not None and (sol.t is not None or sol.r is not None)
     is_film = sol.r is not None and sol.t is not None
     times: Any = None if sol.t is None else backend.to_numpy(sol.t)
@@ -92,12 +105,12 @@ def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View
     edges = np.arange(len(y) + 1) if sol.t is None else (times if is_film else x)
     spans = [(edges[w.start], edges[w.end], w.length, -1 if w.by == "loop" else w.steps) for w in stats.windows]
     rows = chosen("plot: points", (len(y),), points)
-    columns = chosen("plot: components", (n,), components)[:SHOWN]
+    columns, names = picked.columns("plot", components)
     return View(
         axis="t" if sol.t is not None and not is_film else ("step" if sol.s is None else "s"),
         x=x[rows],
         y=y[rows][..., columns],
-        components=columns,
+        components=names,
         n=n,
         batch=batch,
         element=picked.number,

@@ -19,7 +19,7 @@ from typing import Any
 from array_api_compat import device as device_of
 
 from ..namespace import array_namespace
-from . import elementwise, products, shapes  # noqa: F401 - they fill the table of rules
+from . import complex_rules, elementwise, products, shapes  # noqa: F401 - they fill the table of rules
 from .array import FROZEN, DualArray, duals_in, split, tangent_of
 
 __all__ = ["DualArray", "tangent_of", "value_and_tangents"]
@@ -56,6 +56,8 @@ def value_and_tangents(f: Callable[..., Any], ys: Sequence[Any]) -> tuple[Any, A
     if duals_in(list(ys)):
         raise TypeError("derivatives of derivatives are not supported")
     xp = array_namespace(*ys)
+    if not all(xp.isdtype(y.dtype, "real floating") for y in ys):
+        raise TypeError(f"derivatives need real floating-point arrays, got {[str(y.dtype) for y in ys]}")
     m, start, duals = sum(y.shape[-1] for y in ys), 0, []
     for y in ys:
         n = y.shape[-1]
@@ -68,6 +70,8 @@ def value_and_tangents(f: Callable[..., Any], ys: Sequence[Any]) -> tuple[Any, A
     if not hasattr(out, "shape"):
         raise TypeError(f"the function must return one array, not {type(out).__name__}")
     value, tangent = split(out)[0], tangent_of(out, duals[0])
+    if xp.isdtype(value.dtype, "complex floating"):
+        raise TypeError(f"the function must return real numbers, not {value.dtype}")
     if tangent.dtype != value.dtype:
         tangent = xp.astype(tangent, value.dtype)
     return value, xp.broadcast_to(tangent, (m, *value.shape))

@@ -17,6 +17,8 @@ RULES: dict[str, Rule] = {}
 """How functions act on duals: ``rule(xp, f, *args, **kwargs)``, with f of plain arrays and the namespace of duals."""
 VIEWS: dict[str, Rule] = {}
 """The rules whose results may share memory with their arguments."""
+COMPLEX: dict[str, Rule | None] = {}
+"""What there is of complex numbers: the rules that are others than of real ones, and the names of those that hold."""
 
 FROZEN, PRIVATE, OWNED = "frozen", "private", "owned"
 """What an assignment into a dual does: it raises (the memory may belong to the caller or to another dual), copies
@@ -66,17 +68,26 @@ def call(name: str, f: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         raise TypeError(f"{name}: a value being differentiated cannot go into `out` (or by `a += y`)")
     xp, name = namespace_of(duals[0]), NUMPY_NAMES.get(name, name)
     f = PYTHON.get(name) or getattr(xp.plain, name, f)
-    if name in VIEWS:
+    rule = _own_rule(name) if any(_is_complex(dual.value) for dual in duals) else None
+    if rule is None and name in VIEWS:
         return VIEWS[name](xp, f, *args, **kwargs)
-    if name not in RULES:
+    rule = rule or RULES.get(name)
+    if rule is None:
         raise TypeError(f"no derivative rule for the function {name!r}")
     states = [dual.state for dual in duals]
-    made = RULES[name](xp, f, *args, **kwargs)
+    made = rule(xp, f, *args, **kwargs)
     for dual, state in zip(duals, states, strict=True):  # views made on the way are gone
         dual.state = state
     if isinstance(made, DualArray) and made.state == FROZEN:
         made.state = PRIVATE
     return made
+
+
+def _own_rule(name: str) -> Rule | None:
+    """Return the rule that a function has of complex numbers alone, None where it is that of real ones."""
+    if name not in COMPLEX:
+        raise TypeError(f"no derivative rule for the function {name!r} of complex numbers")
+    return COMPLEX[name]
 
 
 def method(name: str) -> Callable[..., Any]:
@@ -126,8 +137,12 @@ def _concrete(array_type: type) -> type:
 
 
 @cache
-def _is_real_floating(xp: Any, dtype: Any) -> bool:
-    return bool(xp.isdtype(dtype, "real floating"))
+def _is_a(kind: str, xp: Any, dtype: Any) -> bool:
+    return bool(xp.isdtype(dtype, kind))
+
+
+def _is_complex(array: Any) -> bool:
+    return _is_a("complex floating", array_namespace(array), array.dtype)
 
 
 class DualArray:
@@ -136,7 +151,7 @@ class DualArray:
     Parameters
     ----------
     value : array of shape S
-        The plain array, of a real floating dtype.
+        The plain array, of a real or complex floating dtype.
     tangent : array of shape (m, *S')
         Its derivatives; ``S'`` has as many axes as ``S`` and broadcasts against it.
     state : str
@@ -152,8 +167,10 @@ class DualArray:
     state: str
 
     def __new__(cls, value: Any, tangent: Any, state: str = PRIVATE) -> DualArray:
-        if not _is_real_floating(array_namespace(value), value.dtype):
-            raise TypeError(f"derivatives need real floating-point arrays, got {value.dtype}")
+        if _is_complex(value):
+            tangent = tangent if _is_complex(tangent) else array_namespace(value).astype(tangent, value.dtype)
+        elif not _is_a("real floating", array_namespace(value), value.dtype):
+            raise TypeError(f"derivatives need floating-point arrays, got {value.dtype}")
         array_type: Any = type(value)
         dual: DualArray = object.__new__(_concrete(array_type))
         dual.value, dual.tangent, dual.state = value, tangent, state
@@ -166,8 +183,8 @@ class DualArray:
     device = property(lambda self: device_of(self.value))
     mT = property(method("matrix_transpose"))
     T = property(method("permute_dims"))
-    real = property(lambda self: self)
-    imag = property(lambda self: self.value * 0)
+    real = property(method("real"))
+    imag = property(method("imag"))
 
     def __repr__(self) -> str:
         return f"DualArray({self.value!r}, tangents={self.tangent.shape[0]})"
@@ -225,6 +242,8 @@ class DualArray:
             fresh = self.copy()
             self.value, self.tangent, self.state = fresh.value, fresh.tangent, OWNED
         value, tangent = split(item)
+        if hasattr(value, "shape") and _is_complex(value) and not _is_complex(self.value):
+            raise TypeError("a complex number cannot be written into an array of real ones")
         self.value[key] = value
         for k in range(self.tangent.shape[0]):
             self.tangent[k, ...][key] = 0.0 if tangent is None else tangent[k, ...]

@@ -50,7 +50,7 @@ UNARY: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 
 def _pow_base(xp: Any, a: Any, b: Any, y: Any) -> Any:
-    if isinstance(b, (int, float)):
+    if isinstance(b, (int, float, complex)):
         return b * a ** (b - 1 if b else 0)
     return b * a ** xp.where(b == 0, 0.0, b - 1)
 
@@ -128,7 +128,7 @@ RULES.update({name: partial(_elementwise, (slope,)) for name, slope in UNARY.ite
 RULES.update({name: partial(_elementwise, slopes) for name, slopes in BINARY.items()})
 RULES.update({name: partial(_branching, is_first) for name, is_first in BRANCHES.items()})
 RULES.update(dict.fromkeys(CONSTANT.split(), _constant))
-RULES.update({"copy": lambda xp, f, x: x.copy(), "imag": lambda xp, f, x: x.imag})
+RULES.update({"copy": lambda xp, f, x: x.copy(), "imag": lambda xp, f, x: x.value * 0})
 VIEWS.update(dict.fromkeys(("real", "conj"), lambda xp, f, x: x))
 
 
@@ -151,5 +151,9 @@ def _clip(xp: Any, f: Any, x: Any, min: Any = None, max: Any = None, **bounds: A
 
 @rule
 def _astype(xp: Any, f: Any, x: DualArray, dtype: Any, copy: bool = True, **kwargs: Any) -> Any:
+    kinds = x.dtype, xp.plain.empty(0, dtype=dtype).dtype
+    if [xp.isdtype(kind, "complex floating") for kind in kinds] == [True, False]:
+        raise TypeError(f"no derivative rule for complex numbers made {dtype}: take their real part")
     value = f(x.value, dtype)
-    return DualArray(value, f(x.tangent, dtype)) if xp.isdtype(value.dtype, "real floating") else value
+    is_followed = xp.isdtype(value.dtype, ("real floating", "complex floating"))
+    return DualArray(value, f(x.tangent, dtype)) if is_followed else value

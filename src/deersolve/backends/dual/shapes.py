@@ -164,7 +164,7 @@ def _asarray(xp: Any, f: Any, x: Any, dtype: Any = None, copy: bool | None = Non
 def _like(xp: Any, f: Any, x: Any, *fill: Any, **options: Any) -> Any:
     """Make a fresh array like `x` that may be assigned into."""
     value = f(x.value, *strip(fill), **options)
-    if not xp.isdtype(value.dtype, "real floating"):
+    if not xp.isdtype(value.dtype, ("real floating", "complex floating")):
         return value
     fresh = DualArray(value, tangent_of(value, x)).copy()
     if duals_in(fill):

@@ -11,6 +11,7 @@ import numpy as np
 from ...backends import backend_of
 from ...backends.agreement import AGREEMENT, equal
 from ...backends.namespace import Array, array_namespace, padded
+from ...backends.pairs import is_complex
 from ...backends.trees import tree_map
 from ...errors import FunctionError, InputError
 from ..equation import System
@@ -205,8 +206,9 @@ def _check_shape(whole: Any, y: Array, system: System) -> None:
             "Components are on the last axis: y[..., 0], y[..., 1]; for SciPy's fun(t, y) use ds.from_scipy(fun)."
         )
     if whole.dtype != y.dtype:
+        advice = "A complex f takes a complex y0: y0 + 0j. " if is_complex(whole) else ""
         raise FunctionError(
-            f"f: expected dtype {y.dtype}, that of y0; received {whole.dtype}. Look for float64 constants "
+            f"f: expected dtype {y.dtype}, that of y0; received {whole.dtype}. {advice}Look for float64 constants "
             "(np.float64, np.array) in f beside a float32 state, or for autocast."
         )
     if system.backend is not backend_of(whole):
