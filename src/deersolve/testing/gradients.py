@@ -1,0 +1,207 @@
+"""Derivatives of a solution against differences of solutions."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..analysis.fields import fields_of, names_of, offered
+from ..analysis.sensitivity import adjoint, sensitivity
+from ..backends.namespace import Array
+from ..backends.trees import tree_leaves, tree_map
+from ..errors import DeerError, InputError
+from ..problems import Problem
+from .answers import alone
+from .changes import changed
+from .report import Report
+from .trial import SLACK, Trial
+
+CLOSE = 1e-5  # the error of a difference of fourth order
+STEPS = (1.0, 0.1)  # of a difference: over the longer one f may have a kink
+
+
+def check_gradient(
+    problem: Problem, y_guess: Any = None, *, inverse: Any = None, make: Any = None, at: Any = None
+) -> Report:
+    """Check ``sensitivity``, ``adjoint`` and the library's own ``grad`` against differences of solves.
+
+    Parameters
+    ----------
+    problem, y_guess, inverse
+        As for :func:`deersolve.solve`.
+    make, at : callable and tree of arrays, optional
+        ``make(at)`` is the problem. Where an operator, a shifter or a grid of your own holds a number that you
+        differentiate by, this finds out whether the gradient knows of it; on JAX and PyTorch.
+
+    Returns
+    -------
+    Report
+        For every field of the problem "sensitivity[field]" and "adjoint[field]", along a random direction; on JAX and
+        PyTorch "grad", of all fields together, and "grad[at]". Each relative to the largest number, at most 1e-5 and
+        what roundoff leaves of a difference.
+
+    Raises
+    ------
+    CheckFailure
+        If a derivative is wrong.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> from deersolve.testing import check_gradient
+    >>> t = np.linspace(0.0, 1.0, 11)
+    >>> decay = ds.InitialValueProblem(lambda y, t, k: -k * y * y, t, np.array([1.0]), params=np.array(2.0))
+    >>> check_gradient(decay)["adjoint[params]"].holds
+    True
+    """
+    trial = Trial(problem, y_guess, inverse)
+    return alone("derivatives", partial(gradient, make=make, at=at), trial)
+
+
+def gradient(report: Report, trial: Trial, make: Any = None, at: Any = None) -> None:
+    """Check every derivative that is offered."""
+    by = GRADS.get(trial.system.backend.name)
+    if make is not None and by is None:
+        report.skip("grad[at]", f"{trial.system.backend.name} has no gradient of its own")
+    elif make is not None:
+        _check_grad(report, trial, "grad[at]", make, at)
+    if not (trial.rule.has_residual and trial.rule.exact):
+        report.skip("sensitivity", "the rule's solution depends on G, or it has no residual")
+        return
+    names = [name for name in names_of(trial.problem) if offered(trial.problem, trial.system, name)]
+    if not names:
+        report.skip("sensitivity", "the problem holds no numbers to differentiate by")
+    for name in names:
+        _check_field(report, trial, name)
+    if by is not None and make is None and names:
+        fields = fields_of(trial.problem, trial.system, tuple(names))
+        _check_grad(report, trial, "grad", lambda fields: changed(trial.problem, **fields), fields)
+
+
+def _check_field(report: Report, trial: Trial, name: str) -> None:
+    problem, sol = trial.problem, trial.sol
+    value = fields_of(problem, trial.system, (name,))[name]
+    direction = tree_map(lambda leaf: trial.array(_direction(trial, name, leaf)), value)
+    ends, bound = trial.random(like=sol.y.shape), _bound(trial)
+    differences = _differences(trial, lambda step: changed(problem, **{name: _moved(trial, value, direction, step)}))
+    if isinstance(differences, str):
+        report.skip(f"sensitivity[{name}]", differences)
+        return
+
+    def ahead() -> float:
+        dy = trial.numpy(sensitivity(problem_of(trial), sol, {name: direction}))
+        return min(trial.off(dy, d) if np.any(d) or np.any(dy) else 0.0 for d in differences)
+
+    def back() -> float:
+        bar = adjoint(problem_of(trial), sol, trial.array(ends), wrt=name)[name]
+        pairs = zip(tree_leaves(bar), tree_leaves(direction), strict=True)
+        found = sum(float(np.sum(trial.numpy(a) * trial.numpy(b))) for a, b in pairs)
+        sizes = [(float(np.sum(ends * d)), float(np.sum(np.abs(ends * d)))) for d in differences]
+        return min(abs(found - product) / size if size else abs(found) for product, size in sizes)
+
+    report.below(f"sensitivity[{name}]", ahead, bound)
+    if not trial.rule.offers("transpose"):
+        report.skip(f"adjoint[{name}]", "the rule has no transpose")
+    elif name == "t":
+        report.skip("adjoint[t]", "not offered")
+    else:
+        report.below(f"adjoint[{name}]", back, bound)
+
+
+def problem_of(trial: Trial) -> Problem:
+    """Return the problem with the rule that solved it."""
+    return trial.problem if trial.inverse is None else changed(trial.problem, inverse=trial.inverse)
+
+
+def _direction(trial: Trial, name: str, leaf: Any) -> Array:
+    """Return a random direction of the size of what is moved; times move by a part of an interval."""
+    value = trial.numpy(leaf)
+    made = trial.rng.normal(size=value.shape)
+    if name == "t":
+        return made * 0.2 * np.abs(np.diff(value, axis=-1)).min()
+    return made * (np.abs(value) + 0.1 * (np.abs(value).max() if value.size else 0.0) + 1e-3)
+
+
+def _moved(trial: Trial, value: Any, direction: Any, step: float) -> Any:
+    return tree_map(lambda a, d: trial.array(trial.numpy(a) + step * trial.numpy(d)), value, direction)
+
+
+def _bound(trial: Trial) -> float:
+    return min(0.1, CLOSE + 30 * trial.allowed / SLACK / (STEPS[-1] * trial.eps**0.2))
+
+
+def _differences(trial: Trial, at: Callable[[float], Problem]) -> list[Array] | str:
+    """Return the change of y along a direction, of fourth order, by steps of two sizes; or why there is none."""
+    made = []
+    for size in STEPS:
+        h, ys = size * trial.eps**0.2, []
+        for k in (-2, -1, 1, 2):
+            try:
+                sol = trial.solve(problem=at(k * h), y_guess=trial.sol.y)
+            except DeerError as error:
+                return f"a problem beside this one: {error}"
+            if not trial.numpy(sol.converged).all():
+                return "a problem beside this one has no solution"
+            ys.append(trial.numpy(sol.y).astype(np.float64))
+        made.append((ys[0] - 8 * ys[1] + 8 * ys[2] - ys[3]) / (12 * h))
+    return made
+
+
+# ------------------------------------------------------------------------------- by the library
+
+
+def _check_grad(report: Report, trial: Trial, name: str, make: Callable[[Any], Problem], at: Any) -> None:
+    """Compare the gradient of ``sum(c * y)`` by the library with differences."""
+    ends = trial.random(like=trial.sol.y.shape)
+    direction = tree_map(lambda leaf: trial.array(_direction(trial, "", leaf)), at)
+    differences = _differences(trial, lambda step: make(_moved(trial, at, direction, step)))
+    if isinstance(differences, str):
+        report.skip(name, differences)
+        return
+
+    def loss(theta: Any) -> Any:
+        sol = trial.solve(problem=make(theta), y_guess=trial.y_guess)
+        return (trial.array(ends) * sol.y).sum()
+
+    def off() -> float:
+        bars = GRADS[trial.system.backend.name](loss, at)
+        pairs = zip(bars, tree_leaves(direction), strict=True)
+        found = sum(float(np.sum(trial.numpy(a) * trial.numpy(b))) for a, b in pairs)
+        sizes = [(float(np.sum(ends * d)), float(np.sum(np.abs(ends * d)))) for d in differences]
+        return min(abs(found - product) / size if size else abs(found) for product, size in sizes)
+
+    try:
+        value = off()
+    except InputError as refusal:
+        report.skip(name, f"solve refuses it: {refusal}")
+        return
+    except Exception as error:
+        report.judge(name, "a gradient, or an InputError", partial(_raise, error), bool)
+        return
+    report.below(name, lambda: value, _bound(trial))
+
+
+def _raise(error: Exception) -> float:
+    raise error
+
+
+def _by_jax(loss: Callable[[Any], Any], at: Any) -> list[Array]:
+    jax = importlib.import_module("jax")
+    return tree_leaves(jax.grad(loss)(at))
+
+
+def _by_torch(loss: Callable[[Any], Any], at: Any) -> list[Array]:
+    torch = importlib.import_module("torch")
+    leaves = tree_map(lambda a: a.detach().clone().requires_grad_(True), at)
+    flat = tree_leaves(leaves)
+    found = torch.autograd.grad(loss(leaves), flat, allow_unused=True)
+    return [torch.zeros_like(a) if g is None else g for a, g in zip(flat, found, strict=True)]
+
+
+GRADS: dict[str, Callable[[Callable[[Any], Any], Any], list[Array]]] = {"jax": _by_jax, "torch": _by_torch}
+"""The gradients of the libraries that have their own."""
