@@ -141,9 +141,23 @@ def windows(report: Report, trial: Trial) -> None:
             report.judge(name, "an answer, or an InputError", partial(_raise, error), bool)
             continue
         if not trial.numpy(sol.converged).all():
-            report.skip(name, "does not converge, and says so")
+            _say_unsolved(report, trial, name)
             continue
-        report.below(name, lambda sol=sol: trial.off(trial.numpy(sol.y), trial.numpy(trial.sol.y)), trial.allowed)
+        report.below(name, partial(_off_whole, trial, sol), trial.allowed)
+
+
+def _off_whole(trial: Trial, sol: Any) -> float:
+    return trial.off(trial.numpy(sol.y), trial.numpy(trial.sol.y))
+
+
+def _say_unsolved(report: Report, trial: Trial, name: str) -> None:
+    """Windows that find nothing are no fault; those of rows that reach beyond them have to be refused."""
+    back, ahead = trial.reach
+    if back <= max(trial.system.grid.overlap, *trial.system.grid.lags) and not ahead:
+        report.skip(name, "does not converge, and says so")
+        return
+    text = f"refused: rows reach {back} points back and {ahead} ahead"
+    report.judge(name, text, partial(_raise, ArithmeticError("solved in windows, without convergence")), bool)
 
 
 def _raise(error: Exception) -> float:
@@ -163,7 +177,7 @@ def batch(report: Report, trial: Trial) -> None:
         values = [trial.array(y * (1 + 0.01 * k)) for k in range(3)]
         made = [(trial.problem, v) for v in values]
         whole = [(trial.problem, _stack(trial, [values[k] for k in p])) for p in _orders()]
-    singles = [_answer(trial, *pair) for pair in made]
+    singles: list[Any] = [_answer(trial, *pair) for pair in made]
     if any(y is None for y in singles):
         report.skip("batch = singles", "a problem beside this one has no solution")
         return

@@ -71,13 +71,13 @@ def _rows(trial: Trial) -> Array:
 
 def _backward(trial: Trial) -> float:
     r, size = np.abs(_rows(trial)), trial.terms
-    floor = trial.eps * float(size.max()) * trial.eps
+    floor = trial.eps**2 * float(size.max()) + np.finfo(np.float64).tiny
     return float(np.max(r / (size + floor)))
 
 
 def _promise(trial: Trial) -> float:
     forward = float(np.max(np.abs(np.linalg.solve(trial.matrix, _rows(trial))))) / trial.scale
-    return min(_backward(trial) / (64 * trial.eps), forward / trial.eps ** (2 / 3))
+    return float(min(_backward(trial) / (64 * trial.eps), forward / trial.eps ** (2 / 3)))
 
 
 def _certified(trial: Trial) -> float:

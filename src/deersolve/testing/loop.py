@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -113,9 +112,9 @@ def _root(system: System, kind: type) -> Array:
     for _ in range(30):
         r = residual(flat)
         h = kind(eps**0.5) * (1 + np.max(np.abs(flat)))
-        columns = [(residual(flat + h * e) - r) / h for e in np.eye(flat.shape[-1], dtype=kind)]
-        matrix = np.stack(columns, axis=-1).astype(np.float64)
-        delta = np.linalg.solve(matrix, -r.astype(np.float64)[..., None])[..., 0].astype(kind)
+        units: Any = np.eye(flat.shape[-1], dtype=kind)
+        matrix = np.stack([(residual(flat + h * e) - r) / h for e in units], axis=-1).astype(np.float64)
+        delta: Any = np.linalg.solve(matrix, -r.astype(np.float64)[..., None])[..., 0].astype(kind)
         flat = flat + delta
         if np.max(np.abs(delta)) <= 4 * eps * (np.max(np.abs(flat)) + np.finfo(np.float64).tiny):
             return flat.reshape(shape)

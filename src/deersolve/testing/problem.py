@@ -54,7 +54,10 @@ def check_problem(
     >>> report["equals loop"].holds, report["order"].holds
     (True, True)
     """
-    trial, report = Trial(problem, y_guess, inverse, method), Report(title or repr(problem))
+    trial, report = (
+        Trial(problem, y_guess, inverse, method),
+        Report(title or (repr(problem) if inverse is None else f"{problem!r} by {inverse!r}")),
+    )
     with quietly():
         report.judge("solve", "CONVERGED", partial(solved, trial), bool)
         _part(report, trial, check_operator)

@@ -70,12 +70,16 @@ class Trial:
         As for :func:`deersolve.solve`.
     method : Newton, optional
         That of the time-parallel answer; by default Newton's method on the whole trajectory.
+    seed : int
+        Of the random numbers.
     """
 
-    def __init__(self, problem: Problem, y_guess: Any = None, inverse: Any = None, method: Any = None) -> None:
+    def __init__(
+        self, problem: Problem, y_guess: Any = None, inverse: Any = None, method: Any = None, seed: int = 0
+    ) -> None:
         self.problem, self.y_guess, self.inverse = problem, y_guess, inverse
         self.method = Newton() if method is None else method
-        self.rng = np.random.default_rng(0)
+        self.rng = np.random.default_rng(seed)
 
     @cached_property
     def rule(self) -> Rule:
@@ -86,7 +90,7 @@ class Trial:
     def system(self) -> System:
         """The discrete equation, with the guess."""
         backend, data = prepare(self.problem, self.y_guess, self.rule)
-        problem, system = discrete(self.problem, self.rule, backend, data)
+        _, system = discrete(self.problem, self.rule, backend, data)
         with backend.quiet():
             return dataclasses.replace(system, functions=derivative_of(system, False)[0])
 
