@@ -1,4 +1,4 @@
-"""For those who extend: checks of rules and backends, and problems with answers.
+"""Checks of problems, rules and backends, and Hypothesis strategies around an f of yours.
 
 ``python -m deersolve.testing`` prints the table of the built-in rules.
 """
@@ -6,18 +6,24 @@
 from .answers import check_batch, check_equals_loop, check_windows
 from .backend import check_backend
 from .certificate import check_certificate
+from .changes import changed, shortened
 from .convergence import check_convergence
 from .gradients import check_gradient
 from .inverse import check_inverse
 from .orders import check_order
 from .problem import check_problem
 from .report import Check, CheckFailure, Report
+from .strategies import around, arrays, batches, conditions, dtypes, grids, libraries, methods, problems, settings
 from .table import rule_table
 
 __all__ = [
     "Check",
     "CheckFailure",
     "Report",
+    "around",
+    "arrays",
+    "batches",
+    "changed",
     "check_backend",
     "check_batch",
     "check_certificate",
@@ -28,5 +34,13 @@ __all__ = [
     "check_order",
     "check_problem",
     "check_windows",
+    "conditions",
+    "dtypes",
+    "grids",
+    "libraries",
+    "methods",
+    "problems",
     "rule_table",
+    "settings",
+    "shortened",
 ]

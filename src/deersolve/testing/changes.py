@@ -6,13 +6,61 @@ import copy
 import dataclasses
 from typing import Any
 
+from ..backends.trees import tree_map
 from ..grids.conditions import parts_of
 from ..grids.times import Initial
 from ..problems import Problem
 
 
+def shortened(problem: Problem, points: int) -> Problem:
+    """Return a problem in time on its first points; any other as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> from deersolve.testing import shortened
+    >>> sums = ds.Recurrence(lambda y, x, params: y + x, np.zeros(1), np.ones((100, 1)))
+    >>> float(ds.solve(shortened(sums, 5)).y[-1, 0])
+    5.0
+    """
+    (name, all_of_them), *rest = [*problem.points().items()] or [("", None)]
+    if name not in ("t", "step") or all_of_them is None:
+        return problem
+    length, axis = len(all_of_them) if name == "step" else all_of_them.shape[-1], -2 - len(rest)
+    if points >= length:
+        return problem
+
+    def cut(leaf: Any) -> Any:
+        spans = getattr(leaf, "ndim", 0) >= -axis and leaf.shape[axis] == length
+        return leaf[(..., slice(points), *(slice(None),) * (-axis - 1))] if spans else leaf
+
+    new = changed(problem, x=tree_map(cut, problem.x))
+    if name == "t":
+        return changed(new, t=all_of_them[..., :points])
+    return new if problem.grid is None else changed(new, grid=dataclasses.replace(problem.grid, n_points=points))
+
+
 def changed(problem: Problem, **fields: Any) -> Problem:
-    """Return the problem with other data: "params", "x", "y0", "t", coefficients and what is given at sides."""
+    """Return the problem with other data.
+
+    Parameters
+    ----------
+    problem : Problem
+        It stays as it is.
+    fields
+        "params", "x", "y0" or "u0", "t", coefficients, the points of an axis, and what is given at sides, each as it
+        was given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> from deersolve.testing import changed
+    >>> decay = ds.Recurrence(lambda y, x, k: k * y, np.ones(1), params=0.5, n_points=3)
+    >>> float(ds.solve(changed(decay, params=0.1)).y[-1, 0])
+    0.001
+    """
     new = copy.copy(problem)
     held = vars(problem)
     for name, value in fields.items():

@@ -121,8 +121,10 @@ def _direction(trial: Trial, name: str, leaf: Any) -> Array:
     value: Any = trial.numpy(leaf)
     made: Array = trial.rng.normal(size=value.shape)
     if name == "t":
-        return made * 0.2 * np.abs(np.diff(value, axis=-1)).min()
-    return made * (np.abs(value) + 0.1 * (np.abs(value).max() if value.size else 0.0) + 1e-3)
+        made *= 0.2 * np.abs(np.diff(value, axis=-1)).min()
+    else:
+        made *= np.abs(value) + 0.1 * (np.abs(value).max() if value.size else 0.0) + 1e-3
+    return made
 
 
 def _moved(trial: Trial, value: Any, direction: Any, step: float) -> Any:
@@ -130,7 +132,7 @@ def _moved(trial: Trial, value: Any, direction: Any, step: float) -> Any:
 
 
 def _bound(trial: Trial) -> float:
-    return min(0.1, CLOSE + 30 * trial.allowed / SLACK / (STEPS[-1] * trial.eps**0.2))
+    return float(min(0.1, CLOSE + 30 * trial.allowed / SLACK / (STEPS[-1] * trial.eps**0.2)))
 
 
 class Unsolved(Exception):
