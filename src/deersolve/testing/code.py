@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import textwrap
+import weakref
 from typing import Any
 
 import numpy as np
@@ -22,27 +24,39 @@ ASARRAY = {"numpy": "{}", "jax": "jnp.asarray({})", "torch": "torch.as_tensor({}
 """An array of NumPy as one of the library."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Code:
-    """An expression in Python, with what it is."""
-
-    text: str
-    value: Any
+_texts: dict[int, tuple[weakref.ref[Any], str]] = {}
+"""What made an array, by its identity, as long as it lives."""
 
 
-def made(text: str) -> Code:
-    """Return what a text stands for, computed from that text."""
-    names: dict[str, Any] = {"np": np}
+def made(text: str) -> Any:
+    """Return the array that a text stands for; :func:`code_of` knows the text."""
+    value = _evaluated(text)
+    key = id(value)
+    _texts[key] = (weakref.ref(value, lambda _: _texts.pop(key, None)), text)
+    return value
+
+
+def _evaluated(text: str) -> Any:
+    names: dict[str, Any] = {}
     for prefix, line in IMPORTS.items():
-        if prefix in text and prefix != "np.":
+        if prefix in text:
             exec(line, names)
-    return Code(text, eval(text, names))
+    return eval(text, names)
+
+
+def _remembered(value: Any) -> str | None:
+    """Return the text that an array was made by, if it is still what that gives."""
+    reference, text = _texts.get(id(value), (None, ""))
+    if reference is None or reference() is not value:
+        return None
+    return text if np.array_equal(np.asarray(_evaluated(text)), np.asarray(value)) else None
 
 
 def code_of(value: Any) -> str:
     """Return a value as Python code."""
-    if isinstance(value, Code):
-        return value.text
+    text = _remembered(value)
+    if text is not None:
+        return text
     if isinstance(value, np.ndarray | np.generic):
         kind = "" if value.dtype in (np.float64, np.int64, bool) else f", dtype=np.{value.dtype}"
         return f"np.array({_listed(value.tolist())}{kind})"
@@ -51,9 +65,10 @@ def code_of(value: Any) -> str:
     if isinstance(value, tuple | list):
         inside = ", ".join(map(code_of, value)) + ("," if isinstance(value, tuple) and len(value) == 1 else "")
         return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
-    if dataclasses.is_dataclass(value) and not isinstance(value, type) and _is_ours(type(value)):
-        fields = [f"{f.name}={code_of(getattr(value, f.name))}" for f in dataclasses.fields(value) if f.repr]
-        return f"ds.{type(value).__name__}({', '.join(fields)})"
+    public = importlib.import_module("deersolve")
+    if type(value).__module__.startswith("deersolve.") and not isinstance(value, type):
+        named = [name for name in public.__all__ if getattr(public, name) is value]
+        return f"ds.{named[0]}" if named else _record(value, public)
     if callable(value):
         return function_code(value)[1]
     try:
@@ -63,8 +78,13 @@ def code_of(value: Any) -> str:
         return repr(value)
 
 
-def _is_ours(cls: type) -> bool:
-    return cls.__module__.startswith("deersolve.")
+def _record(value: Any, public: Any) -> str:
+    """Return a record of the package, which is made by its class or by the function of that name."""
+    if not dataclasses.is_dataclass(value):
+        return repr(value)
+    name = type(value).__name__
+    fields = [f"{f.name}={code_of(getattr(value, f.name))}" for f in dataclasses.fields(value) if f.repr]
+    return f"ds.{name if name in public.__all__ else name.lower()}({', '.join(fields)})"
 
 
 def _listed(values: Any) -> str:
@@ -75,8 +95,8 @@ def _listed(values: Any) -> str:
 def function_code(f: Any) -> tuple[str, str]:
     """Return lines that make a function, an import, its source or a remark, and its name."""
     name, module = getattr(f, "__qualname__", type(f).__name__), getattr(f, "__module__", None)
-    if f is getattr(__import__("deersolve"), name.lower(), None):
-        return "", f"ds.{name.lower()}"
+    if str(type(f).__module__).startswith("deersolve."):
+        return "", code_of(f)
     if name.isidentifier() and module not in (None, "__main__", "builtins"):
         return f"from {module} import {name}", name
     short = name.rpartition(".")[2]

@@ -19,10 +19,11 @@ import numpy as np
 from ..backends.namespace import Array
 from ..backends.trees import tree_map
 from ..errors import InputError, mismatch
+from ..grids.conditions import Dirichlet, Neumann, Robin
 from ..newton.methods import Auto, Newton, Sequential
 from ..problems import Problem, Recurrence
 from .changes import changed, shortened
-from .code import ASARRAY, Code, call, code_of, function_code, made, program
+from .code import ASARRAY, call, code_of, function_code, made, program
 
 Draw = Callable[[Any], Any]
 MOST_POINTS = 12
@@ -77,12 +78,12 @@ def arrays(*shape: int, size: float = 1.0) -> Any:
     return each.map(lambda v: _few(np.reshape(np.array(v) * size / 100.0, shape)))
 
 
-def _few(values: Array) -> Code:
+def _few(values: Array) -> Any:
     return made(code_of(np.round(values, 12)))
 
 
 def grids(min_points: int = 2, max_points: int = MOST_POINTS, length: float = 1.0, descending: bool = False) -> Any:
-    """Return a strategy of points from 0 on over a length: even ones, graded ones, and ones of random spacing.
+    """Return a strategy of points over about a length: even ones, graded ones, and ones of random spacing.
 
     Parameters
     ----------
@@ -97,9 +98,9 @@ def grids(min_points: int = 2, max_points: int = MOST_POINTS, length: float = 1.
     forms = (
         "np.linspace(0.0, {length}, {T})",
         "{length} * np.linspace(0.0, 1.0, {T}) ** 1.5",
-        "{length} * np.cumsum(np.append(0.0, np.random.default_rng({T}).dirichlet(np.full({T} - 1, 3.0))))",
+        "{length} / {T} * np.cumsum(np.random.default_rng({T}).uniform(0.5, 1.5, {T}))",
     )
-    ends = ("{}", "({})[::-1]") if descending else ("{}",)
+    ends = ("{}", "-1.0 * ({})") if descending else ("{}",)
     parts = st.tuples(st.integers(min_points, max_points), st.sampled_from(forms), st.sampled_from(ends))
     return parts.map(lambda p: made(p[2].format(p[1].format(length=length, T=p[0]))))
 
@@ -170,7 +171,7 @@ def problems(  # noqa: PLR0913 - what may be drawn
         Where the method starts, for a problem that does not say it.
     given
         The arguments of the class, each a value or a strategy: ``params=``, ``y0=``, ``x=``, ``t=``, ``left=`` ...
-        What is left out is drawn: starts of n components, grids of 2 to 12 points, conditions of Dirichlet, Neumann
+        What is left out is drawn: starts of n components, grids of 2 to 12 points, conditions of Dirichlet
         and Robin. Not drawn are params, inputs x, ``ends``, ``shift`` and ``inverse``. ``axes=2`` draws points of two
         axes for ``Elliptic`` and ``Evolution``.
 
@@ -237,25 +238,23 @@ def _defaults(kind: type, n: int, axes: int) -> dict[str, Any]:
     st = _st()
 
     def points(made_of: Any, batch: Any) -> Any:
-        return st.tuples(*(grids(4, 6) for _ in range(axes))).map(_joined)
+        return st.tuples(*(grids(4, 6) for _ in range(axes)))
 
     def start(made_of: Any, batch: Any) -> Any:
         lags = tuple(made_of.get("lags", (1,)))
         return arrays(*batch, *(() if lags == (1,) else (max(lags),)), n)
 
     def level(made_of: Any, batch: Any) -> Any:
-        axes = _value(made_of["points"]) if "points" in made_of else (_value(made_of["s"]),)
+        axes = made_of["points"] if "points" in made_of else (made_of["s"],)
         return arrays(*batch, *(len(a) - bool(made_of.get("cells")) for a in axes), n, size=0.5)
 
     def steps(made_of: Any, batch: Any) -> Any:
         return st.none() if made_of.get("x") is not None else st.integers(1, MOST_POINTS)
 
-    fixed = conditions("Dirichlet", "Robin")
     simple = {
-        "t": grids(descending=kind.__name__ == "InitialValueProblem"),
+        "t": grids(),
         "s": grids(5),
-        **dict.fromkeys(("left", "bottom"), fixed),
-        **dict.fromkeys(("right", "top"), conditions()),
+        **dict.fromkeys(("left", "right", "bottom", "top"), conditions("Dirichlet", "Robin")),
         "sides": conditions("Dirichlet"),
     }
     plain = {name: partial(_same, strategy) for name, strategy in simple.items()}
@@ -269,19 +268,10 @@ def _same(strategy: Any, made_of: Any, batch: Any) -> Any:
 def conditions(*names: str) -> Any:
     """Return a strategy of conditions at one side, by their names; "Dirichlet", "Robin" and "Neumann" by default."""
     st = _st()
-    forms = {"Dirichlet": "ds.Dirichlet({v})", "Robin": "ds.Robin(1.0, 0.5, {v})", "Neumann": "ds.Neumann({v})"}
-    value = st.integers(-100, 100).map(lambda v: v / 100)
-    return st.tuples(st.sampled_from([forms[name] for name in names or forms]), value).map(
-        lambda p: made(p[0].format(v=p[1]))
+    forms: dict[str, Any] = {"Dirichlet": Dirichlet, "Robin": partial(Robin, 1.0, 0.5), "Neumann": Neumann}
+    return st.tuples(st.sampled_from([forms[name] for name in names or forms]), st.integers(-100, 100)).map(
+        lambda p: p[0](p[1] / 100)
     )
-
-
-def _joined(parts: tuple[Code, ...]) -> Code:
-    return Code(code_of(parts), tuple(part.value for part in parts))
-
-
-def _value(value: Any) -> Any:
-    return value.value if isinstance(value, Code) else value
 
 
 def _problem(f: Any, kind: type[Problem], made_of: dict[str, Any], chosen: dict[str, Any]) -> Problem:
@@ -292,25 +282,22 @@ def _problem(f: Any, kind: type[Problem], made_of: dict[str, Any], chosen: dict[
     body = call(kind.__name__, name, made_of)
     if guess is not None:
         body += f"\ny_guess = {code_of(guess)}"
-    new: Any = type(kind.__name__, (Drawn, kind), {})(f, **{k: _value(v) for k, v in made_of.items()})
+    new: Any = type(kind.__name__, (Drawn, kind), {})(f, **made_of)
     others = [function_code(v)[0] for v in made_of.values() if callable(v)]
-    new.code, new.guess = program([lines, *others], body), _value(guess)
+    new.code, new.guess = program([lines, *others], body), guess
     return new  # type: ignore[no-any-return]
 
 
 def _converted(value: Any, library: str, dtype: str) -> Any:
     """Return arrays of NumPy as arrays of the library in the dtype, with their code."""
-    if isinstance(value, Code) and not isinstance(value.value, np.ndarray | np.generic):
-        return value
-    if isinstance(value, dict):
-        parts = {k: _converted(v, library, dtype) for k, v in value.items()}
-        return Code(code_of(parts), {k: _value(v) for k, v in parts.items()})
-    inside = _value(value)
-    if not isinstance(inside, np.ndarray | np.generic) or inside.dtype.kind != "f":
-        return value
-    text = code_of(value)
-    text = f"({text}).astype(np.{dtype})" if str(inside.dtype) != dtype else text
-    return made(ASARRAY[library].format(text)) if library != "numpy" or text != code_of(value) else Code(text, inside)
+
+    def leaf(a: Any) -> Any:
+        if not isinstance(a, np.ndarray | np.generic) or a.dtype.kind != "f":
+            return a
+        text = code_of(a) if a.dtype == dtype else f"({code_of(a)}).astype(np.{dtype})"
+        return a if library == "numpy" and a.dtype == dtype else made(ASARRAY[library].format(text))
+
+    return tree_map(leaf, value)
 
 
 # ------------------------------------------------------------------------------- around a problem
