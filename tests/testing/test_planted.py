@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-import math
-
 import numpy as np
 import pytest
 
 import deersolve as ds
 from deersolve.linalg.structure import Dense
-from deersolve.testing import CheckFailure, check_gradient, check_inverse, check_problem
-from deersolve.testing.cases import in_time
+from deersolve.testing import CheckFailure, check_problem
 
 N = 7
 EYE = np.eye(N)

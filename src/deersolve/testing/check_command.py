@@ -101,6 +101,7 @@ def _searched(problem: Problem, y_guess: Any, args: argparse.Namespace) -> tuple
             raise
 
     options: dict[str, Any] = {"deadline": None, "database": None, "derandomize": True, "report_multiple_bugs": False}
+    options |= {"phases": (hy.Phase.generate, hy.Phase.shrink)}  # what explains a failure draws as much again
     options |= {"suppress_health_check": list(hy.HealthCheck), "verbosity": hy.Verbosity.quiet}
     tried = hy.settings(max_examples=args.draws, **options)(hy.given(around(problem, source, args.points))(holds))
     try:
