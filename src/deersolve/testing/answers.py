@@ -31,7 +31,7 @@ def check_equals_loop(problem: Problem, y_guess: Any = None, *, inverse: Any = N
     -------
     Report
         "equals loop": the largest difference relative to the largest |y|, at most 1e3 eps times what roundoff is
-        amplified by, and 1e-2 at most. The loop is ``y_i = f(y_{i-k_1}, ...)`` in ``numpy.longdouble``, or in float64
+        amplified by ("roundoff amplified"), and 1e-2 at most. The loop is ``y_i = f(y_{i-k_1}, ...)`` in ``numpy.longdouble``, or in float64
         where f does not take that; of a rule for differential equations it finds the root of the residual on each
         interval. It calls neither a scan nor the solve of the rule. "loop": the same of ``method="sequential"``.
 
@@ -122,6 +122,8 @@ def equals_loop(report: Report, trial: Trial) -> None:
         return
     name = "equals loop" if kind is np.longdouble else f"equals loop ({kind.__name__})"
     report.below(name, lambda: trial.off(trial.y, y), trial.allowed)
+    if not np.isnan(trial.amplified):
+        report.note("roundoff amplified", lambda: trial.amplified)
 
 
 def windows(report: Report, trial: Trial) -> None:

@@ -35,7 +35,8 @@ def check_certificate(problem: Problem, y_guess: Any = None, *, inverse: Any = N
           claims where that is more;
         - "promise": the smaller of that in units of 64 eps and of the correction ``(L + M sum_p G_p S_p)^{-1} r``,
           solved with the assembled matrix, in units of eps^(2/3) of the largest |y|; at most 1;
-        - "perturbed y": how many y that are off by sqrt(eps), in all numbers or in one, would be certified; 0.
+        - "perturbed y": how many y that are off by sqrt(eps) of their terms, in all numbers or in one, would be
+          certified; 0.
 
     Raises
     ------
@@ -85,7 +86,9 @@ def _certified(trial: Trial) -> float:
     lead = trial.y.shape[: trial.system.n_batch]
     flat = trial.y.reshape(math.prod(lead), -1)
     width = flat.shape[1]
-    step = trial.eps**0.5 * (np.abs(flat).max(axis=1, keepdims=True) + trial.scale * trial.eps)
+    knows = trial.is_small and trial.rule.has_residual and trial.rule.exact
+    beside = trial.terms.reshape(flat.shape) if knows else trial.scale * trial.eps
+    step = trial.eps**0.5 * (np.abs(flat).max(axis=1, keepdims=True) + beside)
     signs = np.sign(trial.rng.normal(size=(1, width)))
     places = np.unique(np.linspace(0, width - 1, PLACES).astype(int))
     moves = [signs * step, *(step * (np.arange(width) == k) for k in places)]

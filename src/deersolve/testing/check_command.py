@@ -51,7 +51,7 @@ def check_file(args: argparse.Namespace, load: Load) -> int:
     else:
         drawn, failed = found
         print("A problem drawn around it fails, the simplest that was found:")
-        print(*(f"  {check}" for check in failed.failed), "", drawn.code, sep="\n")
+        print(*(f"  {check}" for check in failed), "", drawn.code, sep="\n")
     return 1 if report.failed or found else 0
 
 

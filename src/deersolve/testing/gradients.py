@@ -18,7 +18,7 @@ from ..problems import Problem
 from .answers import alone
 from .changes import changed
 from .report import Report
-from .trial import SLACK, Trial
+from .trial import CAP, SLACK, Trial
 
 CLOSE = 1e-5  # the error of a difference of fourth order
 STEPS = (1.0, 0.1)  # of a difference: over the longer one f may have a kink
@@ -72,6 +72,9 @@ def gradient(report: Report, trial: Trial, make: Any = None, at: Any = None) -> 
         _check_grad(report, trial, "grad[at]", make, at)
     if not (trial.rule.has_residual and trial.rule.exact):
         report.skip("sensitivity", "the rule's solution depends on G, or it has no residual")
+        return
+    if trial.allowed >= CAP:
+        report.skip("sensitivity", "roundoff is amplified so much that no difference tells")
         return
     names = [name for name in names_of(trial.problem) if offered(trial.problem, trial.system, name)]
     if not names:

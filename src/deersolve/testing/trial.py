@@ -244,17 +244,20 @@ class Trial:
         return self.matrices(at.Gs).of(self.dense(at.Gs))
 
     @cached_property
-    def allowed(self) -> float:
-        """How far two answers may be from one another, relative to the largest |y|.
+    def amplified(self) -> float:
+        """How many times as large as a residual of its terms y may be off, relative to the largest |y|; NaN if unknown.
 
-        An answer whose residual is a few eps of its terms is that close to the solution of the discrete equation:
-        ``|L + M sum_p G_p S_p|^{-1}`` times as much.
+        That is ``|L + M sum_p G_p S_p|^{-1}`` times the terms.
         """
         if not (self.is_small and self.rule.has_residual and self.rule.exact):
-            return 1e6 * self.eps
+            return math.nan
         with quietly():
-            spread = np.abs(np.linalg.inv(self.matrix)) @ self.terms
-        return min(CAP, SLACK * self.eps * (1.0 + float(spread.max()) / self.scale))
+            return float((np.abs(np.linalg.inv(self.matrix)) @ self.terms).max()) / self.scale
+
+    @cached_property
+    def allowed(self) -> float:
+        """How far two answers, whose residuals are a few eps of their terms, may be from one another, relatively."""
+        return 1e6 * self.eps if math.isnan(self.amplified) else min(CAP, SLACK * self.eps * (1.0 + self.amplified))
 
     def off(self, found: Any, expected: Any) -> float:
         """Return the largest difference relative to the largest number expected."""
