@@ -11,6 +11,7 @@ from .convergence import check_convergence
 from .gradients import check_gradient
 from .inverse import check_inverse
 from .orders import check_order
+from .parts import check_scan, check_structure
 from .problem import check_problem
 from .report import Check, CheckFailure, Report
 from .strategies import around, arrays, batches, conditions, dtypes, grids, libraries, methods, problems, settings
@@ -33,6 +34,8 @@ __all__ = [
     "check_inverse",
     "check_order",
     "check_problem",
+    "check_scan",
+    "check_structure",
     "check_windows",
     "conditions",
     "dtypes",

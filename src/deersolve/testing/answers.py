@@ -30,10 +30,10 @@ def check_equals_loop(problem: Problem, y_guess: Any = None, *, inverse: Any = N
     Returns
     -------
     Report
-        "equals loop": the largest difference relative to the largest |y|, at most 1e3 eps times what roundoff is
-        amplified by ("roundoff amplified"), and 1e-2 at most. The loop is ``y_i = f(y_{i-k_1}, ...)`` in ``numpy.longdouble``, or in float64
-        where f does not take that; of a rule for differential equations it finds the root of the residual on each
-        interval. It calls neither a scan nor the solve of the rule. "loop": the same of ``method="sequential"``.
+        "equals loop": the largest difference relative to the largest |y|, at most 1e3 eps times "roundoff amplified",
+        and 1e-2 at most. The loop is ``y_i = f(y_{i-k_1}, ...)`` in ``numpy.longdouble``, or in float64 where f does
+        not take that; of a rule for differential equations it finds the root of the residual on each interval. It
+        calls neither a scan nor the solve of the rule.
 
     Raises
     ------

@@ -88,7 +88,8 @@ def _certified(trial: Trial) -> float:
     width = flat.shape[1]
     knows = trial.is_small and trial.rule.has_residual and trial.rule.exact
     beside = trial.terms.reshape(flat.shape) if knows else trial.scale * trial.eps
-    step = trial.eps**0.5 * (np.abs(flat).max(axis=1, keepdims=True) + beside)
+    size = np.abs(flat).max(axis=1, keepdims=True) + beside
+    step = trial.eps**0.5 * np.where(size == 0, 1.0, size)
     signs = np.sign(trial.rng.normal(size=(1, width)))
     places = np.unique(np.linspace(0, width - 1, PLACES).astype(int))
     moves = [signs * step, *(step * (np.arange(width) == k) for k in places)]

@@ -58,8 +58,9 @@ def code_of(value: Any) -> str:
     if text is not None:
         return text
     if isinstance(value, np.ndarray | np.generic):
+        listed = repr(value.tolist()).replace("nan", "np.nan").replace("inf", "np.inf")
         kind = "" if value.dtype in (np.float64, np.int64, bool) else f", dtype=np.{value.dtype}"
-        return f"np.array({_listed(value.tolist())}{kind})"
+        return f"np.array({listed}{kind})"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k!r}: {code_of(v)}" for k, v in value.items()) + "}"
     if isinstance(value, tuple | list):
@@ -85,11 +86,6 @@ def _record(value: Any, public: Any) -> str:
     name = type(value).__name__
     fields = [f"{f.name}={code_of(getattr(value, f.name))}" for f in dataclasses.fields(value) if f.repr]
     return f"ds.{name if name in public.__all__ else name.lower()}({', '.join(fields)})"
-
-
-def _listed(values: Any) -> str:
-    text = repr(values)
-    return text.replace("nan", "np.nan").replace("inf", "np.inf")
 
 
 def function_code(f: Any) -> tuple[str, str]:

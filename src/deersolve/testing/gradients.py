@@ -177,8 +177,9 @@ def _off_product(found: float, ends: Array, d: Array) -> float:
 
 
 def _product(trial: Trial, bars: Any, direction: Any) -> float:
-    pairs = zip(tree_leaves(bars), tree_leaves(direction), strict=True)
-    return float(sum(np.sum(trial.numpy(a) * trial.numpy(b)) for a, b in pairs))
+    parts: list[float] = []
+    tree_map(lambda d, bar: parts.append(float(np.sum(trial.numpy(d) * trial.numpy(bar)))), direction, bars)
+    return sum(parts)
 
 
 # ------------------------------------------------------------------------------- by the library
@@ -218,7 +219,8 @@ def _by_torch(loss: Callable[[Any], Any], at: Any) -> Any:
     leaves = tree_map(lambda a: a.detach().clone().requires_grad_(True), at)
     flat = tree_leaves(leaves)
     found = torch.autograd.grad(loss(leaves), flat, allow_unused=True)
-    return [torch.zeros_like(a) if g is None else g for a, g in zip(flat, found, strict=True)]
+    bars = iter([torch.zeros_like(a) if g is None else g for a, g in zip(flat, found, strict=True)])
+    return tree_map(lambda _: next(bars), at)
 
 
 GRADS: dict[str, Callable[[Callable[[Any], Any], Any], Any]] = {"jax": _by_jax, "torch": _by_torch}
