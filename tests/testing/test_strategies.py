@@ -66,6 +66,7 @@ def inverse(Gs, rhs):
     return np.linalg.solve(np.eye(rhs.shape[-1]) + Gs[0].to_dense(), rhs[..., None])[..., 0]
 
 
+SURE = settings(max_examples=500, derandomize=True, database=None)
 ENDS = ds.Coupled([[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]], np.array([0.0, 0.3]))
 KINDS = {
     "recurrence": lambda: problems(cell, x=np.ones((5, 2)), params=np.eye(2) / 2),
@@ -101,7 +102,7 @@ def test_a_drawn_problem_solves_and_prints_as_code_that_makes_it(kind):
 
 def test_every_argument_may_be_a_value_or_a_strategy():
     drawn = problems(cell, y0=np.zeros(3), x=arrays(4, 3), params=st.just(np.eye(3)), batch=())
-    problem = find(drawn, lambda p: True, settings=settings(database=None))
+    problem = find(drawn, lambda p: True, settings=SURE)
     assert problem.start.shape == (3,)
     assert np.array_equal(problem.x, np.zeros((4, 3)))
     assert "y0=np.array([0.0, 0.0, 0.0])" in repr(problem)
@@ -109,16 +110,16 @@ def test_every_argument_may_be_a_value_or_a_strategy():
 
 def test_examples_shrink_to_few_points_no_batch_and_zeros():
     drawn = problems(of_two, lags=(1, 3), params=0.3)
-    simplest = find(drawn, lambda p: p.grid.n_points >= 3, settings=settings(database=None))
+    simplest = find(drawn, lambda p: p.grid.n_points >= 3, settings=SURE)
     assert simplest.grid.n_points == 3
     assert np.array_equal(simplest.start, np.zeros((3, 2)))
-    t = find(grids(), lambda t: len(t) > 4, settings=settings(database=None))
+    t = find(grids(), lambda t: len(t) > 4, settings=SURE)
     np.testing.assert_array_equal(t, np.linspace(0.0, 1.0, 5))
     assert code_of(t) == "np.linspace(0.0, 1.0, 5)"
 
 
 def test_an_array_that_was_written_to_prints_as_what_it_is():
-    t = find(grids(), lambda t: len(t) > 2, settings=settings(database=None))
+    t = find(grids(), lambda t: len(t) > 2, settings=SURE)
     t[1] = 0.25
     assert code_of(t) == "np.array([0.0, 0.25, 1.0])"
 
@@ -146,7 +147,7 @@ def test_every_method_has_one_answer(problem, method):
 
 def test_problems_around_a_problem_are_code_too():
     given = ds.Recurrence(cell, np.ones(2), np.ones((30, 2)), np.eye(2) / 2)
-    drawn = find(around(given), lambda p: p.start[0] == 2.0 and p.params[0, 0] == 1.0, settings=settings(database=None))
+    drawn = find(around(given), lambda p: p.start[0] == 2.0 and p.params[0, 0] == 1.0, settings=SURE)
     names = {"problem": given}
     exec(repr(drawn), names)
     assert drawn.x.shape == (2, 2)

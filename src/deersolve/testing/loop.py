@@ -95,12 +95,9 @@ def _by_intervals(system: System, kind: type) -> Array:
 
 def _root(system: System, kind: type) -> Array:
     """Return the root of a residual from the value before, by Newton's method with differences in that precision."""
-    first = np.take(system.data.guess, [0], axis=system.grid.axis) * 0 + np.take(
-        np.broadcast_to(system.data.boundary.y0, (*system.data.guess.shape[: system.grid.axis], 1, *_tail(system))),
-        [0],
-        axis=system.grid.axis,
-    )
-    y = np.concatenate([first, first], axis=system.grid.axis)
+    axis, y0 = system.grid.axis, system.data.boundary.y0
+    first = np.broadcast_to(y0, (*system.data.guess.shape[:axis], *y0.shape[axis:]))
+    y = np.concatenate([first, first], axis=axis)
     shape, lead = y.shape, y.shape[: system.n_batch]
     flat, eps = y.reshape(*lead, -1), float(np.finfo(kind).eps)
     if flat.shape[-1] > WIDEST:
@@ -121,8 +118,3 @@ def _root(system: System, kind: type) -> Array:
         if not np.isfinite(flat).all():
             break
     raise NoLoop("an interval has no root that Newton's method reaches from the value before")
-
-
-def _tail(system: System) -> tuple[int, ...]:
-    axis = system.grid.axis
-    return tuple(system.data.boundary.y0.shape[axis + 1 :])

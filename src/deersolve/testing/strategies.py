@@ -27,7 +27,7 @@ from .code import ASARRAY, call, code_of, function_code, made, program
 
 Draw = Callable[[Any], Any]
 MOST_POINTS = 12
-FEW = 12  # numbers up to which each is drawn by itself, so that it shrinks
+FEW = 12  # numbers up to which an array prints them
 
 
 def hypothesis() -> Any:
@@ -65,21 +65,19 @@ def settings(max_examples: int = 25, **options: Any) -> Any:
 
 
 def arrays(*shape: int, size: float = 1.0) -> Any:
-    """Return a strategy of NumPy arrays of a shape, in float64, of numbers of that size.
+    """Return a strategy of NumPy arrays of a shape, in float64, of normal numbers of that size.
 
-    Few numbers are drawn one by one, in hundredths, and shrink to 0; many by a seed, which prints short.
+    One seed is drawn, so that shapes shrink before numbers do: to zeros. A few numbers print as such, in hundredths.
     """
-    st = _st()
-    count = int(np.prod(shape))
-    if count > FEW:
-        text = f"{size} * np.random.default_rng({{}}).normal(size={tuple(shape)})"
-        return st.integers(0, 2**16).map(lambda seed: made(text.format(seed)))
-    each = st.lists(st.integers(-200, 200), min_size=count, max_size=count)
-    return each.map(lambda v: _few(np.reshape(np.array(v) * size / 100.0, shape)))
 
+    def of(seed: int) -> Array:
+        if seed == 0:
+            return made(f"np.zeros({shape})")
+        if np.prod(shape) <= FEW:
+            return made(code_of(np.round(size * np.random.default_rng(seed).normal(size=shape), 2)))
+        return made(f"{size} * np.random.default_rng({seed}).normal(size={shape})")
 
-def _few(values: Array) -> Any:
-    return made(code_of(np.round(values, 12)))
+    return _st().integers(0, 2**16).map(of)
 
 
 def grids(min_points: int = 2, max_points: int = MOST_POINTS, length: float = 1.0, descending: bool = False) -> Any:
