@@ -45,7 +45,7 @@ def check_equals_loop(problem: Problem, y_guess: Any = None, *, inverse: Any = N
     >>> import numpy as np
     >>> import deersolve as ds
     >>> from deersolve.testing import check_equals_loop
-    >>> problem = ds.Recurrence(lambda y, x, r: r * y * (1 - y), np.array([0.5]), params=2.8, n_points=50)
+    >>> problem = ds.Recurrence(lambda y, x, r: r * np.cos(y), np.array([0.5]), params=0.8, n_points=50)
     >>> check_equals_loop(problem)["equals loop"].holds
     True
     """

@@ -57,9 +57,9 @@ def changed(problem: Problem, **fields: Any) -> Problem:
     >>> import numpy as np
     >>> import deersolve as ds
     >>> from deersolve.testing import changed
-    >>> decay = ds.Recurrence(lambda y, x, k: k * y, np.ones(1), params=0.5, n_points=3)
-    >>> float(ds.solve(changed(decay, params=0.1)).y[-1, 0])
-    0.001
+    >>> decay = ds.Recurrence(lambda y, x, k: k * y, np.ones(1), params=0.5, n_points=2)
+    >>> float(ds.solve(changed(decay, params=0.25)).y[-1, 0])
+    0.0625
     """
     new = copy.copy(problem)
     held = vars(problem)
