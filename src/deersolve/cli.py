@@ -1,4 +1,4 @@
-"""The command ``deersolve``: ``demo``, ``info`` and ``run FILE.py``, which solves what a file defines."""
+"""The command ``deersolve``: ``demo``, ``info``, ``run FILE.py``, which solves what a file defines, and ``check``."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from .solution.atomic_files import place, reason, replacing
 from .solution.solution import Solution
 from .solution.status import Status, numbers
 from .solver import solve
+from .testing.check_command import add_check
 from .testing.demo import Row, rows
 
 SIZES = (("dense", 1), ("dense", 4), ("dense", 32), ("diagonal", 32))
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"deersolve {_version()}")
-    commands = parser.add_subparsers(required=True, metavar="{demo,info,run}")
+    commands = parser.add_subparsers(required=True, metavar="{demo,info,run,check}")
     demo = commands.add_parser("demo", help="solve three equations on every installed library")
     demo.add_argument("--backend", choices=LIBRARIES, action="append", help="only this library (repeatable)")
     demo.set_defaults(command=_demo)
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="keep what is solved there, and go on from it")
     run.add_argument("-v", "--verbose", action="store_true", help="show every Newton step")
     run.set_defaults(command=run_file)
+    add_check(commands, _load, EXIT_CODES)
     return parser
 
 
@@ -292,7 +294,7 @@ def _check_plot(plot: Path) -> None:
 def _load(path: Path) -> tuple[Problem, Any]:
     """Run the file and return its ``problem`` and ``y_guess``."""
     if not path.is_file():
-        raise mismatch("run", "a Python file", f"{path}, which is none")
+        raise mismatch("FILE.py", "a Python file", f"{path}, which is none")
     sys.path.insert(0, str(path.resolve().parent))
     try:
         names = runpy.run_path(str(path))

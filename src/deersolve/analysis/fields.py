@@ -167,7 +167,7 @@ def _at_times(problem: Problem, data: Data, t: Array) -> Data:
     own = xp.astype(t, kind)[..., None]
     x = data.x
     if problem.x is None and not data.grid.lines:
-        x = own
+        x = data.grid.lay("x", own, x)
     elif data.grid.lines and "t" not in (problem.x or {}):
         x = {**x, "t": data.grid.lay("x", padded_behind(own, t.ndim + len(problem.axes)), x["t"])}
     return dataclasses.replace(data, grid=dataclasses.replace(data.grid, t=t, D=D), x=x)

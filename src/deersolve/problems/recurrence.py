@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -132,6 +133,10 @@ class Recurrence(Problem):
         if 0 in lengths:
             raise mismatch("Recurrence", "a grid of at least one point", "an empty one")
         return int(max(lengths))
+
+
+_self, *_arguments = inspect.signature(Recurrence.__init__).parameters.values()
+setattr(Recurrence, "__signature__", inspect.Signature(_arguments))  # noqa: B010 - that of __new__ says nothing
 
 
 class FromBothEnds(Recurrence):

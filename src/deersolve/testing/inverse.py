@@ -15,21 +15,37 @@ from ..linalg.structure import OURS, Dense
 from ..newton.discretisation_error import discretisation
 from ..newton.equation import System
 from ..newton.methods import Newton
+from ..problems import Problem
 from .cases import Case, in_time
 from .convergence import QUADRATIC, exponents
+from .operator import check_operator
 from .report import Report
 from .systems import SIZES, DiagonalOfDense, Family, family_of, iterate, random_Gs, system_of, systems_of
+from .trial import Trial, quietly
 
 EPS = float(np.finfo(np.float64).eps)
 
 
-def check_inverse(rule: Any, *, family: str | None = None, order: float | None = None, seed: int = 0) -> Report:
-    """Check everything that a rule claims, on small random systems in NumPy and float64.
+def check_inverse(
+    rule: Any = None,
+    *,
+    problem: Problem | None = None,
+    y_guess: Any = None,
+    family: str | None = None,
+    order: float | None = None,
+    seed: int = 0,
+) -> Report:
+    """Check everything that a rule claims, on a problem of yours, or on small random systems in NumPy and float64.
 
     Parameters
     ----------
     rule : str, Rule or callable
-        A key of the registry ("ddt.mine"), a rule, or the paper's callable ``(Gs, rhs) -> y``.
+        A key of the registry ("ddt.mine"), a rule, or the paper's callable ``(Gs, rhs) -> y``; by default that of the
+        problem.
+    problem : Problem, optional
+        With grid, shifters and boundary data of your own, of any number of axes; small, at most 700 numbers in y.
+    y_guess : array, optional
+        As for :func:`deersolve.solve`: the shape of y, where the problem does not say it.
     family : {"d2dx2", "ddt", "ddx", "heat", "heat2d", "laplace", "laplace2d", "shift"}, optional
         The kind of equation; by default the first part of the rule's key.
     order : float, optional
@@ -40,6 +56,21 @@ def check_inverse(rule: Any, *, family: str | None = None, order: float | None =
     Returns
     -------
     Report
+        On a problem of yours all linear maps are assembled as matrices from what ``residual`` and the shifters return:
+
+        - "shapes", "arguments": what is returned has shape and dtype of y; arguments are not written to, and a second
+          call returns the same;
+        - "shift: linear", "residual: affine"; "residual: NaN", "solve: NaN": what is not a number is not hidden;
+        - "magnitude": within a factor of 100 of ``|L| y + |M| f`` in every row;
+        - "solve[structure]", "solver", "transpose": against the matrix ``L + M sum_p G_p S_p`` with random G, in units
+          of eps cond, at most 1e3; "solve: linear", "solve: homogeneous": no boundary data enter;
+          "solve: other G": nothing is kept of another G in the same array;
+        - "inverse": of the paper's callable, that the same y comes of another G and ``rhs + (H - G) S y``;
+        - "batch": a batch gives what its elements give one by one;
+        - "boundary data": each array of it, and each value of a history, has an effect.
+
+        Without a problem:
+
         - "solve[structure]": ``solve`` against ``numpy.linalg.solve`` of the matrix assembled from
           ``residual``, for each declared structure; relative to the largest entry
           and in units of eps cond, at most 1e3;
@@ -65,7 +96,23 @@ def check_inverse(rule: Any, *, family: str | None = None, order: float | None =
     >>> from deersolve.testing import check_inverse
     >>> check_inverse("ddt.trapezoid")["independent of G"].holds
     True
+
+    On a problem, with the paper's callable for ``y = f``:
+
+    >>> import numpy as np
+    >>> import deersolve as ds
+    >>> def inverse(Gs, rhs):
+    ...     return rhs / (1 + Gs[0].diagonal())
+    >>> problem = ds.Problem(lambda y, x, params: np.cos(y), shift=ds.identity, inverse=inverse)
+    >>> check_inverse(problem=problem, y_guess=np.zeros((3, 1)))["inverse"].holds
+    True
     """
+    if problem is not None:
+        trial = Trial(problem, y_guess, rule, seed=seed)
+        report = Report(f"the rule {trial.rule.key!r} on {problem!r}")
+        with quietly():
+            check_operator(report, trial)
+        return report.finish()
     made, rng = rule_of(rule), np.random.default_rng(seed)
     kind, report = family_of(made, family), Report(f"the rule {made.key!r}")
     with np.errstate(all="ignore"):

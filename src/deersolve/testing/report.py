@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
+
+SHOWN = 300  # letters of a message in a table
 
 
 class CheckFailure(AssertionError):
@@ -31,10 +34,27 @@ class Check:
     received: str
     holds: bool
     value: float = math.nan
+    applies: bool = True
+
+    @property
+    def mark(self) -> str:
+        """Whether it holds, in a word."""
+        return ("ok" if self.applies else "-") if self.holds else "FAIL"
 
     def __repr__(self) -> str:
-        mark = "ok  " if self.holds else "FAIL"
-        return f"{mark} {self.name}: expected {self.expected}; received {self.received}"
+        if not self.applies:
+            return f"-    {self.name}: not applicable: {self.received}"
+        return f"{self.mark:4} {self.name}: expected {self.expected}; received {self.received}"
+
+
+def _short(text: Any) -> str:
+    shown = " ".join(str(text).split())
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]} ..."
+
+
+def _cells(check: Check) -> tuple[str, str, str, str]:
+    received = check.received if check.applies else f"not applicable: {check.received}"
+    return check.mark, check.name, check.expected, received
 
 
 class Report:
@@ -63,6 +83,16 @@ class Report:
         held = len(self.checks) - len(self.failed)
         head = f"Report({self.title}: {held} of {len(self.checks)} hold)"
         return "\n  ".join([head, *map(repr, self.checks)])
+
+    def __str__(self) -> str:
+        """Return the checks as a table."""
+        head, cells = ("", "check", "expected", "received"), [_cells(check) for check in self.checks]
+        widths = [max(len(row[k]) for row in (head, *cells)) for k in range(3)]
+        lines = [head, tuple("-" * w for w in (*widths, len(head[3]))), *cells]
+        rows = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[3]]) for row in lines]
+        held = sum(check.applies and check.holds for check in self.checks)
+        asked = sum(check.applies for check in self.checks)
+        return "\n".join([f"{self.title}: {held} of {asked} hold", *(row.rstrip() for row in rows)])
 
     def __iter__(self) -> Iterator[Check]:
         return iter(self.checks)
@@ -102,10 +132,14 @@ class Report:
         try:
             value = float(measure())
         except Exception as error:
-            found = f"{type(error).__name__}: {error}"
+            found = _short(f"{type(error).__name__}: {error}")
             self.checks.append(Check(name, expected, found, False))
             return
         self.checks.append(Check(name, expected, form.format(value), bool(holds(value)), value))
+
+    def skip(self, name: str, why: Any) -> None:
+        """Say that a check does not apply, and why."""
+        self.checks.append(Check(name, "", _short(why), True, applies=False))
 
     def finish(self) -> Report:
         """Return the report, or raise :class:`CheckFailure` if a check does not hold."""
