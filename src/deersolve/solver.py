@@ -135,17 +135,15 @@ def solve(  # noqa: PLR0913 - the public signature
     >>> bool(sol.converged), sol.y.shape
     (True, (1001, 2))
     """
-    if on_failure is not None and (not isinstance(on_failure, str) or on_failure not in ON_FAILURE):
-        raise UnknownKeyError(f"on_failure: unknown {on_failure!r}." + close_matches(str(on_failure), list(ON_FAILURE)))
-    check_flag("check_inputs", check_inputs)
+    _check_options(on_failure, check_inputs)
     asked = method_of(Auto() if method is None else method)
     watch = NOBODY if on_window is None else Watch(on_window)
     check_problem(problem)
     pairs = pairs_of(problem, y_guess)
+    again = {"inverse": inverse, "method": method, "on_failure": on_failure, "check_inputs": check_inputs}
     if pairs is not None:
-        options = {"inverse": inverse, "method": method, "on_failure": on_failure, "check_inputs": check_inputs}
         with pairs.told():
-            sol = solve(pairs.real(), pairs.guess(y_guess), **options, on_window=pairs.watched(on_window))
+            sol = solve(pairs.real(), pairs.guess(y_guess), **again, on_window=pairs.watched(on_window))
         return pairs.shown(sol)
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
@@ -169,14 +167,19 @@ def solve(  # noqa: PLR0913 - the public signature
             sol = (run if on_window is None else run_watched)(plan, functions, data)
     other = mistuned(problem, system, sol.y)
     if other is not None:
-        again: dict[str, Any] = {"inverse": inverse, "method": method, "on_failure": on_failure}
-        return solve(other, y_guess, **again, check_inputs=check_inputs, on_window=on_window)
+        return solve(other, y_guess, **again, on_window=on_window)
     told = "differences where those are not finite" if any(mends) else ""
     derivative = ", ".join(filter(None, (derivative, told, getattr(problem.f, "way", ""))))
     sol, y = _described(sol, system, chosen, why, derivative), sol.y
     if check_inputs:
         _warn_if_unresolved(system, sol)
     return _finish(_presented(sol, system.grid), system, y, on_failure)
+
+
+def _check_options(on_failure: Any, check_inputs: Any) -> None:
+    if on_failure is not None and (not isinstance(on_failure, str) or on_failure not in ON_FAILURE):
+        raise UnknownKeyError(f"on_failure: unknown {on_failure!r}." + close_matches(str(on_failure), list(ON_FAILURE)))
+    check_flag("check_inputs", check_inputs)
 
 
 def _presented(sol: Solution, grid: Grid) -> Solution:
