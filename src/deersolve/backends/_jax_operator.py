@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 import jax
 import numpy as np
 
 from ..errors import InputError
-from ._jax_programs import nested_constants
+from ._jax_programs import callbacks, nested_constants, same
 from .compilable import Solver
 from .held import Held
 from .namespace import Array, Tree
 
+PLACE = re.compile(r" at 0x[0-9a-fA-F]+")  # in memory, of a function of Python's as it is printed
 HIDDEN = (
     "a traced number in a rule or shifter: expected it where it can be found, so that derivatives follow it; received "
     "one in a global variable, a slot, or behind compiled code. Hold it as an attribute or in a closure, or pass it as "
@@ -51,8 +53,10 @@ class Operator:
         leaves = [next(rest if is_array else others) for is_array in self.is_array]
         return self.solver.with_operator(operator), jax.tree.unflatten(self.tree, leaves)
 
-    def described(self) -> tuple[str | None, Any]:
-        """Return what the operator does as a text, and what it holds beside the numbers; None if that may change.
+    def described(self) -> tuple[str, Any, list[Any]]:
+        """Return what the operator does as a text, what it holds beside the numbers, and functions that it calls back.
+
+        Two operators are one program where text and what is held are equal, as long as those functions are kept.
 
         Raises
         ------
@@ -60,14 +64,14 @@ class Operator:
             If a number that is traced is where it is not found.
         """
         if self.is_plain:
-            return "", ()
+            return "", (), []
         traced = jax.make_jaxpr(lambda numbers: _tried(*self.holding(*numbers)))(self.numbers)
         fixed = [*traced.consts, *nested_constants(traced.jaxpr)]
         if any(isinstance(c, jax.core.Tracer) for c in fixed):
             raise InputError(HIDDEN)
-        text = str(traced.jaxpr)
-        calls_back = "callback" in text  # a function of Python's, of which the text shows a place in memory
-        return None if calls_back else text, tuple(map(_digest, fixed))
+        called = callbacks(traced.jaxpr)
+        text = PLACE.sub("", str(traced.jaxpr)) if called else str(traced.jaxpr)
+        return text, (*map(_digest, fixed), *map(same, called)), called
 
 
 def _tried(solver: Any, arrays: Tree) -> list[Any]:

@@ -6,7 +6,7 @@ A short program leaves out what :meth:`Jax.rarely` is asked for, and tells wheth
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -124,12 +124,30 @@ def rebuilt(
 
 def nested_constants(jaxpr: Any) -> list[Any]:
     """Return the arrays that calls inside a jaxpr hold for themselves."""
-    found: list[Any] = []
+    return [c for item in _items(jaxpr) if isinstance(item, ClosedJaxpr) for c in item.consts]
+
+
+def callbacks(jaxpr: Any) -> list[Any]:
+    """Return the functions of Python's that a jaxpr calls back, those that calls inside it do included."""
+    return [item.callback_func for item in _items(jaxpr) if hasattr(item, "callback_func")]
+
+
+def same(function: Any) -> Any:
+    """Return what tells one function of Python's from another, as long as both are kept."""
+    if isinstance(function, functools.partial):
+        named = tuple(sorted(function.keywords.items()))
+        return (same(function.func), *(same(a) if callable(a) else a for a in function.args), named)
+    if hasattr(function, "__self__"):
+        return id(function.__self__), id(getattr(function, "__func__", function.__name__))
+    return id(function)
+
+
+def _items(jaxpr: Any) -> Iterator[Any]:
+    """Yield the parameters of all operations, those inside other ones included."""
     for equation in jaxpr.eqns:
         for value in equation.params.values():
             for item in value if isinstance(value, tuple | list) else (value,):
-                if isinstance(item, ClosedJaxpr):
-                    found += [*item.consts, *nested_constants(item.jaxpr)]
-                elif hasattr(item, "eqns"):
-                    found += nested_constants(item)
-    return found
+                yield item
+                inner = getattr(item, "jaxpr", item)
+                if hasattr(inner, "eqns"):
+                    yield from _items(inner)

@@ -18,7 +18,7 @@ from jax.sharding import AxisType
 from ..errors import mismatch
 from . import _jax_programs, registry
 from ._jax_operator import Operator
-from ._jax_programs import Programs, nested_constants, rebuilt, whole
+from ._jax_programs import Programs, callbacks, nested_constants, rebuilt, whole
 from ._jax_solve import solve
 from .compilable import Solver
 from .generic import Backend, Functions, Jacobians, end_to_end, passed, split_columns
@@ -134,7 +134,7 @@ class Jax(Backend):
         """Return what a function of NumPy arrays makes of these, by a callback for all that is mapped over."""
         shape = jax.ShapeDtypeStruct(like.shape, like.dtype)
         result: Array = jax.pure_callback(
-            lambda *given: function(*map(np.asarray, given)), shape, *arrays, vmap_method="broadcast_all"
+            functools.partial(_of_numpy, function), shape, *arrays, vmap_method="broadcast_all"
         )
         return result
 
@@ -263,22 +263,27 @@ class Jax(Backend):
             y, corrected = _implicit(self, solver, at)(theta, result)
             return dataclasses.replace(result, y=y, y_corrected=corrected)
 
-        inner = [c for group in traced.values() for t in group for c in nested_constants(t.jaxpr)]
-        text, fixed = own.described()
+        jaxprs = [t.jaxpr for group in traced.values() for t in group]
+        inner = [c for jaxpr in jaxprs for c in (*nested_constants(jaxpr), *callbacks(jaxpr))]
+        text, fixed, called = own.described()
         given = (constants, own.numbers)
-        if text is None or any(isinstance(c, jax.core.Tracer) for c in inner):
+        if any(isinstance(c, jax.core.Tracer) for c in inner):
             return Programs(run, inner)(self.is_concrete(given), *given)
         shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), given)
-        texts = tuple(str(t.jaxpr) for group in traced.values() for t in group)
+        texts = tuple(map(str, jaxprs))
         modes = (jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision)
         shown = (texts, tuple(map(tuple, trees.values())), text, fixed, str(shapes))
         key = (solver.key, *shown, modes, tuple(id(c) for c in inner))
         if key not in self._compiled:
-            self._compiled[key] = Programs(run, inner)
+            self._compiled[key] = Programs(run, [*inner, *called])
             if len(self._compiled) > CACHE_SIZE:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
         return self._compiled[key](self.is_concrete(given), *given)
+
+
+def _of_numpy(function: Callable[..., Any], *given: Any) -> Any:
+    return function(*map(np.asarray, given))
 
 
 @functools.cache
