@@ -108,7 +108,7 @@ def test_transpose_is_the_adjoint_of_solve(way, key, kind, data):
     c = data.draw(strategies.generators()).normal(size=system.r.shape)
     with pytest.MonkeyPatch.context() as patch:
         if way != "chosen":
-            patch.setattr(affine, "pick", lambda form: (way, "as asked"))
+            patch.setattr(affine, "pick", lambda form, asked: (way, "as asked"))
         delta = rule.solve(system.Gs, system.r, **where)
         u = rule.transpose(system.Gs, c, **where)
     scale = np.abs(c * delta).sum() + np.abs(u * system.r).sum()
