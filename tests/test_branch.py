@@ -96,6 +96,27 @@ def test_random_cubics_are_continued_or_failed(a, b, c, d, y0, D, seed, rule):
             assert right is None or abs(z - right) <= 1e-6 * (1 + abs(right)) / min(1.0, abs(slope))
 
 
+@coarse
+@pytest.mark.parametrize(
+    ("cubic", "y0", "D", "rule"),
+    [
+        ((-2.822, -2.822, 1.604, -0.893), -1.75, 3.0, "trapezoid"),
+        ((-0.28202118, 1.3943429, 2.43896068, 1.05371606), -1.80349242, 0.60639362, "trapezoid"),
+        ((-1.15294082, 0.34754431, 1.80789692, 1.7407855), -1.24001368, 0.70592046, "backward_euler"),
+    ],
+)
+def test_a_root_behind_two_folds(cubic, y0, D, rule):
+    """At it f is nearly linear over the whole way, and the implicit matrix as at D = 0; between it is not."""
+    theta, guesses = RULES[rule], np.linspace(-6.0, 6.0, 49)
+    right = tracked(y0, (1 - theta) * D * np.polyval(cubic, y0), theta * D * np.array(cubic))
+    start = np.stack([0 * guesses + y0, guesses], axis=-1)[..., None]
+    problem = ds.InitialValueProblem(lambda y, t, p: np.polyval(cubic, y), np.array([0.0, D]), np.array([y0]))
+    for method in (ds.Newton(), ds.Auto()):
+        sol = ds.solve(problem, start, inverse=rule, method=method, on_failure="return")
+        assert np.any(sol.status == 0)
+        np.testing.assert_allclose(sol.y[sol.status == 0, 1, 0], right, rtol=1e-9)
+
+
 def tracked(y0, known, cubic, steps=400):
     """Return the root z of z = y0 + s (known + cubic(z)) that is y0 at s = 0, at s = 1; None where others come near."""
     z = y0
