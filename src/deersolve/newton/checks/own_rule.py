@@ -18,6 +18,7 @@ from ..measures import least
 PHASES = (1.618033988749895, 1.465571231876768, 1.324717957244746, 1.220744084605760)
 """Of waves, times the square of the place; roots of polynomials of which no two are commensurable."""
 LEFT = 1e2  # times eps^(2/3): what half of G may move y by
+PERIOD = 10_007  # numbers of a wave, a prime
 TOO_LARGE = 1e3  # times the root mean square of its terms: more than a sum of absolute values ever is
 
 
@@ -145,5 +146,8 @@ def _off_callable(system: System, y: Array) -> Array:
 def wave(system: System, like: Array, k: int) -> Array:
     """Return numbers between -1 and 1 without a pattern, the k-th such, of the shape of y."""
     xp, shape = array_namespace(like), (*(1 for _ in range(system.n_batch)), *like.shape[system.n_batch :])
-    place = xp.astype(xp.arange(math.prod(shape), device=system.backend.placement(like)), like.dtype)
-    return xp.reshape(xp.sin(1.0 + k + PHASES[k] * place * place), shape) + xp.zeros_like(like)
+    count, where = math.prod(shape), system.backend.placement(like)
+    place = xp.astype(xp.arange(min(count, PERIOD), device=where), like.dtype)
+    once = xp.sin(1.0 + k + PHASES[k] * place * place)
+    whole = once if count <= PERIOD else xp.take(once, xp.arange(count, device=where) % PERIOD)
+    return xp.reshape(whole, shape) + xp.zeros_like(like)
