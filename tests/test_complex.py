@@ -348,19 +348,16 @@ def test_a_failure_carries_complex_numbers():
     assert "real and the imaginary part" in "".join(caught.value.__notes__)
 
 
-def test_an_operator_of_ones_own_sees_pairs():
+def test_an_operator_from_matrices_and_none_of_ones_own():
+    """What a rule or callable of one's own adds would be added to real and imaginary parts alike."""
     n = 21
     L = (np.eye(n, k=1) - 2 * np.eye(n) + np.eye(n, k=-1)) * (n + 1) ** 2
-
-    def inverse(Gs, rhs):
-        G = Gs[0].to_dense()
-        blocks = np.einsum("ij,iab->iajb", np.eye(n), G)
-        full = np.einsum("ij,ab->iajb", L, np.eye(G.shape[-1])) + blocks
-        return np.linalg.solve(full.reshape(rhs.size, rhs.size), rhs.reshape(-1)).reshape(rhs.shape)
-
-    problem = ds.Problem(lambda y, x, p: np.exp(1j * y), shift=ds.identity, inverse=inverse)
-    y = ds.solve(problem, np.zeros((n, 1), complex)).y
+    op = ds.Operator(L)
+    y = ds.solve(ds.Problem(lambda y, x, p: np.exp(1j * y), shift=op.shifts, inverse=op), np.zeros((n, 1), complex)).y
     assert np.abs(L @ y - np.exp(1j * y)).max() < 1e-11
+    mine = ds.Problem(lambda y, x, p: np.exp(1j * y), shift=ds.identity, inverse=lambda Gs, rhs: rhs + 1)
+    with pytest.raises(ds.InputError, match="a complex state: expected a rule of deersolve or ds.Operator"):
+        ds.solve(mine, np.zeros((n, 1), complex))
 
 
 # -------------------------------------------------------------------------------------------- refusals

@@ -440,3 +440,74 @@ def test_an_own_rule_obeys_memory(method):
     assert (max(own.sizes) == 401) == is_whole
     assert found.stats.rule_errors.solve < 1e-12
     assert found.stats.rule_errors.transpose < 1e-12
+
+
+# ------------------------------------------------------------------------------- what had been refused, or was wrong
+
+
+def second_difference(N=9):
+    return np.eye(N, k=1) - 2 * np.eye(N) + np.eye(N, k=-1)
+
+
+@pytest.mark.parametrize("h", [1e-1, 1e-6, 1e-9])
+def test_rows_in_any_unit(h):
+    """Bratu's equation in metres and in nanometres: y + d must not lose d."""
+    op = ds.Operator(second_difference() / h**2)
+    sol = ds.solve(ds.Problem(lambda y, x, p: np.exp(y), shift=op.shifts, inverse=op), np.zeros((9, 1)))
+    assert sol.stats.rule_errors.solve < 1e-12
+    np.testing.assert_allclose(second_difference() @ sol.y, h**2 * np.exp(sol.y), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("f", [lambda y, x, p: y, lambda y, x, p: np.sin(y), lambda y, x, p: y**2])
+def test_a_solution_that_is_zero(f):
+    op = ds.Operator(100 * second_difference())
+    sol = ds.solve(ds.Problem(f, shift=op.shifts, inverse=op), np.full((9, 1), 0.1))
+    assert np.abs(sol.y).max() < 1e-290
+
+
+def test_what_an_operator_adds_to_a_complex_state():
+    """A real number is no complex one with the same imaginary part."""
+    N, p = 4, 0.7 + 0.3j
+    W, one = np.diag(np.full(N - 1, 0.5), -1), np.ones((N, 1))
+    right = np.linalg.solve(np.eye(N) + p * W, one)
+    made = [
+        (ds.Operator(np.eye(N), M=-W, given=one), None, 1),
+        (ds.Operator(np.eye(N), M=-W, given=1.0), None, 1),
+        (ds.Operator(np.eye(N), M=-W, given=1j), None, 1j),
+        (ds.Operator(np.eye(N), M=-W), one, 1),
+        (ds.Operator(np.eye(N), M=-W), {"given": one * (1 + 2j)}, 1 + 2j),
+    ]
+    for op, boundary, factor in made:
+        problem = ds.Problem(lambda y, x, p: p * y, shift=op.shifts, inverse=op, params=p, boundary=boundary)
+        np.testing.assert_allclose(ds.solve(problem, one + 0j).y, factor * right, rtol=0, atol=1e-14)
+    with pytest.raises(ds.InputError, match="a complex state: expected a rule of deersolve or ds.Operator"):
+        ds.solve(cosine(Own()), one + 0j)
+
+
+@pytest.mark.parametrize("y0", [0.0, 1e-3])
+@pytest.mark.parametrize("T", [51, 76, 101])
+def test_a_right_jac_at_a_point_of_rest(y0, T):
+    t = np.linspace(0.0, 1.0, T)
+    pairs = [
+        (lambda y, t, k: 1.3 * np.cos(y), lambda y, t, k: -1.3 * np.sin(y)),
+        (lambda y, t, k: 1 / np.cosh(y), lambda y, t, k: -np.tanh(y) / np.cosh(y)),
+        (lambda y, t, k: 1 + y**2 / 9, lambda y, t, k: 2 * y / 9),
+    ]
+    for f, jac in pairs:
+        assert ds.solve(ds.InitialValueProblem(f, t, np.array([y0]), jac=jac)).status == 0
+
+
+def test_directions_are_named():
+    """The order of the keys of a direction says nothing."""
+    params = {"z": np.array(0.5), "a": np.array(0.3)}
+    f = lambda y, x, p: np.tanh(p["z"] * y + p["a"])  # noqa: E731
+    problem = ds.Recurrence(f, np.ones(1), params=params, n_points=5)
+    sol, y, dy = ds.solve(problem), 1.0, 0.0
+    for _ in range(5):
+        y, dy = np.tanh(0.5 * y + 0.3), (1 - np.tanh(0.5 * y + 0.3) ** 2) * (y + 0.5 * dy)
+    for direction in ({"z": np.array(1.0), "a": np.array(0.0)}, {"a": np.array(0.0), "z": np.array(1.0)}):
+        assert ds.sensitivity(problem, sol, {"params": direction})[-1, 0] == pytest.approx(dy, rel=1e-13)
+    one = np.array(1.0)
+    for wrong in ({"zz": one, "a": one}, {"z": one}, one, [one, one]):
+        with pytest.raises(ds.InputError, match="expected a dict by the names z, a"):
+            ds.sensitivity(problem, sol, {"params": wrong})

@@ -140,3 +140,40 @@ def test_the_gradient_of_a_library_with_its_own():
     start, p = torch.ones(2, dtype=torch.float64), torch.tensor(0.6, dtype=torch.float64)
     report = check_gradient(ds.Recurrence(lambda h, x, p: torch.tanh(p * h + x), start, x, p))
     assert report["grad"].value < 1e-5
+
+
+class Scaled(ds.inverses.Rule):
+    """h f = k y, of a grid and boundary data of one's own."""
+
+    key, structures, exact = "mine.scaled", (ds.Dense,), True
+
+    def residual(self, y, fy, *, grid, boundary):
+        return grid["h"] * fy - boundary["k"] * y
+
+    def solve(self, Gs, r, *, grid, boundary):
+        return r / (boundary["k"] + grid["h"] * Gs[0].diagonal())
+
+    def transpose(self, Gs, c, *, grid, boundary):
+        return self.solve(Gs, c, grid=grid, boundary=boundary)
+
+
+def test_records_of_ones_own_are_fields():
+    made = {"inverse": Scaled(), "grid": {"h": 1.1}, "boundary": {"k": 2.0}}
+    report = check_problem(ds.Problem(lambda y, x, p: np.cos(y), shift=ds.identity, **made), np.ones((4, 1)))
+    assert report["sensitivity[grid]"].value < 1e-9
+    assert report["adjoint[boundary]"].value < 1e-9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_derivatives_that_are_zero_or_small_are_no_fault(seed):
+    rng = np.random.default_rng(seed)
+    W, x = (rng.normal(size=(3, 3)) / 2).astype(np.float32), rng.normal(size=(8, 3)).astype(np.float32)
+    check_gradient(ds.Recurrence(lambda y, x, p: np.tanh(y @ p + x), np.ones(3, np.float32), x, W))
+    check_gradient(ds.Recurrence(lambda y, x, p: y / 2 + x, np.zeros(2), rng.normal(size=(6, 2)), 1.0))
+
+
+def test_of_a_complex_state_what_is_solved_is_checked():
+    problem = ds.InitialValueProblem(
+        lambda y, t, w: 1j * w * y * abs(y), np.linspace(0, 1, 9), np.array([1 + 0.5j]), params=0.7
+    )
+    assert check_problem(problem)["equals loop"].holds

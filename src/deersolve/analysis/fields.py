@@ -99,9 +99,11 @@ def in_place(problem: Problem, system: System, new: Fields) -> System:
     if "y0" in new and isinstance(data.boundary, Initial):
         data = dataclasses.replace(data, boundary=Initial(data.grid.lay("y0", new["y0"], data.boundary.y0)))
     if "grid" in new:
-        data = dataclasses.replace(data, grid=dataclasses.replace(data.grid, given=_with(problem.grid, new["grid"])))
+        data = dataclasses.replace(
+            data, grid=dataclasses.replace(data.grid, given=with_numbers(problem.grid, new["grid"]))
+        )
     if "boundary" in new:
-        given = _with(problem.boundary, new["boundary"])
+        given = with_numbers(problem.boundary, new["boundary"])
         data = dataclasses.replace(data, boundary=system.rule.laid(given, data.guess))
     known = {"params", "t", "x", "grid", "boundary"} | ({"y0"} if isinstance(data.boundary, Initial) else set())
     rest = {k: v for k, v in new.items() if k not in known}
@@ -145,7 +147,7 @@ def _numbers_in(own: Any, array: Callable[[Any], Any]) -> Any:
     return {name: part for name, part in found.items() if (held := tree_leaves(part)) and all(map(_is_float, held))}
 
 
-def _with(own: Any, new: Any) -> Any:
+def with_numbers(own: Any, new: Any) -> Any:
     """Return such a record with other numbers."""
     if not isinstance(new, dict):
         return new

@@ -193,6 +193,25 @@ def _check_any(system: System, sol: Solution) -> None:
         check_converged(system, sol)
 
 
+def _by_name(part: Any, given: Any, what: str, is_own: bool = False) -> list[Any]:
+    """Return the leaves of a direction in the order of those of the field; of a record of one's own 0 for the rest."""
+    if isinstance(part, dict):
+        if not isinstance(given, dict) or not (set(given) <= set(part) if is_own else set(given) == set(part)):
+            received = ", ".join(map(str, given)) if isinstance(given, dict) else type(given).__name__
+            raise mismatch(what, f"a dict by the names {', '.join(map(str, part))}", received or "an empty one")
+        zero = {k: tree_map(lambda a: array_namespace(a).zeros_like(a), v) for k, v in part.items() if k not in given}
+        pairs = ((v, {**zero, **given}[k], f"{what}[{k!r}]") for k, v in part.items())
+        return [leaf for v, d, name in pairs for leaf in _by_name(v, d, name)]
+    if isinstance(part, list | tuple):
+        if not isinstance(given, list | tuple) or len(given) != len(part):
+            raise mismatch(what, f"{len(part)} of them, as in the field", repr(given))
+        pairs = ((v, d, f"{what}[{k}]") for k, (v, d) in enumerate(zip(part, given, strict=True)))
+        return [leaf for v, d, name in pairs for leaf in _by_name(v, d, name)]
+    if isinstance(given, dict):
+        raise mismatch(what, "an array", f"a dict of {', '.join(map(str, given))}")
+    return tree_leaves(given)
+
+
 def _direction(system: System, fields: Fields, given: dict[str, Any]) -> list[Array]:
     """Return a direction for every leaf of the fields, zero where none is given."""
     flat: list[Array] = []
@@ -202,7 +221,8 @@ def _direction(system: System, fields: Fields, given: dict[str, Any]) -> list[Ar
             flat += [array_namespace(a).zeros_like(a) for a in leaves]
             continue
         what = f"directions[{name!r}]"
-        changes = [beside(d, system.data.guess, system.backend, what, cast=False) for d in tree_leaves(given[name])]
+        listed = _by_name(part, given[name], what, is_own=name in ("grid", "boundary"))
+        changes = [beside(d, system.data.guess, system.backend, what, cast=False) for d in listed]
         expected, received = ([tuple(getattr(a, "shape", ())) for a in tree] for tree in (leaves, changes))
         if received != expected:
             raise mismatch(what, f"the shapes of {name}, {expected}", str(received))

@@ -136,6 +136,21 @@ class Rule:
         """Whether it can say how large its terms are."""
         return self.has_residual and (self.is_builtin or self.offers("magnitude"))
 
+    def in_pairs(self, paired: Callable[[Any], Any], boundary: Any) -> tuple[Rule, Any]:
+        """Return the rule, and boundary data, for pairs of real numbers in the place of complex ones.
+
+        Raises
+        ------
+        InputError
+            Unless it is built in: what a rule of one's own adds to pairs is not known to be in pairs.
+        """
+        if self.is_builtin:
+            return self, boundary
+        advice = (
+            "It would be given pairs of real numbers: write the equation in 2 n real components, or use ds.Operator."
+        )
+        raise mismatch("a complex state", "a rule of deersolve or ds.Operator", repr(self.key), advice)
+
     def prepared(self, boundary: Any, guess: Array) -> Any:
         """Return a user's boundary data as the rule takes them, beside y as it is guessed; raise if they do not fit."""
         return boundary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -114,6 +115,17 @@ class Operator(Rule):
             identity if S is None and s is None else Shifted(p, None if S is None else Matrix(S, self.axes))
             for p, (S, s) in enumerate(pairs)
         )
+
+    def in_pairs(self, paired: Any, boundary: Any) -> tuple[Rule, Any]:
+        """Return the same for pairs: a real matrix acts on real and imaginary parts alike."""
+        if self.components != 1:
+            received = f"one on {self.components} components"
+            raise mismatch("a complex state", "matrices of as many rows as there are points", received)
+        new = copy.copy(self)
+        new.given, new.added = paired(self.given), tuple(map(paired, self.added))
+        named = boundary if isinstance(boundary, dict) else {"given": boundary}
+        made = {k: tuple(map(paired, v)) if k == "shifts" else paired(v) for k, v in named.items()}
+        return new, None if boundary is None else made
 
     def prepared(self, boundary: Any, guess: Array) -> Any:
         """Return what is given as arrays beside the guess; raise if a shape does not fit."""

@@ -14,6 +14,7 @@ PIVOT = 0.1  # of the largest entry of a column: the least that the diagonal mus
 PANEL = 8  # columns that SuperLU works on at once; more than its own 20 overruns its work space
 LEAF = 8  # points that are not cut further
 SWEEPS = 5  # over the components, in search of their units
+SMALLEST = 1e-290  # terms below lose digits to underflow: no solve is better
 PASSES = 5  # solves for what is left
 ENOUGH = 4  # in units of eps: what is left at roundoff
 FAR = 1000  # the same, above which nothing has been solved
@@ -124,7 +125,7 @@ def refined(lu: Any, A: Any, sizes: Any, b: Any, way: str) -> Any:
         x = x + lu.solve(rest, way)
         rest = b - A @ x
         size = np.max(sizes @ np.abs(x) + np.abs(b))
-        off = np.max(np.abs(rest)) / size if size > 0 else 0.0
+        off = np.max(np.abs(rest)) / size if size > SMALLEST else 0.0
         if not off > ENOUGH * eps:
             break
     return x if off <= FAR * eps else np.full_like(x, np.nan)

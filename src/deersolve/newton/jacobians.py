@@ -15,6 +15,7 @@ from .checks.probe import stretch
 from .equation import System
 
 Functions = dict[str, Callable[..., Any]]
+NOISE = 64  # in units of eps of f: what f may differ by between two near points
 AGREEMENT = 100  # in units of eps^(2/3), the error of a central difference of a function of size and curvature 1
 COMPLEX_STEP = 1e-30  # its square is lost beside 1 in every precision, so that no difference is taken
 
@@ -166,6 +167,8 @@ def _agrees(f: Callable[..., Array], jac: Callable[..., Any], ys: tuple[Array, .
     expected = difference(f, ys, x, direction)
     fy = f(*ys, x)
     size = xp.abs(expected) + xp.abs(found) + xp.abs(fy) / xp.max(xp.abs(ys[0]) + 1, axis=-1, keepdims=True)
-    tol = AGREEMENT * float(xp.finfo(ys[0].dtype).eps) ** (2 / 3)
-    close = (xp.abs(found - expected) <= tol * (1 + size)) | ~xp.isfinite(expected)
+    eps = float(xp.finfo(ys[0].dtype).eps)
+    tol, peak = AGREEMENT * eps ** (2 / 3), xp.max(xp.abs(ys[0]), axis=-1, keepdims=True)
+    noise = NOISE * eps * xp.abs(fy) / (eps ** (1 / 3) * xp.where(peak > eps, peak, 1.0))  # of f in the difference
+    close = (xp.abs(found - expected) <= tol * (1 + size) + noise) | ~xp.isfinite(expected)
     return bool(xp.sum(xp.astype(close, xp.int64)) * 2 > math.prod(close.shape))

@@ -14,6 +14,7 @@ from ..errors import mismatch
 from ..grids.base import Data, Grid, as_grid
 from ..grids.shifters import as_shifters
 from ..grids.times import Initial
+from ..inverses import rule_of
 
 if TYPE_CHECKING:
     from .complex_state import Pairs
@@ -155,6 +156,10 @@ class Problem:
         new.jac = None if self.jac is None else pairs.jacobians(self.jac)
         if self.start is not None:
             new.boundary = Initial(pairs.apart("y0", self.start))
+        if not self.family:
+            rule = rule_of(self.inverse)
+            new.inverse, boundary = rule.in_pairs(pairs.added, None if self.start is not None else self.boundary)
+            new.boundary = new.boundary if self.start is not None else boundary
         return new
 
     def points(self) -> dict[str, Any]:

@@ -55,6 +55,14 @@ class Pairs:
         finite(a, name, self.backend)
         return xp.astype(a, self.like.dtype)
 
+    def added(self, value: Any) -> Any:
+        """Return what an operator adds, real or complex and alike in all components where it has one, in pairs."""
+        if value is None:
+            return None
+        a, xp = self.numbers("given", value), array_namespace(self.like)
+        a = a if a.ndim else xp.reshape(a, (1,))
+        return paired(a + xp.zeros((self.n,), dtype=a.dtype)) if a.shape[-1] == 1 else paired(a)
+
     def apart(self, name: str, value: Any) -> Any:
         """Return a field of the problem, or a change of it, in real numbers."""
         return None if value is None else LAYOUTS[name].apart(self, name, value, self.problem.given(name))

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from typing import Any
 
+from ..analysis.fields import with_numbers
 from ..backends.trees import tree_map
 from ..grids.conditions import parts_of
 from ..grids.times import Initial
@@ -49,8 +50,8 @@ def changed(problem: Problem, **fields: Any) -> Problem:
     problem : Problem
         It stays as it is.
     fields
-        "params", "x", "y0" or "u0", "t", coefficients, the points of an axis, and what is given at sides, each as it
-        was given.
+        "params", "x", "y0" or "u0", "t", the numbers of "grid" and "boundary" of your own, coefficients, the points of
+        an axis, and what is given at sides, each as it was given.
 
     Examples
     --------
@@ -74,6 +75,8 @@ def changed(problem: Problem, **fields: Any) -> Problem:
             vars(new)["coefficients"] = {**vars(new)["coefficients"], name: value}
             if "ends" in held:
                 vars(new)["ends"] = dataclasses.replace(vars(new)["ends"], **{name: value})
+        elif name in problem.domain:
+            vars(new)[name] = with_numbers(held[name], value)
         elif name in held.get("edges", ()):
             vars(new)["edges"] = {**vars(new)["edges"], name: value}
         else:

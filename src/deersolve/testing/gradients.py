@@ -21,6 +21,7 @@ from .report import Report
 from .trial import CAP, SLACK, Trial
 
 CLOSE = 1e-5  # the error of a difference of fourth order
+ROUNDOFF = 8  # in units of eps, of each of two solutions
 STEPS = (1.0, 0.1)  # of a difference: over the longer one f may have a kink
 
 
@@ -100,7 +101,7 @@ def _check_field(report: Report, trial: Trial, name: str) -> None:
 
     def ahead() -> float:
         dy = trial.numpy(sensitivity(problem_of(trial), sol, {name: direction}))
-        return _closest(known, beside, lambda d: trial.off(dy, d), bound)
+        return _closest(known, beside, lambda d: _off(trial, dy, d, bound), bound)
 
     report.below(f"sensitivity[{name}]", ahead, bound)
     try:
@@ -110,7 +111,9 @@ def _check_field(report: Report, trial: Trial, name: str) -> None:
         return
     found = _product(trial, bar, direction)
     report.below(
-        f"adjoint[{name}]", lambda: _closest(known, beside, lambda d: _off_product(found, ends, d), bound), bound
+        f"adjoint[{name}]",
+        lambda: _closest(known, beside, lambda d: _off_product(trial, found, ends, d, bound), bound),
+        bound,
     )
 
 
@@ -169,9 +172,21 @@ def _closest(known: list[Array], beside: Iterator[Array], off: Callable[[Array],
     return float(best)
 
 
-def _off_product(found: float, ends: Array, d: Array) -> float:
+def _floor(trial: Trial, bound: float) -> float:
+    """Return the size of a derivative of which a difference knows no more than the bound: y has its roundoff."""
+    more = 0.0 if np.isnan(trial.amplified) else trial.amplified
+    return float(ROUNDOFF * trial.eps * (1.0 + more) * trial.scale / (STEPS[-1] * trial.eps**0.2) / bound)
+
+
+def _off(trial: Trial, found: Array, d: Array, bound: float) -> float:
+    """Return how far a derivative is from a difference, relative to its largest number."""
+    size = max(float(np.abs(d).max()), _floor(trial, bound))
+    return float(np.abs(found - d).max()) / size if size else 0.0
+
+
+def _off_product(trial: Trial, found: float, ends: Array, d: Array, bound: float) -> float:
     """Return how far a number is from ``sum(ends * d)``, relative to the terms of that."""
-    size = float(np.sum(np.abs(ends * d)))
+    size = float(np.sum(np.abs(ends) * np.maximum(np.abs(d), _floor(trial, bound))))
     off = abs(found - float(np.sum(ends * d)))
     return off / size if size else off
 
@@ -197,7 +212,7 @@ def _check_grad(report: Report, trial: Trial, name: str, make: Callable[[Any], P
     try:
         found = _product(trial, GRADS[trial.system.backend.name](loss, at), direction)
         beside = _differences(trial, lambda step: make(_moved(trial, at, direction, step)))
-        value = _closest([], beside, lambda d: _off_product(found, ends, d), bound)
+        value = _closest([], beside, lambda d: _off_product(trial, found, ends, d, bound), bound)
     except (InputError, Unsolved) as refusal:
         report.skip(name, refusal)
     except Exception as error:

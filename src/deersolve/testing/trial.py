@@ -23,6 +23,7 @@ from ..newton.equation import System
 from ..newton.jacobians import derivative_of
 from ..newton.methods import Newton
 from ..problems import Problem
+from ..problems.complex_state import pairs_of
 from ..problems.inputs import prepare
 from ..solution.solution import Solution
 from ..solution.status import Status
@@ -77,7 +78,9 @@ class Trial:
     def __init__(
         self, problem: Problem, y_guess: Any = None, inverse: Any = None, method: Any = None, seed: int = 0
     ) -> None:
-        self.problem, self.y_guess, self.inverse = problem, y_guess, inverse
+        pairs = pairs_of(problem, y_guess)  # of a complex state what is solved is checked
+        self.problem = problem if pairs is None else pairs.real()
+        self.y_guess, self.inverse = y_guess if pairs is None else pairs.guess(y_guess), inverse
         self.method = Newton() if method is None else method
         self.rng = np.random.default_rng(seed)
 

@@ -73,6 +73,10 @@ def rule_errors(system: System, y: Array) -> RuleErrors:
     v, u = (xp.where(peaks > 0, peaks, 1.0) * a for a in waves[:2])
     inverse, fy, change_of, Gs = _linear(system, y)
     d = inverse.solve(v)
+    size = system.over_grid(xp.max, xp.abs(d))
+    large = system.over_grid(xp.max, xp.abs(y)) / xp.where((size > 0) & xp.isfinite(size), size, 1.0)
+    by = system.per_element(xp.where(large > 0, large, 1.0))  # as large as y: no digits are lost beside it
+    v, d = by * v, by * d
     df = change_of(d)
     Ad = system.residual(y, fy, Gs) - system.residual(y + d, fy + df, Gs)
     size, away = xp.abs(v), (xp.abs(d), xp.abs(df))
@@ -124,8 +128,10 @@ def _off_magnitude(system: System, y: Array, fy: Array, Gs: tuple[Structure, ...
     rows = [system.residual(a * y, b * fy, Gs) - given for a, b in pairs]
     terms = xp.abs(given) + reduce(add, (r * r for r in rows)) ** 0.5
     size = system.grid.kept(system.magnitude(xp.abs(y), xp.abs(fy)))
-    ratio = size / xp.where(terms > 0, terms, float(xp.finfo(y.dtype).smallest_normal))
-    return system.over_grid(xp.max, xp.where(size > 0, ratio, 0.0))
+    limits = xp.finfo(y.dtype)
+    ratio = size / xp.where(terms > 0, terms, float(limits.smallest_normal))
+    seen = size > float(limits.smallest_normal) / float(limits.eps)  # products of smaller ones underflow
+    return system.over_grid(xp.max, xp.where(seen, ratio, 0.0))
 
 
 def _off_loop(system: System, y: Array, fy: Array) -> Array:
