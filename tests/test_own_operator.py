@@ -122,6 +122,16 @@ def test_gradients_of_a_delay_equation():
     assert total == pytest.approx(change.sum(), rel=1e-7)
 
 
+def test_one_guess_for_a_batch_of_histories():
+    problem, y = mackey_glass(), []
+    for factor in (1.0, 1.2):
+        problem.boundary = ds.Initial(np.full((18, 1), 0.5 * factor))
+        y.append(ds.solve(problem, guess()).y)
+    problem.boundary = ds.Initial(np.stack([np.full((18, 1), 0.5), np.full((18, 1), 0.6)]))
+    for way in (ds.Newton(), ds.Newton(window=30)):
+        np.testing.assert_allclose(ds.solve(problem, guess(), method=way).y, np.stack(y), rtol=0, atol=1e-13)
+
+
 def test_the_history_after_an_interval_keeps_what_came_before():
     """y(-2h), y(-h), y(0) = 1, 2, 3 and an interval from 3 to 4 leave 2, 3, 4."""
     first = ds.Initial(np.array([[1.0], [2.0], [3.0]]))
@@ -511,3 +521,46 @@ def test_directions_are_named():
     for wrong in ({"zz": one, "a": one}, {"z": one}, one, [one, one]):
         with pytest.raises(ds.InputError, match="expected a dict by the names z, a"):
             ds.sensitivity(problem, sol, {"params": wrong})
+
+
+class DelayBDF2(ds.inverses.Rule):
+    """(3 y_i - 4 y_{i-1} + y_{i-2}) / 2 = h f_i on steps: two points back in y, none in f."""
+
+    key, structures, exact, shifts, reach, reach_of_f = "shift.delay_bdf2", (Dense,), True, 2, (2, 0), (0, 0)
+    h = 0.05
+
+    def _rows(self, y, past):
+        whole = np.concatenate([past[..., -2:, :], y], axis=-2)
+        return 1.5 * y - 2 * whole[..., 1:-1, :] + 0.5 * whole[..., :-2, :]
+
+    def residual(self, y, fy, *, grid, boundary):
+        past = np.broadcast_to(boundary.y0, (*y.shape[:-2], *boundary.y0.shape[-2:]))
+        return self.h * fy - self._rows(y, past)
+
+    def solve(self, Gs, r, *, grid, boundary):
+        now, late = (np.broadcast_to(G.to_dense(), (*r.shape, r.shape[-1]))[..., 0] for G in Gs)
+        y = np.zeros((*r.shape[:-2], 6 + r.shape[-2], 1))
+        for i in range(r.shape[-2]):
+            known = (
+                r[..., i, :] + 2 * y[..., i + 5, :] - 0.5 * y[..., i + 4, :] - self.h * late[..., i, :] * y[..., i, :]
+            )
+            y[..., i + 6, :] = known / (1.5 + self.h * now[..., i, :])
+        return y[..., 6:, :]
+
+
+def test_a_multistep_rule_with_a_delay_in_windows():
+    """What shifters look back on is before f, not before y: six values are enough for a delay of six."""
+    past = np.linspace(0.5, 0.6, 6)[:, None]
+    late = ds.lag(6)
+    made = {"shift": (ds.identity, late), "inverse": DelayBDF2(), "grid": ds.Steps(40), "boundary": ds.Initial(past)}
+    problem = ds.Problem(lambda y, late, x, p: late / (1 + late**2) - y, **made)
+    y = [*past[:, 0]]
+    for _ in range(40):
+        y.append((2 * y[-1] - 0.5 * y[-2] + 0.05 * y[-6] / (1 + y[-6] ** 2)) / 1.55)
+    for method in (ds.Newton(), ds.Newton(window=7), ds.Newton(window=1), "auto"):
+        sol = ds.solve(problem, np.full((40, 1), 0.5), method=method)
+        np.testing.assert_allclose(sol.y[:, 0], y[6:], rtol=0, atol=1e-14)
+    DelayBDF2.reach_of_f = None
+    with pytest.raises(ds.InputError, match="its rows look 8 points back, and 6 are given"):
+        ds.solve(problem, np.full((40, 1), 0.5), method=ds.Newton(window=7))
+    DelayBDF2.reach_of_f = (0, 0)

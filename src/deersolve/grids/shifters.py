@@ -118,7 +118,8 @@ def lag(k: int) -> Lag:
 def takes_keywords(function: Callable[..., Any], *names: str) -> bool:
     """Return whether a function can be called with all of these keywords."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        called = getattr(function, "forward", function)  # of a torch.nn.Module
+        parameters = inspect.signature(called).parameters.values()
     except (TypeError, ValueError):
         return False
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
@@ -145,7 +146,9 @@ class Own(Shifter):
         return self.function(y)
 
     def __str__(self) -> str:
-        return str(getattr(self.function, "__name__", type(self.function).__name__))
+        kind = type(self.function)
+        plain = kind.__name__ if "__repr__" not in vars(kind) else repr(self.function)
+        return str(getattr(self.function, "__name__", plain))
 
 
 def as_shifters(shift: Any) -> tuple[Shifter, ...]:

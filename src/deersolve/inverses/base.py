@@ -83,6 +83,8 @@ class Rule:
     reach : (int, int) or None
         How many points back and ahead of its own a row looks, in y and in f. Only where nothing is ahead the equation
         is marched over: in windows, in blocks that fit ``memory``. None, if that is not said, for all at once.
+    reach_of_f : (int, int) or None
+        The same of f alone, where that is less: what shifters look back on is before that.
     history : int or None
         How many values are given before (at) the first point, K of ``Initial``; None for any number.
     """
@@ -101,6 +103,7 @@ class Rule:
     shifts: Any = None
     axes: int | None = None
     reach: tuple[int, int] | None = None
+    reach_of_f: tuple[int, int] | None = None
     history: int | None = None
     is_loop: ClassVar[bool] = False
     """Whether a row is ``f - y``: then f of one point after the other solves it."""
@@ -244,7 +247,17 @@ class Rule:
     def claims(self) -> tuple[Any, ...]:
         """What it says of itself beside numbers: two rules with other claims are never one program."""
         offered = tuple(self.offers(name) for name in OPTIONAL)
-        said = (self.shifts, self.axes, self.reach, self.history, self.is_loop, self.nodes, self.theta, self.advice)
+        said = (
+            self.shifts,
+            self.axes,
+            self.reach,
+            self.reach_of_f,
+            self.history,
+            self.is_loop,
+            self.nodes,
+            self.theta,
+            self.advice,
+        )
         return (self.key, self.structures, self.exact, self.is_inexact, self.has_residual, offered, str(said))
 
     def tried(self, Gs: tuple[Structure, ...], y: Array, fy: Array, data: Any) -> list[Any]:
@@ -287,7 +300,7 @@ class Rule:
         return made
 
 
-DECLARED = ("shifts", "axes", "reach", "history")
+DECLARED = ("shifts", "axes", "reach", "reach_of_f", "history")
 
 
 class PaperForm(Rule):

@@ -158,7 +158,7 @@ def _tabulated(given: Any, name: str, shape: tuple[int, ...] | None) -> Any:
 
     N = math.prod(shape)
     if np.any(column(np.zeros(N))):
-        advice = "What it adds goes into given=."
+        advice = "What it adds goes into given=, what a shift adds into a pair (S, s)."
         raise mismatch(name, "a linear function, 0 of an array of zeros", "one that is not", advice)
     made = hstack([csc_array(column(np.eye(1, N, k)[0])) for k in range(N)], format="csr")
     probe = np.sin(1.0 + np.arange(N) ** 2.0)

@@ -32,7 +32,8 @@ def check_together(
             raise mismatch("shift", f"{declared} shifted signals for the rule {rule.key!r}", received)
     elif declared is not None and as_shifters(declared) != shift:
         expected = f"{named(as_shifters(declared))} for the rule {rule.key!r}, which takes no G of others"
-        raise mismatch("shift", expected, named(shift))
+        alike = named(as_shifters(declared)) == named(shift)
+        raise mismatch("shift", expected, named(shift), "Those are others of the same names." if alike else "")
     if rule.axes is not None and rule.axes != grid.ndim:
         raise mismatch("grid", f"one of {rule.axes} axes for the rule {rule.key!r}", f"one of {grid.ndim}")
     if rule.history is not None and isinstance(data.boundary, Initial):
@@ -67,8 +68,16 @@ def why_whole(rule: Rule, shift: tuple[Shifter, ...], data: Data) -> str:
             return f"{name} {SAY}"
         if reach[1] > 0:
             return f"{name} looks {reach[1]} points ahead"
-    back, K = rule.reach[0] + max(s.reach[0] for s in shift), history_of(data)  # type: ignore[index]
+    back, K = reach_of(rule, shift)[0], history_of(data)
     return f"its rows look {back} points back, and {K} are given before the first" if back > K else ""
+
+
+def reach_of(rule: Rule, shift: tuple[Shifter, ...]) -> tuple[int, int]:
+    """Return how many points back and ahead the rows look, in y and, by shifters too, in f, where all say so."""
+    in_f, shifted = rule.reach_of_f or rule.reach or (0, 0), [s.reach or (0, 0) for s in shift]
+    in_y = rule.reach or (0, 0)
+    back, ahead = (max(in_y[k], in_f[k] + max(s[k] for s in shifted)) for k in (0, 1))
+    return back, ahead
 
 
 def check_window(why: str, method: Any) -> None:

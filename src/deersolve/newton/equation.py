@@ -116,7 +116,8 @@ class System:
 
     def solver(self, Gs: tuple[Structure, ...], like: Array) -> Callable[[Array], Array]:
         """Return ``r -> delta`` with ``(L + M sum_p G_p S_p) delta = r``; what depends on G alone is done once."""
-        return self.rule.solver(Gs, like, **self.where)
+        solve = self.rule.solver(Gs, like, **self.where)
+        return solve if self.rule.is_builtin else lambda r: self.rule.checked("solve", solve(r), r)
 
     def estimator(self, Gs: tuple[Structure, ...], like: Array) -> Callable[[Array], Array]:
         """Return the same to half of the digits at least, for estimates."""

@@ -185,6 +185,8 @@ class Problem:
             raise mismatch("solve", "y_guess, an array (*B, *R, n): a Problem has no default guess", "None")
         if guess.ndim < 2:
             raise mismatch("y_guess", "shape (*B, *R, n) with at least one grid axis", tuple(guess.shape))
+        if held and grid.ndim == 1 and like.ndim > guess.ndim == 2:  # one guess for a batch of starts
+            guess = array_namespace(guess).broadcast_to(guess, (*like.shape[:-2], *guess.shape)) + 0
         boundary = rule.prepared(self.boundary, guess)
         x = tree_map(lambda value: over_points(at_points(given.leaf("x", value)), guess), self.x)
         if grid.marches and guess.shape[-2] != grid.n_points:

@@ -36,6 +36,8 @@ def loop_of(trial: Trial) -> tuple[Array, type]:
     grid, rule = trial.system.grid, trial.rule
     if not grid.marches and not rule.key.startswith("shift."):
         raise NoLoop("nothing marches over it")
+    if not grid.overlap and not rule.is_loop:
+        raise NoLoop("a row of the rule is not y_i = f")
     if not (rule.has_residual and rule.exact):
         raise NoLoop("the rule's solution depends on G, or it has no residual")
     if trial.reach[0] > (1 if grid.overlap else LONGEST) or trial.reach[1] > 0:

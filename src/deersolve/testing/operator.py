@@ -12,6 +12,7 @@ from ..backends.namespace import Array
 from ..backends.trees import tree_leaves, tree_map
 from ..grids.shifters import BuiltIn
 from ..linalg.structure import Dense, Structure
+from ..newton.causality import reach_of
 from .report import Report
 from .trial import MOST, Matrices, Trial, data_of
 
@@ -133,9 +134,8 @@ def _reach(report: Report, trial: Trial) -> None:
             "reach", "it is not said: no windows" if None in declared else "no matrix is made of so many numbers"
         )
         return
-    rule, *shifts = declared
     for k, where in enumerate(("points back", "points ahead")):
-        said = rule[k] + max(reach[k] for reach in shifts)  # type: ignore[index]
+        said = reach_of(trial.rule, trial.system.shift)[k]
         name = f"reach: {where}"
         report.judge(name, f"at most {said}", partial(float, trial.reach[k]), partial(float(said).__ge__), "{:.0f}")
 
