@@ -34,10 +34,8 @@ def loop_of(trial: Trial) -> tuple[Array, type]:
         If nothing marches over the problem, f is of another library, or there is no root that can be reached so.
     """
     grid, rule = trial.system.grid, trial.rule
-    if not grid.marches and not rule.key.startswith("shift."):
-        raise NoLoop("nothing marches over it")
-    if not grid.overlap and not rule.is_loop:
-        raise NoLoop("a row of the rule is not y_i = f")
+    if not (grid.overlap or rule.is_loop):
+        raise NoLoop("nothing marches over it" if not grid.marches else "a row of the rule is not y_i = f")
     if not (rule.has_residual and rule.exact):
         raise NoLoop("the rule's solution depends on G, or it has no residual")
     if trial.reach[0] > (1 if grid.overlap else LONGEST) or trial.reach[1] > 0:
