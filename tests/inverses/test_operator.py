@@ -329,6 +329,27 @@ def test_a_matrix_that_a_graph_follows_is_refused():
     assert ds.Operator(torch.eye(6)).L.A.nnz == 6
 
 
+@pytest.mark.slow
+def test_on_jax_an_operator_is_compiled_once_and_another_one_anew():
+    """The solve on the host is a function of Python's, which looks like that of any other operator."""
+    jax = pytest.importorskip("jax")
+    from deersolve.backends import registry
+
+    def solved(op, k):
+        f = lambda y, x, k: k * jax.numpy.exp(y)  # noqa: E731
+        problem = ds.Problem(f, shift=op.shifts, inverse=op, params=jax.numpy.asarray(k))
+        return np.asarray(ds.solve(problem, jax.numpy.zeros((6, 1))).y)
+
+    L = np.eye(6, k=1) - 2 * np.eye(6) + np.eye(6, k=-1)
+    for matrix in (L, 1.25 * L):
+        op, sizes = ds.Operator(matrix), []
+        for k in (0.1, 0.1, 0.05):
+            y = solved(op, k)
+            np.testing.assert_allclose(matrix @ y, k * np.exp(y), rtol=0, atol=1e-14)
+            sizes.append(len(registry["jax"]._compiled))
+        assert sizes[0] == sizes[1] == sizes[2]
+
+
 def test_a_matrix_that_jax_follows_is_refused():
     jax = pytest.importorskip("jax")
     for transform in (jax.grad, jax.jit):
