@@ -140,7 +140,7 @@ def test_gradients_on_pytorch_are_differences(make):
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("make", [third_derivative, foresight, poisson])
+@pytest.mark.parametrize("make", KINDS)
 def test_gradients_on_jax_are_differences(make):
     jax = pytest.importorskip("jax")
     problem, given, guess, (dp, dg, c, expected) = case_of(make)
