@@ -198,6 +198,7 @@ def mackey_glass_with(**declared):
         ({"reach": None}, "the rule 'ddt.delay_trapezoid' does not say how far its rows look"),
         ({"reach": (2, 0)}, "its rows look 19 points back, and 18 are given before the first"),
         ({"reach": (1, 1)}, "looks 1 points ahead"),
+        ({"reach_of_f": (0, 2)}, "looks 2 points ahead"),
     ],
 )
 def test_windows_only_where_the_reach_allows_them(declared, message):

@@ -17,7 +17,7 @@ from jax.sharding import AxisType
 
 from ..errors import mismatch
 from . import _jax_programs, registry
-from ._jax_operator import Operator
+from ._jax_arguments import Arguments
 from ._jax_programs import Programs, callbacks, nested_constants, rebuilt, whole
 from ._jax_solve import solve
 from .compilable import Solver
@@ -250,7 +250,7 @@ class Jax(Backend):
         traced = {name: [t for t, _ in group] for name, group in made.items()}
         trees = {name: [jax.tree.structure(out) for _, out in group] for name, group in made.items()}
         constants = {name: [t.consts for t in group] for name, group in traced.items()}
-        own = Operator(solver, arrays)
+        own = Arguments(solver, arrays)
 
         def at(theta: Tree) -> tuple[Any, Any, Tree]:
             made, arrays = own.holding(*theta[1])

@@ -48,6 +48,7 @@ HOMES = {
 }
 """The file that registers each built-in rule: it is imported when the rule is first asked for."""
 
+DECLARED = ("shifts", "axes", "reach", "reach_of_f", "history")
 OPTIONAL = ("transpose", "magnitude", "defect", "damped", "determines", "truncation", "continues", "steps", "solver")
 
 registry: Registry[Rule] = Registry("inverses", "deersolve.inverses", HOMES)
@@ -170,6 +171,10 @@ class Rule:
         """Return delta with ``(L + M sum_p G_p S_p) delta = r``."""
         raise NotImplementedError
 
+    def inverse(self, Gs: tuple[Structure, ...], rhs: Array, data: Any) -> Array:
+        """Return the paper's ``L_G^{-1}[rhs]``, of a rule without an L of its own."""
+        raise NotImplementedError
+
     def solver(self, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Callable[[Array], Array]:
         """Return ``r -> solve(Gs, r)`` for arrays like ``like``, which may do once what does not depend on r."""
         return partial(self.solve, Gs, grid=grid, boundary=boundary)
@@ -247,17 +252,7 @@ class Rule:
     def claims(self) -> tuple[Any, ...]:
         """What it says of itself beside numbers: two rules with other claims are never one program."""
         offered = tuple(self.offers(name) for name in OPTIONAL)
-        said = (
-            self.shifts,
-            self.axes,
-            self.reach,
-            self.reach_of_f,
-            self.history,
-            self.is_loop,
-            self.nodes,
-            self.theta,
-            self.advice,
-        )
+        said = [getattr(self, name) for name in (*DECLARED, "is_loop", "nodes", "theta", "advice")]
         return (self.key, self.structures, self.exact, self.is_inexact, self.has_residual, offered, str(said))
 
     def tried(self, Gs: tuple[Structure, ...], y: Array, fy: Array, data: Any) -> list[Any]:
@@ -298,9 +293,6 @@ class Rule:
             received = f"{tuple(made.shape)}, {made.dtype}" if hasattr(made, "shape") else type(made).__name__
             raise mismatch(f"{name} of the rule {self.key!r}", expected, received)
         return made
-
-
-DECLARED = ("shifts", "axes", "reach", "reach_of_f", "history")
 
 
 class PaperForm(Rule):

@@ -62,7 +62,9 @@ def why_whole(rule: Rule, shift: tuple[Shifter, ...], data: Data) -> str:
         return "nothing marches over its grid"
     if not isinstance(data.boundary, Initial):
         return f"its boundary data is {type(data.boundary).__name__}, not ds.Initial"
-    reaches: list[tuple[str, Any]] = [(f"the rule {rule.key!r}", rule.reach), *((str(s), s.reach) for s in shift)]
+    own = f"the rule {rule.key!r}"
+    reaches: list[tuple[str, Any]] = [(own, rule.reach), (own, rule.reach_of_f or rule.reach)]
+    reaches += [(str(s), s.reach) for s in shift]
     for name, reach in reaches:
         if reach is None:
             return f"{name} {SAY}"

@@ -89,7 +89,7 @@ def _calls(trial: Trial) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, .
         yield "residual", partial(rule.residual, **trial.system.at(Gs), **where), (y, f), shape
         yield "solve", partial(rule.solve, **where), (Gs, r), shape
     else:
-        yield "inverse", lambda Gs, rhs: rule.inverse(Gs, rhs, trial.system.data), (Gs, f), shape  # type: ignore[attr-defined]
+        yield "inverse", lambda Gs, rhs: rule.inverse(Gs, rhs, trial.system.data), (Gs, f), shape
     if rule.offers("transpose"):
         yield "transpose", partial(rule.transpose, **where), (Gs, r), shape
     if rule.offers("magnitude") and rule.has_residual:
@@ -210,7 +210,7 @@ def _deaf(trial: Trial) -> float:
         if trial.rule.has_residual:
             rows = trial.residual(y, f, Gs, system)
         else:
-            rows = trial.numpy(trial.rule.inverse(Gs, trial.array(f), system.data))  # type: ignore[attr-defined]
+            rows = trial.numpy(trial.rule.inverse(Gs, trial.array(f), system.data))
         return np.concatenate([*signals, rows.reshape(-1)])
 
     before, count = seen(trial.system.data.boundary), 0
@@ -341,7 +341,7 @@ def _solved(trial: Trial, Gs: Gs_, r: Any) -> Array:
     rule, r = trial.rule, trial.array(r)
     if rule.has_residual:
         return trial.numpy(rule.solve(Gs, r, **trial.system.where))
-    return trial.numpy(rule.inverse(Gs, r, trial.system.data))  # type: ignore[attr-defined]
+    return trial.numpy(rule.inverse(Gs, r, trial.system.data))
 
 
 # ------------------------------------------------------------------------------- the paper's callable

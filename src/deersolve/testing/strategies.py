@@ -337,7 +337,7 @@ def around(problem: Problem, source: str = PREFACE, most: int = 200) -> Any:
         if factor != 1.0 and problem.params is not None:
             fields["params"] = tree_map(lambda a: factor * a if _is_number(a) else a, problem.params)
             words.append(f"params={_scaled('given.params', problem.params, factor)}")
-        if start != 1.0 and hasattr(problem.start, "shape"):
+        if start != 1.0 and problem.start is not None:
             fields["y0"] = start * problem.start
             words.append(f"y0={start} * given.boundary.y0")
         if fields:

@@ -73,9 +73,9 @@ def rule_errors(system: System, y: Array) -> RuleErrors:
     v, u = (xp.where(peaks > 0, peaks, 1.0) * a for a in waves[:2])
     inverse, fy, change_of, Gs = _linear(system, y)
     d = inverse.solve(v)
-    size = system.over_grid(xp.max, xp.abs(d))
-    large = system.over_grid(xp.max, xp.abs(y)) / xp.where((size > 0) & xp.isfinite(size), size, 1.0)
-    by = system.per_element(xp.where(large > 0, large, 1.0))  # as large as y: no digits are lost beside it
+    most = system.over_grid(xp.max, xp.abs(d))
+    ratio = system.over_grid(xp.max, xp.abs(y)) / xp.where((most > 0) & xp.isfinite(most), most, 1.0)
+    by = system.per_element(xp.where(ratio > 0, ratio, 1.0))  # as large as y: no digits are lost beside it
     v, d = by * v, by * d
     df = change_of(d)
     Ad = system.residual(y, fy, Gs) - system.residual(y + d, fy + df, Gs)

@@ -1,4 +1,4 @@
-"""The operator of a solve: what its rule and its shifters hold, as arguments of the compiled program."""
+"""The arguments of a compiled solve: its arrays, and the numbers that its rule and its shifters hold."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HIDDEN = (
 )
 
 
-class Operator:
+class Arguments:
     """The numbers of a solve: its arrays, and what rule, shifters and objects of a user's own hold.
 
     Attributes
