@@ -1,0 +1,1 @@
+"""The functions of scipy.integrate, by the methods of the package."""
