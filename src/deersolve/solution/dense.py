@@ -113,7 +113,7 @@ class DenseOutput:
         if bool(xp.any(lost)):
             where = backend.to_numpy(times)[backend.to_numpy(lost)].flat[0]
             span = f"[{float(xp.min(self.t)):.15g}, {float(xp.max(self.t)):.15g}]"
-            raise mismatch("sol(t): t", f"times within the span {span} that was solved", f"{where:.15g}")
+            raise mismatch("sol(t): t", f"times within the span {span}", f"{where:.15g}")
         return outside
 
 
