@@ -91,6 +91,12 @@ class DenseOutput:
         """Return what a linear function of the components makes of y."""
         return dataclasses.replace(self, coefficients=change(self.coefficients))
 
+    def element(self, at: tuple[int, ...]) -> DenseOutput:
+        """Return that of one element of the batch."""
+        xp = array_namespace(self.t)
+        t = xp.broadcast_to(self.t, (*self.coefficients.shape[:-3], self.t.shape[-1]))
+        return DenseOutput(t[(*at, ...)], self.coefficients[(*at, ...)])
+
     def _outside(self, times: Array, axes: int) -> Array | None:
         """Return which times are outside of the span, (*B, M), None where none is; raise where that helps nobody."""
         xp, backend = array_namespace(self.t), backend_of(self.t)
@@ -107,7 +113,7 @@ class DenseOutput:
         if bool(xp.any(lost)):
             where = backend.to_numpy(times)[backend.to_numpy(lost)].flat[0]
             span = f"[{float(xp.min(self.t)):.15g}, {float(xp.max(self.t)):.15g}]"
-            raise mismatch("sol(t): t", f"times within the span {span} that was solved", f"{where:.15g}")
+            raise mismatch("sol(t): t", f"times within the span {span}", f"{where:.15g}")
         return outside
 
 
