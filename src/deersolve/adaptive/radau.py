@@ -26,8 +26,8 @@ from .base import Attempt, Slope, Stepper
 from .controller import norm
 
 MOST = 10  # Newton steps
-ENOUGH = 0.03  # of the tolerance: what is left of Z
-SLOW = 1e-3  # rate of convergence from which on J is made anew
+ENOUGH = 0.01  # of the tolerance: what is left of Z
+SLOW = 1e-2  # rate of convergence from which on J is made anew
 ROUNDOFF = 10  # times eps |y|: nothing below is asked for
 
 
