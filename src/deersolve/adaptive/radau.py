@@ -23,35 +23,42 @@ from ..backends.trees import record
 from ..inverses.collocation import Collocation
 from ..linalg.structure import identity
 from .base import Attempt, Slope, Stepper
-from .controller import norm
+from .controller import SAFETY, norm
+from .differences import jacobian as differences
 
 MOST = 10  # Newton steps
 ENOUGH = 0.01  # of the tolerance: what is left of Z
 SLOW = 1e-2  # rate of convergence from which on J is made anew
+LEAST = 1e-2  # of an error, where two are compared
 ROUNDOFF = 10  # times eps |y|: nothing below is asked for
 
 
 @record
-class Factors:
-    """What Newton's method needs: J (*B, n, n), whether it is of this y, and what was made of it for the steps h."""
-
-    J: Array
-    is_fresh: Array
-    h: Array
-    inverse: Array
-    real: Array
-
-
-@record
 class Memory:
-    """Between steps: f(t, y) by the polynomial of the step before, that polynomial and its h; the factors; the rate."""
+    """What is kept between steps.
+
+    Attributes
+    ----------
+    f : array, shape (*B, 1, n)
+        f(t, y), as the slope of the polynomial of the step before.
+    path, h : array, shape (*B, s, n) and (*B, 1)
+        Its coefficients of theta, theta^2, ..., and the length of that step.
+    error : array, shape (*B,)
+        What that step was judged by.
+    J, is_fresh, is_slow : array, shape (*B, n, n), and of bool (*B,)
+        The Jacobian; whether it is of this y; whether Newton's method wants another.
+    ahead : array, shape (*B,)
+        What was left of Z behind a change, in units of the change.
+    """
 
     f: Array
     path: Array
     h: Array
-    factors: Factors
-    ahead: Array
+    error: Array
+    J: Array
+    is_fresh: Array
     is_slow: Array
+    ahead: Array
 
 
 @record
@@ -76,13 +83,12 @@ class Radau(Stepper):
         self.rule, self.order = rule, len(rule.nodes) + 1
 
     def start(self, slope: Slope, jacobian: Any, t: Array, y: Array) -> Memory:
-        """Return f, J and a polynomial of zeros."""
+        """Return f and a polynomial of zeros; J is made in the first step."""
         xp, s = array_namespace(y), len(self.rule.nodes)
-        J = jacobian(t, y)[..., 0, :, :]
-        zeros, no = xp.concat([0 * y] * s, axis=-2), t[..., 0] != t[..., 0]
-        wide = xp.concat([xp.concat([J] * s, axis=-1)] * s, axis=-2)
-        factors = Factors(J, ~no, 0 * t, 0 * wide, 0 * J)
-        return Memory(slope(t, y), zeros, 0 * t + 1, factors, xp.abs(0 * y[..., 0, 0]) + 1, no)
+        f, zeros = slope(t, y), xp.concat([0 * y] * s, axis=-2)
+        J = 0 * xp.matrix_transpose(y) * y
+        one, yes = xp.abs(0 * y[..., 0, 0]) + 1, t[..., 0] == t[..., 0]
+        return Memory(f, zeros, 0 * t + 1, one, J, ~yes, yes, one)
 
     def attempt(
         self, slope: Slope, jacobian: Any, t: Array, y: Array, h: Array, carry: Memory, scale: Callable[..., Array]
@@ -92,20 +98,34 @@ class Radau(Stepper):
         rows = _constant(backend, (*self.rule.inverse, *self.rule.polynomial), y, y.dtype)
         rates, fit = rows[..., :s, :], rows[..., s:, :]
         nodes = _constant(backend, self.rule.nodes, t, t.dtype)
-        times, step = t + nodes * h, xp.astype(h, y.dtype)[..., None]
+        times, step, allowed = t + nodes * h, xp.astype(h, y.dtype)[..., None], scale(y, y)
 
         def residual(Z: Array) -> Array:
             return step * slope(times, y + Z) - xp.matmul(rates, Z)
 
-        factors = self._factors(backend, lambda: jacobian(t, y)[..., 0, :, :], h, carry)
-        found = _newton(backend, residual, factors.inverse, self._guess(carry, h, nodes), carry.ahead, y, scale(y, y))
+        def renewed(carry: Memory) -> Memory:
+            new = differences(slope, t, y, allowed) if jacobian is None else jacobian(t, y)[..., 0, :, :]
+            J = xp.where(carry.is_slow[..., None, None], new, carry.J)
+            return replace(carry, J=J, is_fresh=carry.is_fresh | carry.is_slow)
+
+        carry = backend.when(carry.is_slow, renewed, carry)
+        inverse, real = self._inverses(backend, step * carry.J)
+        found = _newton(backend, residual, inverse, self._guess(carry, h, nodes), carry.ahead, y, allowed)
         new, q = y + found.Z[..., -1:, :], xp.matmul(fit, found.Z)
-        error = self._error(backend, lambda at: step * slope(t, at), step * carry.f - q[..., :1, :], factors, y, scale(y, new))
+        defect = step * carry.f - q[..., :1, :]
+        error = self._error(backend, lambda at: step * slope(t, at), defect, real, y, scale(y, new))
         f = xp.matmul(rates[..., -1:, :], found.Z) / xp.where(step == 0, 1, step)
-        failed, no = ~found.arrived, factors.is_fresh & False
-        kept = replace(carry, factors=factors, ahead=found.ahead, is_slow=failed & ~factors.is_fresh)
-        taken = Memory(f, q, h, replace(factors, is_fresh=no), found.ahead, found.rate > SLOW)
-        return Attempt(new, error, taken, failed, kept)
+        failed = ~found.arrived
+        kept = replace(carry, ahead=found.ahead, is_slow=failed & ~carry.is_fresh)
+        taken = Memory(f, q, h, error, carry.J, carry.is_fresh & False, found.rate > SLOW, found.ahead)
+        return Attempt(new, error, taken, failed, kept, self._growth(carry, h, error))
+
+    def _growth(self, carry: Memory, h: Array, error: Array) -> Array:
+        """Return how far the errors of two steps let the next one grow, as they change: Hairer and Wanner, IV.8."""
+        xp = array_namespace(h)
+        longer = xp.where(carry.path[..., 0, 0] == 0, 1.0, xp.abs(h / carry.h)[..., 0])
+        now, before = (xp.where(e > LEAST, e, LEAST) for e in (error, carry.error))
+        return SAFETY * longer * (before / now**2) ** (1 / self.order)
 
     def _guess(self, carry: Memory, h: Array, nodes: Array) -> Array:
         """Return Z of the polynomial of the step before, which goes on: u(1 + theta r) - u(1), r = h / h of that step."""
@@ -117,32 +137,18 @@ class Radau(Stepper):
         return xp.matmul(xp.astype(xp.stack(powers, axis=-1) - 1, carry.path.dtype), carry.path)
 
     def _error(
-        self, backend: Backend, step: Callable[[Array], Array], defect: Array, factors: Factors, y: Array, allowed: Array
+        self, backend: Backend, step: Callable[[Array], Array], defect: Array, real: Array, y: Array, allowed: Array
     ) -> Array:
         """Return the size of ``(lambda - h J)^-1 (h f(t, y) - h u'(t))``; where it is large, with f at y plus it."""
         xp = array_namespace(y)
-        error = _times(backend, factors.real, defect)
+        error = _times(backend, real, defect)
         size = norm(error, allowed)
 
         def again(size: Array) -> Array:
             more = defect + step(y + error) - step(y)
-            return xp.where(size > 1, norm(_times(backend, factors.real, more), allowed), size)
+            return xp.where(size > 1, norm(_times(backend, real, more), allowed), size)
 
         return backend.when(size > 1, again, size)
-
-    def _factors(self, backend: Backend, jacobian: Callable[[], Array], h: Array, carry: Memory) -> Factors:
-        """Return the factors for h, with a new J where the last one is slow."""
-        xp, is_slow = array_namespace(h), carry.is_slow
-
-        def renewed(old: Factors) -> Factors:
-            return replace(old, J=xp.where(is_slow[..., None, None], jacobian(), old.J), is_fresh=old.is_fresh | is_slow)
-
-        def factored(old: Factors) -> Factors:
-            new = backend.when(is_slow, renewed, old)
-            inverse, real = self._inverses(backend, xp.astype(h, new.J.dtype)[..., None] * new.J)
-            return replace(new, h=h, inverse=inverse, real=real)
-
-        return backend.when(is_slow | (carry.factors.h != h)[..., 0], factored, carry.factors)
 
     def _inverses(self, backend: Backend, hJ: Array) -> tuple[Array, Array]:
         """Return ``sum_k (P_k (x) (lambda_k - h J)^-1)``, (*B, s n, s n), and the term of the real lambda, (*B, n, n)."""
