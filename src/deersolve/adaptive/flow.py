@@ -59,13 +59,16 @@ class Timed:
         n_batch, more = leaf.ndim - 2, t.ndim - leaf.ndim
         if leaf.shape[-2] == 1:
             return leaf[(..., *(None,) * more, slice(None))]
-        xp, T = array_namespace(leaf), leaf.shape[-2]
-        rise = leaf[..., 1:, :] - leaf[..., :-1, :]
-        flags = not xp.isdtype(leaf.dtype, "real floating")
-        lines = xp.stack([leaf[..., : T - 1, :], 0 * rise if flags else rise], axis=-2)
-        times = xp.reshape(t[..., 0], (*t.shape[:n_batch], -1))
-        made = DenseOutput(self.t, lines)(times)
+        xp = array_namespace(leaf)
+        made = linear(self.t, leaf)(xp.reshape(t[..., 0], (*t.shape[:n_batch], -1)))
         return xp.reshape(made, (*made.shape[:-2], *t.shape[n_batch:-1], leaf.shape[-1]))
+
+
+def linear(t: Array, values: Array) -> DenseOutput:
+    """Return lines between values (*B, T, k) at times; flags and whole numbers are held."""
+    xp, before = array_namespace(values), values[..., :-1, :]
+    rise = values[..., 1:, :] - before if xp.isdtype(values.dtype, "real floating") else 0 * before
+    return DenseOutput(t, xp.stack([before, rise], axis=-2))
 
 
 def timed(problem: InitialValueProblem, x: Tree, t: Array) -> InitialValueProblem:
@@ -90,11 +93,16 @@ class Flow:
         """Return f."""
         return self.functions["f"](y, _inputs(t, y))
 
-    def jacobian(self, t: Array, y: Array) -> Array:
-        """Return df/dy, (*B, K, n, n)."""
+    @property
+    def jacobian(self) -> Callable[[Array, Array], Array] | None:
+        """df/dy, (*B, K, n, n), where it is given or cheap; None where differences are as good."""
+        return self._jacobian if "jac" in self.functions or self.backend.compiles else None
+
+    def _jacobian(self, t: Array, y: Array) -> Array:
         x, f = _inputs(t, y), self.functions["f"]
         if "jac" in self.functions:
-            return as_structure(self.functions["jac"](y, x), y).to_dense()
+            made = self.functions["jac"](y, x)
+            return as_structure(made[0] if isinstance(made, tuple | list) else made, y).to_dense()
         return self.backend.jacobians(f, (y,), x)[1][0]
 
 

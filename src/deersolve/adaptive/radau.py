@@ -77,10 +77,13 @@ class Iterate:
 class Radau(Stepper):
     """A collocation rule; the error is the defect ``h f(t, y) - h u'(t)`` at the start, of h^(s + 1)."""
 
-    needs_jacobian = True
-
     def __init__(self, rule: Collocation) -> None:
         self.rule, self.order = rule, len(rule.nodes) + 1
+
+    def calls(self, y: Array, t: Array) -> list[tuple[Array, Array]]:
+        """Return y and times of one point, and of all stages."""
+        xp, s = array_namespace(y), len(self.rule.nodes)
+        return [(y, t), tuple(xp.concat([a] * s, axis=-2) for a in (y, t))]
 
     def start(self, slope: Slope, jacobian: Any, t: Array, y: Array) -> Memory:
         """Return f and a polynomial of zeros; J is made in the first step."""
@@ -118,7 +121,7 @@ class Radau(Stepper):
         failed = ~found.arrived
         kept = replace(carry, ahead=found.ahead, is_slow=failed & ~carry.is_fresh)
         taken = Memory(f, q, h, error, carry.J, carry.is_fresh & False, found.rate > SLOW, found.ahead)
-        return Attempt(new, error, taken, failed, kept, self._growth(carry, h, error))
+        return Attempt(new, error, taken, failed, kept, self._growth(carry, h, error), q)
 
     def _growth(self, carry: Memory, h: Array, error: Array) -> Array:
         """Return how far the errors of two steps let the next one grow, as they change: Hairer and Wanner, IV.8."""
