@@ -10,13 +10,13 @@ from scipy.integrate import solve_ivp
 from scipy.special import roots_jacobi, roots_legendre
 
 import deersolve as ds
+from deersolve.backends.trees import tree_map
 from deersolve.inverses import collocation, registry
 from deersolve.inverses.lagrange import legendre, roots
 from deersolve.testing.inverse import observed_errors
 from deersolve.testing.systems import FAMILIES, system_of
 
-RULES = {"dopri5": 5, "dopri8": 8, "radau5": 5, "radau9": 9, "gauss2": 2, "gauss4": 4, "gauss6": 6, "gauss8": 8}
-ORDERS = {**RULES, "gauss10": 10}
+ORDERS = {"dopri5": 5, "dopri8": 8, "radau5": 5, "radau9": 9, **{f"gauss{2 * s}": 2 * s for s in range(1, 6)}}
 EXTENDED = {"dopri5": 5, "dopri8": 8, "radau5": 4, "radau9": 6, "gauss4": 3, "gauss10": 6, "trapezoid": 2, "trbdf2": 2}
 """The order of the largest error between the points, which is not above that at the points."""
 T = 2.0 * np.array([0.0, 0.08, 0.2, 0.35, 0.45, 0.6, 0.8, 0.9, 1.0])
@@ -64,7 +64,7 @@ def test_the_order_on_a_grid_that_is_not_uniform(rule):
 @coarse
 def test_the_order_between_the_points(rule):
     """The polynomials meet y at both ends of every interval, and the exact solution between them."""
-    theta, errors, sizes = np.linspace(0.0, 1.0, 5), [], (16, 32) if rule[-1] in "08" else (32, 64)
+    theta, errors, sizes = np.linspace(0.0, 1.0, 5), [], (32, 64)
     for N in sizes:
         case = FAMILIES["ddt"].steep(N)
         t = case.problem.t
@@ -159,17 +159,14 @@ def test_radau_is_l_stable():
     """Prothero and Robinson, k = 1e7: from off the slow solution it is there at once; Gauss rings."""
     t = np.linspace(0.0, 2.0, 11)
     problem = ds.InitialValueProblem(lambda y, t, k: -k * (y - np.cos(t)) - np.sin(t), t, np.array([2.0]), params=1e7)
-    off = {
-        rule: np.abs(ds.solve(problem, inverse=rule).y[1:, 0] - np.cos(t[1:]))
-        for rule in ("radau5", "radau9", "gauss4")
-    }
-    assert off["radau5"].max() < 1e-5
-    assert off["radau9"].max() < 1e-5
-    assert off["gauss4"].max() > 0.5
+    rules = ("radau5", "radau9", "gauss4")
+    off = {rule: np.abs(ds.solve(problem, inverse=rule).y[1:, 0] - np.cos(t[1:])).max() for rule in rules}
+    assert max(off["radau5"], off["radau9"]) < 1e-5
+    assert off["gauss4"] > 0.5
 
 
 def test_robertson_by_radau():
-    """Three reactions on eleven orders of magnitude of time, against SciPy's Radau to 1e-10."""
+    """Three reactions on eleven orders of magnitude of time, against SciPy's Radau."""
 
     def f(y, t, p):
         a, b, c = (y[..., k] for k in range(3))
@@ -178,7 +175,7 @@ def test_robertson_by_radau():
 
     t = np.concatenate([[0.0], np.logspace(-5.0, 5.0, 81)])
     sol = ds.solve(ds.InitialValueProblem(f, t, np.array([1.0, 0.0, 0.0])), inverse="radau5")
-    expected = exact(lambda y, t: f(y, t, None), t, [1.0, 0.0, 0.0], method="Radau", rtol=1e-10, atol=1e-14)
+    expected = exact(lambda y, t: f(y, t, None), t, [1.0, 0.0, 0.0], method="Radau", rtol=1e-8, atol=1e-13)
     np.testing.assert_allclose(sol.y[1:], expected[1:], rtol=3e-4, atol=0)
 
 
@@ -241,11 +238,7 @@ def test_derivatives_are_those_of_differences(lib, rule):
     here = problem(lib.asarray, lib.asarray(y0), lib.asarray(k), lib.asarray(x))
     here.inverse = f"ddt.{rule}"
     sol = ds.solve(here, method="sequential" if lib.is_jax else "newton")
-    changes = {
-        "y0": lib.asarray(directions["y0"]),
-        "params": lib.asarray(0.5),
-        "x": {"u": lib.asarray(np.cos(T)[:, None])},
-    }
+    changes = tree_map(lib.asarray, directions)
     dy = lib.to_numpy(ds.sensitivity(here, sol, changes))
     h = 1e-3
     expected = (8 * (along(h) - along(-h)) - along(2 * h) + along(-2 * h)) / (12 * h)
