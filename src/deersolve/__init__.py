@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.
     )
     from .grids.fluxes import central as central, limited as limited, upwind as upwind
     from .grids.shifters import identity as identity, lag as lag, slope as slope
+    from .grids.signal import Signal as Signal
     from .grids.times import Initial as Initial, Steps as Steps, TimeGrid as TimeGrid
     from .inverses.operator import Operator as Operator
     from .linalg.structure import (
@@ -70,6 +71,7 @@ if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.
         rowwise as rowwise,
         unravel as unravel,
     )
+    from .solution.dense import DenseOutput as DenseOutput
     from .solution.named_axes import from_xarray as from_xarray
     from .solution.solution import Solution as Solution, Stats as Stats
     from .solution.status import Status as Status
@@ -89,6 +91,7 @@ _rooms = {
     "grids.conditions": "Coupled Dirichlet Neumann NoFlux Periodic Robin",
     "grids.fluxes": "central limited upwind",
     "grids.shifters": "identity lag slope",
+    "grids.signal": "Signal",
     "grids.times": "Initial Steps TimeGrid",
     "inverses.operator": "Operator",
     "linalg.structure": "BlockDiagonal Dense Diagonal Structure Zero",
@@ -105,6 +108,7 @@ _rooms = {
         "Problem Recurrence TwoPointProblem"
     ),
     "problems.adapters": "from_scipy pointwise ravel rowwise unravel",
+    "solution.dense": "DenseOutput",
     "solution.named_axes": "from_xarray",
     "solution.solution": "Solution Stats",
     "solution.status": "Status",
