@@ -45,11 +45,12 @@ def loop_checked(system: System, options: Options, y: Array) -> Iterate:
     """Certify the loop: f of all points at once must give back what f of one point after the other gave."""
     xp = array_namespace(y)
     fresh = start_at(system, y, options)
-    if system.block is None:
+    blocks = [size for size in (system.block, steps_in_cache(system)) if size is not None]
+    if not blocks:
         here = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=y))
         residual = _misses(here, stride_of(system))
     else:
-        residual = Blockwise(system, y).rows(_misses)
+        residual = Blockwise(dataclasses.replace(system, block=min(blocks)), y).rows(_misses)
     residual = system.over_grid(xp.max, residual)
     finite = system.over_grid(xp.all, xp.isfinite(y))
     certified = finite & (residual <= ROUNDOFF * eps_of(y))
@@ -70,6 +71,13 @@ def _misses(stretch: System, stride: int = 1) -> Array:
     size = reduce(add, map(xp.abs, ys), stretch.magnitude(xp.abs(y), xp.abs(fy)))
     local = xp.max(size, axis=-1, keepdims=True)
     return xp.max(xp.abs(stretch.residual(y, fy)) / (local + least(y)), axis=-1, keepdims=True)
+
+
+def steps_in_cache(system: System) -> int | None:
+    """Return of how many steps f is faster than of more, None where all of them are as fast."""
+    most, length = system.backend.in_cache, int(system.grid.length)
+    steps = length if most is None else max(most * length // math.prod(system.data.guess.shape), *system.grid.lags, 1)
+    return steps if steps < length else None
 
 
 def stride_of(system: System) -> int:
