@@ -29,6 +29,8 @@ class Attempt:
         Where there is no such y: an iteration did not converge, or f is not finite.
     kept : tree of arrays or None
         The same if it is not taken; None for what was there before.
+    growth : array, shape (*B,), or None
+        By what the next step is longer at most; None for what the error allows.
     """
 
     y: Array
@@ -36,6 +38,7 @@ class Attempt:
     carry: Tree
     failed: Array
     kept: Tree = None
+    growth: Any = None
 
 
 class Stepper(abc.ABC):

@@ -8,6 +8,7 @@ from ..backends.namespace import Array, array_namespace
 
 SAFETY, SHORTEST, LONGEST = 0.9, 0.2, 10.0
 """A step is SAFETY times what its error allows, and within these factors of the one before."""
+FAILED = 0.5  # where an iteration did not converge
 
 
 def norm(error: Array, scale: Array) -> Array:

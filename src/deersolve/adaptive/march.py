@@ -8,9 +8,9 @@ from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree, array_namespace, padded_behind
-from ..backends.trees import record, tree_map
+from ..backends.trees import record, tree_leaves, tree_map
 from .base import Slope, Stepper
-from .controller import factor, first_step
+from .controller import FAILED, SHORTEST, factor, first_step
 
 RUNNING, ARRIVED, TOO_SMALL, TOO_MANY = range(4)
 """How far an element is: the last two did not arrive, for a step that is none or for so many of them."""
@@ -97,7 +97,7 @@ def _begun(course: Course, y0: Array) -> Walker:
     carry = course.stepper.start(course.slope, course.jacobian, t, y0)
     span = course.end - t
     if course.first is None:
-        fy = carry[0] if isinstance(carry, tuple) else carry
+        fy = tree_leaves(carry)[0]
         h = first_step(course.slope, t, y0, fy, span, course.stepper.order, course.scale(y0, y0))
         h = xp.astype(h, t.dtype)
     else:
@@ -117,6 +117,9 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     made = course.stepper.attempt(course.slope, course.jacobian, at.t, at.y, h, at.carry, course.scale)
     taken = (made.error <= 1) & ~made.failed & running
     grown = factor(xp.where(made.failed, xp.inf, made.error), course.stepper.order, at.rejected)
+    if made.growth is not None:
+        best = xp.where(taken & (made.growth < grown), xp.maximum(made.growth, 0 * grown + SHORTEST), grown)
+        grown = xp.where(made.failed, 0 * grown + FAILED, best)
     grown = h * xp.astype(grown, h.dtype)[..., None]
     is_cut = hits & taken[..., None] & (xp.abs(grown) < xp.abs(at.h))  # it was cut short by a stop, not by its error
     grown = xp.where(is_cut, at.h, grown)
@@ -146,4 +149,4 @@ def _clipped(xp: Any, h: Array, longest: Any) -> Array:
 
 def _chosen(taken: Array, new: Tree, old: Tree) -> Tree:
     xp = array_namespace(taken)
-    return tree_map(lambda a, b: xp.where(padded_behind(taken, a.ndim), a, b), new, old)
+    return tree_map(lambda a, b: a if a is b else xp.where(padded_behind(taken, a.ndim), a, b), new, old)

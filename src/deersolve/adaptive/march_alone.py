@@ -2,57 +2,77 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
-from ..backends.namespace import Array, array_namespace
 from ..backends.generic import Backend
+from ..backends.namespace import Array, array_namespace
 from ..inverses.tableaux import Pair
 from .controller import LONGEST, SAFETY, SHORTEST
-from .march import ARRIVED, RUNNING, TOO_MANY, TOO_SMALL, ULPS
+from .march import ARRIVED, TOO_MANY, TOO_SMALL, ULPS
 
 Slope = Callable[[float, Array], Array]
 """f of one time and y (n,)."""
 
 
-def march_alone(
-    backend: Backend, pair: Pair, slope: Slope, times: list[float], y: Array, h: float, rtol: Array, atol: Array, most: int
-) -> tuple[list[float], list[Array], int]:
-    """Go from the first of the times to the last, with a step that ends at each; return times, y and a code."""
-    xp, root = array_namespace(y), math.sqrt(1.0 / y.shape[0])
-    nodes, rows = list(enumerate(pair.nodes[1 : pair.stages])), pair.rows[1 : pair.stages]
-    errors = range(len(rows), len(rows) + len(pair.errors))
-    power, left = -1.0 / pair.error_order, most
-    ts, ys, t, F = [times[0]], [y], times[0], backend.sums((*rows, *pair.errors), y)
-    for stop in times[1:]:
-        first, rejected = slope(t, y), False
-        while t != stop:
-            if not left:
-                return ts, ys, TOO_MANY
-            left -= 1
-            is_last = abs(h) >= 0.999 * abs(stop - t)
-            step = stop - t if is_last else h
-            F.restart(first)
-            for k, c in nodes:
-                new = y + step * F.of(k)
-                last = slope(t + c * step, new)
-                F.append(last)
-            scale = atol + rtol * xp.maximum(abs(y), abs(new))
-            sizes = [F.of(k) / scale for k in errors]
-            error = abs(step) * root * judged([float(e @ e) for e in sizes])
-            by = min(max(SAFETY * max(error, 1e-30) ** power, SHORTEST), 1.0 if rejected else LONGEST) if error == error else SHORTEST
-            rejected = not error <= 1
-            if rejected:
-                h = step * by
-                if abs(h) <= ULPS * math.ulp(t):
-                    return ts, ys, TOO_SMALL
-                continue
-            h = step * by if not is_last or abs(step * by) > abs(h) else h
-            t, y = stop if is_last else t + step, new
-            first = last
-            ts.append(t)
-            ys.append(y)
-    return ts, ys, ARRIVED
+@dataclasses.dataclass
+class Steps:
+    """Those that were taken: times and y, how many were tried, and how it ended."""
+
+    t: list[float]
+    y: list[Array]
+    tried: int = 0
+    code: int = ARRIVED
+
+
+@dataclasses.dataclass(frozen=True)
+class Alone:
+    """An explicit pair, f and a tolerance."""
+
+    backend: Backend
+    pair: Pair
+    slope: Slope
+    rtol: Array
+    atol: Array
+    longest: float
+    most: int
+
+    def march(self, times: list[float], y: Array, h: float) -> Steps:
+        """Go from the first of the times to the last, with a step that ends at each."""
+        xp, pair, root = array_namespace(y), self.pair, math.sqrt(1.0 / y.shape[0])
+        nodes, rows = list(enumerate(pair.nodes[1 : pair.stages])), pair.rows[1 : pair.stages]
+        errors, power = range(len(rows), len(rows) + len(pair.errors)), -1.0 / pair.error_order
+        at, t, F, slope = Steps([times[0]], [y]), times[0], self.backend.sums((*rows, *pair.errors), y), self.slope
+        for stop in times[1:]:
+            first, rejected = slope(t, y), False
+            while t != stop:
+                if at.tried == self.most:
+                    return dataclasses.replace(at, code=TOO_MANY)
+                at.tried += 1
+                length = h if abs(h) <= self.longest else math.copysign(self.longest, h)
+                is_last = abs(length) >= 0.999 * abs(stop - t)
+                step = stop - t if is_last else length
+                F.restart(first)
+                for k, c in nodes:
+                    new = y + step * F.of(k)
+                    last = slope(t + c * step, new)
+                    F.append(last)
+                scale = self.atol + self.rtol * xp.maximum(abs(y), abs(new))
+                parts = [F.of(k) / scale for k in errors]
+                error = abs(step) * root * judged([float(e @ e) for e in parts])
+                best = SAFETY * max(error, 1e-30) ** power if error < math.inf else 0.0
+                rejected, by = not error <= 1, min(max(best, SHORTEST), 1.0 if rejected else LONGEST)
+                if rejected:
+                    h = step * by
+                    if abs(h) <= ULPS * math.ulp(t):
+                        return dataclasses.replace(at, code=TOO_SMALL)
+                    continue
+                h = h if is_last and abs(step * by) < abs(h) else step * by
+                t, y, first = stop if is_last else t + step, new, last
+                at.t.append(t)
+                at.y.append(y)
+        return at
 
 
 def judged(squares: list[float]) -> float:

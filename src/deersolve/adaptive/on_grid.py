@@ -36,16 +36,17 @@ class Given:
         """Return the numbers of grid points that f will be evaluated on at once."""
         return [length + overlap]
 
-    def run(self, system: System, watch: Watch) -> Iterate:
-        """Return y with its residual."""
-        y = system.data.guess
-        xp, fy = array_namespace(y), system.f(*system.shifted(y))
-        size = xp.max(system.magnitude(abs(y), abs(fy)), axis=-1, keepdims=True)
-        residual = system.over_grid(xp.max, abs(system.residual(y, fy)) / (size + least(y)))
-        finite = system.over_grid(xp.all, xp.isfinite(y))
+    def run(self, system: System, watch: Watch) -> tuple[Iterate, Array]:
+        """Return y with its residual, and the polynomials: how far the polynomial of an interval is from y at its end."""
+        y, c = system.data.guess, system.polynomials(system.data.guess)
+        xp, end = array_namespace(y), array_namespace(y).sum(c, axis=-2)
+        size = xp.max(xp.abs(y[..., 1:, :]) + xp.abs(y[..., :-1, :]), axis=-1, keepdims=True)
+        residual = system.over_grid(xp.max, xp.abs(end - y[..., 1:, :]) / (size + least(y)))
         at = start_at(system, y, Options())
-        holds = finite & (residual <= max(ROUNDOFF * eps_of(y), PART * self.rtol))
-        return dataclasses.replace(at, active=at.active & False, certified=holds, broken=~finite, residual=residual)
+        holds = residual <= max(ROUNDOFF * eps_of(y), PART * self.rtol)
+        broken = ~xp.isfinite(residual)
+        made = dataclasses.replace(at, active=at.active & False, certified=holds, broken=broken, residual=residual)
+        return made, c
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +57,9 @@ class OnGrid(Plan):
         """Return the solution of the discrete equation."""
         system = self.system(functions, self.backend.without_gradient(data))
         with self.backend.frozen():
-            it = self.method.run(system, self.watch)
+            it, c = self.method.run(system, self.watch)
             stats = Stats(it.steps, it.error, it.residual, it.history, windows=it.windows)
-            return Solution(it.y, it.status, stats, system.polynomials(it.y), data.grid.times)
+            return Solution(it.y, it.status, stats, c, data.grid.times)
 
     def attach(self, functions: Any, data: Data, sol: Solution) -> Solution:
         """Return the solution with its derivative on the graph, where somebody may ask for one."""

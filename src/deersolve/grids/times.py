@@ -103,6 +103,10 @@ class TimeGrid(Grid):
         t, D = cut(self.t, start, length + 1, -1), cut(self.D, start, length, self.axis)
         return dataclasses.replace(self, t=t, D=D, live=None)
 
+    def interval(self, cut: Slice, start: Any) -> Array:
+        """Return the length of the interval that starts at a point."""
+        return cut(self.D, start, 1, self.axis)
+
     def longer(self, repeated: Callable[..., Array], still: Array) -> Self:
         """Return the grid with so many intervals of no length behind its end."""
         return dataclasses.replace(self, t=repeated(self.t, -1), D=joined([self.D, still], self.axis))

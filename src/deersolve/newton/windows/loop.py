@@ -9,7 +9,7 @@ from operator import add
 from typing import Any
 
 from ...backends.generic import end_to_end
-from ...backends.namespace import Array, array_namespace
+from ...backends.namespace import Array, array_namespace, joined
 from ...backends.trees import tree_map
 from ...grids.times import Initial
 from ..blocks import Blockwise
@@ -22,16 +22,18 @@ ROUNDOFF = 64  # in units of eps: how far f of one point may differ from f of al
 
 
 def loop(system: System, options: Options) -> Iterate:
-    """Run the loop of a recurrence: f of one point after the other."""
-    grid, cut, f = system.grid, system.backend.slice, system.functions["f"]
+    """Run the loop of a recurrence, or of an explicit rule: f of one point after the other."""
+    grid, cut, (functions, x) = system.grid, system.backend.slice, system.posed
 
     def body(before: Initial, i: Any) -> tuple[Initial, Array]:
         K = before.y0.shape[grid.axis]
-        y = f(*(cut(before.y0, K - k, 1, grid.axis) for k in grid.lags), system.inputs(i, 1))
+        ys = [cut(before.y0, K - max(k, 1), 1, grid.axis) for k in grid.lags]
+        y = system.rule.advanced(ys[0], functions["f"](*ys, system.cut(x, i, 1)), grid.interval(cut, i))
         return before.after(y, grid.axis), y
 
-    stack = system.backend.scan(body, carried(system), grid.n_points)[1]
-    return loop_checked(system, options, end_to_end(stack, grid.axis))
+    first = carried(system)
+    y = end_to_end(system.backend.scan(body, first, grid.length)[1], grid.axis)
+    return loop_checked(system, options, joined([first.y0, y], grid.axis) if grid.overlap else y)
 
 
 def carried(system: System) -> Initial:
@@ -60,6 +62,10 @@ def _misses(stretch: System, stride: int = 1) -> Array:
     """Return by how much y, the guess, misses every k-th of its steps, relative to its terms, (*B, T / k, 1)."""
     some = (..., slice(None, None, stride), *(slice(None),) * (-stretch.grid.axis - 1))
     y, ys = stretch.data.guess, stretch.shifted(stretch.data.guess)
+    if stretch.grid.overlap:
+        fy = stretch.f(*ys)
+        local = array_namespace(y).max(stretch.magnitude(abs(y), abs(fy)), axis=-1, keepdims=True)
+        return array_namespace(y).max(abs(stretch.residual(y, fy)) / (local + least(y)), axis=-1, keepdims=True)
     if stride > 1:
         y, ys = y[some], tuple(a[some] for a in ys)
         x = tree_map(lambda a: a[some] if a.shape[stretch.grid.axis] > 1 else a, stretch.data.x)
