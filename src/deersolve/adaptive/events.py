@@ -142,9 +142,8 @@ def _samples(t: Array, c: Array) -> tuple[Array, Array]:
     )
     inside = t[..., :-1, None] + theta * (t[..., 1:] - t[..., :-1])[..., None]
     y = polynomial(c[..., None, :, :], theta)
-    last = polynomial(part(c, -3, -1, None), xp.ones_like(t[..., -1:]))
     times = joined([xp.reshape(inside, (*batch, -1)), t[..., -1:]], -1)
-    return times, joined([xp.reshape(y, (*batch, -1, y.shape[-1])), last], -2)
+    return times, joined([xp.reshape(y, (*batch, -1, y.shape[-1])), DenseOutput(t, c).y[..., -1:, :]], -2)
 
 
 def _happens(g: Array, direction: float) -> Array:
@@ -170,7 +169,7 @@ def _compiled(backend: Backend, event: Event, args: tuple[Any, ...], c: Array, t
         received = f"shape {tuple(size)}" if size else type(made).__name__
         raise FunctionError(f"an event: expected {CONTRACT}; received {received}.")
     rows = c[..., 0, :]
-    f = FromScipy(spread).tuned(backend, (rows,), xp.astype(t[..., :-1, None], rows.dtype), args)
+    f = FromScipy(spread).tuned(backend, (rows,), t[..., :-1, None], args)
 
     def g(times: Array, y: Array) -> Array:
         values = f(y, times[..., None], args)[..., 0]
@@ -233,8 +232,14 @@ def _on_graph(backend: Backend, g: Callable[[Array], Array], theta: Array) -> Ar
 def cut(dense: DenseOutput, last: Array) -> DenseOutput:
     """Return dense output that ends at a time of each element, (*B, 1), where that is before its end."""
     xp, ahead, c = array_namespace(dense.t), _ahead(dense.t), dense.coefficients
-    t = ahead * xp.minimum(ahead * dense.t, ahead * last)
+    end = ahead * xp.minimum(ahead * dense.t[..., -1:], ahead * last)
+    t, goes = ahead * xp.minimum(ahead * dense.t, ahead * end), ahead * dense.t[..., :-1] < ahead * end
     h, new = (a[..., 1:] - a[..., :-1] for a in (dense.t, t))
     by = xp.astype(xp.where(h == 0, 1.0, new / xp.where(h == 0, 1.0, h)), c.dtype)[..., None]
     powers = xp.stack([by**k for k in range(c.shape[-2])], axis=-2)
-    return DenseOutput(t, c * powers)
+    still = joined([dense(end, side="left")[..., None, :], xp.zeros_like(c[..., :1, 1:, :])], -2)
+    c = xp.where(goes[..., None, None], c * powers, still)
+    if not backend_of(t).is_concrete(t):
+        return DenseOutput(t, c)
+    count = max(int(xp.max(xp.sum(xp.astype(goes, xp.int32), axis=-1))), 1)
+    return DenseOutput(t[..., : count + 1], part(c, -3, None, count))

@@ -37,6 +37,9 @@ class OdeSolution:
         """The largest time."""
         return array_namespace(self.ts).max(self.ts)
 
+    def __repr__(self) -> str:
+        return f"OdeSolution(t_min={float(self.t_min):.6g}, t_max={float(self.t_max):.6g})"
+
     def __call__(self, t: Any, derivative: int = 0) -> Array:
         """Return y, or a derivative of it, at a time or several of the span."""
         y = self.dense(t, derivative)
@@ -65,8 +68,8 @@ class OdeResult(dict[str, Any]):
         except KeyError:
             raise AttributeError(f"{name}: expected one of {', '.join(self)}.") from None
 
-    __setattr__ = dict.__setitem__  # type: ignore[assignment]
-    __delattr__ = dict.__delitem__  # type: ignore[assignment]
+    __setattr__ = dict.__setitem__
+    __delattr__ = dict.__delitem__
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self]
