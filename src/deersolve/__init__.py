@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.
     from .grids.shifters import identity as identity, lag as lag, slope as slope
     from .grids.signal import Signal as Signal
     from .grids.times import Initial as Initial, Steps as Steps, TimeGrid as TimeGrid
+    from .integrate.solve_ivp import solve_ivp as solve_ivp
     from .inverses.operator import Operator as Operator
     from .linalg.structure import (
         BlockDiagonal as BlockDiagonal,
@@ -95,6 +96,7 @@ _rooms = {
     "grids.shifters": "identity lag slope",
     "grids.signal": "Signal",
     "grids.times": "Initial Steps TimeGrid",
+    "integrate.solve_ivp": "solve_ivp",
     "inverses.operator": "Operator",
     "linalg.structure": "BlockDiagonal Dense Diagonal Structure Zero",
     "newton.approximate_jacobians": "Hutchinson Picard",
