@@ -45,5 +45,7 @@ def first_step(
     bends = norm(moved - fy, scale)[..., None] / small
     largest = xp.maximum(slopes, bends)
     is_flat = largest <= 1e-15
-    best = xp.where(is_flat, xp.maximum(1e-6 + 0 * small, small * 1e-3), (0.01 / xp.where(is_flat, 1.0, largest)) ** (1.0 / order))
+    best = xp.where(
+        is_flat, xp.maximum(1e-6 + 0 * small, small * 1e-3), (0.01 / xp.where(is_flat, 1.0, largest)) ** (1.0 / order)
+    )
     return xp.where(best > 0, xp.minimum(xp.minimum(100 * small, best), xp.abs(span)), small)

@@ -20,11 +20,11 @@ from ..backends import backend_of
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import record
-from .radau_numbers import Collocation
 from ..linalg.structure import identity
 from .base import Attempt, Slope, Stepper
 from .controller import SAFETY, norm
 from .differences import jacobian as differences
+from .radau_numbers import Collocation
 
 MOST = 10  # Newton steps
 ENOUGH = 0.01  # of the tolerance: what is left of Z
@@ -110,7 +110,15 @@ class Radau(Stepper):
 
         carry = backend.when(carry.is_slow, renewed, carry)
         inverse, real = self._inverses(backend, step * carry.J)
-        found = _newton(backend, residual, inverse, self._guess(carry, h, nodes), carry.ahead, y, allowed)
+        enough = ENOUGH + ROUNDOFF * float(xp.finfo(y.dtype).eps) * norm(y, allowed)
+        found = _newton(
+            backend,
+            lambda Z: _times(backend, inverse, residual(Z)),
+            lambda change: norm(change, allowed),
+            self._guess(carry, h, nodes),
+            carry.ahead,
+            enough,
+        )
         new, q = y + found.Z[..., -1:, :], xp.matmul(fit, found.Z)
         defect = step * carry.f - q[..., :1, :]
         error = self._error(backend, lambda at: step * slope(t, at), defect, real, y, scale(y, new))
@@ -128,7 +136,7 @@ class Radau(Stepper):
         return SAFETY * longer * (before / now**2) ** (1 / self.order)
 
     def _guess(self, carry: Memory, h: Array, nodes: Array) -> Array:
-        """Return Z of the polynomial of the step before, which goes on: u(1 + theta r) - u(1), r = h / h of that step."""
+        """Return Z of the polynomial of the step before, which goes on: u(1 + c r) - u(1), r is h by its h."""
         xp = array_namespace(h)
         place = 1 + nodes * h / carry.h
         powers = [place]
@@ -151,47 +159,43 @@ class Radau(Stepper):
         return backend.when(size > 1, again, size)
 
     def _inverses(self, backend: Backend, hJ: Array) -> tuple[Array, Array]:
-        """Return ``sum_k (P_k (x) (lambda_k - h J)^-1)``, (*B, s n, s n), and the term of the real lambda, (*B, n, n)."""
+        """Return ``sum_k (P_k (x) (lambda_k - h J)^-1)``, (*B, s n, s n), and that of the real lambda, (*B, n, n)."""
         xp, (*B, _, n), s = array_namespace(hJ), hJ.shape, len(self.rule.nodes)
-        is_complex = xp.isdtype(hJ.dtype, "complex floating")
-        modes = self.rule.modes if is_complex else self.rule.modes[: s // 2 + 1]
+        modes = self.rule.modes
+        halves = modes if xp.isdtype(hJ.dtype, "complex floating") else modes[: s // 2 + 1]
         kind = xp.result_type(hJ.dtype, xp.complex64)
-        twice = [1 if is_complex or not v.imag else 2 for v, _ in modes]
-        weights = [[w * P[i][j] for w, (_, P) in zip(twice, modes, strict=True)] for i in range(s) for j in range(s)]
-        weights = _constant(backend, weights, hJ, kind)
         eye = xp.astype(identity(hJ, n, hJ.ndim + 1), kind)
-        shifts = _constant(backend, [v for v, _ in modes], hJ, kind)[..., 0, :][..., None, None]
-        each = backend.linear_solve(shifts * eye - xp.astype(hJ, kind)[..., None, :, :], eye)
-        product = xp.matmul(weights, xp.reshape(each, (*B, len(modes), n * n)))
-        real = each[..., 0, :, :]
-        if not is_complex:
-            product, real = xp.real(product), xp.real(real)
-        parts = xp.reshape(product, (*B, s, s, n, n))
-        b = len(B)
-        order = (*range(b), b, b + 2, b + 1, b + 3)
-        return xp.reshape(xp.permute_dims(parts, order), (*B, s * n, s * n)), real
+        shifts = _constant(backend, [v for v, _ in halves], hJ, kind)[..., 0, :][..., None, None]
+        parts = backend.linear_solve(shifts * eye - xp.astype(hJ, kind)[..., None, :, :], eye)
+        weights: Any = [[P[i][j] for _, P in modes] for i in range(s) for j in range(s)]
+        if len(halves) < s:
+            parts = xp.concat([xp.real(parts), xp.imag(parts[..., 1:, :, :])], axis=-3)
+            weights = [_of_parts(row[: len(halves)]) for row in weights]
+        weights = _constant(backend, weights, hJ, hJ.dtype)
+        product = xp.matmul(weights, xp.reshape(parts, (*B, s, n * n)))
+        b, blocks = len(B), xp.reshape(product, (*B, s, s, n, n))
+        blocks = xp.permute_dims(blocks, (*range(b), b, b + 2, b + 1, b + 3))
+        return xp.reshape(blocks, (*B, s * n, s * n)), parts[..., 0, :, :]
 
 
 def _newton(
     backend: Backend,
-    residual: Callable[[Array], Array],
-    inverse: Array,
+    change_at: Callable[[Array], Array],
+    sized: Callable[[Array], Array],
     Z: Array,
     ahead: Array,
-    y: Array,
-    allowed: Array,
+    enough: Array,
 ) -> Iterate:
-    """Return Z where every residual is small, or a mark where it is not.
+    """Return Z where what is left is small, or a mark where it is not.
 
     What is left of Z behind a change is rate / (1 - rate) times the change; of the first change by the last step's.
     """
     xp = array_namespace(Z)
     eps = float(xp.finfo(Z.dtype).eps)
-    enough = ENOUGH + ROUNDOFF * eps * norm(y, allowed)
 
     def body(s: Iterate) -> Iterate:
-        change = _times(backend, inverse, residual(s.Z))
-        size = norm(change, allowed)
+        change = change_at(s.Z)
+        size = sized(change)
         rate = size / s.size
         is_first = s.size == xp.inf
         ahead = xp.where(is_first, (s.ahead + eps) ** 0.8, rate / xp.where(rate < 1, 1 - rate, eps))
@@ -211,7 +215,14 @@ def _newton(
 
     infinite = 0 * ahead + xp.inf
     first = Iterate(0, Z, infinite, 0 * ahead, ahead, infinite > 0, infinite < 0)
-    return backend.while_loop(lambda s: backend.any_true(s.goes_on) & (s.count < MOST), body, first)
+    found: Iterate = backend.while_loop(lambda s: backend.any_true(s.goes_on) & (s.count < MOST), body, first)
+    return found
+
+
+def _of_parts(row: list[complex]) -> list[float]:
+    """Return the weights of real and of imaginary parts whose sum is that of all, each beside its conjugate."""
+    first, *others = row
+    return [first.real, *(2 * w.real for w in others), *(-2 * w.imag for w in others)]
 
 
 def _times(backend: Backend, matrix: Array, rows: Array) -> Array:
