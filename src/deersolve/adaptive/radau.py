@@ -47,6 +47,8 @@ class Memory:
         What that step was judged by.
     J, is_fresh, is_slow : array, shape (*B, n, n), and of bool (*B,)
         The Jacobian; whether it is of this y; whether Newton's method wants another.
+    is_again : array of bool, shape (*B,)
+        Whether the step is the first one, or was rejected.
     ahead : array, shape (*B,)
         What was left of Z behind a change, in units of the change.
     """
@@ -58,6 +60,7 @@ class Memory:
     J: Array
     is_fresh: Array
     is_slow: Array
+    is_again: Array
     ahead: Array
 
 
@@ -88,7 +91,7 @@ class Radau(Stepper):
         f, zeros = slope(t, y), xp.concat([0 * y] * s, axis=-2)
         J = 0 * xp.matrix_transpose(y) * y
         one, yes = xp.abs(0 * y[..., 0, 0]) + 1, t[..., 0] == t[..., 0]
-        return Memory(f, zeros, 0 * t + 1, one, J, ~yes, yes, one)
+        return Memory(f, zeros, 0 * t + 1, one * xp.inf, J, ~yes, yes, yes, one)
 
     def attempt(
         self, slope: Slope, jacobian: Any, t: Array, y: Array, h: Array, carry: Memory, scale: Callable[..., Array]
@@ -121,19 +124,26 @@ class Radau(Stepper):
         )
         new, q = y + found.Z[..., -1:, :], xp.matmul(fit, found.Z)
         defect = step * carry.f - q[..., :1, :]
-        error = self._error(backend, lambda at: step * slope(t, at), defect, real, y, scale(y, new))
+        first = _times(backend, real, defect)
+        error = norm(first, scale(y, new))
+
+        def again(error: Array) -> Array:
+            second = defect + step * (slope(t, y + first) - slope(t, y))
+            size = norm(_times(backend, real, second), scale(y, new))
+            return xp.where(carry.is_again & (error > 1), size, error)
+
+        error = backend.when(carry.is_again & (error > 1), again, error)
         f = xp.matmul(rates[..., -1:, :], found.Z) / xp.where(step == 0, 1, step)
-        failed = ~found.arrived
-        kept = replace(carry, ahead=found.ahead, is_slow=failed & ~carry.is_fresh)
-        taken = Memory(f, q, h, error, carry.J, carry.is_fresh & False, found.rate > SLOW, found.ahead)
+        failed, no = ~found.arrived, carry.is_fresh & False
+        kept = replace(carry, ahead=found.ahead, is_slow=failed & ~carry.is_fresh, is_again=~no)
+        taken = Memory(f, q, h, error, carry.J, no, found.rate > SLOW, no, found.ahead)
         return Attempt(new, error, taken, failed, kept, self._growth(carry, h, error))
 
     def _growth(self, carry: Memory, h: Array, error: Array) -> Array:
         """Return how far the errors of two steps let the next one grow, as they change: Hairer and Wanner, IV.8."""
         xp = array_namespace(h)
-        longer = xp.where(carry.path[..., 0, 0] == 0, 1.0, xp.abs(h / carry.h)[..., 0])
         now, before = (xp.where(e > LEAST, e, LEAST) for e in (error, carry.error))
-        return SAFETY * longer * (before / now**2) ** (1 / self.order)
+        return SAFETY * xp.abs(h / carry.h)[..., 0] * (before / now**2) ** (1 / self.order)
 
     def _guess(self, carry: Memory, h: Array, nodes: Array) -> Array:
         """Return Z of the polynomial of the step before, which goes on: u(1 + c r) - u(1), r is h by its h."""
@@ -143,20 +153,6 @@ class Radau(Stepper):
         for _ in self.rule.nodes[1:]:
             powers.append(powers[-1] * place)
         return xp.matmul(xp.astype(xp.stack(powers, axis=-1) - 1, carry.path.dtype), carry.path)
-
-    def _error(
-        self, backend: Backend, step: Callable[[Array], Array], defect: Array, real: Array, y: Array, allowed: Array
-    ) -> Array:
-        """Return the size of ``(lambda - h J)^-1 (h f(t, y) - h u'(t))``; where it is large, with f at y plus it."""
-        xp = array_namespace(y)
-        error = _times(backend, real, defect)
-        size = norm(error, allowed)
-
-        def again(size: Array) -> Array:
-            more = defect + step(y + error) - step(y)
-            return xp.where(size > 1, norm(_times(backend, real, more), allowed), size)
-
-        return backend.when(size > 1, again, size)
 
     def _inverses(self, backend: Backend, hJ: Array) -> tuple[Array, Array]:
         """Return ``sum_k (P_k (x) (lambda_k - h J)^-1)``, (*B, s n, s n), and that of the real lambda, (*B, n, n)."""
