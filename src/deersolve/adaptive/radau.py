@@ -20,10 +20,10 @@ from ..backends import backend_of
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import record
-from ..linalg.structure import identity
 from .base import Attempt, Slope, Stepper
 from .controller import SAFETY, norm
 from .differences import jacobian as differences
+from .modes import Modes
 from .radau_numbers import Collocation
 
 MOST = 10  # Newton steps
@@ -97,14 +97,13 @@ class Radau(Stepper):
         self, slope: Slope, jacobian: Any, t: Array, y: Array, h: Array, carry: Memory, scale: Callable[..., Array]
     ) -> Attempt:
         """Return y at t + h and its error."""
-        xp, backend, s = array_namespace(y), backend_of(y), len(self.rule.nodes)
-        rows = _constant(backend, (*self.rule.inverse, *self.rule.polynomial), y, y.dtype)
-        rates, fit = rows[..., :s, :], rows[..., s:, :]
-        nodes = _constant(backend, self.rule.nodes, t, t.dtype)
+        xp, backend = array_namespace(y), backend_of(y)
+        modes = Modes(backend, self.rule, carry.J)
+        nodes = padded(backend.convert(self.rule.nodes, t, t.dtype), t.ndim)
         times, step, allowed = t + nodes * h, xp.astype(h, y.dtype)[..., None], scale(y, y)
 
         def residual(Z: Array) -> Array:
-            return step * slope(times, y + Z) - xp.matmul(rates, Z)
+            return step * slope(times, y + Z) - xp.matmul(modes.rates, Z)
 
         def renewed(carry: Memory) -> Memory:
             new = differences(slope, t, y, allowed) if jacobian is None else jacobian(t, y)[..., 0, :, :]
@@ -112,28 +111,28 @@ class Radau(Stepper):
             return replace(carry, J=J, is_fresh=carry.is_fresh | carry.is_slow)
 
         carry = backend.when(carry.is_slow, renewed, carry)
-        inverse, real = self._inverses(backend, step * carry.J)
+        inverse, real = modes.inverse(step * carry.J)
         enough = ENOUGH + ROUNDOFF * float(xp.finfo(y.dtype).eps) * norm(y, allowed)
         found = _newton(
             backend,
-            lambda Z: _times(backend, inverse, residual(Z)),
+            lambda Z: modes.times(inverse, residual(Z)),
             lambda change: norm(change, allowed),
             self._guess(carry, h, nodes),
             carry.ahead,
             enough,
         )
-        new, q = y + found.Z[..., -1:, :], xp.matmul(fit, found.Z)
+        new, q = y + found.Z[..., -1:, :], xp.matmul(modes.fit, found.Z)
         defect = step * carry.f - q[..., :1, :]
-        first = _times(backend, real, defect)
+        first = modes.times(real, defect)
         error = norm(first, scale(y, new))
 
         def again(error: Array) -> Array:
             second = defect + step * (slope(t, y + first) - slope(t, y))
-            size = norm(_times(backend, real, second), scale(y, new))
+            size = norm(modes.times(real, second), scale(y, new))
             return xp.where(carry.is_again & (error > 1), size, error)
 
         error = backend.when(carry.is_again & (error > 1), again, error)
-        f = xp.matmul(rates[..., -1:, :], found.Z) / xp.where(step == 0, 1, step)
+        f = xp.matmul(modes.rates[..., -1:, :], found.Z) / xp.where(step == 0, 1, step)
         failed, no = ~found.arrived, carry.is_fresh & False
         kept = replace(carry, ahead=found.ahead, is_slow=failed & ~carry.is_fresh, is_again=~no)
         taken = Memory(f, q, h, error, carry.J, no, found.rate > SLOW, no, found.ahead)
@@ -153,25 +152,6 @@ class Radau(Stepper):
         for _ in self.rule.nodes[1:]:
             powers.append(powers[-1] * place)
         return xp.matmul(xp.astype(xp.stack(powers, axis=-1) - 1, carry.path.dtype), carry.path)
-
-    def _inverses(self, backend: Backend, hJ: Array) -> tuple[Array, Array]:
-        """Return ``sum_k (P_k (x) (lambda_k - h J)^-1)``, (*B, s n, s n), and that of the real lambda, (*B, n, n)."""
-        xp, (*B, _, n), s = array_namespace(hJ), hJ.shape, len(self.rule.nodes)
-        modes = self.rule.modes
-        halves = modes if xp.isdtype(hJ.dtype, "complex floating") else modes[: s // 2 + 1]
-        kind = xp.result_type(hJ.dtype, xp.complex64)
-        eye = xp.astype(identity(hJ, n, hJ.ndim + 1), kind)
-        shifts = _constant(backend, [v for v, _ in halves], hJ, kind)[..., 0, :][..., None, None]
-        parts = backend.linear_solve(shifts * eye - xp.astype(hJ, kind)[..., None, :, :], eye)
-        weights: Any = [[P[i][j] for _, P in modes] for i in range(s) for j in range(s)]
-        if len(halves) < s:
-            parts = xp.concat([xp.real(parts), xp.imag(parts[..., 1:, :, :])], axis=-3)
-            weights = [_of_parts(row[: len(halves)]) for row in weights]
-        weights = _constant(backend, weights, hJ, hJ.dtype)
-        product = xp.matmul(weights, xp.reshape(parts, (*B, s, n * n)))
-        b, blocks = len(B), xp.reshape(product, (*B, s, s, n, n))
-        blocks = xp.permute_dims(blocks, (*range(b), b, b + 2, b + 1, b + 3))
-        return xp.reshape(blocks, (*B, s * n, s * n)), parts[..., 0, :, :]
 
 
 def _newton(
@@ -213,21 +193,3 @@ def _newton(
     first = Iterate(0, Z, infinite, 0 * ahead, ahead, infinite > 0, infinite < 0)
     found: Iterate = backend.while_loop(lambda s: backend.any_true(s.goes_on) & (s.count < MOST), body, first)
     return found
-
-
-def _of_parts(row: list[complex]) -> list[float]:
-    """Return the weights of real and of imaginary parts whose sum is that of all, each beside its conjugate."""
-    first, *others = row
-    return [first.real, *(2 * w.real for w in others), *(-2 * w.imag for w in others)]
-
-
-def _times(backend: Backend, matrix: Array, rows: Array) -> Array:
-    """Return the product with all rows behind one another, (*B, k n, k n) and (*B, k, n), as rows."""
-    xp = array_namespace(rows)
-    flat = xp.reshape(rows, (*matrix.shape[:-1],))
-    return xp.reshape(backend.matvec(matrix, flat), rows.shape)
-
-
-def _constant(backend: Backend, values: Any, like: Array, dtype: Any) -> Array:
-    """Return numbers as an array of the rank of ``like``."""
-    return padded(backend.convert(values, like, dtype), like.ndim)
