@@ -45,7 +45,8 @@ class RadauAlone:
         self.nodes = self.backend.convert([[c] for c in self.rule.nodes], like, size.dtype)
         self.powers = self.backend.convert([range(1, self.s + 1)], like, size.dtype)
         self.clock = 0 * size[:1]
-        self.f, self.path, self.h, self.before = self.slopes([t], y[None, :])[0, ...], None, 1.0, math.inf
+        path: Any = None
+        self.f, self.path, self.h, self.before = self.slopes([t], y[None, :])[0, ...], path, 1.0, math.inf
         self.J, self.is_fresh, self.is_slow, self.is_again, self.ahead = like, False, True, True, 1.0
 
     def attempt(self, t: float, y: Array, h: float) -> tuple[Array, float, float]:
