@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from .adaptive.method import Adaptive, asked_of
+from .adaptive.method import asked_of
 from .adaptive.tolerance import complaint, solve_to
 from .backends import backend_of
 from .backends._compilers import untraced

@@ -48,12 +48,14 @@ class Stepper(abc.ABC):
     """A rule that steps; ``order``: the error of a step is of h^order."""
 
     order: int
-    pair: Any = None
-    """The numbers of an explicit rule, which one element can be marched with by Python alone."""
 
     def calls(self, y: Array, t: Array) -> list[tuple[Array, Array]]:
         """Return y and times as f is called with them, for a compiler."""
         return [(y, t)]
+
+    @abc.abstractmethod
+    def alone(self, backend: Any, single: Any, rtol: Array, atol: Array, looks: bool) -> Any:
+        """Return the same for one element by numbers of Python, which may look whether it is the wrong rule."""
 
     @abc.abstractmethod
     def start(self, slope: Slope, jacobian: Any, t: Array, y: Array) -> Tree:

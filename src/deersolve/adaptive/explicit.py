@@ -12,6 +12,7 @@ from ..backends.namespace import Array, array_namespace
 from ..inverses.tableaux import Pair
 from .base import Attempt, Slope, Stepper
 from .controller import norm
+from .march_alone import PairAlone
 
 
 class Explicit(Stepper):
@@ -20,6 +21,10 @@ class Explicit(Stepper):
     def __init__(self, pair: Pair) -> None:
         self.pair, self.order = pair, pair.error_order
         self.rows, self.nodes = pair.rows[1 : pair.stages], pair.nodes[1 : pair.stages]
+
+    def alone(self, backend: Any, single: Any, rtol: Array, atol: Array, looks: bool) -> PairAlone:
+        """Return the same for one element by numbers of Python."""
+        return PairAlone(backend, self.pair, single.slope, rtol, atol, looks)
 
     def start(self, slope: Slope, jacobian: Any, t: Array, y: Array) -> Array:
         """Return f."""

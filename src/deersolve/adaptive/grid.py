@@ -36,7 +36,7 @@ class Found:
     taken: Array
     tried: Array
     path: Any = None
-    y_corrected: None = static(default=None)
+    y_corrected: Any = static(default=None)
 
 
 def found(course: Course, y0: Array, trace: Trace, walker: Walker) -> Found:

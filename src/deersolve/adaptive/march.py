@@ -40,7 +40,7 @@ class Course:
     backend: Backend
     stepper: Stepper
     slope: Slope
-    jacobian: Callable[[Array, Array], Array]
+    jacobian: Callable[[Array, Array], Array] | None
     start: Array
     end: Array
     stops: Array | None

@@ -23,14 +23,9 @@ from ..backends.trees import record
 from .base import Attempt, Slope, Stepper
 from .controller import SAFETY, norm
 from .differences import jacobian as differences
-from .modes import Modes
+from .modes import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW, Modes
+from .radau_alone import RadauAlone
 from .radau_numbers import Collocation
-
-MOST = 10  # Newton steps
-ENOUGH = 0.01  # of the tolerance: what is left of Z
-SLOW = 1e-2  # rate of convergence from which on J is made anew
-LEAST = 1e-2  # of an error, where two are compared
-ROUNDOFF = 10  # times eps |y|: nothing below is asked for
 
 
 @record
@@ -87,6 +82,10 @@ class Radau(Stepper):
         """Return y and times of one point, and of all stages."""
         xp, s = array_namespace(y), len(self.rule.nodes)
         return [(y, t), tuple(xp.concat([a] * s, axis=-2) for a in (y, t))]
+
+    def alone(self, backend: Any, single: Any, rtol: Array, atol: Array, looks: bool) -> RadauAlone:
+        """Return the same for one element by numbers of Python."""
+        return RadauAlone(backend, self.rule, single.slopes, single.jacobian, rtol, atol)
 
     def start(self, slope: Slope, jacobian: Any, t: Array, y: Array) -> Memory:
         """Return f and a polynomial of zeros; J is made in the first step."""

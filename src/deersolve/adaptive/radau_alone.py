@@ -8,12 +8,9 @@ from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
-from .controller import FAILED, LONGEST, SAFETY, SHORTEST
+from .controller import FAILED, SAFETY
 from .differences import jacobian as differences
-from .march import ARRIVED, TOO_MANY, TOO_SMALL, ULPS
-from .march_alone import Steps
-from .modes import Modes
-from .radau import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW
+from .modes import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW, Modes
 from .radau_numbers import Collocation
 
 Slopes = Callable[[list[float], Array], Array]
@@ -31,14 +28,22 @@ class RadauAlone:
         df/dy, (n, n), of a time and y (n,); None for differences.
     """
 
+    is_stiff = False
+
     def __init__(
         self, backend: Backend, rule: Collocation, slopes: Slopes, jacobian: Any, rtol: Array, atol: Array
     ) -> None:
-        self.backend, self.rule, self.slopes, self.jacobian = backend, rule, slopes, jacobian
+        self.backend, self.rule, self.given, self.jacobian = backend, rule, slopes, jacobian
         self.rtol, self.atol, self.order, self.s = rtol, atol, len(rule.nodes) + 1, len(rule.nodes)
 
-    def start(self, t: float, y: Array) -> None:
+    def start(self, t: float, y: Array, limits: tuple[float, float]) -> None:
         """Begin at a time, with no step before."""
+        low, high = limits
+
+        def slopes(ts: list[float], ys: Array) -> Array:
+            return self.given([min(max(t, low), high) for t in ts], ys)
+
+        self.slopes = slopes
         xp = array_namespace(y)
         like, size = y * y[:, None], abs(y)
         self.modes, self.eps = Modes(self.backend, self.rule, like), float(xp.finfo(y.dtype).eps)
@@ -80,7 +85,10 @@ class RadauAlone:
         if self.jacobian is not None:
             made: Array = self.jacobian(t, y)
             return made
-        return differences(lambda ts, ys: self.slopes(ts, ys), self.clock + t, y[None, :], allowed)
+        return differences(self._at_rows, self.clock + t, y[None, :], allowed)
+
+    def _at_rows(self, t: Array, ys: Array) -> Array:
+        return self.slopes([float(at) for at in t], ys)
 
     def _newton(self, inverse: Array, t: float, y: Array, h: float, allowed: Array) -> tuple[Array, float]:
         """Return Z and the rate of convergence, which is not below 1 where there is no Z."""
@@ -114,35 +122,3 @@ def _size(part: Array) -> float:
     """Return the root of the mean square."""
     flat = abs(part).reshape(-1)
     return math.sqrt(float(flat @ flat) / flat.shape[0])
-
-
-def march(stepper: RadauAlone, times: list[float], y: Array, h: float, longest: float, most: int) -> Steps:
-    """Go from the first of the times to the last, with a step that ends at each."""
-    at, t = Steps([times[0]], [y]), times[0]
-    for stop in times[1:]:
-        stepper.start(t, y)
-        rejected = False
-        while t != stop:
-            if at.tried == most:
-                at.code = TOO_MANY
-                return at
-            at.tried += 1
-            length = h if abs(h) <= longest else math.copysign(longest, h)
-            is_last = abs(length) >= 0.999 * abs(stop - t)
-            step = stop - t if is_last else length
-            new, error, growth = stepper.attempt(t, y, step)
-            best = min(SAFETY * max(error, 1e-30) ** (-1 / stepper.order), growth) if error == error else FAILED
-            by = min(max(best, SHORTEST), 1.0 if rejected else LONGEST)
-            rejected = not error <= 1
-            if rejected:
-                h = step * by
-                if abs(h) <= ULPS * math.ulp(t):
-                    at.code = TOO_SMALL
-                    return at
-                continue
-            h = h if is_last and abs(step * by) < abs(h) else step * by
-            t, y = stop if is_last else t + step, new
-            at.t.append(t)
-            at.y.append(y)
-    at.code = ARRIVED
-    return at

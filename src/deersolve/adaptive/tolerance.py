@@ -24,7 +24,7 @@ from ..problems.inputs import closed
 from ..solution.dense import DenseOutput
 from ..solution.solution import Solution
 from ..solution.status import Status, advice_on, numbers
-from .alone import found_alone
+from .alone import Single, found_alone
 from .error import Refined, halved
 from .flow import Route, linear, timed
 from .grid import Found, trimmed
@@ -47,6 +47,7 @@ class Solver:
     backend: Backend
     data: Data
     rule: Rule
+    looks: bool
 
     def solved(self, to: Adaptive) -> tuple[Found, Solution, Array | None]:
         """Return the grid, the solution on it, and its estimated error in units of a tolerance, (*B,)."""
@@ -58,10 +59,10 @@ class Solver:
     def _found(self, to: Adaptive) -> Found:
         """Return the grid that the march finds."""
         route, functions, stepper = self._route(to), closed(self.problem, self.data.grid), STEPPERS[self.rule.key]
-        if not self.backend.compiles and route.y0.ndim == 2 and stepper.pair is not None:
+        if not self.backend.compiles and route.y0.ndim == 2:
+            single = Single(self.backend, self.problem, functions, route.y0)
             with self.backend.frozen():
-                most = to.max_steps or MANY
-                return found_alone(self.backend, stepper.pair, self.problem, functions["f"], route, most)
+                return found_alone(self.backend, stepper, single, route, to.max_steps or MANY, self.looks)
         y, xp = route.y0, array_namespace(route.y0)
         rows = stepper.calls(y, xp.astype(route.start, y.dtype)[..., None])
         rows.append(tuple(a[(*(slice(1) for _ in a.shape[:-1]), ...)] for a in rows[0]))  # one point
@@ -95,7 +96,13 @@ class Solver:
     def _error(self, sol: Solution, data: Data, problem: Problem) -> Array:
         """Return the estimated error where the solution is wanted, (*B, T, n)."""
         xp = array_namespace(sol.y)
-        fine = halved(data.grid.t, xp.astype(data.grid.t, sol.y.dtype)[..., None], data.grid.present(sol.y), sol.y_corrected, self.rule.nodes)
+        fine = halved(
+            data.grid.t,
+            xp.astype(data.grid.t, sol.y.dtype)[..., None],
+            data.grid.present(sol.y),
+            sol.y_corrected,
+            self.rule.nodes,
+        )
         plan = Refined(self.backend, self.rule, problem.shift, Given(Adaptive()))
         delta = fine.grid.present(run(plan, closed(problem, fine.grid), fine).y)
         t, wanted = data.grid.t, self.data.grid.t
@@ -129,9 +136,13 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         if check_inputs:
             probe(discrete(problem, rule_of("ddt.trapezoid"), backend, data)[1])
         rule, why = _rule(problem, to, inverse)
-        solver = Solver(moved, backend, data, rule)
+        solver = Solver(moved, backend, data, rule, inverse is None)
         found, sol, error = solver.solved(to)
-        if inverse is None and backend.is_concrete(found.code) and bool(array_namespace(found.code).any(found.code == STIFF)):
+        if (
+            inverse is None
+            and backend.is_concrete(found.code)
+            and bool(array_namespace(found.code).any(found.code == STIFF))
+        ):
             solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5"))
             why = "implicit, for the explicit pair would be held back by stability"
             found, sol, error = solver.solved(to)
@@ -145,7 +156,7 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
                 break
             to = tighter
             found, sol, error = solver.solved(to)
-            why += f"; steps to {to.least:.0e}, for errors grow on their way" 
+            why += f"; steps to {to.least:.0e}, for errors grow on their way"
     return _shown(solver, asked, found, sol, error, why)
 
 

@@ -92,7 +92,7 @@ DORMAND_PRINCE_5 = Pair(
         (0.0, -282668133 / 205662961, 2019193451 / 616988883, -1453857185 / 822651844),
         (0.0, 40617522 / 29380423, -110615467 / 29380423, 69997945 / 29380423),
     ),
-    bound=3.25,
+    bound=2.6,
 )
 """J. R. Dormand and P. J. Prince, J. Comput. Appl. Math. 6 (1980) 19; continuous of order 4 and of the smallest error
 there, L. F. Shampine, Math. Comp. 46 (1986) 135."""
@@ -164,7 +164,7 @@ def _extension_of_8() -> Rows:
     return _sum(*terms)
 
 
-DORMAND_PRINCE_8 = Pair(8, _STAGES_8, _ERRORS_8, 8, _extension_of_8(), 6.1)
+DORMAND_PRINCE_8 = Pair(8, _STAGES_8, _ERRORS_8, 8, _extension_of_8(), 5.0)
 """DOP853: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I, 2nd ed. (1993), section II.5
 and II.6, the numbers of their program: errors of order 5 and 3, which are judged by together; continuous of order 7."""
 
