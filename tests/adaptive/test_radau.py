@@ -6,13 +6,13 @@ import functools
 
 import numpy as np
 import pytest
+from tests.conftest import library
 
 from deersolve.adaptive.march import ARRIVED, TOO_SMALL, Course, march
 from deersolve.adaptive.radau import Radau
 from deersolve.adaptive.radau_numbers import RADAU_5, RADAU_9
 from deersolve.backends import backend_of
 from deersolve.inverses.collocation import radau
-from tests.conftest import library
 
 RULES = pytest.mark.parametrize("rule", [RADAU_5, RADAU_9], ids=["radau5", "radau9"])
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
 from ..problems.initial_value import InitialValueProblem
-from .base import Stepper
+from .base import Field, Stepper
 from .controller import first_step
 from .flow import Flow, Route
 from .grid import Found
@@ -58,9 +58,8 @@ def found_alone(backend: Backend, stepper: Stepper, single: Single, route: Route
         return slope(float(t[0]), y[0, ...])[None, :]
 
     if route.first is None:
-        span, scale = route.end - route.start, route.atol + route.rtol * xp.abs(route.y0)
-        fy = along(route.start, route.y0)
-        h = float(first_step(along, route.start, route.y0, fy, span, stepper.order, scale)[0])
+        field, fy = Field(along, None, route.rtol, route.atol), along(route.start, route.y0)
+        h = float(first_step(field, route.start, route.y0, fy, route.end - route.start, stepper.order)[0])
     else:
         h = float(route.first)
     alone = stepper.alone(backend, single, route.rtol, route.atol, looks)

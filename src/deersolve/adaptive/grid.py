@@ -65,7 +65,8 @@ def found(course: Course, y0: Array, trace: Trace, walker: Walker) -> Found:
 def _doubled(course: Course, at: Found) -> Found:
     """Return the grid with every stop that was reached standing twice."""
     xp = array_namespace(at.y)
-    stops = xp.broadcast_to(course.stops, (*at.t.shape[:-1], course.stops.shape[-1]))
+    given: Array = course.stops
+    stops = xp.broadcast_to(given, (*at.t.shape[:-1], given.shape[-1]))
     ahead = xp.where(course.end < course.start, -xp.ones_like(course.end), 1.0)
     inside = (ahead * stops > ahead * at.t[..., :1]) & (ahead * stops < ahead * at.t[..., -1:])
     last = at.t[..., -1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, Protocol
 
 from ..backends.generic import Backend
@@ -66,7 +67,7 @@ def march(stepper: StepperAlone, times: list[float], y: Array, h: float, longest
     """Go from the first of the times to the last, with a step that ends at each, where f may jump."""
     at, last = Steps([times[0]], [y], []), len(times) - 2
     eps = float(array_namespace(y).finfo(y.dtype).eps)
-    for k, (t, stop) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for k, (t, stop) in enumerate(pairwise(times)):
         if k:
             at.add(t, y, None)
         side = math.copysign(eps, stop - t)

@@ -67,7 +67,7 @@ class Solver:
         rows = stepper.calls(y, xp.astype(route.start, y.dtype)[..., None])
         rows.append(tuple(a[(*(slice(1) for _ in a.shape[:-1]), ...)] for a in rows[0]))  # one point
         called = {name: (f, lambda: rows) for name, f in functions.items()}
-        marcher = Marcher(self.backend, self.rule.key, to.max_steps or MANY_COMPILED)
+        marcher = Marcher(self.backend, self.rule.key, to.max_steps or MANY_COMPILED, self.looks)
         found: Found = self.backend.call(marcher, called, route)
         return trimmed(self.backend, found)
 
@@ -138,11 +138,8 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         rule, why = _rule(problem, to, inverse)
         solver = Solver(moved, backend, data, rule, inverse is None)
         found, sol, error = solver.solved(to)
-        if (
-            inverse is None
-            and backend.is_concrete(found.code)
-            and bool(array_namespace(found.code).any(found.code == STIFF))
-        ):
+        is_stiff = found.code == STIFF
+        if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
             solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5"))
             why = "implicit, for the explicit pair would be held back by stability"
             found, sol, error = solver.solved(to)

@@ -92,7 +92,7 @@ class Jax(Backend):
     def recorded_loop(
         self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int
     ) -> tuple[Any, Any]:
-        """Return ``most`` stacked outputs of ``state, out = body(state)``, 0 once ``cond`` fails, and the last state."""
+        """Return ``most`` outputs of ``state, out = body(state)``, 0 once ``cond`` fails, and the last state."""
         shapes = jax.eval_shape(lambda s: body(s)[1], state)
         rows = jax.tree.map(lambda a: jnp.zeros((most, *a.shape), a.dtype), shapes)
 
