@@ -95,6 +95,7 @@ def _radau(s):
 
 
 @pytest.mark.parametrize("rule", ["dopri5", "dopri8"])
+@pytest.mark.cases_backend("jax", "dopri5")
 def test_an_explicit_rule_is_the_loop_of_its_tableau(lib, rule):
     pair, y0 = registry[f"ddt.{rule}"].pair, np.array([[1.0, 0.0], [0.2, -0.5]])
     expected = [y0]
@@ -213,8 +214,6 @@ def test_a_jac_of_f_goes_through_the_stages(rule, is_diagonal):
 
 
 @pytest.mark.parametrize("rule", ["dopri5", "radau5", "gauss4"])
-@pytest.mark.cases_backend("jax", "dopri5")
-@pytest.mark.transformed
 def test_derivatives_are_those_of_differences(lib, rule):
     """By y0, params, x and the times."""
     x = np.sin(3.0 * T)[:, None]
@@ -228,8 +227,6 @@ def test_derivatives_are_those_of_differences(lib, rule):
 
     y0, k = np.array([0.7, -0.2]), np.array(0.8)
     directions = {"y0": np.array([0.3, 1.0]), "params": np.array(0.5), "x": {"u": np.cos(T)[:, None]}}
-    if lib.is_transformed:
-        pytest.skip("ds.sensitivity reads the status")
 
     def along(e):
         moved = (y0 + e * directions["y0"], k + e * directions["params"], x + e * directions["x"]["u"])
@@ -263,10 +260,9 @@ def xp_cos(t):
 
 
 @pytest.mark.parametrize("rule", ["dopri5", "radau5", "gauss4"])
+@pytest.mark.skip_backend("jax", reason="compiled for one precision already")
 def test_single_precision_is_kept(lib, rule):
     t, y0 = lib.asarray(T), lib.asarray([1.0, 0.0], "float32")
-    if lib.is_jax:
-        pytest.skip("compiled once, in double precision")
     sol = ds.solve(ds.InitialValueProblem(pendulum, t, y0, params=1.3), inverse=rule)
     assert sol.y.dtype == y0.dtype
     expected = ds.solve(ds.InitialValueProblem(pendulum, T, np.array([1.0, 0.0]), params=1.3), inverse=rule).y

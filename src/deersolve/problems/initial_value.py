@@ -49,9 +49,15 @@ class InitialValueProblem(Problem):
 
     Notes
     -----
-    By default the rule is "ddt.trapezoid". With ``inverse="trbdf2"``, of second order too and L-stable, f also sees the
-    stage of each interval: arrays (*B, T, 2, n), and leaves of x between two times as their mean by its place, those
-    of whole numbers and flags as they were before.
+    By default the rule is "ddt.trapezoid". Others by ``inverse=``:
+
+    - "dopri5", "dopri8": explicit, of order 5 and 8 (Dormand and Prince), for what is not stiff;
+    - "radau5", "radau9": L-stable, of order 5 and 9 (Radau IIA); "trbdf2" and "backward_euler" of order 2 and 1;
+    - "gauss2", "gauss4", ..., "gauss10": symplectic, of that order, for what has an energy.
+
+    With "trbdf2", "radau" and "gauss" f sees the stages of each interval: arrays (*B, T, m, n). At a stage between two
+    times x is linear between its leaves there, those of whole numbers and flags are as they were before; the time,
+    which is x by default, is exact.
 
     Examples
     --------
