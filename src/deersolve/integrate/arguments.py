@@ -152,7 +152,7 @@ class Jacobians:
         def matrix(made: Any) -> Array:
             made = made.toarray() if hasattr(made, "toarray") else made
             made = made if hasattr(made, "shape") else backend.listed(made, y)
-            made = xp.reshape(made, (1, 1)) if n == 1 and made.size == 1 else made
+            made = xp.reshape(made, (1, 1)) if n == 1 and math.prod(made.shape) == 1 else made
             if tuple(made.shape) != (n, n):
                 raise FunctionError(f"jac: expected df_i/dy_j of shape {(n, n)}; received {tuple(made.shape)}.")
             return xp.astype(xp.asarray(made), y.dtype)
