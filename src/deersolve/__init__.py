@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 # isort: off
 if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.py compares the two
     from . import inverses as inverses, testing as testing
+    from .adaptive.method import Adaptive as Adaptive
     from .analysis.continuation import Branch as Branch, follow as follow
     from .analysis.lyapunov import lyapunov as lyapunov
     from .analysis.sensitivity import adjoint as adjoint, sensitivity as sensitivity
@@ -81,6 +82,7 @@ if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.
 # isort: on
 
 _rooms = {
+    "adaptive.method": "Adaptive",
     "analysis.continuation": "Branch follow",
     "analysis.lyapunov": "lyapunov",
     "analysis.sensitivity": "adjoint sensitivity",

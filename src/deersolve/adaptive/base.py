@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from ..backends.namespace import Array, Tree
 from ..backends.trees import record
@@ -31,6 +31,8 @@ class Attempt:
         The same if it is not taken; None for what was there before.
     growth : array, shape (*B,), or None
         By what the next step is longer at most; None for what the error allows.
+    path : array, shape (*B, s, n), or None
+        The coefficients of theta, ..., theta^s in y at t + theta h, where a rule has them.
     """
 
     y: Array
@@ -39,13 +41,19 @@ class Attempt:
     failed: Array
     kept: Tree = None
     growth: Any = None
+    path: Any = None
 
 
 class Stepper(abc.ABC):
     """A rule that steps; ``order``: the error of a step is of h^order."""
 
     order: int
-    needs_jacobian: ClassVar[bool] = False
+    pair: Any = None
+    """The numbers of an explicit rule, which one element can be marched with by Python alone."""
+
+    def calls(self, y: Array, t: Array) -> list[tuple[Array, Array]]:
+        """Return y and times as f is called with them, for a compiler."""
+        return [(y, t)]
 
     @abc.abstractmethod
     def start(self, slope: Slope, jacobian: Any, t: Array, y: Array) -> Tree:

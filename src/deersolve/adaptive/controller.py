@@ -14,7 +14,7 @@ FAILED = 0.5  # where an iteration did not converge
 def norm(error: Array, scale: Array) -> Array:
     """Return the root of the mean square of ``error / scale`` over components, (*B,), of arrays (*B, 1, n)."""
     xp = array_namespace(error)
-    part = error / scale
+    part = xp.abs(error) / scale
     return xp.sqrt(xp.mean(part * part, axis=(-2, -1)))
 
 
@@ -24,7 +24,7 @@ def factor(error: Array, order: int, rejected: Array) -> Array:
     best = SAFETY * xp.where(error > 0, error, 1e-30) ** (-1.0 / order)
     most = xp.where(rejected, xp.ones_like(best), LONGEST)
     usable = xp.where(best > 0, best, SHORTEST)  # NaN too
-    return xp.minimum(xp.maximum(usable, xp.asarray(SHORTEST, dtype=best.dtype)), most)
+    return xp.minimum(xp.where(usable > SHORTEST, usable, SHORTEST), most)
 
 
 def first_step(
@@ -45,5 +45,7 @@ def first_step(
     bends = norm(moved - fy, scale)[..., None] / small
     largest = xp.maximum(slopes, bends)
     is_flat = largest <= 1e-15
-    best = xp.where(is_flat, xp.maximum(1e-6 + 0 * small, small * 1e-3), (0.01 / xp.where(is_flat, 1.0, largest)) ** (1.0 / order))
+    best = xp.where(
+        is_flat, xp.maximum(1e-6 + 0 * small, small * 1e-3), (0.01 / xp.where(is_flat, 1.0, largest)) ** (1.0 / order)
+    )
     return xp.where(best > 0, xp.minimum(xp.minimum(100 * small, best), xp.abs(span)), small)

@@ -64,11 +64,8 @@ class Lines:
 
     def at(self, t: Array, n_batch: int) -> Array:
         """Return it at times (*B, *S, 1)."""
-        xp, rise = array_namespace(t), self.values[..., 1:, :] - self.values[..., :-1, :]
-        rise = rise if xp.isdtype(rise.dtype, "real floating") else 0 * rise
-        u = DenseOutput(self.t, xp.stack([self.values[..., :-1, :], rise], axis=-2))(
-            xp.reshape(t, (*t.shape[:n_batch], -1))
-        )
+        xp, times = array_namespace(t), array_namespace(t).reshape(t, (*t.shape[:n_batch], -1))
+        u = linear(self.t, self.values)(times)
         return xp.reshape(u, (*u.shape[:-2], *t.shape[n_batch:-1], u.shape[-1]))
 
 
@@ -83,6 +80,13 @@ class Timed:
     def __call__(self, y: Array, t: Array, params: Any) -> Any:
         """Return f at times (*B, K, 1), or of stages (*B, K, m, 1)."""
         return self.function(y, tree_map(lambda leaf: leaf.at(t, self.n_batch), self.x), params)
+
+
+def linear(t: Array, values: Array) -> DenseOutput:
+    """Return lines between values (*B, T, k) at times; flags and whole numbers are held."""
+    xp, before = array_namespace(values), values[..., :-1, :]
+    rise = values[..., 1:, :] - before if xp.isdtype(values.dtype, "real floating") else 0 * before
+    return DenseOutput(t, xp.stack([before, rise], axis=-2))
 
 
 def timed(problem: InitialValueProblem, x: Tree, t: Array) -> InitialValueProblem:
@@ -113,11 +117,16 @@ class Flow:
         """Return f."""
         return self.functions["f"](y, _inputs(t, y))
 
-    def jacobian(self, t: Array, y: Array) -> Array:
-        """Return df/dy, (*B, K, n, n)."""
+    @property
+    def jacobian(self) -> Callable[[Array, Array], Array] | None:
+        """df/dy, (*B, K, n, n), where it is given or cheap; None where differences are as good."""
+        return self._jacobian if "jac" in self.functions or self.backend.compiles else None
+
+    def _jacobian(self, t: Array, y: Array) -> Array:
         x, f = _inputs(t, y), self.functions["f"]
         if "jac" in self.functions:
-            return as_structure(self.functions["jac"](y, x), y).to_dense()
+            made = self.functions["jac"](y, x)
+            return as_structure(made[0] if isinstance(made, tuple | list) else made, y).to_dense()
         return self.backend.jacobians(f, (y,), x)[1][0]
 
 

@@ -12,8 +12,8 @@ from ..backends.trees import record, tree_leaves, tree_map
 from .base import Slope, Stepper
 from .controller import FAILED, SHORTEST, factor, first_step
 
-RUNNING, ARRIVED, TOO_SMALL, TOO_MANY = range(4)
-"""How far an element is: the last two did not arrive, for a step that is none or for so many of them."""
+RUNNING, ARRIVED, TOO_SMALL, TOO_MANY, STIFF = range(5)
+"""How far an element is: the last three did not arrive, for a step that is none, for so many, or for stability."""
 ULPS = 16  # of the time: what a step is more than
 
 
@@ -70,12 +70,13 @@ class Walker:
 
 @record
 class Trace:
-    """Every attempted step, (M, *B, ...): where it led, whether it was taken, and whether it was one."""
+    """Every attempted step, (M, *B, ...): where it led, whether it was taken, and whether it was one; its polynomial."""
 
     t: Array
     y: Array
     taken: Array
     running: Array
+    path: Any
 
 
 def march(course: Course, y0: Array) -> tuple[Trace, Walker]:
@@ -131,7 +132,7 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     code = xp.where(taken & (t == course.end)[..., 0], ARRIVED + 0 * code, code)
     carry = _chosen(taken, made.carry, at.carry if made.kept is None else made.kept)
     h_next = xp.where(running[..., None], grown, at.h)
-    return Walker(t, y, h_next, carry, running & ~taken, code), Trace(t, y, taken, running)
+    return Walker(t, y, h_next, carry, running & ~taken, code), Trace(t, y, taken, running, made.path)
 
 
 def _next(course: Course, t: Array) -> Array:

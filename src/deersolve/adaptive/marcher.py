@@ -7,13 +7,17 @@ from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.namespace import array_namespace
+from ..inverses.tableaux import PAIRS
+from .base import Stepper
 from .explicit import Explicit
 from .flow import Flow, Route
 from .grid import Found, found
 from .march import Course, march
-from ..inverses.tableaux import PAIRS
+from .radau import Radau
+from .radau_numbers import RADAU_5, RADAU_9
 
-STEPPERS = {f"ddt.{name}": Explicit(pair) for name, pair in PAIRS.items()}
+STEPPERS: dict[str, Stepper] = {f"ddt.{name}": Explicit(pair) for name, pair in PAIRS.items()}
+STEPPERS |= {"ddt.radau5": Radau(RADAU_5), "ddt.radau9": Radau(RADAU_9)}
 """What steps, by the key of the rule that it is on a grid."""
 
 
@@ -38,7 +42,7 @@ class Marcher:
     def solve(self, functions: Any, route: Route) -> Found:
         """Return the grid of every element."""
         flow = Flow(self.backend, functions)
-        stepper = STEPPERS[self.key.rpartition(" ")[0] or self.key]
+        stepper = STEPPERS[self.key]
         course = Course(
             self.backend,
             stepper,
