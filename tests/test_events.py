@@ -131,7 +131,7 @@ def test_events_of_any_form():
     [
         ("y", r"events\[0\]: expected event\(t, y\)"),
         (made(first, terminal="yes"), "terminal"),
-        (made(first, terminal=0), "terminal"),
+        (made(first, terminal=-1), "terminal"),
         (made(first, direction="up"), "direction"),
         (lambda t, y: y, r"an event: expected .*returns a number; received shape \(2,\)"),
         (lambda t, y: [y[0]], "received list"),

@@ -60,10 +60,8 @@ def _event(event: Any, k: int) -> Event:
         raise mismatch(f"events[{k}]", CONTRACT, repr(event))
     terminal, direction = (getattr(event, name, None) for name in ("terminal", "direction"))
     count = 0 if terminal is None else int(terminal) if isinstance(terminal, bool) or is_whole(terminal) else -1
-    if count < 0 or (count == 0 and terminal is not None and terminal is not False):
-        raise mismatch(
-            f"events[{k}].terminal", "True, False, or how many events end the solve, 1 or more", repr(terminal)
-        )
+    if count < 0:
+        raise mismatch(f"events[{k}].terminal", "True, False, or how many crossings end the solve", repr(terminal))
     try:
         return Event(event, count, float(0 if direction is None else direction))
     except (TypeError, ValueError):

@@ -46,7 +46,7 @@ def state(given: Any, name: str, kinds: tuple[str, ...] = REAL) -> tuple[Array, 
 
 def in_floats(given: Any, name: str) -> Any:
     """Return what a user gave, whole numbers in the floating-point dtype that their library has by default."""
-    given = _listed(given, name) if isinstance(given, list | tuple) else given
+    given = _listed(given, name) if isinstance(given, numbers.Complex | list | tuple) else given
     a, _ = plain(given, name)
     xp = array_namespace(a)
     return xp.astype(a, xp.asarray(0.5).dtype) if xp.isdtype(a.dtype, ("integral", "bool")) else given

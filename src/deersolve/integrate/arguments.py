@@ -91,7 +91,10 @@ def tolerance_of(rtol: Any, atol: Any, like: Array, first_step: Any, max_step: A
     least = LEAST_RTOL * float(array_namespace(like).finfo(like.dtype).eps)
     parts = {name: _entries(name, value, like) for name, value in (("rtol", rtol), ("atol", atol))}
     if min(parts["rtol"]) < least:
-        text = f"rtol: {min(parts['rtol']):.3g} is below roundoff, and raised to {least:.3g}."
+        smallest = min(parts["rtol"])
+        text = (
+            f"At least one element of `rtol` is too small: {smallest:.3g} is below roundoff, and raised to {least:.3g}."
+        )
         warnings.warn(text, stacklevel=level_of_caller())
         parts["rtol"] = [max(r, least) for r in parts["rtol"]]
     if first_step is not None:
@@ -149,6 +152,7 @@ class Jacobians:
         def matrix(made: Any) -> Array:
             made = made.toarray() if hasattr(made, "toarray") else made
             made = made if hasattr(made, "shape") else backend.listed(made, y)
+            made = xp.reshape(made, (1, 1)) if n == 1 and math.prod(made.shape) == 1 else made
             if tuple(made.shape) != (n, n):
                 raise FunctionError(f"jac: expected df_i/dy_j of shape {(n, n)}; received {tuple(made.shape)}.")
             return xp.astype(xp.asarray(made), y.dtype)

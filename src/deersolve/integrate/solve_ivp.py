@@ -21,6 +21,9 @@ from ..solver import solve
 from .arguments import Calls, Jacobians, args_of, rule_for, span_of, times_of, tolerance_of
 from .result import OdeResult, OdeSolution, in_columns
 
+MESSAGES = ("The solver successfully reached the end of the integration interval.", "A termination event occurred.")
+"""SciPy's, for programs that look at them."""
+
 
 def solve_ivp(  # noqa: PLR0913 - the signature of SciPy
     fun: Callable[..., Any],
@@ -113,10 +116,11 @@ def solve_ivp(  # noqa: PLR0913 - the signature of SciPy
     """
     span, (given, backend) = span_of(t_span), state(in_floats(y0, "y0"), "y0", (*REAL, *COMPLEX))
     extra, asked, (inverse, note) = args_of(args), events_of(events), rule_for(method)
-    times, calls = times_of(t_eval, span, given), Calls(fun, jac)
+    ends, calls = backend.convert(state(list(span), "t_span")[0], given, None), Calls(fun, jac)
+    times = times_of(t_eval, span, ends)
     tolerance = tolerance_of(rtol, atol, given, first_step, max_step, abs(span[1] - span[0]))
     f = FromScipy(calls.fun, is_column=bool(vectorized))
-    problem = InitialValueProblem(f, backend.convert(list(span), given, None), given, params=extra)
+    problem = InitialValueProblem(f, ends, given, params=extra)
     problem.jac = None if jac is None else Jacobians(calls.jac)
     found = _standing(problem) if span[0] == span[1] else _solved(problem, inverse, tolerance)
     crossings, last = located(found.dense, asked, extra or ())
@@ -196,4 +200,4 @@ def _message(sol: Solution, status: Any) -> str:
     if status < 0:
         code, at = Status(int(sol.status)), float(sol.dense.t[-1])
         return f"{code.name} at t = {at:.6g}: {code.advice}."
-    return ("The end of t_span is reached.", "A terminal event ended the solve.")[status]
+    return MESSAGES[status]
