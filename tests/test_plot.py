@@ -186,6 +186,19 @@ def test_a_close_up():
     assert "6 of 28 components" in axes.get_title("left")
 
 
+def test_between_points_far_apart_the_line_is_the_dense_output():
+    t = np.array([0.0, 1.0, 3.0, 3.0, 4.0])
+    y = np.stack([t**2, 0 * t], axis=-1)
+    h = np.diff(t)
+    c = np.stack([t[:-1] ** 2, 2 * t[:-1] * h, h**2], axis=-1)[..., None] * [1.0, 0.0]
+    sol = dataclasses.replace(made_up(y[[0, 2, 4]]), t=t[[0, 2, 4]], dense=ds.DenseOutput(t, c))
+    axes = sol.plot().axes[0]
+    x, parabola = line(axes, "0").get_data()
+    assert len(x) > 20
+    np.testing.assert_allclose(parabola, x**2, rtol=1e-14)
+    np.testing.assert_array_equal(x[line(axes, "0").get_markevery()], t[[0, 2, 4]])
+
+
 def test_infinite_and_zero_corrections_lie_on_the_edges():
     axes = made_up(np.zeros((9, 1)), history=[np.inf, 1e-3, 0.0, np.nan]).plot().axes[1]
     assert line(axes, "not finite").get_xdata().tolist() == [0]

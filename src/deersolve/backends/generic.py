@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 from ..errors import InputError
@@ -28,6 +30,25 @@ Deferred = tuple[Array, Callable[[], tuple[Array, ...]]]
 """f at every grid point, and what gives d f / d y_p when it is asked for, of n components at a point or of all."""
 Later = tuple[Tree, Callable[[Tree], Any]]
 """Arrays, and what makes of them the inverse of a linear operator and its transpose, both as functions."""
+
+
+class Sums:
+    """Arrays, one appended after the other, and their sums with weights, a row for each sum."""
+
+    def __init__(self, rows: Sequence[Sequence[float]], like: Array) -> None:
+        self.rows, self.parts = rows, list[Array]()
+
+    def restart(self, first: Array) -> None:
+        """Begin with this one."""
+        self.parts = [first]
+
+    def append(self, part: Array) -> None:
+        """Add an array."""
+        self.parts.append(part)
+
+    def of(self, k: int) -> Array:
+        """Return the sum of the first arrays by the weights of row k."""
+        return reduce(add, [w * part for w, part in zip(self.rows[k], self.parts, strict=False) if w])
 
 
 class Backend:
@@ -121,6 +142,21 @@ class Backend:
                 tree_map(write, whole, stack)
                 filled, outputs = filled + len(outputs), []
         return carry, whole
+
+    def recorded_loop(
+        self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int
+    ) -> tuple[Any, Any]:
+        """Return the stacked outputs of ``state, out = body(state)`` while ``cond`` holds, and the last state."""
+        outputs: list[Any] = []
+        while len(outputs) < most and self.any_true(cond(state)):
+            state, out = body(state)
+            outputs.append(out)
+        outputs = outputs or [body(state)[1]]
+        return tree_map(lambda *parts: array_namespace(parts[0]).stack(parts), *outputs), state
+
+    def sums(self, rows: Sequence[Sequence[float]], like: Array) -> Sums:
+        """Return what holds arrays like ``like`` and sums them by rows of weights."""
+        return Sums(rows, like)
 
     def over_spans(
         self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], axis: int, overlap: int = 0
@@ -232,6 +268,10 @@ class Backend:
         """Return ``value`` as an array of this library beside ``like``; numbers and lists are welcome."""
         xp = array_namespace(like)
         return xp.asarray(value, dtype=dtype, device=self.device(like))
+
+    def listed(self, numbers: Any, like: Array) -> Array:
+        """Return a list of numbers as an array of the kind of ``like``, fast."""
+        return self.convert(numbers, like, like.dtype)
 
     def accepts(self, value: Any) -> bool:
         """Return whether an array of another library may stand beside those of this one."""

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import LibraryError, mismatch
 from . import registry
-from .generic import Backend
+from .generic import Backend, Sums
 from .namespace import Array
 
 PLAIN = (np.ndarray, np.memmap)
+
+
+class Rows(Sums):
+    """Arrays as the rows of a matrix: a sum is one product."""
+
+    def __init__(self, rows: Sequence[Sequence[float]], like: Array) -> None:
+        count = max(map(len, rows))
+        self.stack = np.empty((count, *like.shape), like.dtype)
+        flat = self.stack.reshape(count, -1)
+        self.shape, self.count = like.shape, 0
+        self.terms = [(np.asarray(row, like.dtype), flat[: len(row)]) for row in rows]
+
+    def restart(self, first: Array) -> None:
+        """Begin with this one."""
+        self.stack[0] = first
+        self.count = 1
+
+    def append(self, part: Array) -> None:
+        """Add an array."""
+        self.stack[self.count] = part
+        self.count += 1
+
+    def of(self, k: int) -> Array:
+        """Return the sum of the first arrays by the weights of row k."""
+        weights, rows = self.terms[k]
+        return weights.dot(rows).reshape(self.shape)
 
 
 class NumPy(Backend):
@@ -28,6 +55,14 @@ class NumPy(Backend):
         if array.dtype.kind not in "biufc":
             raise LibraryError(f"{name}: expected an array of numbers; received dtype {array.dtype}.")
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+    def listed(self, numbers: Any, like: Array) -> Array:
+        """Return a list of numbers as an array of the dtype of ``like``."""
+        return np.array(numbers, like.dtype)
+
+    def sums(self, rows: Sequence[Sequence[float]], like: Array) -> Sums:
+        """Return what holds arrays like ``like`` side by side."""
+        return Rows(rows, like)
 
     def to_numpy(self, array: Array) -> Any:
         """Return the array."""

@@ -59,6 +59,10 @@ class Grid:
         """The grid as shifters and rules see it."""
         return self
 
+    def interval(self, cut: Callable[..., Array], start: Any) -> Array | None:
+        """Return the length of the interval that starts at a point, of the rank of y, or None where there are none."""
+        return None
+
     def present(self, y: Array) -> Array:
         """Return what a solution holds of y."""
         return y

@@ -20,33 +20,7 @@ from ..errors import InputError, mismatch
 from ..grids.shifters import takes_keywords
 from ..linalg.scans import Way
 from ..linalg.structure import Dense, Structure
-
-HOMES = {
-    "d2dx2.blocktridiagonal": "elliptic_banded",
-    "ddt.backward_euler": "theta",
-    "ddt.exponential": "exponential",
-    "ddt.exponential_left": "exponential",
-    "ddt.exponential_linear": "exponential",
-    "ddt.exponential_right": "exponential",
-    "ddt.trapezoid": "theta",
-    "ddt.trbdf2": "runge_kutta_scan",
-    "ddx.twopoint": "two_point",
-    "heat.backward_euler": "runge_kutta_banded",
-    "heat.trapezoid": "runge_kutta_banded",
-    "heat.trbdf2": "runge_kutta_banded",
-    "heat2d.backward_euler": "runge_kutta_krylov",
-    "heat2d.trapezoid": "runge_kutta_krylov",
-    "heat2d.trbdf2": "runge_kutta_krylov",
-    "heat3d.backward_euler": "runge_kutta_krylov",
-    "heat3d.trapezoid": "runge_kutta_krylov",
-    "heat3d.trbdf2": "runge_kutta_krylov",
-    "laplace.direct": "elliptic_sparse",
-    "laplace.krylov": "elliptic_krylov",
-    "laplace2d.direct": "elliptic_sparse",
-    "laplace2d.krylov": "elliptic_krylov",
-    "shift.scan": "recurrence",
-}
-"""The file that registers each built-in rule: it is imported when the rule is first asked for."""
+from .homes import HOMES
 
 DECLARED = ("shifts", "axes", "reach", "reach_of_f", "history")
 OPTIONAL = ("transpose", "magnitude", "defect", "damped", "determines", "truncation", "continues", "steps", "solver")
@@ -107,7 +81,7 @@ class Rule:
     reach_of_f: tuple[int, int] | None = None
     history: int | None = None
     is_loop: ClassVar[bool] = False
-    """Whether a row is ``f - y``: then f of one point after the other solves it."""
+    """Whether a row says what y is by f of the points before it: then f of one point after the other solves it."""
     is_builtin: bool = False
     has_residual: ClassVar[bool] = True
     """Whether it has an L of its own."""
@@ -162,6 +136,28 @@ class Rule:
     def laid(self, boundary: Any, guess: Array) -> Any:
         """Return the same of arrays beside y, dual numbers among them."""
         return boundary
+
+    def posed(self, functions: dict[str, Callable[..., Any]], data: Any) -> tuple[dict[str, Callable[..., Any]], Any]:
+        """Return the functions of the discrete equation in the place of f and its kin, and what x is to them.
+
+        They act on each point by itself, as f does. By default they are f itself, of x.
+        """
+        return functions, data.x
+
+    def advanced(self, y: Array, fy: Array, D: Array | None) -> Array:
+        """Return y at the next point, of a rule with ``is_loop``: from y and f before it, and the way there, if any."""
+        return fy
+
+    def polynomials(self, y: Array, functions: dict[str, Callable[..., Any]], data: Any) -> Array:
+        """Return c, (*B, T - 1, d + 1, n), with ``y(t_i + theta D_i) = sum_k c_ik theta^k`` for theta in [0, 1].
+
+        Raises
+        ------
+        InputError
+            If the rule says nothing of y between its points.
+        """
+        text = f"the rule {self.key!r} has no continuous extension; give it a method polynomials(y, functions, data)."
+        raise InputError(text)
 
     def residual(self, y: Array, fy: Array, *, grid: Any, boundary: Any, **kw: Any) -> Array:
         """Return ``M f(y) - L y`` at every point, shape (*B, *R, n), in the units of y."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ..backends.namespace import Array
+from ..grids.base import Data
 from ..grids.shifters import identity
 from ..grids.times import Initial, TimeGrid
 from ..linalg.scans import affine_scan, affine_scan_transposed
 from ..linalg.structure import Dense, Structure
 from .base import Rule, register
-from .intervals import early, ends, late, mean, propagators, rise, stacked
+from .intervals import early, ends, hermite, late, mean, propagators, rise, stacked
 from .phi_functions import exp_and_phi, phi_two
 from .quadrature import quadrature_defect
 
@@ -48,6 +49,10 @@ class Exponential(Rule):
         _, phi = exp_and_phi(_exponent(self._mean(kw["Gs"][0]), grid))
         defect, doubt = (stacked(rows[..., :1, :], phi @ late(rows)) for rows in made)
         return defect, doubt
+
+    def polynomials(self, y: Array, functions: dict[str, Any], data: Data) -> Array:
+        """Return the cubics with y and f of both ends."""
+        return hermite(y, functions["f"](y, data.x), data.grid.D)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: TimeGrid, boundary: Initial) -> Array:
         """Return delta with ``delta_{i+1} = exp(-G D) delta_i + r_{i+1}``."""

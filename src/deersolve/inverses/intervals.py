@@ -60,3 +60,10 @@ def propagators(A: Structure) -> Structure:
         return xp.concat([xp.zeros_like(first), values], axis=axis)
 
     return A.map(after_nothing)
+
+
+def hermite(y: Array, fy: Array, D: Array) -> Array:
+    """Return the cubics with the values y and slopes fy of the ends of every interval, (*B, T - 1, 4, n)."""
+    way, first, last = rise(y), D * early(fy), D * late(fy)
+    rows = [early(y), first, 3 * way - 2 * first - last, first + last - 2 * way]
+    return array_namespace(y).stack(rows, axis=-2)

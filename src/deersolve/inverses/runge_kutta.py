@@ -1,6 +1,6 @@
-"""Diagonally implicit Runge-Kutta rules for u_t = F(u): what they have in common, whatever F is.
+"""Implicit Runge-Kutta rules for u_t = F(u): what they have in common, whatever F is.
 
-    U_k = u_{j-1} + h (a_k0 F_{j-1} + sum_{l <= k} a_kl F_l),    u_j = U_m
+    U_k = u_{j-1} + h (a_k0 F_{j-1} + sum_l a_kl F_l),    u_j = U_m,    a_kl = 0 for l > k of diagonally implicit ones
 
 The stages of the interval that ends at a time are stored with it; the last one is u there. F is f of an ordinary
 differential equation, and D Laplacian(u) + f of one in space.
@@ -28,7 +28,7 @@ from .theta import CONTRACTS, CURVED
 
 @dataclass(frozen=True)
 class Tableau:
-    """The weights of a rule: row k is a_k0, ..., a_kk; ``nodes`` are where in its interval each stage is."""
+    """The weights of a rule: row k is a_k0, a_k1, ...; ``nodes`` are where in its interval each stage is."""
 
     order: int
     nodes: tuple[float, ...]
@@ -60,14 +60,13 @@ def register_all(family: str, make: Callable[[Tableau], Rule]) -> None:
         register(f"{family}.{name}", structures=(Dense, Diagonal), exact=True)(make(tableau))
 
 
-class RungeKutta(Rule, abc.ABC):
+class Staged(Rule, abc.ABC):
     """Row 0 is u_0 - U_k, those behind it are the stages."""
 
     reach, history = (1, 0), 1
 
     def __init__(self, tableau: Tableau) -> None:
         self.tableau, self.order, self.nodes = tableau.weights, tableau.order, tableau.nodes
-        self.own = tableau.own
 
     def slopes(self, y: Array, fy: Array, grid: Any) -> Array:
         """Return F."""
@@ -79,7 +78,7 @@ class RungeKutta(Rule, abc.ABC):
 
     def units(self, grid: Any) -> list[Any]:
         """Return what the rows of each stage are multiplied by."""
-        return [1.0 for _ in self.own]
+        return [1.0 for _ in self.nodes]
 
     def residual(self, y: Array, fy: Array, *, grid: Any, boundary: Initial, **kw: Any) -> Array:
         """Return what each stage misses."""
@@ -97,12 +96,20 @@ class RungeKutta(Rule, abc.ABC):
         before, stages = grid.before(u), grid.behind(u)
 
         def row(k: int, first: float, *rest: float) -> Array:
-            slope = size(first) * early
-            for place, a in enumerate(rest):
-                slope = slope + size(a) * part(late, grid.stage_axis, place, place + 1)
-            return units[k] * (before + h * slope + sign * part(stages, grid.stage_axis, k, k + 1))
+            slopes = [size(first) * early] if first else []
+            slopes += [size(a) * part(late, grid.stage_axis, m, m + 1) for m, a in enumerate(rest) if a]
+            here = sign * part(stages, grid.stage_axis, k, k + 1)
+            return units[k] * (before + h * reduce(operator.add, slopes) + here)
 
         return joined([row(k, *weights) for k, weights in enumerate(self.tableau)], grid.stage_axis)
+
+
+class RungeKutta(Staged):
+    """Those whose stages are implicit in themselves alone: rows of a_k0, ..., a_kk."""
+
+    def __init__(self, tableau: Tableau) -> None:
+        super().__init__(tableau)
+        self.own = tableau.own
 
     def defect(self, y: Array, fy: Array, *, grid: Any, boundary: Initial, **kw: Any) -> tuple[Array, Array] | None:
         """Return the residual at the times in a quadrature, and its doubts; each stage has its part."""

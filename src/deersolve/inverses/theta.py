@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
 from ..grids import shifters
+from ..grids.base import Data
 from ..grids.times import Initial, TimeGrid
 from ..linalg.scans import affine_scan, affine_scan_transposed, bidiagonal
 from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Structure, Zero, identity
 from .base import Rule, register
-from .intervals import early, ends, late, mean, propagators, rise, sides, stacked
+from .intervals import early, ends, hermite, late, mean, propagators, rise, sides, stacked
 from .quadrature import quadrature_defect
 
 CONTRACTS = 0.5  # of an interval times the slopes of f: from 1 on a root may have been passed
@@ -62,6 +63,10 @@ class Theta(Rule):
         """Return ``(I + theta D G_{i+1})^{-1} (I - (1 - theta) D G_i)``."""
         return propagators(_over(*sides(Gs[0], grid.D, self.theta), late(r))[0])
 
+    def polynomials(self, y: Array, functions: dict[str, Any], data: Data) -> Array:
+        """Return the cubics with y and f of both ends; of the trapezoid the third power is roundoff."""
+        return hermite(y, functions["f"](y, data.x), data.grid.D)
+
     def continues(
         self, Gs: tuple[Structure, ...], y: Array, fy: Array, *, grid: TimeGrid, boundary: Initial
     ) -> tuple[Array, Array]:
@@ -79,7 +84,7 @@ class Theta(Rule):
         is_linear = missed <= CURVED * far + float(limits.eps) ** 0.5
         size = _norm(G)[..., None]
         contracts = (abs(weight) * xp.maximum(early(size), late(size)))[..., 0] < CONTRACTS
-        holds = _has_positive_determinant(implicit)
+        holds = has_positive_determinant(implicit)
         first = xp.ones_like(holds[..., :1])
         return xp.concat([first, holds], axis=-1), xp.concat([first, contracts & is_linear], axis=-1)
 
@@ -113,6 +118,10 @@ class BackwardEuler(Theta):
     order = 1
     theta = 1.0
 
+    def polynomials(self, y: Array, functions: dict[str, Any], data: Data) -> Array:
+        """Return the straight lines between the points: the rule has no slope at the beginning of an interval."""
+        return array_namespace(y).stack([early(y), rise(y)], axis=-2)
+
 
 def _over(M: Structure, A: Structure, v: Array) -> tuple[Structure, Array]:
     """Return ``M^{-1} A`` and ``M^{-1} v`` on every interval."""
@@ -141,7 +150,7 @@ def _norm(G: Structure) -> Array:
     return xp.max(xp.sum(dense, axis=-1), axis=-1)
 
 
-def _has_positive_determinant(structure: Structure) -> Array:
+def has_positive_determinant(structure: Structure) -> Array:
     """Return it on every interval: at once where the diagonal outweighs the rows, which most intervals have."""
     xp = array_namespace(structure.values)
     if isinstance(structure, Diagonal):

@@ -78,20 +78,26 @@ class System:
         """Return y_1, ..., y_P."""
         return apply_shifters(self.shift, y, self.grid.seen, self.data.boundary)
 
+    @property
+    def posed(self) -> tuple[dict[str, Callable[..., Any]], Tree]:
+        """The functions of the discrete equation, and what they are given at every point beside y."""
+        return self.rule.posed(self.functions, self.data)
+
     def f(self, *ys: Array) -> Array:
         """Return f at every grid point, in blocks without keeping what it computed on its way."""
-        if "ends" in self.functions:
+        functions, x = self.posed
+        if "ends" in functions:
             u, ends = self._parted(ys)
-            rows = [self.functions["f"](u, u, self.data.x), self.functions["ends"](*ends)]
+            rows = [functions["f"](u, u, x), functions["ends"](*ends)]
             return array_namespace(u).concat(rows, axis=-2)
-        f, axis = self.functions["f"], self.grid.axis
+        f, axis = functions["f"], self.grid.axis
         points = ys[0].shape[axis]
         if self.block is None or points <= self.stretch + self.grid.overlap:
-            return f(*ys, self.data.x)
+            return f(*ys, x)
         cut, light = self.backend.slice, self.backend.rematerialised(f)
 
         def piece(nothing: Array, start: Any, steps: int) -> tuple[Array, Array]:
-            return nothing, light(*(cut(y, start, steps, axis) for y in ys), self.inputs(start, steps))
+            return nothing, light(*(cut(y, start, steps, axis) for y in ys), self.cut(x, start, steps))
 
         return self.backend.over_spans(piece, part(ys[0], axis, None, 1) * 0, spans_of(points, self.stretch), axis)
 
@@ -147,13 +153,14 @@ class System:
             return self._with_ends(ys)
         if "columns" in self.functions:
             return self._by_columns(ys)
-        if "jac" not in self.functions:
-            fy, Js = self._automatic(self.functions["f"], ys, self.data.x)
+        functions, x = self.posed
+        if "jac" not in functions:
+            fy, Js = self._automatic(functions["f"], ys, x)
             return fy, tuple(map(Dense, Js))
-        made = self.functions["jac"](*ys, self.data.x)
+        made = functions["jac"](*ys, x)
         made = made if isinstance(made, tuple | list) else (made,)
         kinds = self.rule.structures
-        return self.functions["f"](*ys, self.data.x), tuple(as_structure(J, ys[0]).among(kinds) for J in made)
+        return functions["f"](*ys, x), tuple(as_structure(J, ys[0]).among(kinds) for J in made)
 
     def _automatic(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> tuple[Array, tuple[Array, ...]]:
         """Return ``f(*ys, x)`` and its Jacobians by the derivative of the library, finite wherever f has slopes."""
@@ -217,7 +224,8 @@ class System:
         xp, count = array_namespace(v), len(ys)
         zero = xp.zeros_like(v)
         directions = [xp.stack([v if q == p else zero for q in range(count)]) for p in range(count)]
-        f = self.f if "ends" in self.functions else lambda *ys: self.functions["f"](*ys, self.data.x)
+        functions, x = self.posed
+        f = self.f if "ends" in functions else lambda *ys: functions["f"](*ys, x)
         return self.backend.pushforward(f, list(ys), directions)
 
     def peaks(self, y: Array) -> Array:
@@ -247,10 +255,18 @@ class System:
         axis, n_points = self.grid.axis, self.grid.n_points
         return bool(leaf.ndim >= -axis and leaf.shape[axis] == n_points and n_points > 1)
 
-    def inputs(self, start: Any, points: int) -> Tree:
-        """Return x on ``points`` points from ``start``."""
+    def cut(self, x: Tree, start: Any, points: int) -> Tree:
+        """Return what f is given beside y on ``points`` points from ``start``."""
         cut, axis = self.backend.slice, self.grid.axis
-        return tree_map(lambda leaf: cut(leaf, start, points, axis) if self.spans(leaf) else leaf, self.data.x)
+        return tree_map(lambda leaf: cut(leaf, start, points, axis) if self.spans(leaf) else leaf, x)
+
+    def inputs(self, start: Any, points: int) -> Tree:
+        """Return x there."""
+        return self.cut(self.data.x, start, points)
+
+    def polynomials(self, y: Array) -> Array:
+        """Return the coefficients of the rule's continuous extension, (*B, T - 1, d + 1, n)."""
+        return self.rule.polynomials(y, self.functions, self.data)
 
     def start(self) -> Initial:
         """Return the boundary data with the batch axes of y."""

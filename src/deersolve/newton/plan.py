@@ -69,7 +69,7 @@ class Plan:
             counts = sorted({*counts, *sizes, *(size + overlap for size in sizes), *rests} - {0})
         elif system.marches and not overlap:
             counts = sorted({*counts, -(-T // stride_of(system))})
-        return counts
+        return sorted({1, *counts}) if self.rule.is_loop else counts
 
     def tried(self, data: Data) -> list[Any]:
         """Return what rule and shifters make of the guess, on as many points as they will be called on at once."""

@@ -269,4 +269,5 @@ def _shapes(tree: Tree) -> list[tuple[int, ...]]:
 
 def _with(sol: Solution, change: Callable[[Array], Array]) -> Solution:
     new = {name: tree_map(change, getattr(sol, name)) for name in ("y", "y_corrected", "stages")}
-    return dataclasses.replace(sol, **new)
+    dense = None if sol.dense is None else sol.dense.map(change)
+    return dataclasses.replace(sol, **new, dense=dense)

@@ -88,13 +88,13 @@ def _headline(sol: Solution, view: View) -> str:
 
 def trajectory(axes: Axes, view: View) -> None:
     """Draw the components of one element over the grid; shaded where they are not finite."""
-    finite = np.isfinite(view.y)
-    width = -(-len(view.x) // STRETCHES) if len(view.x) > 2 * STRETCHES else 1
+    finite, (x, y) = np.isfinite(view.y), view.line
+    width = -(-len(x) // STRETCHES) if len(x) > 2 * STRETCHES else 1
     style: dict[str, Any] = {"linewidth": 1.2} if width == 1 else {"linewidth": 0.8, "alpha": 0.7}
-    style |= {"marker": "."} if len(view.x) <= FEW else {}
-    for k, values, colour in zip(view.components, np.where(finite, view.y, np.nan).T, COLOURS, strict=False):
+    style |= {"marker": ".", "markevery": np.isin(x, view.x)} if len(view.x) <= FEW and width == 1 else {}
+    for k, values, colour in zip(view.components, np.where(np.isfinite(y), y, np.nan).T, COLOURS, strict=False):
         shown = extremes(values, width)
-        axes.plot(view.x[shown], values[shown], color=colour, label=str(k) if view.n > 1 else "y", **style)
+        axes.plot(x[shown], values[shown], color=colour, label=str(k) if view.n > 1 else "y", **style)
     gaps = _gaps(view.x, ~finite.all(axis=1), width)
     if gaps:
         shade: dict[str, Any] = {"color": FAILED, "alpha": 0.2, "linewidth": 1.0, "label": "not finite"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.namespace import Array, dtype_name
 from ..backends.trees import record, static
+from ..errors import mismatch
 from .status import Status, numbers, tally
 from .window import Window
 
@@ -96,6 +97,8 @@ class Solution:
     stages : array or None
         Of a rule with stages between two times: y there, (*B, T, m - 1, n) or (*B, T, m - 1, *R, n), those of the
         interval that ends at a time. ``adjoint`` and ``sensitivity`` need them.
+    dense : DenseOutput or None
+        Of a solve to a tolerance: y between the points of the grid that the solver found.
     """
 
     y: Array
@@ -107,6 +110,26 @@ class Solution:
     r: Any = None
     q: Any = None
     stages: Any = None
+    dense: Any = None
+
+    def __call__(self, t: Any, derivative: int = 0, *, side: str = "right") -> Array:
+        """Return y at any times, or a derivative of it: see :meth:`DenseOutput.__call__`.
+
+        Raises
+        ------
+        InputError
+            If the solve was on a grid of the caller's, which has no dense output, or a time is outside of the span.
+        """
+        if self.dense is None:
+            advice = "Give ds.solve(problem, rtol=...), or interpolate sol.y between the points of sol.t."
+            raise mismatch("sol(t)", "a solution to a tolerance", "one on a given grid, without dense output", advice)
+        y: Array = self.dense(t, derivative, side=side)
+        return y
+
+    @property
+    def grid(self) -> Any:
+        """The times that the solver stepped over, (*B, N + 1); of a solve on a given grid those."""
+        return self.t if self.dense is None else self.dense.t
 
     @property
     def converged(self) -> Array:

@@ -18,6 +18,7 @@ class Status(enum.IntEnum):
     UNCERTIFIED = 3
     NO_DISCRETE_SOLUTION = 4
     SINGULAR = 5
+    UNDER_RESOLVED = 6
 
     @property
     def advice(self) -> str:
@@ -52,6 +53,10 @@ _ADVICE = {
         "do not fix the phase of an orbit), y is a fold, or the guess is a point from which they say nothing; or it "
         "has none to working precision: what is left to correct, stats.error, is a large part of y; change the "
         "conditions, try another y_guess, or more digits"
+    ),
+    Status.UNDER_RESOLVED: (
+        "the tolerance was not reached: the steps became too small or too many, because f jumps or the solution ends "
+        "there, or errors grow so much that no step in this precision is small enough"
     ),
 }
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .solution import Solution
 
 SHOWN = 6  # components
+SMOOTH = 8  # points of a line on each interval of dense output
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class View:
     s: Any  # points along the second axis of a y of shape (N, X, k), or None
     across: str  # what that axis is called
     time: float | None  # of the level that is drawn, where there are two axes of space
+    line: Any  # points of the axis and y there, (M,) and (M, k): of dense output more than those of the grid
     windows: Any  # where each begins and ends on the axis, its length, and its Newton steps, -1 of the loop, (W, 4)
 
     @property
@@ -121,8 +123,24 @@ def view_of(sol: Solution, element: Any, points: slice, components: Any) -> View
         s=backend.to_numpy(sol.s if sol.r is None else sol.r) if is_image else None,
         across="s" if sol.r is None else "r",
         time=float(times[-1]) if is_film and times is not None else None,
+        line=_line(sol, at, x[rows], columns) or (x[rows], y[rows][..., columns]),
         windows=np.reshape(np.array(spans, dtype=float), (-1, 4)),
     )
+
+
+def _line(sol: Solution, at: tuple[int, ...], x: Any, columns: Any) -> Any:
+    """Return times on all intervals of dense output between the points drawn, and the components there."""
+    if sol.dense is None or len(x) < 2:
+        return None
+    backend = backend_of(sol.y)
+    dense = sol.dense.element(at)
+    grid = backend.to_numpy(dense.t)
+    inside = grid[(grid > x.min()) & (grid < x.max())]
+    knots = np.unique(np.concatenate([x, inside]))
+    spread = np.linspace(knots[:-1], knots[1:], SMOOTH, endpoint=False, axis=-1).reshape(-1)
+    times = np.concatenate([spread, knots[-1:]])
+    y = backend.to_numpy(dense(backend.convert(times, dense.t, dense.t.dtype)))
+    return times, (paired(y) if is_complex(y) else y)[:, columns]
 
 
 def chosen(what: str, shape: tuple[int, ...], index: Any, ndim: int = 1) -> Any:

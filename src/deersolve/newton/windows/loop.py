@@ -9,7 +9,7 @@ from operator import add
 from typing import Any
 
 from ...backends.generic import end_to_end
-from ...backends.namespace import Array, array_namespace
+from ...backends.namespace import Array, array_namespace, joined
 from ...backends.trees import tree_map
 from ...grids.times import Initial
 from ..blocks import Blockwise
@@ -22,16 +22,18 @@ ROUNDOFF = 64  # in units of eps: how far f of one point may differ from f of al
 
 
 def loop(system: System, options: Options) -> Iterate:
-    """Run the loop of a recurrence: f of one point after the other."""
-    grid, cut, f = system.grid, system.backend.slice, system.functions["f"]
+    """Run the loop of a recurrence, or of an explicit rule: f of one point after the other."""
+    grid, cut, (functions, x) = system.grid, system.backend.slice, system.posed
 
     def body(before: Initial, i: Any) -> tuple[Initial, Array]:
         K = before.y0.shape[grid.axis]
-        y = f(*(cut(before.y0, K - k, 1, grid.axis) for k in grid.lags), system.inputs(i, 1))
+        ys = [cut(before.y0, K - max(k, 1), 1, grid.axis) for k in grid.lags]
+        y = system.rule.advanced(ys[0], functions["f"](*ys, system.cut(x, i, 1)), grid.interval(cut, i))
         return before.after(y, grid.axis), y
 
-    stack = system.backend.scan(body, carried(system), grid.n_points)[1]
-    return loop_checked(system, options, end_to_end(stack, grid.axis))
+    first = carried(system)
+    y = end_to_end(system.backend.scan(body, first, grid.length)[1], grid.axis)
+    return loop_checked(system, options, joined([first.y0, y], grid.axis) if grid.overlap else y)
 
 
 def carried(system: System) -> Initial:
@@ -43,11 +45,12 @@ def loop_checked(system: System, options: Options, y: Array) -> Iterate:
     """Certify the loop: f of all points at once must give back what f of one point after the other gave."""
     xp = array_namespace(y)
     fresh = start_at(system, y, options)
-    if system.block is None:
+    blocks = [size for size in (system.block, steps_in_cache(system)) if size is not None]
+    if not blocks:
         here = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=y))
         residual = _misses(here, stride_of(system))
     else:
-        residual = Blockwise(system, y).rows(_misses)
+        residual = Blockwise(dataclasses.replace(system, block=min(blocks)), y).rows(_misses)
     residual = system.over_grid(xp.max, residual)
     finite = system.over_grid(xp.all, xp.isfinite(y))
     certified = finite & (residual <= ROUNDOFF * eps_of(y))
@@ -65,12 +68,20 @@ def _misses(stretch: System, stride: int = 1) -> Array:
         x = tree_map(lambda a: a[some] if a.shape[stretch.grid.axis] > 1 else a, stretch.data.x)
         stretch = dataclasses.replace(stretch, data=dataclasses.replace(stretch.data, x=x))
     xp, fy = array_namespace(y), stretch.f(*ys)
-    size = reduce(add, map(xp.abs, (y, fy, *ys)))
+    size = reduce(add, map(xp.abs, ys), stretch.magnitude(xp.abs(y), xp.abs(fy)))
     local = xp.max(size, axis=-1, keepdims=True)
-    return xp.max(xp.abs(fy - y) / (local + least(y)), axis=-1, keepdims=True)
+    return xp.max(xp.abs(stretch.residual(y, fy)) / (local + least(y)), axis=-1, keepdims=True)
+
+
+def steps_in_cache(system: System) -> int | None:
+    """Return of how many steps f is faster than of more, None where all of them are as fast."""
+    most, length = system.backend.in_cache, int(system.grid.length)
+    steps = length if most is None else max(most * length // math.prod(system.data.guess.shape), *system.grid.lags, 1)
+    return steps if steps < length else None
 
 
 def stride_of(system: System) -> int:
     """Return 1, or k where every k-th step is looked at: a compiled loop takes no longer than f of all points."""
     size = math.prod(system.data.guess.shape)
-    return -(-size // ENOUGH) if system.backend.compiles and system.block is None and size > 2 * ENOUGH else 1
+    is_long = system.block is None and size > 2 * ENOUGH and not system.grid.overlap
+    return -(-size // ENOUGH) if system.backend.compiles and is_long else 1

@@ -1,0 +1,79 @@
+"""How wrong a solution is on the grid that was found: one Newton step of the same rule with every interval halved.
+
+The discrete equation on the halved grid, at what the polynomials say there, has a residual, which is the error that
+each step made; its linear solve carries them on to the end. So the correction is the difference between the solution
+with steps of h / 2 and that with steps of h, which is all but 2^-p of the error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backends.namespace import Array, array_namespace, joined
+from ..backends.trees import record, static
+from ..grids.base import Data
+from ..grids.levels import with_stages
+from ..grids.times import Initial, TimeGrid
+from ..newton.plan import Plan
+
+
+@record
+class Correction:
+    """That of one Newton step, of the shape of y."""
+
+    y: Array
+    y_corrected: None = static(default=None)
+
+
+class Refined(Plan):
+    """A plan of one Newton step."""
+
+    def solve(self, functions: Any, data: Data) -> Correction:
+        """Return the correction at the guess."""
+        system = self.system(functions, self.backend.without_gradient(data))
+        with self.backend.frozen():
+            at = system.linearise(data.guess)
+            return Correction(system.correction(at.Gs, data.guess, at.ys, at.fy)[1])
+
+    def attach(self, functions: Any, data: Data, made: Any) -> Any:
+        """Return the correction: it has no derivative."""
+        return made
+
+    def tangent(self, by: Any, at: Any, theta: Any, direction: Any, made: Any) -> tuple[Any, Any]:
+        """Return 0."""
+        return array_namespace(made.y).zeros_like(made.y), None
+
+
+def halved(t: Array, x: Array, y: Array, c: Array, nodes: tuple[float, ...]) -> Data:
+    """Return the data of a rule on a grid (*B, N + 1) with every interval halved, its guess from the polynomials c.
+
+    x are the times as f sees them, (*B, N + 1, 1).
+    """
+    xp = array_namespace(y)
+    middle = t[..., :-1] + (t[..., 1:] - t[..., :-1]) / 2
+    times = _between(t[..., None], middle[..., None])[..., 0]
+    D = xp.astype(times[..., 1:] - times[..., :-1], y.dtype)[..., None]
+    seen = _between(x, (x[..., :-1, :] + x[..., 1:, :]) / 2)
+    data = Data(seen, TimeGrid(times, D), Initial(y[..., :1, :]), _between(y, _at(c, 0.5)))
+    made = with_stages(data, nodes)
+    if not nodes:
+        return made
+    halves = [xp.stack([_at(c, (k + node) / 2) for node in nodes], axis=-2) for k in (0, 1)]
+    first, size = made.guess[..., :1, :, :], (*c.shape[:-3], 2 * c.shape[-3], len(nodes), c.shape[-1])
+    guess = joined([first, xp.reshape(xp.stack(halves, axis=-3), size)], -3)
+    return Data(made.x, made.grid, made.boundary, guess)
+
+
+def _at(c: Array, theta: float) -> Array:
+    """Return the polynomials at one place of every interval, (*B, N, n)."""
+    y = c[..., -1, :]
+    for k in reversed(range(c.shape[-2] - 1)):
+        y = y * theta + c[..., k, :]
+    return y
+
+
+def _between(a: Array, middle: Array) -> Array:
+    """Return points (*B, N + 1, k) and what is between each two of them."""
+    xp = array_namespace(a)
+    pairs = xp.stack([middle, a[..., 1:, :]], axis=-2)
+    return joined([a[..., :1, :], xp.reshape(pairs, (*a.shape[:-2], 2 * middle.shape[-2], a.shape[-1]))], -2)

@@ -1,0 +1,102 @@
+"""The grid of every batch element, of the steps that it took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backends.generic import Backend
+from ..backends.namespace import Array, array_namespace, joined, padded_behind, part
+from ..backends.trees import record, static
+from .march import Course, Trace, Walker
+
+ROUND = 1.25  # by which numbers of intervals grow where each is a program of its own
+
+
+@record
+class Found:
+    """Where an element came to.
+
+    Attributes
+    ----------
+    t : array, shape (*B, N + 1)
+        The times; behind the last one it stands still.
+    y : array, shape (*B, N + 1, n)
+        y there.
+    code : array of int, shape (*B,)
+        Of :mod:`deersolve.adaptive.march`.
+    taken, tried : array of int, shape (*B,)
+        How many steps were taken, and how many were tried.
+    path : array, shape (*B, N, s, n), or None
+        The coefficients of theta, ..., theta^s in every interval, of rules that have them.
+    """
+
+    t: Array
+    y: Array
+    code: Array
+    taken: Array
+    tried: Array
+    path: Any = None
+    y_corrected: None = static(default=None)
+
+
+def found(course: Course, y0: Array, trace: Trace, walker: Walker) -> Found:
+    """Return the steps that were taken, in order, of each element."""
+    xp, behind = array_namespace(y0), (*range(1, y0.ndim - 1), 0)
+    taken, t = (xp.permute_dims(a, behind) for a in (trace.taken, trace.t[..., 0]))
+    y = xp.permute_dims(trace.y[..., 0, :], (*behind, y0.ndim - 1))
+    stands = xp.broadcast_to(course.start, (*taken.shape[:-1], 1))
+    count = xp.sum(xp.astype(taken, xp.int32), axis=-1, dtype=xp.int32)
+    order = xp.argsort(xp.astype(~taken, xp.int32), axis=-1, stable=True)
+    place = xp.arange(taken.shape[-1], device=course.backend.placement(y0))
+    lasts = place >= count[..., None]
+    t = xp.where(lasts, walker.t, xp.take_along_axis(t, order, axis=-1))
+    rows = xp.broadcast_to(padded_behind(order, y.ndim), y.shape)
+    y = xp.where(lasts[..., None], walker.y, xp.take_along_axis(y, rows, axis=-2))
+    tried = xp.sum(xp.astype(trace.running, xp.int32), axis=0, dtype=xp.int32)
+    path = None
+    if trace.path is not None:
+        path = xp.permute_dims(trace.path, (*range(1, y0.ndim - 1), 0, y0.ndim - 1, y0.ndim))
+        path = xp.take_along_axis(path, xp.broadcast_to(padded_behind(order, path.ndim), path.shape), axis=-3)
+        path = xp.where(padded_behind(lasts, path.ndim), 0.0, path)
+    whole = Found(joined([stands, t], -1), joined([y0, y], -2), walker.code, count, tried, path)
+    return whole if course.stops is None else _doubled(course, whole)
+
+
+def _doubled(course: Course, at: Found) -> Found:
+    """Return the grid with every stop that was reached standing twice."""
+    xp = array_namespace(at.y)
+    stops = xp.broadcast_to(course.stops, (*at.t.shape[:-1], course.stops.shape[-1]))
+    ahead = xp.where(course.end < course.start, -xp.ones_like(course.end), 1.0)
+    inside = (ahead * stops > ahead * at.t[..., :1]) & (ahead * stops < ahead * at.t[..., -1:])
+    last = at.t[..., -1:]
+    t = joined([at.t, xp.where(inside, stops, last)], -1)
+    hit = xp.astype(at.t[..., None, :] == stops[..., :, None], xp.int32)
+    rows = xp.argmax(hit, axis=-1)[..., None]
+    of_stops = xp.take_along_axis(at.y, xp.broadcast_to(rows, (*rows.shape[:-1], at.y.shape[-1])), axis=-2)
+    y = joined([at.y, xp.where(inside[..., None], of_stops, at.y[..., -1:, :])], -2)
+    order = xp.argsort(ahead * t, axis=-1, stable=True)
+    y = xp.take_along_axis(y, xp.broadcast_to(order[..., None], y.shape), axis=-2)
+    path = at.path
+    if path is not None:  # of an interval that ends where it begins there is none
+        none = xp.zeros((*path.shape[:-3], stops.shape[-1], *path.shape[-2:]), dtype=path.dtype)
+        rows = padded_behind(order[..., 1:] - 1, path.ndim)
+        path = joined([path, none], -3)
+        path = xp.take_along_axis(path, xp.broadcast_to(rows, path.shape), axis=-3)
+    return Found(xp.take_along_axis(t, order, axis=-1), y, at.code, at.taken, at.tried, path)
+
+
+def trimmed(backend: Backend, at: Found) -> Found:
+    """Return the grid without the places that no element needs, where Python can see how many those are."""
+    if not backend.is_concrete(at.taken):
+        return at
+    xp, most = array_namespace(at.y), at.t.shape[-1] - 1
+    still = at.t[..., 1:] == at.t[..., -1:]
+    needed = int(xp.max(xp.sum(xp.astype(~still, xp.int32), axis=-1))) + 1
+    if backend.compiles:
+        size = 8.0
+        while size < needed:
+            size = size * ROUND
+        needed = int(size)
+    needed = min(max(needed, 1), most)
+    path = None if at.path is None else part(at.path, -3, None, needed)
+    return Found(part(at.t, -1, None, needed + 1), part(at.y, -2, None, needed + 1), at.code, at.taken, at.tried, path)

@@ -1,0 +1,69 @@
+"""A march as what a backend runs, and compiles where it can."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..backends.generic import Backend
+from ..backends.namespace import array_namespace
+from ..inverses.tableaux import PAIRS
+from .base import Stepper
+from .explicit import Explicit
+from .flow import Flow, Route
+from .grid import Found, found
+from .march import Course, march
+from .radau import Radau
+from .radau_numbers import RADAU_5, RADAU_9
+
+STEPPERS: dict[str, Stepper] = {f"ddt.{name}": Explicit(pair) for name, pair in PAIRS.items()}
+STEPPERS |= {"ddt.radau5": Radau(RADAU_5), "ddt.radau9": Radau(RADAU_9)}
+"""What steps, by the key of the rule that it is on a grid."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Marcher:
+    """Everything that was chosen; called with functions and a :class:`Route`, it finds the grid."""
+
+    backend: Backend
+    key: str
+    most: int
+    cacheable: bool = True
+    operator: tuple[()] = ()
+
+    def with_operator(self, operator: Any) -> Marcher:
+        """Return itself: it holds no numbers."""
+        return self
+
+    def tried(self, route: Route) -> list[Any]:
+        """Return nothing: no operator of a user's own has a part in it."""
+        return []
+
+    def solve(self, functions: Any, route: Route) -> Found:
+        """Return the grid of every element."""
+        flow = Flow(self.backend, functions)
+        stepper = STEPPERS[self.key]
+        course = Course(
+            self.backend,
+            stepper,
+            flow.slope,
+            flow.jacobian,
+            route.start,
+            route.end,
+            route.stops,
+            route.rtol,
+            route.atol,
+            route.first,
+            route.longest,
+            self.most,
+        )
+        with self.backend.frozen():
+            return found(course, route.y0, *march(course, route.y0))
+
+    def attach(self, functions: Any, route: Route, result: Found) -> Found:
+        """Return the grid: it has no derivative."""
+        return result
+
+    def tangent(self, by: Any, at: Any, theta: Any, direction: Any, result: Found) -> tuple[Any, Any]:
+        """Return 0: a grid is data."""
+        return array_namespace(result.y).zeros_like(result.y), None

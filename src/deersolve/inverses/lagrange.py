@@ -1,0 +1,58 @@
+"""Polynomials through given points in exact fractions: nodes, weights and interpolation, right to the last digit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+CUTS, HALVINGS = 63, 74  # an odd number of pieces, so that no root of interest is an end of one; roots to 2^-80
+Matrix = list[list[Fraction]]
+
+
+def legendre(s: int, c: Fraction) -> Fraction:
+    """Return the Legendre polynomial ``P_s(2 c - 1)``."""
+    x, before, value = 2 * c - 1, Fraction(0), Fraction(1)
+    for k in range(s):
+        before, value = value, ((2 * k + 1) * x * value - k * before) / (k + 1)
+    return value
+
+
+def roots(q: Callable[[Fraction], Fraction]) -> list[Fraction]:
+    """Return where q changes its sign in (0, 1 - 1/63), by bisection."""
+    found = []
+    for a, b in pairwise(Fraction(k, CUTS) for k in range(CUTS)):
+        if (q(a) > 0) == (q(b) > 0):
+            continue
+        for _ in range(HALVINGS):
+            middle = (a + b) / 2
+            a, b = (middle, b) if (q(a) > 0) == (q(middle) > 0) else (a, middle)
+        found.append(Fraction(round(a * 2**80), 2**80))
+    return found
+
+
+def inverse(rows: Matrix) -> Matrix:
+    """Return the inverse of a matrix whose leading minors are not zero, by elimination."""
+    n = len(rows)
+    full = [[*row, *(Fraction(i == j) for j in range(n))] for i, row in enumerate(rows)]
+    for k in range(n):
+        full[k] = [a / full[k][k] for a in full[k]]
+        for i in range(n):
+            if i != k:
+                full[i] = [a - full[i][k] * b for a, b in zip(full[i], full[k], strict=True)]
+    return [row[n:] for row in full]
+
+
+def integrals(nodes: Sequence[Fraction], ends: Sequence[Fraction]) -> Matrix:
+    """Return the weights of the values at the nodes in the integral of their polynomial from 0 to each end."""
+    powers = inverse([[c**j for j in range(len(nodes))] for c in nodes])
+    return [
+        [sum((c ** (j + 1) / (j + 1) * row[k] for j, row in enumerate(powers)), Fraction(0)) for k in range(len(nodes))]
+        for c in ends
+    ]
+
+
+def through(nodes: Sequence[float]) -> list[list[float]]:
+    """Return W with ``sum_k W_jk z_k theta^(j + 1)`` the polynomial that is 0 at 0 and z_k at the nodes."""
+    exact = [Fraction(c) for c in nodes]
+    return [[float(w) for w in row] for row in inverse([[c ** (j + 1) for j in range(len(nodes))] for c in exact])]
