@@ -296,6 +296,7 @@ BARI = [
         True,
         1e-2,
         tuple(map(float, BENT.split())),
+        breaks=(np.pi,),
     ),
-    Problem("Medical Akzo Nobel", medical_akzo_nobel, (0.0, 1.0) * CELLS, 20.0, True, 1e-2),
+    Problem("Medical Akzo Nobel", medical_akzo_nobel, (0.0, 1.0) * CELLS, 20.0, True, 1e-2, breaks=(5.0,)),
 ]

@@ -32,6 +32,7 @@ class Problem:
     size: float = 1.0
     published: tuple[float, ...] = ()
     jac: Any = None  # of linear problems
+    breaks: tuple[float, ...] = ()  # where fun, or a derivative of it, jumps
 
     def atol(self, rtol: float) -> float:
         return ATOL * self.size * rtol
