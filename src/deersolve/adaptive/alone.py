@@ -64,6 +64,8 @@ def found_alone(backend: Backend, stepper: Stepper, single: Single, route: Route
         h = float(route.first)
     alone = stepper.alone(backend, single, route.rtol, route.atol, looks)
     made = march(alone, [start, *stops, end], y0, h if end >= start else -h, longest, most)
+    if not made.paths:
+        made.add(start, y0, None)
     t = backend.convert(made.t, route.start, route.start.dtype)
     code, taken, tried = (backend.convert(k, route.y0, xp.int32) for k in (made.code, len(made.t) - 1, made.tried))
     known = next((path for path in made.paths if path is not None), None)

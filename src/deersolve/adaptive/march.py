@@ -11,8 +11,8 @@ from ..backends.trees import record, tree_leaves, tree_map
 from .base import Field, Stepper
 from .controller import FAILED, SHORTEST, factor, first_step
 
-RUNNING, ARRIVED, TOO_SMALL, TOO_MANY, STIFF = range(5)
-"""How far an element is: the last three did not arrive, for a step that is none, for so many, or for stability."""
+RUNNING, ARRIVED, TOO_SMALL, TOO_MANY, STIFF, NOT_FINITE = range(6)
+"""How far an element is: those behind did not, for the step they ended with."""
 ULPS = 16  # of the time: what a step is more than
 
 
@@ -132,7 +132,8 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     t, y = xp.where(taken[..., None], moved, at.t), xp.where(taken[..., None, None], made.y, at.y)
     least = ULPS * float(xp.finfo(t.dtype).eps) * xp.maximum(xp.abs(t), xp.abs(gap) * 0)
     stuck = ~taken & (xp.abs(grown) <= least)[..., 0]
-    code = xp.where(running & stuck, TOO_SMALL + 0 * at.code, at.code)
+    lost = xp.where(made.error < xp.inf, TOO_SMALL + 0 * at.code, NOT_FINITE)
+    code = xp.where(running & stuck, lost, at.code)
     if course.looks and made.is_stiff is not None:
         code = xp.where(taken & made.is_stiff, STIFF + 0 * code, code)
     code = xp.where(taken & (t == course.end)[..., 0], ARRIVED + 0 * code, code)

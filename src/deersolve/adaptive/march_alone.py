@@ -12,7 +12,7 @@ from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
 from ..inverses.tableaux import Pair
 from .controller import FAILED, LONGEST, SAFETY, SHORTEST
-from .march import ARRIVED, STIFF, TOO_MANY, TOO_SMALL, ULPS
+from .march import ARRIVED, NOT_FINITE, STIFF, TOO_MANY, TOO_SMALL, ULPS
 from .stiffness import HITS, MISSES
 
 Slope = Callable[[float, Array], Array]
@@ -98,7 +98,7 @@ def _piece(stepper: StepperAlone, at: Steps, stop: float, h: float, longest: flo
         if rejected:
             h = step * by
             if abs(h) <= ULPS * math.ulp(t):
-                at.code = TOO_SMALL
+                at.code = TOO_SMALL if error < math.inf else NOT_FINITE
                 break
             continue
         h = h if is_last and abs(step * by) < abs(h) else step * by

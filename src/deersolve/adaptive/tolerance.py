@@ -28,7 +28,7 @@ from .alone import Single, found_alone
 from .error import Refined, halved
 from .flow import Route, linear, timed
 from .grid import Found, trimmed
-from .march import ARRIVED, STIFF
+from .march import ARRIVED, NOT_FINITE, STIFF
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
 from .on_grid import Given, OnGrid, Polished
@@ -48,13 +48,14 @@ class Solver:
     data: Data
     rule: Rule
     looks: bool
+    stops: list[float]
 
     def solved(self, to: Adaptive) -> tuple[Found, Solution, Array | None]:
         """Return the grid, the solution on it, and its estimated error in units of a tolerance, (*B,)."""
         found = self._found(to)
-        sol, made, problem = self._on_grid(found, to)
+        sol, seen, problem = self._on_grid(found, to)
         concrete = self.backend.is_concrete(found.t) and math.prod(found.y.shape) <= ESTIMATED
-        return found, sol, self._error(sol, made, problem) if concrete else None
+        return found, sol, self._error(found, sol, seen, problem) if concrete else None
 
     def _found(self, to: Adaptive) -> Found:
         """Return the grid that the march finds."""
@@ -78,34 +79,33 @@ class Solver:
         t = xp.broadcast_to(t, (*y0.shape[:-2], t.shape[-1]))
         rtol, atol = (convert(a, y0, y0.dtype) for a in (to.rtol, to.atol))
         first, longest = (None if a is None else convert(a, t, t.dtype) for a in (to.first_step, to.max_step))
-        return Route(t[..., :1], t[..., -1:], None, y0, rtol, atol, first, longest)
+        stops = None if not self.stops else convert(self.stops, t, t.dtype)
+        return Route(t[..., :1], t[..., -1:], stops, y0, rtol, atol, first, longest)
 
-    def _on_grid(self, found: Found, to: Adaptive) -> tuple[Solution, Data, Problem]:
-        """Return the solution of the rule on the grid that was found, with its polynomials as ``y_corrected``."""
+    def _on_grid(self, found: Found, to: Adaptive) -> tuple[Solution, Array, Problem]:
+        """Return the solution of the rule on the grid that was found, with its polynomials as ``y_corrected``.
+
+        And the times as f sees them, (*B, N + 1, 1), and the problem with its f as it is called.
+        """
         xp, y = array_namespace(found.y), found.y
         D = xp.astype(found.t[..., 1:] - found.t[..., :-1], y.dtype)[..., None]
         grid, start = TimeGrid(found.t, D), padded(self.data.boundary.y0, y.ndim)
-        times = xp.astype(found.t, y.dtype)[..., None]
+        times = xp.astype(found.t, y.dtype)
+        times = (grid.sided(times) if self.stops else times)[..., None]
         data = with_stages(Data(times, grid, Initial(start), y), self.rule.nodes)
         if found.path is not None:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
         problem, system = discrete(self.problem, self.rule, self.backend, data)
         method = (Given if found.path is None else Polished)(to)
-        return run(OnGrid(self.backend, self.rule, problem.shift, method), system.functions, data), data, problem
+        return run(OnGrid(self.backend, self.rule, problem.shift, method), system.functions, data), times, problem
 
-    def _error(self, sol: Solution, data: Data, problem: Problem) -> Array:
+    def _error(self, found: Found, sol: Solution, seen: Array, problem: Problem) -> Array:
         """Return the estimated error where the solution is wanted, (*B, T, n)."""
-        xp = array_namespace(sol.y)
-        fine = halved(
-            data.grid.t,
-            xp.astype(data.grid.t, sol.y.dtype)[..., None],
-            data.grid.present(sol.y),
-            sol.y_corrected,
-            self.rule.nodes,
-        )
+        nodes, xp = self.rule.nodes, array_namespace(sol.y)
+        fine = halved(found.t, seen, sol.y[..., -1, :] if nodes else sol.y, sol.y_corrected, nodes)
         plan = Refined(self.backend, self.rule, problem.shift, Given(Adaptive()))
         delta = fine.grid.present(run(plan, closed(problem, fine.grid), fine).y)
-        t, wanted = data.grid.t, self.data.grid.t
+        t, wanted = found.t, self.data.grid.t
         beyond = xp.abs(wanted - t[..., :1]) > xp.abs(t[..., -1:] - t[..., :1])
         return linear(t, delta[..., ::2, :])(xp.where(beyond, t[..., -1:], wanted))
 
@@ -136,7 +136,7 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         if check_inputs:
             probe(discrete(problem, rule_of("ddt.trapezoid"), backend, data)[1])
         rule, why = _rule(problem, to, inverse)
-        solver = Solver(moved, backend, data, rule, inverse is None)
+        solver = Solver(moved, backend, data, rule, inverse is None, _stops(problem, backend, data))
         found, sol, error = solver.solved(to)
         is_stiff = found.code == STIFF
         if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
@@ -155,6 +155,19 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
             found, sol, error = solver.solved(to)
             why += f"; steps to {to.least:.0e}, for errors grow on their way"
     return _shown(solver, asked, found, sol, error, why)
+
+
+def _stops(problem: InitialValueProblem, backend: Backend, data: Data) -> list[float]:
+    """Return the times where f jumps, in the order of the march: those that stand twice, and the breaks of signals."""
+    t, D = data.grid.t, data.grid.D[..., 0]
+    found = {*problem.breaks}
+    if backend.is_concrete(t):
+        times, lengths = backend.to_numpy(t), backend.to_numpy(D)
+        found |= {float(at) for at in times[..., :-1][lengths == 0]}
+        low, high = float(times.min()), float(times.max())
+        found = {at for at in found if low < at < high}
+        return sorted(found, reverse=bool((lengths < 0).any()))
+    return sorted(found)
 
 
 def _rule(problem: Problem, to: Adaptive, inverse: Any) -> tuple[Rule, str]:
@@ -192,7 +205,8 @@ def _shown(solver: Solver, to: Adaptive, found: Found, sol: Solution, error: Arr
     beyond = xp.abs(times - found.t[..., :1]) > xp.abs(reached - found.t[..., :1])
     y = dense(xp.where(beyond, reached, times))
     y = xp.where(beyond[..., None], xp.nan, y)
-    status = xp.where(found.code == ARRIVED, sol.status, int(Status.UNDER_RESOLVED) + 0 * sol.status)
+    ended = xp.where(found.code == NOT_FINITE, int(Status.NONFINITE) + 0 * sol.status, int(Status.UNDER_RESOLVED))
+    status = xp.where(found.code == ARRIVED, sol.status, ended)
     stats = dataclasses.replace(sol.stats, steps=found.taken, rule=solver.rule.key, method="adaptive", choice=why)
     if error is not None:
         peak = _peak(found)

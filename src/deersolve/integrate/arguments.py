@@ -107,9 +107,8 @@ def tolerance_of(rtol: Any, atol: Any, like: Array, first_step: Any, max_step: A
     if max_step is not None:
         check_real("max_step", "a number > 0", max_step, lambda h: h > 0)
     longest = None if max_step is None or math.isinf(max_step) else float(max_step)
-    return Adaptive(
-        **{k: v[0] if len(v) == 1 else v for k, v in parts.items()}, first_step=first_step, max_step=longest
-    )
+    relative, absolute = (v[0] if len(v) == 1 else v for v in (parts["rtol"], parts["atol"]))
+    return Adaptive(relative, absolute, first_step, longest)
 
 
 def _entries(name: str, value: Any, like: Array) -> list[float]:
