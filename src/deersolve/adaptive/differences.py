@@ -14,6 +14,6 @@ def jacobian(slope: Slope, t: Array, y: Array, allowed: Array) -> Array:
     xp, n = array_namespace(y), y.shape[-1]
     eps = float(xp.finfo(y.dtype).eps)
     far = eps**0.5 * xp.abs(y) + xp.where(allowed > 0, SHARE * allowed, eps)
-    moved = y + xp.astype(far, y.dtype) * identity(y, n, y.ndim)
-    both = slope(t + xp.zeros_like(moved[..., 0], dtype=t.dtype), moved) - slope(t, y)
-    return xp.matrix_transpose(both / xp.matrix_transpose(far))
+    moved = xp.concat([y, y + xp.astype(far, y.dtype) * identity(y, n, y.ndim)], axis=-2)
+    f = slope(t + xp.zeros_like(moved[..., 0], dtype=t.dtype), moved)
+    return xp.matrix_transpose((f[..., 1:, :] - f[..., :1, :]) / xp.matrix_transpose(far))

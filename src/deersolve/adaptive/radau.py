@@ -20,17 +20,12 @@ from ..backends import backend_of
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import record
-from .radau_numbers import Collocation
-from ..linalg.structure import identity
-from .base import Attempt, Slope, Stepper
+from .base import Attempt, Field, Stepper
 from .controller import SAFETY, norm
 from .differences import jacobian as differences
-
-MOST = 10  # Newton steps
-ENOUGH = 0.01  # of the tolerance: what is left of Z
-SLOW = 1e-2  # rate of convergence from which on J is made anew
-LEAST = 1e-2  # of an error, where two are compared
-ROUNDOFF = 10  # times eps |y|: nothing below is asked for
+from .modes import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW, Modes
+from .radau_alone import RadauAlone
+from .radau_numbers import Collocation
 
 
 @record
@@ -47,6 +42,8 @@ class Memory:
         What that step was judged by.
     J, is_fresh, is_slow : array, shape (*B, n, n), and of bool (*B,)
         The Jacobian; whether it is of this y; whether Newton's method wants another.
+    is_again : array of bool, shape (*B,)
+        Whether the step is the first one, or was rejected.
     ahead : array, shape (*B,)
         What was left of Z behind a change, in units of the change.
     """
@@ -58,6 +55,7 @@ class Memory:
     J: Array
     is_fresh: Array
     is_slow: Array
+    is_again: Array
     ahead: Array
 
 
@@ -77,58 +75,77 @@ class Iterate:
 class Radau(Stepper):
     """A collocation rule; the error is the defect ``h f(t, y) - h u'(t)`` at the start, of h^(s + 1)."""
 
-    needs_jacobian = True
-
     def __init__(self, rule: Collocation) -> None:
         self.rule, self.order = rule, len(rule.nodes) + 1
 
-    def start(self, slope: Slope, jacobian: Any, t: Array, y: Array) -> Memory:
+    def calls(self, y: Array, t: Array) -> list[tuple[Array, Array]]:
+        """Return y and times of one point, and of all stages."""
+        xp, s = array_namespace(y), len(self.rule.nodes)
+        return [(y, t), tuple(xp.concat([a] * s, axis=-2) for a in (y, t))]
+
+    def alone(self, backend: Any, single: Any, rtol: Array, atol: Array, looks: bool) -> RadauAlone:
+        """Return the same for one element by numbers of Python."""
+        return RadauAlone(backend, self.rule, single.slopes, single.jacobian, rtol, atol)
+
+    def start(self, field: Field, t: Array, y: Array) -> Memory:
         """Return f and a polynomial of zeros; J is made in the first step."""
         xp, s = array_namespace(y), len(self.rule.nodes)
-        f, zeros = slope(t, y), xp.concat([0 * y] * s, axis=-2)
+        f, zeros = field.slope(t, y), xp.concat([0 * y] * s, axis=-2)
         J = 0 * xp.matrix_transpose(y) * y
         one, yes = xp.abs(0 * y[..., 0, 0]) + 1, t[..., 0] == t[..., 0]
-        return Memory(f, zeros, 0 * t + 1, one, J, ~yes, yes, one)
+        return Memory(f, zeros, 0 * t + 1, one * xp.inf, J, ~yes, yes, yes, one)
 
-    def attempt(
-        self, slope: Slope, jacobian: Any, t: Array, y: Array, h: Array, carry: Memory, scale: Callable[..., Array]
-    ) -> Attempt:
+    def attempt(self, field: Field, t: Array, y: Array, h: Array, carry: Memory) -> Attempt:
         """Return y at t + h and its error."""
-        xp, backend, s = array_namespace(y), backend_of(y), len(self.rule.nodes)
-        rows = _constant(backend, (*self.rule.inverse, *self.rule.polynomial), y, y.dtype)
-        rates, fit = rows[..., :s, :], rows[..., s:, :]
-        nodes = _constant(backend, self.rule.nodes, t, t.dtype)
+        xp, backend, slope, scale = array_namespace(y), backend_of(y), field.slope, field.scale
+        modes = Modes(backend, self.rule, carry.J)
+        nodes = padded(backend.convert(self.rule.nodes, t, t.dtype), t.ndim)
         times, step, allowed = t + nodes * h, xp.astype(h, y.dtype)[..., None], scale(y, y)
 
         def residual(Z: Array) -> Array:
-            return step * slope(times, y + Z) - xp.matmul(rates, Z)
+            return step * slope(times, y + Z) - xp.matmul(modes.rates, Z)
 
         def renewed(carry: Memory) -> Memory:
-            new = differences(slope, t, y, allowed) if jacobian is None else jacobian(t, y)[..., 0, :, :]
+            new = differences(slope, t, y, allowed) if field.jacobian is None else field.jacobian(t, y)[..., 0, :, :]
             J = xp.where(carry.is_slow[..., None, None], new, carry.J)
             return replace(carry, J=J, is_fresh=carry.is_fresh | carry.is_slow)
 
         carry = backend.when(carry.is_slow, renewed, carry)
-        inverse, real = self._inverses(backend, step * carry.J)
-        found = _newton(backend, residual, inverse, self._guess(carry, h, nodes), carry.ahead, y, allowed)
-        new, q = y + found.Z[..., -1:, :], xp.matmul(fit, found.Z)
+        inverse, real = modes.inverse(step * carry.J)
+        enough = ENOUGH + ROUNDOFF * float(xp.finfo(y.dtype).eps) * norm(y, allowed)
+        found = _newton(
+            backend,
+            lambda Z: modes.times(inverse, residual(Z)),
+            lambda change: norm(change, allowed),
+            self._guess(carry, h, nodes),
+            carry.ahead,
+            enough,
+        )
+        new, q = y + found.Z[..., -1:, :], xp.matmul(modes.fit, found.Z)
         defect = step * carry.f - q[..., :1, :]
-        error = self._error(backend, lambda at: step * slope(t, at), defect, real, y, scale(y, new))
-        f = xp.matmul(rates[..., -1:, :], found.Z) / xp.where(step == 0, 1, step)
-        failed = ~found.arrived
-        kept = replace(carry, ahead=found.ahead, is_slow=failed & ~carry.is_fresh)
-        taken = Memory(f, q, h, error, carry.J, carry.is_fresh & False, found.rate > SLOW, found.ahead)
-        return Attempt(new, error, taken, failed, kept, self._growth(carry, h, error))
+        first = modes.times(real, defect)
+        error = norm(first, scale(y, new))
+
+        def again(error: Array) -> Array:
+            second = defect + step * (slope(t, y + first) - slope(t, y))
+            size = norm(modes.times(real, second), scale(y, new))
+            return xp.where(carry.is_again & (error > 1), size, error)
+
+        error = backend.when(carry.is_again & (error > 1), again, error)
+        f = xp.matmul(modes.rates[..., -1:, :], found.Z) / xp.where(step == 0, 1, step)
+        failed, no = ~found.arrived, carry.is_fresh & False
+        kept = replace(carry, ahead=found.ahead, is_slow=failed & ~carry.is_fresh, is_again=~no)
+        taken = Memory(f, q, h, error, carry.J, no, found.rate > SLOW, no, found.ahead)
+        return Attempt(new, error, taken, failed, kept, self._growth(carry, h, error), path=q)
 
     def _growth(self, carry: Memory, h: Array, error: Array) -> Array:
         """Return how far the errors of two steps let the next one grow, as they change: Hairer and Wanner, IV.8."""
         xp = array_namespace(h)
-        longer = xp.where(carry.path[..., 0, 0] == 0, 1.0, xp.abs(h / carry.h)[..., 0])
         now, before = (xp.where(e > LEAST, e, LEAST) for e in (error, carry.error))
-        return SAFETY * longer * (before / now**2) ** (1 / self.order)
+        return SAFETY * xp.abs(h / carry.h)[..., 0] * (before / now**2) ** (1 / self.order)
 
     def _guess(self, carry: Memory, h: Array, nodes: Array) -> Array:
-        """Return Z of the polynomial of the step before, which goes on: u(1 + theta r) - u(1), r = h / h of that step."""
+        """Return Z of the polynomial of the step before, which goes on: u(1 + c r) - u(1), r is h by its h."""
         xp = array_namespace(h)
         place = 1 + nodes * h / carry.h
         powers = [place]
@@ -136,62 +153,25 @@ class Radau(Stepper):
             powers.append(powers[-1] * place)
         return xp.matmul(xp.astype(xp.stack(powers, axis=-1) - 1, carry.path.dtype), carry.path)
 
-    def _error(
-        self, backend: Backend, step: Callable[[Array], Array], defect: Array, real: Array, y: Array, allowed: Array
-    ) -> Array:
-        """Return the size of ``(lambda - h J)^-1 (h f(t, y) - h u'(t))``; where it is large, with f at y plus it."""
-        xp = array_namespace(y)
-        error = _times(backend, real, defect)
-        size = norm(error, allowed)
-
-        def again(size: Array) -> Array:
-            more = defect + step(y + error) - step(y)
-            return xp.where(size > 1, norm(_times(backend, real, more), allowed), size)
-
-        return backend.when(size > 1, again, size)
-
-    def _inverses(self, backend: Backend, hJ: Array) -> tuple[Array, Array]:
-        """Return ``sum_k (P_k (x) (lambda_k - h J)^-1)``, (*B, s n, s n), and the term of the real lambda, (*B, n, n)."""
-        xp, (*B, _, n), s = array_namespace(hJ), hJ.shape, len(self.rule.nodes)
-        is_complex = xp.isdtype(hJ.dtype, "complex floating")
-        modes = self.rule.modes if is_complex else self.rule.modes[: s // 2 + 1]
-        kind = xp.result_type(hJ.dtype, xp.complex64)
-        twice = [1 if is_complex or not v.imag else 2 for v, _ in modes]
-        weights = [[w * P[i][j] for w, (_, P) in zip(twice, modes, strict=True)] for i in range(s) for j in range(s)]
-        weights = _constant(backend, weights, hJ, kind)
-        eye = xp.astype(identity(hJ, n, hJ.ndim + 1), kind)
-        shifts = _constant(backend, [v for v, _ in modes], hJ, kind)[..., 0, :][..., None, None]
-        each = backend.linear_solve(shifts * eye - xp.astype(hJ, kind)[..., None, :, :], eye)
-        product = xp.matmul(weights, xp.reshape(each, (*B, len(modes), n * n)))
-        real = each[..., 0, :, :]
-        if not is_complex:
-            product, real = xp.real(product), xp.real(real)
-        parts = xp.reshape(product, (*B, s, s, n, n))
-        b = len(B)
-        order = (*range(b), b, b + 2, b + 1, b + 3)
-        return xp.reshape(xp.permute_dims(parts, order), (*B, s * n, s * n)), real
-
 
 def _newton(
     backend: Backend,
-    residual: Callable[[Array], Array],
-    inverse: Array,
+    change_at: Callable[[Array], Array],
+    sized: Callable[[Array], Array],
     Z: Array,
     ahead: Array,
-    y: Array,
-    allowed: Array,
+    enough: Array,
 ) -> Iterate:
-    """Return Z where every residual is small, or a mark where it is not.
+    """Return Z where what is left is small, or a mark where it is not.
 
     What is left of Z behind a change is rate / (1 - rate) times the change; of the first change by the last step's.
     """
     xp = array_namespace(Z)
     eps = float(xp.finfo(Z.dtype).eps)
-    enough = ENOUGH + ROUNDOFF * eps * norm(y, allowed)
 
     def body(s: Iterate) -> Iterate:
-        change = _times(backend, inverse, residual(s.Z))
-        size = norm(change, allowed)
+        change = change_at(s.Z)
+        size = sized(change)
         rate = size / s.size
         is_first = s.size == xp.inf
         ahead = xp.where(is_first, (s.ahead + eps) ** 0.8, rate / xp.where(rate < 1, 1 - rate, eps))
@@ -211,16 +191,5 @@ def _newton(
 
     infinite = 0 * ahead + xp.inf
     first = Iterate(0, Z, infinite, 0 * ahead, ahead, infinite > 0, infinite < 0)
-    return backend.while_loop(lambda s: backend.any_true(s.goes_on) & (s.count < MOST), body, first)
-
-
-def _times(backend: Backend, matrix: Array, rows: Array) -> Array:
-    """Return the product with all rows behind one another, (*B, k n, k n) and (*B, k, n), as rows."""
-    xp = array_namespace(rows)
-    flat = xp.reshape(rows, (*matrix.shape[:-1],))
-    return xp.reshape(backend.matvec(matrix, flat), rows.shape)
-
-
-def _constant(backend: Backend, values: Any, like: Array, dtype: Any) -> Array:
-    """Return numbers as an array of the rank of ``like``."""
-    return padded(backend.convert(values, like, dtype), like.ndim)
+    found: Iterate = backend.while_loop(lambda s: backend.any_true(s.goes_on) & (s.count < MOST), body, first)
+    return found

@@ -1,18 +1,22 @@
 """Radau IIA rules: the numbers of implicit rules whose stages are points of one polynomial.
 
-    u(t + theta h) = y + sum_k q_k theta^k,    u(t + c_i h) = y + Z_i,    h u'(t + c_i h) = (A^-1 Z)_i = h f(t + c_i h, y + Z_i)
+    u(t + theta h) = y + sum_k q_k theta^k,    u(t + c_i h) = y + Z_i,
+    h u'(t + c_i h) = (A^-1 Z)_i = h f(t + c_i h, y + Z_i)
 
-The last node is the end of the step. E. Hairer and G. Wanner, Solving Ordinary Differential Equations II, 2nd ed. (1996),
-section IV.5 and IV.8.
+The last node is the end of the step. E. Hairer and G. Wanner, Solving Ordinary Differential Equations II, 2nd ed.
+(1996), section IV.5 and IV.8.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from typing import Any
 
 Row = tuple[float, ...]
-Mode = tuple[complex, tuple[tuple[complex, ...], ...]]
+Matrix = Sequence[Sequence[Any]]
+Mode = tuple[complex, Matrix]
 """An eigenvalue of A^-1, and the projection on its eigenvector."""
 
 
@@ -36,7 +40,7 @@ class Collocation:
 
     @cached_property
     def polynomial(self) -> tuple[Row, ...]:
-        """Return V^-1, q = V^-1 Z: row k - 1 has the coefficient of theta^k of each polynomial that is 1 at one node."""
+        """Return V^-1, q = V^-1 Z: row k - 1: the coefficients of theta^k of the polynomials that are 1 at a node."""
         columns = []
         for i, c in enumerate(self.nodes):
             basis = [1 / c]
@@ -47,7 +51,7 @@ class Collocation:
         return tuple(zip(*columns, strict=True))
 
     @cached_property
-    def inverse(self) -> tuple[Row, ...]:
+    def inverse(self) -> Matrix:
         """Return A^-1: its row i is the derivative at c_i of the polynomial through Z."""
         powers = [[(k + 1) * c**k for k in range(len(self.nodes))] for c in self.nodes]
         return _product(powers, self.polynomial)
@@ -58,15 +62,18 @@ class Collocation:
         values = [*self.eigenvalues, *(v.conjugate() for v in self.eigenvalues if v.imag)]
         return tuple((v, self._projection(v, [w for w in values if w != v])) for v in values)
 
-    def _projection(self, value: complex, others: list[complex]) -> tuple[tuple[complex, ...], ...]:
-        def factor(w: complex) -> list[list[complex]]:
+    def _projection(self, value: complex, others: list[complex]) -> Matrix:
+        """Return the product of ``(A^-1 - w) / (value - w)`` over the other eigenvalues."""
+
+        def factor(w: complex) -> Matrix:
             return [[(a - w * (i == j)) / (value - w) for j, a in enumerate(row)] for i, row in enumerate(self.inverse)]
 
-        return tuple(map(tuple, reduce(_product, map(factor, others))))
+        return reduce(_product, map(factor, others))
 
 
-def _product(a: list, b: list) -> tuple:
-    return tuple(tuple(sum(x * y for x, y in zip(row, column, strict=True)) for column in zip(*b, strict=True)) for row in a)
+def _product(a: Matrix, b: Matrix) -> Matrix:
+    columns = [*zip(*b, strict=True)]
+    return [[sum(x * y for x, y in zip(row, column, strict=True)) for column in columns] for row in a]
 
 
 RADAU_5 = Collocation(

@@ -29,22 +29,28 @@ def _eliminated(m: Array, rhs: Array) -> Array:
     if m.shape[-1] == 1:
         return rhs / m
     if m.shape[-1] == 2:
-        swap = jnp.abs(m[..., 1:, :1]) > jnp.abs(m[..., :1, :1])
+        swap = _size(m[..., 1:, :1]) > _size(m[..., :1, :1])
         m, rhs = (jnp.where(swap, a[..., ::-1, :], a) for a in (m, rhs))
         row, right, below, under = m[..., :1, :], rhs[..., :1, :], m[..., 1:, :], rhs[..., 1:, :]
         return _reduced(row, right, below, under)
-    place = jnp.argmax(jnp.abs(m[..., :, 0]), axis=-1)
+    place = jnp.argmax(_size(m[..., :, 0]), axis=-1)
     is_pivot = jax.nn.one_hot(place, m.shape[-1], dtype=bool)[..., None]
     row, right = (jnp.sum(jnp.where(is_pivot, a, 0), axis=-2, keepdims=True) for a in (m, rhs))
     below, under = (jnp.where(is_pivot, a[..., :1, :], a)[..., 1:, :] for a in (m, rhs))
     return _reduced(row, right, below, under)
 
 
+def _size(a: Array) -> Array:
+    """Return how large a pivot is: of a complex one the sum of its parts, without a root."""
+    return jnp.abs(a.real) + jnp.abs(a.imag) if jnp.iscomplexobj(a) else jnp.abs(a)
+
+
 def _reduced(row: Array, right: Array, below: Array, under: Array) -> Array:
     """Take the first unknown, by its row, out of the equations below, and solve those."""
-    factor = below[..., :1] / row[..., :1]
+    once = 1 / row[..., :1]
+    factor = below[..., :1] * once
     rest = _eliminated(below[..., 1:] - factor * row[..., 1:], under - factor * right)
-    first = (right - jnp.sum(row[..., 0, 1:, None] * rest, axis=-2, keepdims=True)) / row[..., :1]
+    first = (right - jnp.sum(row[..., 0, 1:, None] * rest, axis=-2, keepdims=True)) * once
     return jnp.concatenate([first, rest], axis=-2)
 
 

@@ -1,0 +1,130 @@
+"""Stiffness shows by what an explicit rule has at hand; what is not stiff is never taken for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.adaptive.test_radau import hires, robertson, vdp
+
+from deersolve.adaptive.explicit import Explicit
+from deersolve.adaptive.march import ARRIVED, Course, march
+from deersolve.adaptive.stiffness import HITS, MISSES, Held, held_back, is_stiff, nothing_held
+from deersolve.backends import backend_of
+from deersolve.inverses.tableaux import PAIRS
+
+BOUNDS = {"dopri5": 2.6, "dopri8": 5.0}
+
+
+def linear(xp, t, y):
+    return -1e3 * (y - xp.cos(t)[..., None])
+
+
+def lotka_volterra(xp, t, y):
+    a, b = y[..., 0], y[..., 1]
+    return xp.stack([1.5 * a - a * b, -3 * b + a * b], axis=-1)
+
+
+def pendulum(xp, t, y):
+    return xp.stack([y[..., 1], -xp.sin(y[..., 0])], axis=-1)
+
+
+def lorenz(xp, t, y):
+    a, b, c = (y[..., i] for i in range(3))
+    return xp.stack([10 * (b - a), a * (28 - c) - b, a * b - 8 / 3 * c], axis=-1)
+
+
+def kepler(xp, t, y):
+    cubed = xp.sum(y[..., :2] ** 2, axis=-1)[..., None] ** 1.5
+    return xp.concat([y[..., 2:], -y[..., :2] / cubed], axis=-1)
+
+
+def seven_bodies(xp, t, y):
+    x = xp.reshape(y[..., :14], (*y.shape[:-1], 2, 7))
+    way = x[..., None, :] - x[..., :, None]
+    cubed = xp.sum(way**2, axis=-3) ** 1.5
+    pull = way / (cubed + xp.eye(7))[..., None, :, :] * xp.arange(1.0, 8.0)
+    return xp.concat([y[..., 14:], xp.reshape(xp.sum(pull, axis=-1), (*y.shape[:-1], 14))], axis=-1)
+
+
+PLEIADES = [3, 3, -1, -3, 2, -2, 2, 3, -3, 2, 0, 0, -4, 4, 0, 0, 0, 0, 0, 1.75, -1.5, 0, 0, 0, -1.25, 1, 0, 0]
+STIFF = {
+    "vdp": (vdp, [2.0, 0.0], 163.0),
+    "robertson": (robertson, [1.0, 0, 0], 1e5),
+    "hires": (hires, [1.0, 0, 0, 0, 0, 0, 0, 0.0057], 321.8),
+    "linear": (linear, [1.0], 10.0),
+}
+EASY = {
+    "lotka-volterra": (lotka_volterra, [1.0, 1.0], 10.0),
+    "pendulum": (pendulum, [2.0, 0.0], 20.0),
+    "lorenz": (lorenz, [1.0, 1.0, 1.0], 10.0),
+    "kepler": (kepler, [0.5, 0.0, 0.0, 3**0.5], 6 * np.pi),
+    "seven-bodies": (seven_bodies, [float(v) for v in PLEIADES], 3.0),
+}
+
+
+class Watching(Explicit):
+    """An explicit rule that notes at which step it was found to be held back."""
+
+    def __init__(self, name):
+        super().__init__(PAIRS[name])
+        self.bound, self.steps, self.found = BOUNDS[name], 0, None
+
+    def start(self, slope, jacobian, t, y):
+        self.held = nothing_held(t)
+        return super().start(slope, jacobian, t, y)
+
+    def attempt(self, slope, jacobian, t, y, h, carry, scale):
+        seen = []
+
+        def noted(t, y):
+            seen.append((y, slope(t, y)))
+            return seen[-1][1]
+
+        made = super().attempt(noted, jacobian, t, y, h, carry, scale)
+        if made.error <= 1:
+            self.steps += 1
+            self.held = held_back(h, *zip(*seen[-2:], strict=True), self.bound, self.held)
+            if self.found is None and is_stiff(self.held):
+                self.found = self.steps
+        return made
+
+
+def watched(problem, name, rtol, most=200):
+    """Return at which step the rule was found to be held back, or None, and whether it arrived."""
+    f, y0, span = problem
+    stepper, t, y = Watching(name), np.zeros(1), np.array([y0])
+    slope = lambda t, y: f(np, t, y)  # noqa: E731
+    course = Course(backend_of(y), stepper, slope, None, t, t + span, None, rtol, 1e-3 * rtol, None, None, most)
+    with course.backend.quiet():
+        walker = march(course, y)[1]
+    return stepper.found, walker.code == ARRIVED
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+@pytest.mark.parametrize("problem", STIFF)
+def test_stiff_equations_are_found(problem, name):
+    for rtol in (1e-3, 1e-6):
+        found, _ = watched(STIFF[problem], name, rtol)
+        assert found is not None
+        assert found < 150
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+@pytest.mark.parametrize("problem", EASY)
+def test_others_are_not(problem, name):
+    for rtol in (1e-2, 1e-4):
+        found, arrived = watched(EASY[problem], name, rtol, most=1000)
+        assert found is None
+        assert arrived
+
+
+@pytest.mark.deep_backend("jax")
+def test_counts_of_every_element(lib):
+    h, held = lib.asarray([[1.0], [1.0], [-1.0]]), Held(*(lib.asarray([HITS - 1, 3, 3], "int32"),) * 2)
+    held = Held(held.hits, lib.asarray([0, MISSES - 1, 0], "int32"))
+    points = lib.asarray([[[1.0]], [[1.0]], [[1.0]]]), lib.asarray([[[0.0]], [[0.0]], [[0.0]]])
+    slopes = lib.asarray([[[-4.0]], [[-1.0]], [[-1.0]]]), points[1]
+    held = held_back(h, points, slopes, 3.25, held)
+    np.testing.assert_array_equal(lib.to_numpy(held.hits), [HITS, 0, 3])
+    np.testing.assert_array_equal(lib.to_numpy(held.misses), [0, MISSES, 1])
+    np.testing.assert_array_equal(lib.to_numpy(is_stiff(held)), [True, False, False])
