@@ -23,7 +23,7 @@ from ..linalg.structure import Dense, Structure
 from .homes import HOMES
 
 DECLARED = ("shifts", "axes", "reach", "reach_of_f", "history")
-OPTIONAL = ("transpose", "magnitude", "defect", "damped", "determines", "truncation", "continues", "steps", "solver", "posed")
+OPTIONAL = ("transpose", "magnitude", "defect", "damped", "determines", "truncation", "continues", "steps", "solver")
 
 registry: Registry[Rule] = Registry("inverses", "deersolve.inverses", HOMES)
 
