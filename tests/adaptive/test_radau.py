@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import pytest
+from tests.conftest import library
 
 from deersolve.adaptive.march import ARRIVED, TOO_SMALL, Course, march
 from deersolve.adaptive.radau import Radau
+from deersolve.adaptive.radau_alone import RadauAlone
+from deersolve.adaptive.radau_alone import march as march_alone
 from deersolve.adaptive.radau_numbers import RADAU_5, RADAU_9
 from deersolve.backends import backend_of
 from deersolve.inverses.collocation import radau
-from tests.conftest import library
 
 RULES = pytest.mark.parametrize("rule", [RADAU_5, RADAU_9], ids=["radau5", "radau9"])
 
@@ -150,7 +153,7 @@ def test_stiff_equations_against_reference_values(lib, name, rule):
 def test_batch_is_its_elements(lib):
     rates = np.array([0.02, 0.08])
     k = lib.asarray(rates[:, None])
-    y, code, t, tried = marched(lib, lambda xp, t, y: robertson(xp, t, y, k), np.array([[1.0, 0, 0]] * 2), 1e3, 1e-5)
+    y, code, _, tried = marched(lib, lambda xp, t, y: robertson(xp, t, y, k), np.array([[1.0, 0, 0]] * 2), 1e3, 1e-5)
     assert (code == ARRIVED).all()
     alone = [marched(lib, lambda xp, t, y, r=r: robertson(xp, t, y, float(r)), [1.0, 0, 0], 1e3, 1e-5) for r in rates]
     np.testing.assert_allclose(y, [a[0] for a in alone], rtol=1e-9)
@@ -162,7 +165,7 @@ def test_a_stiff_non_autonomous_equation_backwards_and_forwards(rule):
     lib = numpy_library()
     for sign in (1.0, -1.0):
         f = lambda xp, t, y, s=sign: -1e5 * s * (y - xp.cos(t)[..., None]) - xp.sin(t)[..., None]  # noqa: E731
-        y, code, t, tried = marched(lib, f, [1.0], sign * 20.0, 1e-6, rule)
+        y, code, _, tried = marched(lib, f, [1.0], sign * 20.0, 1e-6, rule)
         assert code == ARRIVED
         assert y[0] == pytest.approx(np.cos(20.0), abs=1e-6)
         assert tried < 200
@@ -235,9 +238,60 @@ def test_an_element_that_fails_leaves_the_others_alone():
         bad = (t[..., None] > 1.0) & (xp.arange(2)[:, None, None] == 1)
         return xp.where(bad, xp.nan, -50 * (y - t[..., None]))
 
-    y, code, t, _ = marched(numpy_library(), f, np.array([[1.0], [1.0]]), 2.0, 1e-6)
+    y, code, _, _ = marched(numpy_library(), f, np.array([[1.0], [1.0]]), 2.0, 1e-6)
     np.testing.assert_array_equal(code, [ARRIVED, TOO_SMALL])
     assert y[0, 0] == pytest.approx(2 - 1 / 50, abs=1e-5)
+
+
+def alone(lib, f, y0, span, rtol, rule=RADAU_5, jacobian=None):
+    """Return the steps of the march of Python, of ``f(t, y)`` from y0 (n,)."""
+    y = lib.asarray(y0, dtype=None)
+
+    slopes = functools.partial(f, lib.xp)
+    stepper = RadauAlone(backend_of(y), rule, slopes, jacobian, rtol, 1e-3 * rtol)
+    with backend_of(y).quiet():
+        return march_alone(stepper, [0.0, span / 2, span], y, math.copysign(1e-4, span), math.inf, 1000)
+
+
+@RULES
+@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.skip_backend("jax", reason="compiles")
+@pytest.mark.deep_but("robertson-radau9", "numpy-vdp-radau5", "numpy-hires-radau9")
+def test_one_element_by_numbers_of_python(lib, name, rule):
+    f, y0, span, reference, size = REFERENCES[name]
+    steps = alone(lib, f, np.array(y0), span, 1e-5, rule)
+    assert steps.code == ARRIVED
+    assert span / 2 in steps.t
+    np.testing.assert_array_less(abs(lib.to_numpy(steps.y[-1]) - reference) / size, 1e-5)
+    assert steps.tried < {"vdp": (450, 150), "robertson": (120, 70), "hires": (130, 75)}[name][rule is RADAU_9]
+
+
+@pytest.mark.skip_backend("jax", reason="compiles")
+def test_one_element_meets_what_is_no_number(lib):
+    def f(xp, t, y):
+        return xp.where(t[..., None] > 1.0, xp.nan, -y)
+
+    steps = alone(lib, f, np.array([1.0]), 4.0, 1e-6)
+    assert steps.code == TOO_SMALL
+    assert 0.9 < steps.t[-1] <= 1.0
+    assert lib.to_numpy(steps.y[-1])[0] == pytest.approx(np.exp(-steps.t[-1]), rel=1e-5)
+
+
+def test_one_complex_element_with_its_jacobian():
+    rate, calls = -1e4 + 1e3j, []
+
+    def f(xp, t, y):
+        wave = xp.exp(1j * t)[..., None]
+        return rate * (y - wave) + 1j * wave
+
+    def jacobian(t, y):
+        calls.append(t)
+        return np.array([[rate]])
+
+    steps = alone(numpy_library(), f, np.array([1.0 + 0j]), -5.0, 1e-6, RADAU_9, jacobian)
+    assert steps.code == ARRIVED
+    assert steps.y[-1][0] == pytest.approx(np.exp(-5j), abs=1e-6)
+    assert 0 < len(calls) < 10
 
 
 def numpy_library():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.adaptive.test_radau import hires, robertson, vdp
 
 from deersolve.adaptive.explicit import Explicit
 from deersolve.adaptive.march import ARRIVED, Course, march
 from deersolve.adaptive.stiffness import HITS, MISSES, Held, held_back, is_stiff, nothing_held
 from deersolve.backends import backend_of
 from deersolve.inverses.tableaux import PAIRS
-from tests.adaptive.test_radau import hires, robertson, vdp
 
 BOUNDS = {"dopri5": 2.6, "dopri8": 5.0}
 

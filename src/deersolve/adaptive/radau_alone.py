@@ -16,8 +16,8 @@ from .modes import Modes
 from .radau import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW
 from .radau_numbers import Collocation
 
-Slopes = Callable[[list[float], Array], Array]
-"""f of times, and of y (K, n) at them."""
+Slopes = Callable[[Array, Array], Array]
+"""f of times (K,) and y (K, n)."""
 
 
 class RadauAlone:
@@ -44,9 +44,14 @@ class RadauAlone:
         self.modes, self.eps = Modes(self.backend, self.rule, like), float(xp.finfo(y.dtype).eps)
         self.nodes = self.backend.convert([[c] for c in self.rule.nodes], like, size.dtype)
         self.powers = self.backend.convert([range(1, self.s + 1)], like, size.dtype)
-        self.clock = 0 * size[:1]
+        self.clock = 0 * self.nodes[:, 0]
         path: Any = None
-        self.f, self.path, self.h, self.before = self.slopes([t], y[None, :])[0, ...], path, 1.0, math.inf
+        self.f, self.path, self.h, self.before = (
+            self.slopes(self.clock[:1] + t, y[None, :])[0, ...],
+            path,
+            1.0,
+            math.inf,
+        )
         self.J, self.is_fresh, self.is_slow, self.is_again, self.ahead = like, False, True, True, 1.0
 
     def attempt(self, t: float, y: Array, h: float) -> tuple[Array, float, float]:
@@ -66,7 +71,7 @@ class RadauAlone:
         first = real @ defect
         error = _size(first / allowed)
         if was_again and error > 1:
-            two = self.slopes([t, t], xp.stack([y + first, y]))
+            two = self.slopes(self.clock[:2] + t, xp.stack([y + first, y]))
             error = _size((real @ (defect + h * (two[0, ...] - two[1, ...]))) / allowed)
         now, before = max(error, LEAST), max(self.before, LEAST)
         growth = SAFETY * abs(h / self.h) * (before / now**2) ** (1 / self.order)
@@ -80,12 +85,12 @@ class RadauAlone:
         if self.jacobian is not None:
             made: Array = self.jacobian(t, y)
             return made
-        return differences(lambda ts, ys: self.slopes(ts, ys), self.clock + t, y[None, :], allowed)
+        return differences(self.slopes, self.clock[:1] + t, y[None, :], allowed)
 
     def _newton(self, inverse: Array, t: float, y: Array, h: float, allowed: Array) -> tuple[Array, float]:
         """Return Z and the rate of convergence, which is not below 1 where there is no Z."""
-        modes, rule, eps = self.modes, self.rule, self.eps
-        times = [t + c * h for c in rule.nodes]
+        modes, eps = self.modes, self.eps
+        times = t + h * self.nodes[:, 0]
         enough = ENOUGH + ROUNDOFF * eps * _size(y / allowed)
         Z: Any = 0 * self.nodes * y
         if self.path is not None:
