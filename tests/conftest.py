@@ -43,6 +43,8 @@ BACKENDS = (
 TRANSFORMED = ("jax:vmap", "torch:vmap")
 EVERY_CASE = ("numpy", "torch", "torch:gpu", "jax:gpu", "cupy")
 ONE_CASE = ("strict", "torch:vmap")
+REPEATED = {"ddt.dopri8", "ddt.gauss10", "ddt.gauss2", "ddt.gauss6", "ddt.gauss8", "ddt.radau9"}
+"""Rules that are others with other numbers: what is tested of every rule is tested of these in the full set."""
 MODULES = {"numpy": "numpy", "strict": "array_api_strict", "torch": "torch", "jax": "jax"}
 MODULES["cupy"] = "cupy"
 
@@ -213,7 +215,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         name = item.callspec.params.get("lib", "numpy") if hasattr(item, "callspec") else "numpy"
         if any(mark.args[0] == name for mark in item.iter_markers("slow_backend")):
             item.add_marker("slow")
-        if not _is_brief(item, name, case, (test, name) in had) or any(not _ends(case, ends) for ends in cases):
+        repeats = hasattr(item, "callspec") and item.callspec.params.get("key") in REPEATED
+        is_brief = _is_brief(item, name, case, (test, name) in had) and not repeats
+        if not is_brief or any(not _ends(case, ends) for ends in cases):
             item.add_marker("deep")
         had.add((test, name))
 

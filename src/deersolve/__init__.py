@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 # isort: off
 if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.py compares the two
     from . import inverses as inverses, testing as testing
+    from .adaptive.method import Adaptive as Adaptive
     from .analysis.continuation import Branch as Branch, follow as follow
     from .analysis.lyapunov import lyapunov as lyapunov
     from .analysis.sensitivity import adjoint as adjoint, sensitivity as sensitivity
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.
     from .grids.shifters import identity as identity, lag as lag, slope as slope
     from .grids.signal import Signal as Signal
     from .grids.times import Initial as Initial, Steps as Steps, TimeGrid as TimeGrid
+    from .integrate.solve_ivp import solve_ivp as solve_ivp
     from .inverses.operator import Operator as Operator
     from .linalg.structure import (
         BlockDiagonal as BlockDiagonal,
@@ -80,6 +82,7 @@ if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.
 # isort: on
 
 _rooms = {
+    "adaptive.method": "Adaptive",
     "analysis.continuation": "Branch follow",
     "analysis.lyapunov": "lyapunov",
     "analysis.sensitivity": "adjoint sensitivity",
@@ -93,6 +96,7 @@ _rooms = {
     "grids.shifters": "identity lag slope",
     "grids.signal": "Signal",
     "grids.times": "Initial Steps TimeGrid",
+    "integrate.solve_ivp": "solve_ivp",
     "inverses.operator": "Operator",
     "linalg.structure": "BlockDiagonal Dense Diagonal Structure Zero",
     "newton.approximate_jacobians": "Hutchinson Picard",

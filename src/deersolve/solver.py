@@ -5,9 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
+from .adaptive.method import asked_of
+from .adaptive.tolerance import complaint, solve_to
+from .backends import backend_of
 from .backends._compilers import untraced
+from .backends.generic import Backend
 from .backends.namespace import Array, array_namespace, dtype_name, padded_behind
 from .backends.registration import close_matches
 from .errors import (
@@ -64,6 +69,8 @@ def solve(  # noqa: PLR0913 - the public signature
     problem: Problem,
     y_guess: Any = None,
     *,
+    rtol: Any = None,
+    atol: Any = None,
     inverse: Any = None,
     method: Any = None,
     on_failure: str | None = None,
@@ -78,9 +85,13 @@ def solve(  # noqa: PLR0913 - the public signature
         The equation.
     y_guess : array, optional
         Where to start, broadcast to (*B, *R, n); by default the initial value everywhere, or 0 between sides.
+    rtol, atol : float or list of float, optional
+        Of an :class:`InitialValueProblem`: solve it to a tolerance, an error of at most atol + rtol |y| in each
+        component, on a grid that the solver finds. The times of the problem are then where y is wanted, and two are
+        enough. With one of them the other is a thousand times larger or smaller. See :class:`Adaptive`.
     inverse : str, rule or callable, optional
         Another rule than the problem's own: "backward_euler", "exponential", ...
-    method : Newton, Sequential, Auto or str, optional
+    method : Newton, Sequential, Auto, Adaptive or str, optional
         How to solve it; ``Auto()`` by default, explained in ``sol.stats.choice``.
     on_failure : {"raise", "nan", "return"}, optional
         What to do if an element does not converge: raise :class:`ConvergenceError`, which carries the whole
@@ -136,15 +147,19 @@ def solve(  # noqa: PLR0913 - the public signature
     (True, (1001, 2))
     """
     _check_options(on_failure, check_inputs)
+    to, method = asked_of(method, rtol, atol)
     asked = method_of(Auto() if method is None else method)
     watch = NOBODY if on_window is None else Watch(on_window)
     check_problem(problem)
     pairs = pairs_of(problem, y_guess)
-    again = {"inverse": inverse, "method": method, "on_failure": on_failure, "check_inputs": check_inputs}
+    again = {"inverse": inverse, "method": to or method, "on_failure": on_failure, "check_inputs": check_inputs}
     if pairs is not None:
         with pairs.told():
             sol = solve(pairs.real(), pairs.guess(y_guess), **again, on_window=pairs.watched(on_window))
         return pairs.shown(sol)
+    if to is not None:
+        sol = solve_to(problem, to, inverse, check_inputs)
+        return _finish(sol, backend_of(sol.y), lambda: complaint(sol), on_failure)
     rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
     _check_rule(rule, problem)
     rule = rule.scanning(asked.scan)
@@ -173,7 +188,8 @@ def solve(  # noqa: PLR0913 - the public signature
     sol, y = _described(sol, system, chosen, why, derivative), sol.y
     if check_inputs:
         _warn_if_unresolved(system, sol)
-    return _finish(_presented(sol, system.grid), system, y, on_failure)
+    shown = _presented(sol, system.grid)
+    return _finish(shown, system.backend, lambda: _complaint(shown, system, y), on_failure)
 
 
 def _check_options(on_failure: Any, check_inputs: Any) -> None:
@@ -224,9 +240,9 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     return dataclasses.replace(sol, stats=stats)
 
 
-def _finish(sol: Solution, system: System, y: Array, on_failure: str | None) -> Solution:
-    """Warn of a coarse grid; raise, fill with NaN or return what failed. ``y`` is as the solver has it."""
-    concrete = system.backend.is_concrete((sol.status, sol.stats.discretisation_error))
+def _finish(sol: Solution, backend: Backend, complain: Callable[[], str], on_failure: str | None) -> Solution:
+    """Warn of a coarse grid; raise, fill with NaN or return what failed."""
+    concrete = backend.is_concrete((sol.status, sol.stats.discretisation_error))
     mode = on_failure or ("raise" if concrete else "nan")
     xp = array_namespace(sol.y)
     converged = sol.converged
@@ -235,7 +251,7 @@ def _finish(sol: Solution, system: System, y: Array, on_failure: str | None) -> 
         if bool(xp.all(converged)):
             return sol
         if mode == "raise":
-            raise ConvergenceError(_complaint(sol, system, y), sol)
+            raise ConvergenceError(complain(), sol)
     elif mode == "raise":
         raise InputError(
             "on_failure: expected 'nan' or 'return' inside jit or vmap, where no status can be read; received 'raise'."

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse.linalg import LinearOperator
+from scipy.special import ellipk
 from tests.strategies import batches, generators
 
 import deersolve as ds
@@ -52,6 +53,9 @@ def test_all_parts_are_those_of_the_assembled_matrices(case, batch, kind):
     Gs = tuple(kind(rng.normal(size=(*batch, *shape, n, n)[: y.ndim + (kind is Dense)])) for _ in shifts)
     where = {"grid": None, "boundary": op.prepared(None, y)}
     L, M, *Ss = (wide(np.eye(N) if A is None or A is ds.identity else A, n, N) for A in (L, M, *shifts))
+    unit = np.broadcast_to(op.unit, (*shape, n)).reshape(-1, 1)  # rows are in the unit of y: their largest is near 1
+    L, M = L / unit, M / unit
+    assert np.all((np.abs(L).max(axis=1) < 1.5) & ((np.abs(L).max(axis=1) > 0.7) | ~L.any(axis=1)))
 
     def flat(a):
         return a.reshape(-1, N * n)
@@ -238,9 +242,9 @@ def test_a_matrix_is_factored_once_for_the_same_G(monkeypatch):
     op, r = ds.Operator(np.eye(5) * 3), np.ones((2, 5, 1))
     G, where = (Dense(np.ones((2, 5, 1, 1))),), {"grid": None, "boundary": None}
     solve = op.solver(G, r, **where)
-    np.testing.assert_allclose(solve(r) + op.transpose(G, r, **where) + solve(2 * r), 1.0)
+    np.testing.assert_allclose(solve(r) + op.transpose(G, r, **where) + solve(2 * r), 4.0)  # rows of 3 are over 4
     assert len(made) == 2  # one for each element
-    np.testing.assert_allclose(op.solve((Dense(2 * G[0].values),), r, **where), 0.2)
+    np.testing.assert_allclose(op.solve((Dense(2 * G[0].values),), r, **where), 0.8)
 
 
 def test_an_operator_is_copied_without_its_factors():
@@ -280,6 +284,47 @@ def test_one_singular_element_leaves_the_others():
     sol = ds.solve(problem, np.zeros((3, 2, 1)), on_failure="return")
     assert [ds.Status(int(s)).name for s in sol.status] == ["CONVERGED", "SINGULAR", "CONVERGED"]
     np.testing.assert_allclose(sol.y[[0, 2], :, 0], [[2, 2], [-1, -1]])
+
+
+def test_a_tolerance_is_one_of_y_whatever_the_unit_of_the_rows():
+    """y'' = -3 exp(y) in units of the matrix: 1 / h^2 beside y would pass a y that is 15 % off."""
+    L = sp.diags_array([1.0, -2.0, 1.0], offsets=[-1, 0, 1], shape=(99, 99)) * 100.0**2
+    for unit in (1.0, 2.0**-30, 2.0**30):
+        op = ds.Operator(unit * L, unit * sp.eye_array(99), given=unit * np.ones((99, 1)))
+        problem = ds.Problem(lambda y, x, params: -3 * np.exp(y), shift=op.shifts, inverse=op)
+        sol, close = (ds.solve(problem, np.zeros((99, 1)), method=ds.Newton(rtol=r)) for r in (1e-2, None))
+        off = np.abs(sol.y - close.y).max() / np.abs(close.y).max()
+        assert 0 < off < 1e-2
+        assert off / 10 < sol.stats.error < 10 * off
+        if unit == 1:
+            first = sol
+        np.testing.assert_array_equal(sol.y, first.y)
+        assert sol.stats.error == first.stats.error
+
+
+@pytest.mark.parametrize("phase", [True, False])
+@pytest.mark.parametrize("guess", [1.6, 2.0])
+def test_a_multiplier_that_is_zero_fixes_the_phase_of_an_orbit(lib, guess, phase):
+    """u'' + sin(u) = b u', 8-periodic, b alike everywhere: it is 0 but for roundoff; no row for the phase: SINGULAR."""
+    N, k = 33, np.arange(33)
+    D = np.fft.ifft((np.pi / 4j * -np.fft.fftfreq(N, 1 / N))[:, None] * np.fft.fft(np.eye(N), axis=0), axis=0).real
+    L = np.kron(D @ D, np.diag([1.0, 0.0])) + np.kron(np.eye(N) - np.eye(N, k=1), np.diag([0.0, 1.0]))
+    if phase:
+        L[-1] = np.kron(D[0], [1.0, 0.0])
+    op = ds.Operator(L, np.kron(np.eye(N), np.diag([1.0, 0.0])), (ds.identity, np.kron(D, np.eye(2))), shape=N)
+
+    def f(y, slope, x, params):
+        xp, u, b = ds.array_namespace(y), y[..., 0], y[..., 1]
+        return xp.stack([b * slope[..., 0] - xp.sin(u), 0 * u], axis=-1)
+
+    y_guess = np.stack([guess * np.cos(2 * np.pi * k / N), 0.0 * k], axis=-1)
+    problem = ds.Problem(f, shift=op.shifts, inverse=op)
+    sol = lib.solve(problem, lib.asarray(y_guess), on_failure="return")
+    assert int(lib.to_numpy(sol.status)) == (ds.Status.CONVERGED if phase else ds.Status.SINGULAR)
+    if phase:
+        y = lib.to_numpy(sol.y)
+        assert abs(4 * ellipk(np.sin(y[0, 0] / 2) ** 2) - 8) < 1e-9
+        assert np.abs(y[:, 1]).max() < 1e-12
 
 
 EYE = np.eye(6)

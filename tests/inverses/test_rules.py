@@ -26,6 +26,7 @@ EPS = np.finfo(np.float64).eps
 RULES = builtin_rules()
 MARCHING = [key for key in RULES if key.startswith(("ddt.", "shift."))]
 ODE_RULES = [key for key in RULES if key.startswith("ddt.")]
+ESTIMATED = [key for key in ODE_RULES if registry[key].offers("defect")]
 EXACT = [key for key in MARCHING if registry[key].exact]
 EXPONENTIAL = [key for key in ODE_RULES if not registry[key].exact]
 CLAIMS = [(key, kind) for key in MARCHING for kind in registry[key].structures]
@@ -124,7 +125,7 @@ def test_transpose_is_the_adjoint_of_solve(way, key, kind, data):
     assert abs((c * delta).sum() - (u * system.r).sum()) <= 1e-12 * scale
 
 
-@pytest.mark.parametrize("key", ODE_RULES)
+@pytest.mark.parametrize("key", ESTIMATED)
 def test_observed_order_on_a_non_autonomous_equation(key):
     errors = np.log(observed_errors(registry[key], FAMILIES["ddt"].refined))
     y, corrected = -np.polyfit(np.log(SIZES), errors, 1)[0]
@@ -148,7 +149,7 @@ def test_linear_equation_against_expm(key):
     t = np.linspace(0.0, 2.0, 401)
     case = in_time.linear(np.asarray, t, [[0.0, 1.0], [-1.0, -0.2]], [1.0, 0.5])
     sol = ds.solve(case.problem, inverse=registry[key])
-    tol = 1e-12 if key in EXPONENTIAL else (5.0 / 400) ** registry[key].order
+    tol = 1e-12 if key in EXPONENTIAL or registry[key].order > 4 else (5.0 / 400) ** registry[key].order
     np.testing.assert_allclose(sol.y, case.exact, rtol=0, atol=tol)
 
 
@@ -237,7 +238,7 @@ def test_stiff_start_off_the_slow_solution():
     assert 0.9 < error["ddt.trapezoid"].max() <= 1.01
 
 
-@pytest.mark.parametrize("key", ODE_RULES)
+@pytest.mark.parametrize("key", ESTIMATED)
 @coarse
 def test_the_estimate_is_not_below_a_tenth_of_the_error(key):
     case = in_time.bernoulli(np.asarray, 3 * np.linspace(0, 1, 41) ** 1.5)

@@ -169,6 +169,28 @@ class OtherUnits(ByMatrix):
         return super().magnitude(y, fy, **where) / SPACING**4
 
 
+class ForgetsF(ByMatrix):
+    """A magnitude without f, which is h^2 of the rest."""
+
+    def magnitude(self, y, fy, **where):
+        return super().magnitude(y, 0 * fy, **where)
+
+
+class OtherRows(ByMatrix):
+    """Rows in the unit of f, 1 / h^2 times that of y, in which a tolerance of y means nothing."""
+
+    def __init__(self, L, M):
+        super().__init__(L / SPACING**2, M=M / SPACING**2)
+
+
+class TransposesOne(ByMatrix):
+    """A transpose that takes the G of the first element for all of a batch."""
+
+    def transpose(self, Gs, c, **where):
+        first = tuple(G.map(lambda v: v.reshape(-1, *v.shape[-3:])[0]) for G in Gs)
+        return super().transpose(first, c, **where)
+
+
 class OneRow(ByMatrix):
     """A residual of one row, which broadcasts."""
 
@@ -448,6 +470,9 @@ PLANTED = {
     "the diagonal of G": lambda: of(on_line(DiagonalOfG)),
     "no transpose": lambda: of(on_line(Untransposed)),
     "a magnitude in other units": lambda: of(on_line(OtherUnits)),
+    "a magnitude without f": lambda: of(on_line(ForgetsF)),
+    "rows in another unit": lambda: of(on_line(OtherRows)),
+    "the transpose of one element": lambda: of(on_line(TransposesOne)),
     "a residual of one row": lambda: of(on_line(OneRow)),
     "a residual blind at a point": lambda: of(on_line(BlindAtAPoint)),
     "stale boundary data in the solve": lambda: of(on_line(StaleBoundary)),

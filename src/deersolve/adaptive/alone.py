@@ -2,56 +2,72 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
-from ..inverses.tableaux import Pair
 from ..problems.initial_value import InitialValueProblem
+from .base import Field, Stepper
 from .controller import first_step
-from .flow import Route
+from .flow import Flow, Route
 from .grid import Found
-from .march_alone import Alone
+from .march_alone import march
 
 
-def found_alone(
-    backend: Backend, pair: Pair, problem: InitialValueProblem, f: Callable[..., Array], route: Route, most: int
-) -> Found:
+class Single:
+    """f of one element, of times that are numbers."""
+
+    def __init__(self, backend: Backend, problem: InitialValueProblem, functions: dict[str, Any], like: Array) -> None:
+        self.backend, self.f, self.flow = backend, functions["f"], Flow(backend, functions)
+        self.clock: Any = 0 * abs(like[:, :1])
+        known = getattr(problem.f, "of_one", None)
+        self.slope: Callable[[float, Array], Array] = self._slope
+        self.is_plain = known is None
+        if known is not None:
+            self.slope = known(problem.params, like[0, ...])
+
+    def _slope(self, t: float, y: Array) -> Array:
+        """Return f of a time and y (n,)."""
+        made: Array = self.f(y[None, :], self.clock + t)[0, ...]
+        return made
+
+    def slopes(self, ts: list[float], ys: Array) -> Array:
+        """Return f of K times and y (K, n)."""
+        if not self.is_plain:
+            return array_namespace(ys).stack([self.slope(t, ys[k, ...]) for k, t in enumerate(ts)])
+        made: Array = self.f(ys, self.backend.convert([[t] for t in ts], self.clock, self.clock.dtype))
+        return made
+
+    @property
+    def jacobian(self) -> Callable[[float, Array], Array] | None:
+        """df/dy, (n, n), of a time and y (n,), where it is given or cheap."""
+        known = self.flow.jacobian
+        return None if known is None else lambda t, y: known(self.clock[0, ...] + t, y[None, :])[0, ...]
+
+
+def found_alone(backend: Backend, stepper: Stepper, single: Single, route: Route, most: int, looks: bool) -> Found:
     """Return the grid of a route without a batch."""
-    xp, y0, slope = array_namespace(route.y0), route.y0[0, ...], _of_one(problem, f, backend, route.y0)
+    xp, y0, slope = array_namespace(route.y0), route.y0[0, ...], single.slope
     start, end = float(route.start[0]), float(route.end[0])
     stops = [] if route.stops is None else [float(t) for t in backend.to_numpy(route.stops)]
-    longest = float("inf") if route.longest is None else float(route.longest)
-    alone = Alone(backend, pair, slope, route.rtol, route.atol, longest, most)
+    longest = math.inf if route.longest is None else float(route.longest)
 
     def along(t: Array, y: Array) -> Array:
         return slope(float(t[0]), y[0, ...])[None, :]
 
     if route.first is None:
-        span, scale = route.end - route.start, route.atol + route.rtol * xp.abs(route.y0)
-        first = first_step(along, route.start, route.y0, along(route.start, route.y0), span, pair.error_order, scale)
-        h = float(first[0])
+        field, fy = Field(along, None, route.rtol, route.atol), along(route.start, route.y0)
+        h = float(first_step(field, route.start, route.y0, fy, route.end - route.start, stepper.order)[0])
     else:
         h = float(route.first)
-    made = alone.march([start, *stops, end], y0, h if end >= start else -h)
+    alone = stepper.alone(backend, single, route.rtol, route.atol, looks)
+    made = march(alone, [start, *stops, end], y0, h if end >= start else -h, longest, most)
+    if not made.paths:
+        made.add(start, y0, None)
     t = backend.convert(made.t, route.start, route.start.dtype)
-    counts = [backend.convert(k, route.y0, xp.int32) for k in (made.code, len(made.t) - 1, made.tried)]
-    return Found(t, xp.stack(made.y), *counts)
-
-
-def _of_one(
-    problem: InitialValueProblem, f: Callable[..., Array], backend: Backend, like: Array
-) -> Callable[[float, Array], Array]:
-    """Return f of one time and y (n,)."""
-    known: Any = getattr(problem.f, "of_one", None)
-    if known is not None:
-        made: Callable[[float, Array], Array] = known(problem.params, like[0, ...])
-        return made
-
-    clock = 0 * like[:, :1]
-
-    def slope(t: float, y: Array) -> Array:
-        return f(y[None, :], clock + t)[0, ...]
-
-    return slope
+    code, taken, tried = (backend.convert(k, route.y0, xp.int32) for k in (made.code, len(made.t) - 1, made.tried))
+    known = next((path for path in made.paths if path is not None), None)
+    path = None if known is None else xp.stack([0 * known if path is None else path for path in made.paths])
+    return Found(t, xp.stack(made.y), code, taken, tried, path)

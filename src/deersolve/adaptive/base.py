@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
-from ..backends.namespace import Array, Tree
+from ..backends.namespace import Array, Tree, array_namespace
 from ..backends.trees import record
 
 Slope = Callable[[Array, Array], Array]
 """f of times (*B, K) and y (*B, K, n)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """What is stepped through, and what an error may be.
+
+    Attributes
+    ----------
+    slope : callable
+        f of times (*B, K) and y (*B, K, n).
+    jacobian : callable or None
+        df/dy of the same, (*B, K, n, n); None for differences.
+    rtol, atol : array
+        The tolerance of a component: atol + rtol |y|.
+    """
+
+    slope: Slope
+    jacobian: Slope | None
+    rtol: Array
+    atol: Array
+
+    def scale(self, y: Array, new: Array) -> Array:
+        """Return the tolerance of each component at two ends of a step."""
+        xp = array_namespace(y)
+        return self.atol + self.rtol * xp.maximum(xp.abs(y), xp.abs(new))
 
 
 @record
@@ -31,6 +57,10 @@ class Attempt:
         The same if it is not taken; None for what was there before.
     growth : array, shape (*B,), or None
         By what the next step is longer at most; None for what the error allows.
+    is_stiff : array of bool, shape (*B,), or None
+        Where stability, and not the error, holds back the steps.
+    path : array, shape (*B, s, n), or None
+        The coefficients of theta, ..., theta^s in y at t + theta h, where a rule has them.
     """
 
     y: Array
@@ -39,20 +69,27 @@ class Attempt:
     failed: Array
     kept: Tree = None
     growth: Any = None
+    is_stiff: Any = None
+    path: Any = None
 
 
 class Stepper(abc.ABC):
     """A rule that steps; ``order``: the error of a step is of h^order."""
 
     order: int
-    needs_jacobian: ClassVar[bool] = False
+
+    def calls(self, y: Array, t: Array) -> list[tuple[Array, Array]]:
+        """Return y and times as f is called with them, for a compiler."""
+        return [(y, t)]
 
     @abc.abstractmethod
-    def start(self, slope: Slope, jacobian: Any, t: Array, y: Array) -> Tree:
+    def alone(self, backend: Any, single: Any, rtol: Array, atol: Array, looks: bool) -> Any:
+        """Return the same for one element by numbers of Python, which may look whether it is the wrong rule."""
+
+    @abc.abstractmethod
+    def start(self, field: Field, t: Array, y: Array) -> Tree:
         """Return what the first step needs, its first leaf f(t, y): t (*B, 1), y (*B, 1, n)."""
 
     @abc.abstractmethod
-    def attempt(
-        self, slope: Slope, jacobian: Any, t: Array, y: Array, h: Array, carry: Tree, scale: Callable[..., Array]
-    ) -> Attempt:
-        """Return a step of length h, (*B, 1), with a sign; ``scale(y, new)`` is the tolerance of each component."""
+    def attempt(self, field: Field, t: Array, y: Array, h: Array, carry: Tree) -> Attempt:
+        """Return a step of length h, (*B, 1), with a sign."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ..backends.namespace import Array, array_namespace
+from .base import Field
 
 SAFETY, SHORTEST, LONGEST = 0.9, 0.2, 10.0
 """A step is SAFETY times what its error allows, and within these factors of the one before."""
@@ -27,21 +26,19 @@ def factor(error: Array, order: int, rejected: Array) -> Array:
     return xp.minimum(xp.where(usable > SHORTEST, usable, SHORTEST), most)
 
 
-def first_step(
-    slope: Callable[[Array, Array], Array], t: Array, y: Array, fy: Array, span: Array, order: int, scale: Array
-) -> Array:
+def first_step(field: Field, t: Array, y: Array, fy: Array, span: Array, order: int) -> Array:
     """Return the length of the first step, (*B, 1), not signed.
 
     E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I, section II.4: a small explicit Euler
     step tells the size of the second derivative.
     """
-    xp = array_namespace(y)
+    xp, scale = array_namespace(y), field.scale(y, y)
     at, slopes = norm(y, scale)[..., None], norm(fy, scale)[..., None]
     is_small = (at < 1e-5) | (slopes < 1e-5)
     small = xp.where(is_small, 1e-6 + 0 * at, 0.01 * at / xp.where(is_small, 1.0, slopes))
     small = xp.minimum(small, xp.abs(span))
     signed = xp.where(span < 0, -small, small)
-    moved = slope(t + signed, y + xp.astype(signed, y.dtype)[..., None] * fy)
+    moved = field.slope(t + signed, y + xp.astype(signed, y.dtype)[..., None] * fy)
     bends = norm(moved - fy, scale)[..., None] / small
     largest = xp.maximum(slopes, bends)
     is_flat = largest <= 1e-15

@@ -28,7 +28,7 @@ class Correction:
 class Refined(Plan):
     """A plan of one Newton step."""
 
-    def solve(self, functions: Any, data: Data) -> Correction:
+    def solve(self, functions: Any, data: Data) -> Any:
         """Return the correction at the guess."""
         system = self.system(functions, self.backend.without_gradient(data))
         with self.backend.frozen():

@@ -15,7 +15,7 @@ from ..errors import FunctionError, is_whole, mismatch
 from ..problems.scipy_form import FromScipy
 from ..solution.dense import DenseOutput, picked, polynomial
 
-PARTS = 4  # of an interval, at whose ends the sign of an event is looked at
+PARTS = 2  # of an interval: a pair of crossings in one of them is seen
 ROUNDS = 60  # of the search for a root, bisections all at worst
 MOST = 16  # events of one kind in an element, where nobody can count them
 CONTRACT = "event(t, y) of a number t and y of shape (n,), which returns a number"
@@ -60,10 +60,8 @@ def _event(event: Any, k: int) -> Event:
         raise mismatch(f"events[{k}]", CONTRACT, repr(event))
     terminal, direction = (getattr(event, name, None) for name in ("terminal", "direction"))
     count = 0 if terminal is None else int(terminal) if isinstance(terminal, bool) or is_whole(terminal) else -1
-    if count < 0 or (count == 0 and terminal not in (None, False)):
-        raise mismatch(
-            f"events[{k}].terminal", "True, False, or how many events end the solve, 1 or more", repr(terminal)
-        )
+    if count < 0:
+        raise mismatch(f"events[{k}].terminal", "True, False, or how many crossings end the solve", repr(terminal))
     try:
         return Event(event, count, float(0 if direction is None else direction))
     except (TypeError, ValueError):
@@ -95,31 +93,29 @@ def _until(found: Crossings, ahead: Array, last: Array) -> Crossings:
 def crossings(dense: DenseOutput, event: Event, args: tuple[Any, ...] = ()) -> Crossings:
     """Return where an event happens on dense output.
 
-    Its sign is looked at on the grid and between, at the ends of ``PARTS`` parts of every interval; a change of sign is
-    followed to roundoff. On JAX and PyTorch the time has the derivative of one Newton step, by the implicit function
-    theorem: ``dt = -dg / (dg/dt)`` along the solution.
+    Its sign is looked at on the grid and at some points between; a change of sign is followed to roundoff. On JAX and
+    PyTorch the time has the derivative of one Newton step, by the implicit function theorem: ``dt = -dg / (dg/dt)``
+    along the solution.
     """
     c, xp, backend = dense.coefficients, array_namespace(dense.coefficients), backend_of(dense.coefficients)
     held, t = backend.without_gradient(c), backend.without_gradient(padded(dense.t, c.ndim - 2))
     t = xp.broadcast_to(t, (*c.shape[:-3], t.shape[-1]))
     g = _compiled(backend, event, args, held, t)
-    times, values = _samples(t, held)
-    signs = backend.without_gradient(g(times, values))
-    happens = _happens(signs, event.direction)
+    brackets = _brackets(t, held, lambda times, y: backend.without_gradient(g(times, y)))
+    happens = _happens(*brackets[2:], event.direction)
     count = xp.sum(xp.astype(happens, xp.int32), axis=-1, dtype=xp.int32)
     most = int(xp.max(count)) if backend.is_concrete(count) else min(MOST, happens.shape[-1])
     where = xp.argsort(xp.astype(~happens, xp.int32), axis=-1, stable=True)[..., :most]
-    index, k = where // PARTS, where % PARTS
+    index = where // (happens.shape[-1] // (t.shape[-1] - 1))
     start, end = picked(t, index), picked(t, index + 1)
 
     def at(theta: Array, pieces: Array) -> Array:
-        return g(start + theta * (end - start), polynomial(pieces, xp.astype(theta, pieces.dtype)))
+        return g(start + theta * (end - start), polynomial(pieces, theta))
 
-    real = xp.astype(k, t.dtype)
-    brackets = (real / PARTS, (real + 1) / PARTS, picked(signs, where), picked(signs, where + 1))
     with backend.frozen():
         pieces = picked(held, index, 2)
-        theta = root(backend, lambda theta: at(theta, pieces), *brackets) if most else real
+        ends = [picked(a, where) for a in brackets]
+        theta = root(backend, lambda theta: at(theta, pieces), *ends) if most else ends[0]
     pieces = picked(c, index, 2)
     theta = _on_graph(backend, lambda theta: at(theta, pieces), theta) if most else theta
     there = xp.arange(most, device=backend.placement(count)) < count[..., None]
@@ -134,23 +130,46 @@ def _ahead(t: Array) -> Array:
     return xp.where(t[..., -1:] < t[..., :1], -1.0, xp.ones_like(t[..., :1]))
 
 
-def _samples(t: Array, c: Array) -> tuple[Array, Array]:
-    """Return the ends of all parts, (*B, N PARTS + 1), and y there."""
-    xp, batch = array_namespace(c), tuple(c.shape[:-3])
-    theta = xp.reshape(
-        xp.arange(PARTS, dtype=t.dtype, device=backend_of(t).placement(t)) / PARTS, (1,) * t.ndim + (PARTS,)
-    )
-    inside = t[..., :-1, None] + theta * (t[..., 1:] - t[..., :-1])[..., None]
-    y = polynomial(c[..., None, :, :], theta)
-    last = polynomial(part(c, -3, -1, None), xp.ones_like(t[..., -1:]))
-    times = joined([xp.reshape(inside, (*batch, -1)), t[..., -1:]], -1)
-    return times, joined([xp.reshape(y, (*batch, -1, y.shape[-1])), last], -2)
+def _brackets(t: Array, c: Array, g: Callable[[Array, Array], Array]) -> tuple[Array, Array, Array, Array]:
+    """Return the ends of stretches of all intervals, as theta, and g at them, each (*B, N 3 PARTS).
+
+    An interval has ``PARTS`` parts; a part is cut in its middle and where the parabola of g turns: a pair of roots of a
+    smooth g lies on both sides of that.
+    """
+    xp, w, batch = array_namespace(c), 0.5 / PARTS, tuple(c.shape[:-3])
+    counts = xp.arange(2 * PARTS + 1, dtype=t.dtype, device=backend_of(t).placement(t))
+    knots = xp.reshape(w * counts, (1,) * t.ndim + (2 * PARTS + 1,))
+    shape = (*batch, t.shape[-1] - 1)
+
+    def look(theta: Array) -> Array:
+        times, y = (
+            t[..., :-1, None] + theta * (t[..., 1:] - t[..., :-1])[..., None],
+            polynomial(c[..., None, :, :], theta),
+        )
+        return xp.reshape(g(xp.reshape(times, (*batch, -1)), xp.reshape(y, (*batch, -1, y.shape[-1]))), (*shape, -1))
+
+    values = look(knots[..., :-1])
+    last = g(t[..., -1:], DenseOutput(t, c).y[..., -1:, :])
+    values = joined([values, joined([values[..., 1:, 0], last], -1)[..., None]], -1)
+    a, middle, b = values[..., :-1:2], values[..., 1::2], values[..., 2::2]
+    bend = a - 2 * middle + b
+    turn = (a - b) / xp.where(bend == 0, 1.0, 2 * bend)
+    turn = xp.where((bend != 0) & (xp.abs(turn) < 1), turn, 0.0)
+    left, mid, right = (xp.broadcast_to(knots[..., k:e:2], a.shape) for k, e in ((0, -1), (1, None), (2, None)))
+    vertex = mid + w * turn
+    at_vertex, is_first = look(vertex), turn < 0
+    low, high = xp.where(is_first, vertex, mid), xp.where(is_first, mid, vertex)
+    g_low, g_high = xp.where(is_first, at_vertex, middle), xp.where(is_first, middle, at_vertex)
+
+    def flat(*parts: Array) -> Array:
+        return xp.reshape(xp.stack(parts, axis=-1), (*batch, -1))
+
+    return flat(left, low, high), flat(low, high, right), flat(a, g_low, g_high), flat(g_low, g_high, b)
 
 
-def _happens(g: Array, direction: float) -> Array:
-    """Return in which parts g crosses 0, that of their ends included, and of the first part its beginning."""
-    xp = array_namespace(g)
-    a, b = g[..., :-1], g[..., 1:]
+def _happens(a: Array, b: Array, direction: float) -> Array:
+    """Return on which stretches g crosses 0, their ends included, and of the first one its beginning."""
+    xp = array_namespace(a)
     at_start = joined([a[..., :1] == 0, xp.zeros_like(a[..., 1:], dtype=xp.bool)], -1)
     up, down = ((a < 0) | at_start) & (b >= 0), ((a > 0) | at_start) & (b <= 0)
     return up if direction > 0 else down if direction < 0 else up | down
@@ -170,7 +189,7 @@ def _compiled(backend: Backend, event: Event, args: tuple[Any, ...], c: Array, t
         received = f"shape {tuple(size)}" if size else type(made).__name__
         raise FunctionError(f"an event: expected {CONTRACT}; received {received}.")
     rows = c[..., 0, :]
-    f = FromScipy(spread).tuned(backend, (rows,), xp.astype(t[..., :-1, None], rows.dtype), args)
+    f = FromScipy(spread).tuned(backend, (rows,), t[..., :-1, None], args)
 
     def g(times: Array, y: Array) -> Array:
         values = f(y, times[..., None], args)[..., 0]
@@ -217,7 +236,8 @@ def root(backend: Backend, g: Callable[[Array], Array], a: Array, b: Array, g_a:
 
     state = (a, b, g_a, g_b, a, g_a, half, xp.zeros_like(a, dtype=xp.int32))
     with backend.quiet():
-        return best(backend.while_loop(goes_on, body, state))[0]
+        state = backend.bounded_loop(lambda s: xp.any(goes_on(s)), body, state, ROUNDS)
+        return backend.without_gradient(best(state)[0])
 
 
 def _on_graph(backend: Backend, g: Callable[[Array], Array], theta: Array) -> Array:
@@ -233,8 +253,14 @@ def _on_graph(backend: Backend, g: Callable[[Array], Array], theta: Array) -> Ar
 def cut(dense: DenseOutput, last: Array) -> DenseOutput:
     """Return dense output that ends at a time of each element, (*B, 1), where that is before its end."""
     xp, ahead, c = array_namespace(dense.t), _ahead(dense.t), dense.coefficients
-    t = ahead * xp.minimum(ahead * dense.t, ahead * last)
+    end = ahead * xp.minimum(ahead * dense.t[..., -1:], ahead * last)
+    t, goes = ahead * xp.minimum(ahead * dense.t, ahead * end), ahead * dense.t[..., :-1] < ahead * end
     h, new = (a[..., 1:] - a[..., :-1] for a in (dense.t, t))
     by = xp.astype(xp.where(h == 0, 1.0, new / xp.where(h == 0, 1.0, h)), c.dtype)[..., None]
     powers = xp.stack([by**k for k in range(c.shape[-2])], axis=-2)
-    return DenseOutput(t, c * powers)
+    still = joined([dense(end, side="left")[..., None, :], xp.zeros_like(c[..., :1, 1:, :])], -2)
+    c = xp.where(goes[..., None, None], c * powers, still)
+    if not backend_of(t).is_concrete(t):
+        return DenseOutput(t, c)
+    count = max(int(xp.max(xp.sum(xp.astype(goes, xp.int32), axis=-1))), 1)
+    return DenseOutput(t[..., : count + 1], part(c, -3, None, count))

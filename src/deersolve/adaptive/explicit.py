@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
 from operator import add
 from typing import Any
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
+from ..backends.trees import record
 from ..inverses.tableaux import Pair
-from .base import Attempt, Slope, Stepper
+from .base import Attempt, Field, Stepper
 from .controller import norm
+from .march_alone import PairAlone
+from .stiffness import Held, held_back, is_stiff, nothing_held
+
+
+@record
+class Memory:
+    """What is kept between steps: f(t, y), and how many of them stability held back."""
+
+    f: Array
+    held: Held
 
 
 class Explicit(Stepper):
@@ -21,24 +31,28 @@ class Explicit(Stepper):
         self.pair, self.order = pair, pair.error_order
         self.rows, self.nodes = pair.rows[1 : pair.stages], pair.nodes[1 : pair.stages]
 
-    def start(self, slope: Slope, jacobian: Any, t: Array, y: Array) -> Array:
-        """Return f."""
-        return slope(t, y)
+    def alone(self, backend: Any, single: Any, rtol: Array, atol: Array, looks: bool) -> PairAlone:
+        """Return the same for one element by numbers of Python."""
+        return PairAlone(backend, self.pair, single.slope, rtol, atol, looks)
 
-    def attempt(
-        self, slope: Slope, jacobian: Any, t: Array, y: Array, h: Array, carry: Array, scale: Callable[..., Array]
-    ) -> Attempt:
+    def start(self, field: Field, t: Array, y: Array) -> Memory:
+        """Return f."""
+        return Memory(field.slope(t, y), nothing_held(t))
+
+    def attempt(self, field: Field, t: Array, y: Array, h: Array, carry: Memory) -> Attempt:
         """Return y at t + h and the error of the pair."""
         xp, F = array_namespace(y), backend_of(y).sums((*self.rows, *self.pair.errors), y)
-        step = xp.astype(h, y.dtype)[..., None]
-        F.restart(carry)
+        step, new, last = xp.astype(h, y.dtype)[..., None], y, carry.f
+        F.restart(last)
         for k, c in enumerate(self.nodes):
+            points, slopes = new, last
             new = y + step * F.of(k)
-            last = slope(t + c * h, new)
+            last = field.slope(t + c * h, new)
             F.append(last)
-        allowed, count = scale(y, new), len(self.rows)
+        allowed, count = field.scale(y, new), len(self.rows)
         sizes = [norm(step * F.of(count + k), allowed) for k in range(len(self.pair.errors))]
-        return Attempt(new, judged(sizes), last, sizes[0] != sizes[0])
+        held = held_back(h, (new, points), (last, slopes), self.pair.bound, carry.held)
+        return Attempt(new, judged(sizes), Memory(last, held), sizes[0] != sizes[0], is_stiff=is_stiff(held))
 
 
 def judged(sizes: list[Array]) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree, array_namespace
 from ..backends.trees import record, tree_map
+from ..grids.signal import Signal
 from ..linalg.structure import as_structure
 from ..problems.initial_value import InitialValueProblem
 from ..solution.dense import DenseOutput
@@ -44,37 +45,63 @@ class Route:
 
 
 @dataclasses.dataclass(frozen=True)
+class Constant:
+    """A leaf of x that is the same at all times, (*B, 1, k)."""
+
+    value: Array
+
+    def at(self, t: Array, n_batch: int) -> Array:
+        """Return it for times (*B, *S, 1)."""
+        return self.value[(..., *(None,) * (t.ndim - self.value.ndim), slice(None))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """A leaf of x given at times, (*B, T, k): linear between them; whole numbers and flags are as they were before."""
+
+    t: Array
+    values: Array
+
+    def at(self, t: Array, n_batch: int) -> Array:
+        """Return it at times (*B, *S, 1)."""
+        xp, times = array_namespace(t), array_namespace(t).reshape(t, (*t.shape[:n_batch], -1))
+        u = linear(self.t, self.values)(times)
+        return xp.reshape(u, (*u.shape[:-2], *t.shape[n_batch:-1], u.shape[-1]))
+
+
+@dataclasses.dataclass(frozen=True)
 class Timed:
-    """A function of y and time in the place of one of y and x: inputs given at times are linear between them."""
+    """A function of y and time in the place of one of y and x."""
 
     function: Callable[..., Any]
     x: Tree
-    t: Array
+    n_batch: int
 
     def __call__(self, y: Array, t: Array, params: Any) -> Any:
         """Return f at times (*B, K, 1), or of stages (*B, K, m, 1)."""
-        return self.function(y, tree_map(lambda leaf: self._at(leaf, t), self.x), params)
+        return self.function(y, tree_map(lambda leaf: leaf.at(t, self.n_batch), self.x), params)
 
-    def _at(self, leaf: Array, t: Array) -> Array:
-        n_batch, more = leaf.ndim - 2, t.ndim - leaf.ndim
-        if leaf.shape[-2] == 1:
-            return leaf[(..., *(None,) * more, slice(None))]
-        xp, T = array_namespace(leaf), leaf.shape[-2]
-        rise = leaf[..., 1:, :] - leaf[..., :-1, :]
-        flags = not xp.isdtype(leaf.dtype, "real floating")
-        lines = xp.stack([leaf[..., : T - 1, :], 0 * rise if flags else rise], axis=-2)
-        times = xp.reshape(t[..., 0], (*t.shape[:n_batch], -1))
-        made = DenseOutput(self.t, lines)(times)
-        return xp.reshape(made, (*made.shape[:-2], *t.shape[n_batch:-1], leaf.shape[-1]))
+
+def linear(t: Array, values: Array) -> DenseOutput:
+    """Return lines between values (*B, T, k) at times; flags and whole numbers are held."""
+    xp, before = array_namespace(values), values[..., :-1, :]
+    rise = values[..., 1:, :] - before if xp.isdtype(values.dtype, "real floating") else 0 * before
+    return DenseOutput(t, xp.stack([before, rise], axis=-2))
 
 
 def timed(problem: InitialValueProblem, x: Tree, t: Array) -> InitialValueProblem:
     """Return the problem with the time in the place of x, whose leaves have the rank of y, at times t."""
     if problem.x is None:
         return problem
-    new = copy.copy(problem)
-    new.f = Timed(problem.f, x, t)
-    new.jac = None if problem.jac is None else Timed(problem.jac, x, t)
+
+    def at_times(given: Any, leaf: Array) -> Any:
+        if isinstance(given, Signal):
+            return given
+        return Constant(leaf) if leaf.shape[-2] == 1 else Lines(t, leaf)
+
+    new, inputs = copy.copy(problem), tree_map(at_times, problem.x, x)
+    new.f = Timed(problem.f, inputs, t.ndim - 1)
+    new.jac = None if problem.jac is None else Timed(problem.jac, inputs, t.ndim - 1)
     new.x = None
     return new
 
@@ -90,11 +117,16 @@ class Flow:
         """Return f."""
         return self.functions["f"](y, _inputs(t, y))
 
-    def jacobian(self, t: Array, y: Array) -> Array:
-        """Return df/dy, (*B, K, n, n)."""
+    @property
+    def jacobian(self) -> Callable[[Array, Array], Array] | None:
+        """df/dy, (*B, K, n, n), where it is given or cheap; None where differences are as good."""
+        return self._jacobian if "jac" in self.functions or self.backend.compiles else None
+
+    def _jacobian(self, t: Array, y: Array) -> Array:
         x, f = _inputs(t, y), self.functions["f"]
         if "jac" in self.functions:
-            return as_structure(self.functions["jac"](y, x), y).to_dense()
+            made = self.functions["jac"](y, x)
+            return as_structure(made[0] if isinstance(made, tuple | list) else made, y).to_dense()
         return self.backend.jacobians(f, (y,), x)[1][0]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, joined, padded_behind, part
 from ..backends.trees import record, static
@@ -24,6 +26,8 @@ class Found:
         Of :mod:`deersolve.adaptive.march`.
     taken, tried : array of int, shape (*B,)
         How many steps were taken, and how many were tried.
+    path : array, shape (*B, N, s, n), or None
+        The coefficients of theta, ..., theta^s in every interval, of rules that have them.
     """
 
     t: Array
@@ -31,7 +35,8 @@ class Found:
     code: Array
     taken: Array
     tried: Array
-    y_corrected: None = static(default=None)
+    path: Any = None
+    y_corrected: Any = static(default=None)
 
 
 def found(course: Course, y0: Array, trace: Trace, walker: Walker) -> Found:
@@ -48,14 +53,20 @@ def found(course: Course, y0: Array, trace: Trace, walker: Walker) -> Found:
     rows = xp.broadcast_to(padded_behind(order, y.ndim), y.shape)
     y = xp.where(lasts[..., None], walker.y, xp.take_along_axis(y, rows, axis=-2))
     tried = xp.sum(xp.astype(trace.running, xp.int32), axis=0, dtype=xp.int32)
-    whole = Found(joined([stands, t], -1), joined([y0, y], -2), walker.code, count, tried)
+    path = None
+    if trace.path is not None:
+        path = xp.permute_dims(trace.path, (*range(1, y0.ndim - 1), 0, y0.ndim - 1, y0.ndim))
+        path = xp.take_along_axis(path, xp.broadcast_to(padded_behind(order, path.ndim), path.shape), axis=-3)
+        path = xp.where(padded_behind(lasts, path.ndim), 0.0, path)
+    whole = Found(joined([stands, t], -1), joined([y0, y], -2), walker.code, count, tried, path)
     return whole if course.stops is None else _doubled(course, whole)
 
 
 def _doubled(course: Course, at: Found) -> Found:
     """Return the grid with every stop that was reached standing twice."""
     xp = array_namespace(at.y)
-    stops = xp.broadcast_to(course.stops, (*at.t.shape[:-1], course.stops.shape[-1]))
+    given: Array = course.stops
+    stops = xp.broadcast_to(given, (*at.t.shape[:-1], given.shape[-1]))
     ahead = xp.where(course.end < course.start, -xp.ones_like(course.end), 1.0)
     inside = (ahead * stops > ahead * at.t[..., :1]) & (ahead * stops < ahead * at.t[..., -1:])
     last = at.t[..., -1:]
@@ -66,7 +77,13 @@ def _doubled(course: Course, at: Found) -> Found:
     y = joined([at.y, xp.where(inside[..., None], of_stops, at.y[..., -1:, :])], -2)
     order = xp.argsort(ahead * t, axis=-1, stable=True)
     y = xp.take_along_axis(y, xp.broadcast_to(order[..., None], y.shape), axis=-2)
-    return Found(xp.take_along_axis(t, order, axis=-1), y, at.code, at.taken, at.tried)
+    path = at.path
+    if path is not None:  # of an interval that ends where it begins there is none
+        none = xp.zeros((*path.shape[:-3], stops.shape[-1], *path.shape[-2:]), dtype=path.dtype)
+        rows = padded_behind(order[..., 1:] - 1, path.ndim)
+        path = joined([path, none], -3)
+        path = xp.take_along_axis(path, xp.broadcast_to(rows, path.shape), axis=-3)
+    return Found(xp.take_along_axis(t, order, axis=-1), y, at.code, at.taken, at.tried, path)
 
 
 def trimmed(backend: Backend, at: Found) -> Found:
@@ -82,4 +99,5 @@ def trimmed(backend: Backend, at: Found) -> Found:
             size = size * ROUND
         needed = int(size)
     needed = min(max(needed, 1), most)
-    return Found(part(at.t, -1, None, needed + 1), part(at.y, -2, None, needed + 1), at.code, at.taken, at.tried)
+    path = None if at.path is None else part(at.path, -3, None, needed)
+    return Found(part(at.t, -1, None, needed + 1), part(at.y, -2, None, needed + 1), at.code, at.taken, at.tried, path)

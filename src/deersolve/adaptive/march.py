@@ -1,19 +1,18 @@
-"""The march: every batch element goes its own steps, whose errors are those allowed, from the first time to the last."""
+"""The march: every batch element goes its own steps, whose errors are those allowed, to the last time."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree, array_namespace, padded_behind
 from ..backends.trees import record, tree_leaves, tree_map
-from .base import Slope, Stepper
+from .base import Field, Stepper
 from .controller import FAILED, SHORTEST, factor, first_step
 
-RUNNING, ARRIVED, TOO_SMALL, TOO_MANY = range(4)
-"""How far an element is: the last two did not arrive, for a step that is none or for so many of them."""
+RUNNING, ARRIVED, TOO_SMALL, TOO_MANY, STIFF, NOT_FINITE = range(6)
+"""How far an element is: those behind did not, for the step they ended with."""
 ULPS = 16  # of the time: what a step is more than
 
 
@@ -23,37 +22,42 @@ class Course:
 
     Attributes
     ----------
-    slope, jacobian : callable
-        f of times (*B, K) and y (*B, K, n), and its Jacobians.
+    field : Field
+        f and the tolerance.
     start, end : array, shape (*B, 1)
         The first and the last time.
-    stops : array, shape (*B, S)
-        Times that a step ends at, in order.
-    rtol, atol : array
-        What an error of a component may be: atol + rtol |y|.
+    stops : array, shape (*B, S), or None
+        Times where f jumps: a step ends there, and f is called on its side of them only.
     first, longest : array or None
         The length of the first step, and of the longest.
     most : int
         The largest number of steps, those that are rejected included.
+    looks : bool
+        Whether an element ends where another rule would be better.
     """
 
     backend: Backend
     stepper: Stepper
-    slope: Slope
-    jacobian: Callable[[Array, Array], Array]
+    field: Field
     start: Array
     end: Array
     stops: Array | None
-    rtol: Array
-    atol: Array
     first: Any
     longest: Any
     most: int
+    looks: bool
 
-    def scale(self, y: Array, new: Array) -> Array:
-        """Return the tolerance of each component."""
-        xp = array_namespace(y)
-        return self.atol + self.rtol * xp.maximum(xp.abs(y), xp.abs(new))
+    def between(self, t: Array, stop: Array) -> Field:
+        """Return f on the piece from t to a stop: at the ends of pieces the limit from its side."""
+        if self.stops is None:
+            return self.field
+        xp = array_namespace(t)
+        side = float(xp.finfo(self.field.atol.dtype).eps) * xp.where(self.end < self.start, -xp.ones_like(t), 1.0)
+        low = xp.where(xp.any(self.stops == t, axis=-1, keepdims=True), t + side * xp.abs(t), t)
+        high = xp.where(stop == self.end, stop, stop - side * xp.abs(stop))
+        low, high = xp.minimum(low, high), xp.maximum(low, high)
+        slope = self.field.slope
+        return dataclasses.replace(self.field, slope=lambda t, y: slope(xp.minimum(xp.maximum(t, low), high), y))
 
 
 @record
@@ -70,12 +74,13 @@ class Walker:
 
 @record
 class Trace:
-    """Every attempted step, (M, *B, ...): where it led, whether it was taken, and whether it was one."""
+    """Every attempt, (M, *B, ...): where it led, whether it was taken, whether it was one, and its polynomial."""
 
     t: Array
     y: Array
     taken: Array
     running: Array
+    path: Any
 
 
 def march(course: Course, y0: Array) -> tuple[Trace, Walker]:
@@ -94,11 +99,11 @@ def march(course: Course, y0: Array) -> tuple[Trace, Walker]:
 def _begun(course: Course, y0: Array) -> Walker:
     xp, t = array_namespace(y0), course.start
     code = xp.astype(t[..., 0] * 0, xp.int32) + RUNNING
-    carry = course.stepper.start(course.slope, course.jacobian, t, y0)
-    span = course.end - t
+    field = course.between(t, _next(course, t))
+    carry, span = course.stepper.start(field, t, y0), course.end - t
     if course.first is None:
         fy = tree_leaves(carry)[0]
-        h = first_step(course.slope, t, y0, fy, span, course.stepper.order, course.scale(y0, y0))
+        h = first_step(field, t, y0, fy, span, course.stepper.order)
         h = xp.astype(h, t.dtype)
     else:
         h = xp.minimum(course.first + 0 * t, xp.abs(span))
@@ -109,12 +114,12 @@ def _begun(course: Course, y0: Array) -> Walker:
 def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     """Attempt one step of every element."""
     xp, running = array_namespace(at.y), at.code == RUNNING
-    stop = course.end if course.stops is None else _next(course, at.t)
-    gap = stop - at.t
+    stop = _next(course, at.t)
+    gap, field = stop - at.t, course.between(at.t, stop)
     length = at.h if course.longest is None else _clipped(xp, at.h, course.longest)
     hits = xp.abs(length) >= 0.999 * xp.abs(gap)
     h = xp.where(running[..., None], xp.where(hits, gap, length), 0.0)
-    made = course.stepper.attempt(course.slope, course.jacobian, at.t, at.y, h, at.carry, course.scale)
+    made = course.stepper.attempt(field, at.t, at.y, h, at.carry)
     taken = (made.error <= 1) & ~made.failed & running
     grown = factor(xp.where(made.failed, xp.inf, made.error), course.stepper.order, at.rejected)
     if made.growth is not None:
@@ -127,15 +132,32 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     t, y = xp.where(taken[..., None], moved, at.t), xp.where(taken[..., None, None], made.y, at.y)
     least = ULPS * float(xp.finfo(t.dtype).eps) * xp.maximum(xp.abs(t), xp.abs(gap) * 0)
     stuck = ~taken & (xp.abs(grown) <= least)[..., 0]
-    code = xp.where(running & stuck, TOO_SMALL + 0 * at.code, at.code)
+    lost = xp.where(made.error < xp.inf, TOO_SMALL + 0 * at.code, NOT_FINITE)
+    code = xp.where(running & stuck, lost, at.code)
+    if course.looks and made.is_stiff is not None:
+        code = xp.where(taken & made.is_stiff, STIFF + 0 * code, code)
     code = xp.where(taken & (t == course.end)[..., 0], ARRIVED + 0 * code, code)
     carry = _chosen(taken, made.carry, at.carry if made.kept is None else made.kept)
+    if course.stops is not None:
+        carry = _begun_anew(course, taken & hits[..., 0] & (code == RUNNING), t, y, carry)
     h_next = xp.where(running[..., None], grown, at.h)
-    return Walker(t, y, h_next, carry, running & ~taken, code), Trace(t, y, taken, running)
+    return Walker(t, y, h_next, carry, running & ~taken, code), Trace(t, y, taken, running, made.path)
+
+
+def _begun_anew(course: Course, flags: Array, t: Array, y: Array, carry: Tree) -> Tree:
+    """Return what the next step needs, of those that are at a stop without a step before."""
+
+    def begun(carry: Tree) -> Tree:
+        new = course.stepper.start(course.between(t, _next(course, t)), t, y)
+        return _chosen(flags, new, carry)
+
+    return course.backend.when(flags, begun, carry)
 
 
 def _next(course: Course, t: Array) -> Array:
     """Return the first stop behind t, or the end."""
+    if course.stops is None:
+        return course.end
     xp, stops, end = array_namespace(t), course.stops, course.end
     ahead = xp.where(end >= course.start, stops > t, stops < t)
     nearest = xp.min(xp.where(ahead, xp.abs(stops - t), xp.abs(end - t)), axis=-1, keepdims=True)

@@ -5,74 +5,160 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, Protocol
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
 from ..inverses.tableaux import Pair
-from .controller import LONGEST, SAFETY, SHORTEST
-from .march import ARRIVED, TOO_MANY, TOO_SMALL, ULPS
+from .controller import FAILED, LONGEST, SAFETY, SHORTEST
+from .march import ARRIVED, NOT_FINITE, STIFF, TOO_MANY, TOO_SMALL, ULPS
+from .stiffness import HITS, MISSES
 
 Slope = Callable[[float, Array], Array]
 """f of one time and y (n,)."""
 
 
+class StepperAlone(Protocol):
+    """A rule with f and a tolerance, which steps on from where it was.
+
+    Attributes
+    ----------
+    order : int
+        The error of a step is of h^order.
+    is_stiff : bool
+        Whether stability, and not the error, holds back its steps.
+    path : array, shape (s, n), or None
+        The coefficients of theta, ..., theta^s in the step that was taken last, of rules that have them.
+    """
+
+    order: int
+    is_stiff: bool
+    path: Any
+
+    def start(self, t: float, y: Array, limits: tuple[float, float]) -> None:
+        """Begin at a time, with no step before; f is called between two limits of time only."""
+
+    def attempt(self, t: float, y: Array, h: float) -> tuple[Array, float, float]:
+        """Return y at t + h, its error (NaN if there is no such y), and by what the next step is longer at most.
+
+        With an error of at most 1 the step is taken.
+        """
+
+
 @dataclasses.dataclass
 class Steps:
-    """Those that were taken: times and y, how many were tried, and how it ended."""
+    """Those that were taken: times, y and paths, how many were tried, and how it ended."""
 
     t: list[float]
     y: list[Array]
+    paths: list[Any]
     tried: int = 0
     code: int = ARRIVED
 
+    def add(self, t: float, y: Array, path: Any) -> None:
+        """Take a step."""
+        self.t.append(t)
+        self.y.append(y)
+        self.paths.append(path)
 
-@dataclasses.dataclass(frozen=True)
-class Alone:
-    """An explicit pair, f and a tolerance."""
 
-    backend: Backend
-    pair: Pair
-    slope: Slope
-    rtol: Array
-    atol: Array
-    longest: float
-    most: int
+def march(stepper: StepperAlone, times: list[float], y: Array, h: float, longest: float, most: int) -> Steps:
+    """Go from the first of the times to the last, with a step that ends at each, where f may jump."""
+    at, last = Steps([times[0]], [y], []), len(times) - 2
+    eps = float(array_namespace(y).finfo(y.dtype).eps)
+    for k, (t, stop) in enumerate(pairwise(times)):
+        if k:
+            at.add(t, y, None)
+        side = math.copysign(eps, stop - t)
+        limits = t + side * abs(t) * (k > 0), stop - side * abs(stop) * (k < last)
+        stepper.start(t, y, (min(limits), max(limits)))
+        h = _piece(stepper, at, stop, h, longest, most)
+        y = at.y[-1]
+        if at.code != ARRIVED:
+            break
+    return at
 
-    def march(self, times: list[float], y: Array, h: float) -> Steps:
-        """Go from the first of the times to the last, with a step that ends at each."""
-        xp, pair, root = array_namespace(y), self.pair, math.sqrt(1.0 / y.shape[0])
-        nodes, rows = list(enumerate(pair.nodes[1 : pair.stages])), pair.rows[1 : pair.stages]
-        errors, power = range(len(rows), len(rows) + len(pair.errors)), -1.0 / pair.error_order
-        at, t, F, slope = Steps([times[0]], [y]), times[0], self.backend.sums((*rows, *pair.errors), y), self.slope
-        for stop in times[1:]:
-            first, rejected = slope(t, y), False
-            while t != stop:
-                if at.tried == self.most:
-                    return dataclasses.replace(at, code=TOO_MANY)
-                at.tried += 1
-                length = h if abs(h) <= self.longest else math.copysign(self.longest, h)
-                is_last = abs(length) >= 0.999 * abs(stop - t)
-                step = stop - t if is_last else length
-                F.restart(first)
-                for k, c in nodes:
-                    new = y + step * F.of(k)
-                    last = slope(t + c * step, new)
-                    F.append(last)
-                scale = self.atol + self.rtol * xp.maximum(abs(y), abs(new))
-                parts = [F.of(k) / scale for k in errors]
-                error = abs(step) * root * judged([float(e @ e) for e in parts])
-                best = SAFETY * max(error, 1e-30) ** power if error < math.inf else 0.0
-                rejected, by = not error <= 1, min(max(best, SHORTEST), 1.0 if rejected else LONGEST)
-                if rejected:
-                    h = step * by
-                    if abs(h) <= ULPS * math.ulp(t):
-                        return dataclasses.replace(at, code=TOO_SMALL)
-                    continue
-                h = h if is_last and abs(step * by) < abs(h) else step * by
-                t, y, first = stop if is_last else t + step, new, last
-                at.t.append(t)
-                at.y.append(y)
-        return at
+
+def _piece(stepper: StepperAlone, at: Steps, stop: float, h: float, longest: float, most: int) -> float:
+    """Go on to a time; return the length of the next step."""
+    t, y, rejected, power = at.t[-1], at.y[-1], False, -1.0 / stepper.order
+    while t != stop:
+        if at.tried == most:
+            at.code = TOO_MANY
+            break
+        at.tried += 1
+        length = h if abs(h) <= longest else math.copysign(longest, h)
+        is_last = abs(length) >= 0.999 * abs(stop - t)
+        step = stop - t if is_last else length
+        new, error, growth = stepper.attempt(t, y, step)
+        best = min(SAFETY * max(error, 1e-30) ** power, growth) if error < math.inf else min(growth, FAILED)
+        by = min(max(best, SHORTEST), 1.0 if rejected else LONGEST)
+        rejected = not error <= 1
+        if rejected:
+            h = step * by
+            if abs(h) <= ULPS * math.ulp(t):
+                at.code = TOO_SMALL if error < math.inf else NOT_FINITE
+                break
+            continue
+        h = h if is_last and abs(step * by) < abs(h) else step * by
+        t, y = stop if is_last else t + step, new
+        at.add(t, y, stepper.path)
+        if stepper.is_stiff:
+            at.code = STIFF
+            break
+    return h
+
+
+class PairAlone:
+    """An explicit pair."""
+
+    path = None
+
+    def __init__(self, backend: Backend, pair: Pair, slope: Slope, rtol: Array, atol: Array, looks: bool) -> None:
+        self.backend, self.pair, self.slope, self.rtol, self.atol, self.looks = backend, pair, slope, rtol, atol, looks
+        self.order, self.is_stiff = pair.error_order, False
+        self.nodes, self.rows = list(enumerate(pair.nodes[1 : pair.stages])), pair.rows[1 : pair.stages]
+        self.errors = range(len(self.rows), len(self.rows) + len(pair.errors))
+
+    def start(self, t: float, y: Array, limits: tuple[float, float]) -> None:
+        """Begin at a time."""
+        self.sums = self.backend.sums((*self.rows, *self.pair.errors), y)
+        self.low, self.high = limits
+        self.first, self.root = self.slope(min(max(t, self.low), self.high), y), math.sqrt(1.0 / y.shape[0])
+        self.hits = self.misses = 0
+
+    def attempt(self, t: float, y: Array, h: float) -> tuple[Array, float, float]:
+        """Return y at t + h and its error."""
+        F, slope, low, high, new, last = self.sums, self.slope, self.low, self.high, y, self.first
+        F.restart(self.first)
+        for k, c in self.nodes:
+            before, slopes = new, last
+            new = y + h * F.of(k)
+            last = slope(min(max(t + c * h, low), high), new)
+            F.append(last)
+        scale = self.atol + self.rtol * array_namespace(y).maximum(abs(y), abs(new))
+        parts = [F.of(k) / scale for k in self.errors]
+        error = abs(h) * self.root * judged([_squared(e) for e in parts])
+        if error <= 1:
+            self.first = last
+            if self.looks:
+                self._look(h * h * _squared(last - slopes), _squared(new - before))
+        return new, error, LONGEST
+
+    def _look(self, change: float, way: float) -> None:
+        """Count steps that stability holds back, by ``|h (f_1 - f_2)|^2`` and ``|Y_1 - Y_2|^2`` of its last stages."""
+        if change > self.pair.bound**2 * way:
+            self.hits, self.misses = self.hits + 1, 0
+            self.is_stiff = self.hits >= HITS
+        elif self.hits:
+            self.misses += 1
+            if self.misses >= MISSES:
+                self.hits = 0
+
+
+def _squared(e: Array) -> float:
+    return float(e @ e)
 
 
 def judged(squares: list[float]) -> float:

@@ -7,13 +7,17 @@ from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.namespace import array_namespace
+from ..inverses.tableaux import PAIRS
+from .base import Field, Stepper
 from .explicit import Explicit
 from .flow import Flow, Route
 from .grid import Found, found
 from .march import Course, march
-from ..inverses.tableaux import PAIRS
+from .radau import Radau
+from .radau_numbers import RADAU_5, RADAU_9
 
-STEPPERS = {f"ddt.{name}": Explicit(pair) for name, pair in PAIRS.items()}
+STEPPERS: dict[str, Stepper] = {f"ddt.{name}": Explicit(pair) for name, pair in PAIRS.items()}
+STEPPERS |= {"ddt.radau5": Radau(RADAU_5), "ddt.radau9": Radau(RADAU_9)}
 """What steps, by the key of the rule that it is on a grid."""
 
 
@@ -22,10 +26,16 @@ class Marcher:
     """Everything that was chosen; called with functions and a :class:`Route`, it finds the grid."""
 
     backend: Backend
-    key: str
+    rule: str
     most: int
+    looks: bool
     cacheable: bool = True
     operator: tuple[()] = ()
+
+    @property
+    def key(self) -> tuple[str, int, bool]:
+        """What makes two of them the same program."""
+        return self.rule, self.most, self.looks
 
     def with_operator(self, operator: Any) -> Marcher:
         """Return itself: it holds no numbers."""
@@ -37,22 +47,10 @@ class Marcher:
 
     def solve(self, functions: Any, route: Route) -> Found:
         """Return the grid of every element."""
-        flow = Flow(self.backend, functions)
-        stepper = STEPPERS[self.key.rpartition(" ")[0] or self.key]
-        course = Course(
-            self.backend,
-            stepper,
-            flow.slope,
-            flow.jacobian,
-            route.start,
-            route.end,
-            route.stops,
-            route.rtol,
-            route.atol,
-            route.first,
-            route.longest,
-            self.most,
-        )
+        flow, stepper = Flow(self.backend, functions), STEPPERS[self.rule]
+        field = Field(flow.slope, flow.jacobian, route.rtol, route.atol)
+        ends, lengths = (route.start, route.end, route.stops), (route.first, route.longest)
+        course = Course(self.backend, stepper, field, *ends, *lengths, self.most, self.looks)
         with self.backend.frozen():
             return found(course, route.y0, *march(course, route.y0))
 

@@ -77,5 +77,24 @@ class Adaptive:
         return math.inf if self.max_step is None else self.max_step
 
 
+def asked_of(method: Any, rtol: Any, atol: Any) -> tuple[Adaptive | None, Any]:
+    """Return the tolerance that a solve is to, None where the grid is given, and its method.
+
+    Raises
+    ------
+    InputError
+        If a tolerance stands beside a method for a given grid.
+    """
+    if isinstance(method, str) and method.lower() == "adaptive":
+        method = Adaptive(rtol, atol)
+    elif rtol is not None or atol is not None:
+        given = {name: value for name, value in (("rtol", rtol), ("atol", atol)) if value is not None}
+        if method is not None and not isinstance(method, Adaptive):
+            advice = "Newton(rtol=...) and Sequential(rtol=...) have tolerances of their own, of the discrete equation."
+            raise mismatch("rtol", "a tolerance, or a method for a given grid", f"both, with {method!r}", advice)
+        method = dataclasses.replace(Adaptive() if method is None else method, **given) if method else Adaptive(**given)
+    return (method, None) if isinstance(method, Adaptive) else (None, method)
+
+
 def _times(value: Any, by: float) -> Any:
     return tuple(v * by for v in value) if isinstance(value, tuple) else value * by

@@ -11,21 +11,24 @@ from ..linalg.structure import Dense
 from ..newton.equation import System
 from ..newton.implicit import attach, tangent, through
 from ..newton.iterate import Iterate, Options, start_at
+from ..newton.iteration import newton_step
 from ..newton.measures import eps_of, least
 from ..newton.plan import Plan
 from ..newton.steps.full import FULL
 from ..newton.windows.watch import Watch
 from ..solution.solution import Solution, Stats
+from .method import Adaptive
 
 ROUNDOFF = 64  # in units of eps: how far a step may be from the same step among all of them
 PART = 1e-3  # of the tolerance, or that
+STEPS = 4  # of Newton's method on all steps at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Given:
     """The method that leaves y as it was found, and looks whether the discrete equation holds."""
 
-    rtol: float
+    to: Adaptive
     structure: ClassVar[Any] = Dense
     step: ClassVar[Any] = FULL
     memory: ClassVar[Any] = None
@@ -37,16 +40,39 @@ class Given:
         return [length + overlap]
 
     def run(self, system: System, watch: Watch) -> tuple[Iterate, Array]:
-        """Return y with its residual, and the polynomials: how far the polynomial of an interval is from y at its end."""
+        """Return y with its residual, and the polynomials: how far that of an interval is from y at its end."""
         y, c = system.data.guess, system.polynomials(system.data.guess)
         xp, end = array_namespace(y), array_namespace(y).sum(c, axis=-2)
         size = xp.max(xp.abs(y[..., 1:, :]) + xp.abs(y[..., :-1, :]), axis=-1, keepdims=True)
         residual = system.over_grid(xp.max, xp.abs(end - y[..., 1:, :]) / (size + least(y)))
-        at = start_at(system, y, Options())
-        holds = residual <= max(ROUNDOFF * eps_of(y), PART * self.rtol)
-        broken = ~xp.isfinite(residual)
-        made = dataclasses.replace(at, active=at.active & False, certified=holds, broken=broken, residual=residual)
-        return made, c
+        holds = residual <= max(ROUNDOFF * eps_of(y), PART * self.to.least)
+        return _known(system, y, holds, ~xp.isfinite(residual), residual=residual), c
+
+
+class Polished(Given):
+    """Newton's method on all steps at once, from what an iteration in each of them left: mostly one step.
+
+    A correction of the root of the tolerance, of the largest y, leaves one of about the tolerance behind it.
+    """
+
+    def run(self, system: System, watch: Watch) -> tuple[Iterate, Array]:
+        """Return y behind the last step, and the polynomials."""
+        y, xp = system.data.guess, array_namespace(system.data.guess)
+        enough = max(self.to.least, ROUNDOFF * eps_of(y)) ** 0.5
+
+        def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            y, _, left = state
+            delta = newton_step(system, y, Dense)[2]
+            return y + delta, system.over_grid(xp.max, xp.abs(delta) / (system.peaks(y) + least(y))), left - 1
+
+        first = step((y, 0, xp.asarray(STEPS)))
+        y, size, _ = system.backend.while_loop(lambda s: xp.any(s[1] > enough) & (s[2] > 0), step, first)
+        return _known(system, y, size <= enough, ~xp.isfinite(size), error=size), system.polynomials(y)
+
+
+def _known(system: System, y: Array, holds: Array, broken: Array, **known: Array) -> Iterate:
+    at = start_at(system, y, Options())
+    return dataclasses.replace(at, active=at.active & False, certified=holds, broken=broken, **known)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,17 +20,12 @@ from ..backends import backend_of
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, padded
 from ..backends.trees import record
-from .base import Attempt, Slope, Stepper
+from .base import Attempt, Field, Stepper
 from .controller import SAFETY, norm
 from .differences import jacobian as differences
-from .modes import Modes
+from .modes import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW, Modes
+from .radau_alone import RadauAlone
 from .radau_numbers import Collocation
-
-MOST = 10  # Newton steps
-ENOUGH = 0.01  # of the tolerance: what is left of Z
-SLOW = 1e-2  # rate of convergence from which on J is made anew
-LEAST = 1e-2  # of an error, where two are compared
-ROUNDOFF = 10  # times eps |y|: nothing below is asked for
 
 
 @record
@@ -80,24 +75,29 @@ class Iterate:
 class Radau(Stepper):
     """A collocation rule; the error is the defect ``h f(t, y) - h u'(t)`` at the start, of h^(s + 1)."""
 
-    needs_jacobian = True
-
     def __init__(self, rule: Collocation) -> None:
         self.rule, self.order = rule, len(rule.nodes) + 1
 
-    def start(self, slope: Slope, jacobian: Any, t: Array, y: Array) -> Memory:
+    def calls(self, y: Array, t: Array) -> list[tuple[Array, Array]]:
+        """Return y and times of one point, and of all stages."""
+        xp, s = array_namespace(y), len(self.rule.nodes)
+        return [(y, t), tuple(xp.concat([a] * s, axis=-2) for a in (y, t))]
+
+    def alone(self, backend: Any, single: Any, rtol: Array, atol: Array, looks: bool) -> RadauAlone:
+        """Return the same for one element by numbers of Python."""
+        return RadauAlone(backend, self.rule, single.slopes, single.jacobian, rtol, atol)
+
+    def start(self, field: Field, t: Array, y: Array) -> Memory:
         """Return f and a polynomial of zeros; J is made in the first step."""
         xp, s = array_namespace(y), len(self.rule.nodes)
-        f, zeros = slope(t, y), xp.concat([0 * y] * s, axis=-2)
+        f, zeros = field.slope(t, y), xp.concat([0 * y] * s, axis=-2)
         J = 0 * xp.matrix_transpose(y) * y
         one, yes = xp.abs(0 * y[..., 0, 0]) + 1, t[..., 0] == t[..., 0]
         return Memory(f, zeros, 0 * t + 1, one * xp.inf, J, ~yes, yes, yes, one)
 
-    def attempt(
-        self, slope: Slope, jacobian: Any, t: Array, y: Array, h: Array, carry: Memory, scale: Callable[..., Array]
-    ) -> Attempt:
+    def attempt(self, field: Field, t: Array, y: Array, h: Array, carry: Memory) -> Attempt:
         """Return y at t + h and its error."""
-        xp, backend = array_namespace(y), backend_of(y)
+        xp, backend, slope, scale = array_namespace(y), backend_of(y), field.slope, field.scale
         modes = Modes(backend, self.rule, carry.J)
         nodes = padded(backend.convert(self.rule.nodes, t, t.dtype), t.ndim)
         times, step, allowed = t + nodes * h, xp.astype(h, y.dtype)[..., None], scale(y, y)
@@ -106,7 +106,7 @@ class Radau(Stepper):
             return step * slope(times, y + Z) - xp.matmul(modes.rates, Z)
 
         def renewed(carry: Memory) -> Memory:
-            new = differences(slope, t, y, allowed) if jacobian is None else jacobian(t, y)[..., 0, :, :]
+            new = differences(slope, t, y, allowed) if field.jacobian is None else field.jacobian(t, y)[..., 0, :, :]
             J = xp.where(carry.is_slow[..., None, None], new, carry.J)
             return replace(carry, J=J, is_fresh=carry.is_fresh | carry.is_slow)
 
@@ -136,7 +136,7 @@ class Radau(Stepper):
         failed, no = ~found.arrived, carry.is_fresh & False
         kept = replace(carry, ahead=found.ahead, is_slow=failed & ~carry.is_fresh, is_again=~no)
         taken = Memory(f, q, h, error, carry.J, no, found.rate > SLOW, no, found.ahead)
-        return Attempt(new, error, taken, failed, kept, self._growth(carry, h, error))
+        return Attempt(new, error, taken, failed, kept, self._growth(carry, h, error), path=q)
 
     def _growth(self, carry: Memory, h: Array, error: Array) -> Array:
         """Return how far the errors of two steps let the next one grow, as they change: Hairer and Wanner, IV.8."""

@@ -8,16 +8,13 @@ from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
-from .controller import FAILED, LONGEST, SAFETY, SHORTEST
+from .controller import FAILED, SAFETY
 from .differences import jacobian as differences
-from .march import ARRIVED, TOO_MANY, TOO_SMALL, ULPS
-from .march_alone import Steps
-from .modes import Modes
-from .radau import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW
+from .modes import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW, Modes
 from .radau_numbers import Collocation
 
-Slopes = Callable[[Array, Array], Array]
-"""f of times (K,) and y (K, n)."""
+Slopes = Callable[[list[float], Array], Array]
+"""f of times, and of y (K, n) at them."""
 
 
 class RadauAlone:
@@ -31,27 +28,30 @@ class RadauAlone:
         df/dy, (n, n), of a time and y (n,); None for differences.
     """
 
+    is_stiff = False
+
     def __init__(
         self, backend: Backend, rule: Collocation, slopes: Slopes, jacobian: Any, rtol: Array, atol: Array
     ) -> None:
-        self.backend, self.rule, self.slopes, self.jacobian = backend, rule, slopes, jacobian
+        self.backend, self.rule, self.given, self.jacobian = backend, rule, slopes, jacobian
         self.rtol, self.atol, self.order, self.s = rtol, atol, len(rule.nodes) + 1, len(rule.nodes)
 
-    def start(self, t: float, y: Array) -> None:
+    def start(self, t: float, y: Array, limits: tuple[float, float]) -> None:
         """Begin at a time, with no step before."""
+        low, high = limits
+
+        def slopes(ts: list[float], ys: Array) -> Array:
+            return self.given([min(max(t, low), high) for t in ts], ys)
+
+        self.slopes = slopes
         xp = array_namespace(y)
         like, size = y * y[:, None], abs(y)
         self.modes, self.eps = Modes(self.backend, self.rule, like), float(xp.finfo(y.dtype).eps)
         self.nodes = self.backend.convert([[c] for c in self.rule.nodes], like, size.dtype)
         self.powers = self.backend.convert([range(1, self.s + 1)], like, size.dtype)
-        self.clock = 0 * self.nodes[:, 0]
+        self.clock = 0 * size[:1]
         path: Any = None
-        self.f, self.path, self.h, self.before = (
-            self.slopes(self.clock[:1] + t, y[None, :])[0, ...],
-            path,
-            1.0,
-            math.inf,
-        )
+        self.f, self.path, self.h, self.before = self.slopes([t], y[None, :])[0, ...], path, 1.0, math.inf
         self.J, self.is_fresh, self.is_slow, self.is_again, self.ahead = like, False, True, True, 1.0
 
     def attempt(self, t: float, y: Array, h: float) -> tuple[Array, float, float]:
@@ -71,7 +71,7 @@ class RadauAlone:
         first = real @ defect
         error = _size(first / allowed)
         if was_again and error > 1:
-            two = self.slopes(self.clock[:2] + t, xp.stack([y + first, y]))
+            two = self.slopes([t, t], xp.stack([y + first, y]))
             error = _size((real @ (defect + h * (two[0, ...] - two[1, ...]))) / allowed)
         now, before = max(error, LEAST), max(self.before, LEAST)
         growth = SAFETY * abs(h / self.h) * (before / now**2) ** (1 / self.order)
@@ -85,12 +85,15 @@ class RadauAlone:
         if self.jacobian is not None:
             made: Array = self.jacobian(t, y)
             return made
-        return differences(self.slopes, self.clock[:1] + t, y[None, :], allowed)
+        return differences(self._at_rows, self.clock + t, y[None, :], allowed)
+
+    def _at_rows(self, t: Array, ys: Array) -> Array:
+        return self.slopes([float(at) for at in t], ys)
 
     def _newton(self, inverse: Array, t: float, y: Array, h: float, allowed: Array) -> tuple[Array, float]:
         """Return Z and the rate of convergence, which is not below 1 where there is no Z."""
-        modes, eps = self.modes, self.eps
-        times = t + h * self.nodes[:, 0]
+        xp, modes, rule, eps = array_namespace(y), self.modes, self.rule, self.eps
+        times = [t + c * h for c in rule.nodes]
         enough = ENOUGH + ROUNDOFF * eps * _size(y / allowed)
         Z: Any = 0 * self.nodes * y
         if self.path is not None:
@@ -98,7 +101,7 @@ class RadauAlone:
         ahead, before, rate = (self.ahead + eps) ** 0.8, math.inf, 0.0
         for k in range(MOST):
             residual = h * self.slopes(times, y + Z) - modes.rates @ Z
-            change = (inverse @ residual.reshape(-1)).reshape(Z.shape)
+            change = xp.reshape(inverse @ xp.reshape(residual, (-1,)), Z.shape)
             Z = Z + change
             size = _size(change / allowed)
             if k:
@@ -117,37 +120,5 @@ class RadauAlone:
 
 def _size(part: Array) -> float:
     """Return the root of the mean square."""
-    flat = abs(part).reshape(-1)
+    flat = array_namespace(part).reshape(abs(part), (-1,))
     return math.sqrt(float(flat @ flat) / flat.shape[0])
-
-
-def march(stepper: RadauAlone, times: list[float], y: Array, h: float, longest: float, most: int) -> Steps:
-    """Go from the first of the times to the last, with a step that ends at each."""
-    at, t = Steps([times[0]], [y]), times[0]
-    for stop in times[1:]:
-        stepper.start(t, y)
-        rejected = False
-        while t != stop:
-            if at.tried == most:
-                at.code = TOO_MANY
-                return at
-            at.tried += 1
-            length = h if abs(h) <= longest else math.copysign(longest, h)
-            is_last = abs(length) >= 0.999 * abs(stop - t)
-            step = stop - t if is_last else length
-            new, error, growth = stepper.attempt(t, y, step)
-            best = min(SAFETY * max(error, 1e-30) ** (-1 / stepper.order), growth) if error == error else FAILED
-            by = min(max(best, SHORTEST), 1.0 if rejected else LONGEST)
-            rejected = not error <= 1
-            if rejected:
-                h = step * by
-                if abs(h) <= ULPS * math.ulp(t):
-                    at.code = TOO_SMALL
-                    return at
-                continue
-            h = h if is_last and abs(step * by) < abs(h) else step * by
-            t, y = stop if is_last else t + step, new
-            at.t.append(t)
-            at.y.append(y)
-    at.code = ARRIVED
-    return at

@@ -40,7 +40,7 @@ class Collocation:
 
     @cached_property
     def polynomial(self) -> tuple[Row, ...]:
-        """Return V^-1, q = V^-1 Z: row k - 1 has the coefficients of theta^k of the polynomials that are 1 at a node."""
+        """Return V^-1, q = V^-1 Z: row k - 1: the coefficients of theta^k of the polynomials that are 1 at a node."""
         columns = []
         for i, c in enumerate(self.nodes):
             basis = [1 / c]

@@ -6,29 +6,32 @@ import dataclasses
 import math
 from typing import Any
 
+from ..backends import backend_of
 from ..backends.generic import Backend
-from ..backends.namespace import Array, array_namespace, padded
+from ..backends.namespace import Array, array_namespace, joined, padded
 from ..errors import mismatch
 from ..grids.base import Data
 from ..grids.levels import with_stages
 from ..grids.times import Initial, TimeGrid
 from ..inverses import Rule, rule_of
+from ..newton.checks.probe import probe
 from ..newton.discrete import discrete
+from ..newton.measures import eps_of
 from ..newton.plan import run
 from ..problems import Problem
 from ..problems.initial_value import InitialValueProblem
 from ..problems.inputs import closed
 from ..solution.dense import DenseOutput
 from ..solution.solution import Solution
-from ..solution.status import Status
-from .alone import found_alone
+from ..solution.status import Status, advice_on, numbers
+from .alone import Single, found_alone
 from .error import Refined, halved
-from .flow import Route, timed
+from .flow import Route, linear, timed
 from .grid import Found, trimmed
-from .march import ARRIVED
+from .march import ARRIVED, NOT_FINITE, STIFF
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
-from .on_grid import Given, OnGrid
+from .on_grid import Given, OnGrid, Polished
 
 MANY, MANY_COMPILED = 10**7, 4096  # steps of a march: where Python looks, and where all of them are kept
 ESTIMATED = 2**17  # numbers of y up to which the error is estimated
@@ -44,25 +47,28 @@ class Solver:
     backend: Backend
     data: Data
     rule: Rule
+    looks: bool
+    stops: list[float]
 
     def solved(self, to: Adaptive) -> tuple[Found, Solution, Array | None]:
         """Return the grid, the solution on it, and its estimated error in units of a tolerance, (*B,)."""
         found = self._found(to)
-        sol, made, rule = self._on_grid(found, to.least)
+        sol, seen, problem = self._on_grid(found, to)
         concrete = self.backend.is_concrete(found.t) and math.prod(found.y.shape) <= ESTIMATED
-        return found, sol, self._error(sol, made) if concrete else None
+        return found, sol, self._error(found, sol, seen, problem) if concrete else None
 
     def _found(self, to: Adaptive) -> Found:
         """Return the grid that the march finds."""
         route, functions, stepper = self._route(to), closed(self.problem, self.data.grid), STEPPERS[self.rule.key]
-        if not self.backend.compiles and route.y0.ndim == 2 and stepper.pair is not None:
+        if not self.backend.compiles and route.y0.ndim == 2:
+            single = Single(self.backend, self.problem, functions, route.y0)
             with self.backend.frozen():
-                most = to.max_steps or MANY
-                return found_alone(self.backend, stepper.pair, self.problem, functions["f"], route, most)
+                return found_alone(self.backend, stepper, single, route, to.max_steps or MANY, self.looks)
         y, xp = route.y0, array_namespace(route.y0)
         rows = stepper.calls(y, xp.astype(route.start, y.dtype)[..., None])
+        rows.append(tuple(a[(*(slice(1) for _ in a.shape[:-1]), ...)] for a in rows[0]))  # one point
         called = {name: (f, lambda: rows) for name, f in functions.items()}
-        marcher = Marcher(self.backend, self.rule.key, to.max_steps or MANY_COMPILED)
+        marcher = Marcher(self.backend, self.rule.key, to.max_steps or MANY_COMPILED, self.looks)
         found: Found = self.backend.call(marcher, called, route)
         return trimmed(self.backend, found)
 
@@ -73,22 +79,158 @@ class Solver:
         t = xp.broadcast_to(t, (*y0.shape[:-2], t.shape[-1]))
         rtol, atol = (convert(a, y0, y0.dtype) for a in (to.rtol, to.atol))
         first, longest = (None if a is None else convert(a, t, t.dtype) for a in (to.first_step, to.max_step))
-        return Route(t[..., :1], t[..., -1:], None, y0, rtol, atol, first, longest)
+        stops = None if not self.stops else convert(self.stops, t, t.dtype)
+        return Route(t[..., :1], t[..., -1:], stops, y0, rtol, atol, first, longest)
 
-    def _on_grid(self, found: Found, rtol: float) -> tuple[Solution, Data, Rule]:
-        """Return the solution of the rule on the grid that was found, with its polynomials as ``y_corrected``."""
+    def _on_grid(self, found: Found, to: Adaptive) -> tuple[Solution, Array, Problem]:
+        """Return the solution of the rule on the grid that was found, with its polynomials as ``y_corrected``.
+
+        And the times as f sees them, (*B, N + 1, 1), and the problem with its f as it is called.
+        """
         xp, y = array_namespace(found.y), found.y
         D = xp.astype(found.t[..., 1:] - found.t[..., :-1], y.dtype)[..., None]
-        grid = TimeGrid(found.t, D)
-        times, start = xp.astype(found.t, y.dtype)[..., None], padded(self.data.boundary.y0, y.ndim)
+        grid, start = TimeGrid(found.t, D), padded(self.data.boundary.y0, y.ndim)
+        times = xp.astype(found.t, y.dtype)
+        times = (grid.sided(times) if self.stops else times)[..., None]
         data = with_stages(Data(times, grid, Initial(start), y), self.rule.nodes)
+        if found.path is not None:
+            data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
         problem, system = discrete(self.problem, self.rule, self.backend, data)
-        plan = OnGrid(self.backend, self.rule, problem.shift, Given(rtol))
-        return run(plan, system.functions, data), data, problem
+        method = (Given if found.path is None else Polished)(to)
+        return run(OnGrid(self.backend, self.rule, problem.shift, method), system.functions, data), times, problem
 
-    def _error(self, sol: Solution, data: Data, problem: Any) -> Array:
-        """Return the estimated error at the points of the grid, (*B, N + 1, n)."""
-        fine = halved(data.grid.t, data.x, sol.y, sol.y_corrected, self.rule.nodes)
-        plan = Refined(self.backend, self.rule, problem.shift, Given(0.0))
+    def _error(self, found: Found, sol: Solution, seen: Array, problem: Problem) -> Array:
+        """Return the estimated error where the solution is wanted, (*B, T, n)."""
+        nodes, xp = self.rule.nodes, array_namespace(sol.y)
+        fine = halved(found.t, seen, sol.y[..., -1, :] if nodes else sol.y, sol.y_corrected, nodes)
+        plan = Refined(self.backend, self.rule, problem.shift, Given(Adaptive()))
         delta = fine.grid.present(run(plan, closed(problem, fine.grid), fine).y)
-        return delta[..., ::2, :]
+        t, wanted = found.t, self.data.grid.t
+        beyond = xp.abs(wanted - t[..., :1]) > xp.abs(t[..., -1:] - t[..., :1])
+        return linear(t, delta[..., ::2, :])(xp.where(beyond, t[..., -1:], wanted))
+
+
+def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float, ...]) -> Array:
+    """Return y at every stage, (*B, N + 1, m, n), by the polynomials of the march."""
+    powers = [[c ** (k + 1) for k in range(found.path.shape[-2])] for c in nodes]
+    moved = array_namespace(guess).matmul(backend.convert(powers, guess, guess.dtype), found.path)
+    return joined([guess[..., :1, :, :], found.y[..., :-1, None, :] + moved], -3)
+
+
+def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = True) -> Solution:
+    """Return the solution of an initial value problem at its times, with dense output.
+
+    Where errors grow on their way so that the estimate is far above the tolerance, all is solved again with steps that
+    are allowed less.
+
+    Raises
+    ------
+    InputError
+        If it is no initial value problem, or the rule does not step.
+    """
+    if not isinstance(problem, InitialValueProblem):
+        raise mismatch("rtol", "an InitialValueProblem beside a tolerance", type(problem).__name__)
+    backend, data = problem.discretise(None, rule_of("ddt.trapezoid"))
+    moved = timed(problem, data.x, data.grid.t)
+    with backend.quiet():
+        if check_inputs:
+            probe(discrete(problem, rule_of("ddt.trapezoid"), backend, data)[1])
+        rule, why = _rule(problem, to, inverse)
+        solver = Solver(moved, backend, data, rule, inverse is None, _stops(problem, backend, data))
+        found, sol, error = solver.solved(to)
+        is_stiff = found.code == STIFF
+        if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
+            solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5"))
+            why = "implicit, for the explicit pair would be held back by stability"
+            found, sol, error = solver.solved(to)
+        asked = to
+        for _ in range(AGAIN):
+            size = None if error is None else _in_tolerances(asked, found, error)
+            if size is None or not FAR < size < math.inf or asked.least == 0:
+                break
+            tighter = to.tighter(max(0.5 / size, 1e-4))
+            if tighter.least < 100 * eps_of(found.y):
+                break
+            to = tighter
+            found, sol, error = solver.solved(to)
+            why += f"; steps to {to.least:.0e}, for errors grow on their way"
+    return _shown(solver, asked, found, sol, error, why)
+
+
+def _stops(problem: InitialValueProblem, backend: Backend, data: Data) -> list[float]:
+    """Return the times where f jumps, in the order of the march: those that stand twice, and the breaks of signals."""
+    t, D = data.grid.t, data.grid.D[..., 0]
+    found = {*problem.breaks}
+    if backend.is_concrete(t):
+        times, lengths = backend.to_numpy(t), backend.to_numpy(D)
+        found |= {float(at) for at in times[..., :-1][lengths == 0]}
+        low, high = float(times.min()), float(times.max())
+        found = {at for at in found if low < at < high}
+        return sorted(found, reverse=bool((lengths < 0).any()))
+    return sorted(found)
+
+
+def _rule(problem: Problem, to: Adaptive, inverse: Any) -> tuple[Rule, str]:
+    """Return the rule to step by, and why."""
+    name = inverse if inverse is not None else "dopri5" if to.least > LOW else "dopri8"
+    rule = rule_of(name, problem.family)
+    if rule.key not in STEPPERS:
+        raise mismatch("inverse", f"a rule that steps to a tolerance: {', '.join(STEPPERS)}", repr(rule.key))
+    return rule, "as asked" if inverse is not None else f"explicit, of order {rule.order}"
+
+
+def _in_tolerances(to: Adaptive, found: Found, error: Array) -> float:
+    """Return the largest error in units of the tolerance."""
+    return float(array_namespace(error).max(_ratio(to, found, error)))
+
+
+def _ratio(to: Adaptive, found: Found, error: Array) -> Array:
+    """Return the largest error of each element in units of the tolerance, (*B,)."""
+    xp, convert = array_namespace(error), backend_of(error).convert
+    rtol, atol = (convert(a, error, error.dtype) for a in (to.rtol, to.atol))
+    return xp.max(xp.abs(error) / (atol + rtol * _peak(found)), axis=(-2, -1))
+
+
+def _peak(found: Found) -> Array:
+    """Return the largest |y| of each component, (*B, 1, n)."""
+    xp = array_namespace(found.y)
+    return xp.max(xp.abs(found.y), axis=-2, keepdims=True)
+
+
+def _shown(solver: Solver, to: Adaptive, found: Found, sol: Solution, error: Array | None, why: str) -> Solution:
+    """Return the solution at the times that were asked for."""
+    dense, t = DenseOutput(found.t, sol.y_corrected), solver.problem.t
+    xp, times = array_namespace(found.y), solver.data.grid.t
+    reached = found.t[..., -1:]
+    beyond = xp.abs(times - found.t[..., :1]) > xp.abs(reached - found.t[..., :1])
+    y = dense(xp.where(beyond, reached, times))
+    y = xp.where(beyond[..., None], xp.nan, y)
+    ended = xp.where(found.code == NOT_FINITE, int(Status.NONFINITE) + 0 * sol.status, int(Status.UNDER_RESOLVED))
+    status = xp.where(found.code == ARRIVED, sol.status, ended)
+    stats = dataclasses.replace(sol.stats, steps=found.taken, rule=solver.rule.key, method="adaptive", choice=why)
+    if error is not None:
+        peak = _peak(found)
+        rel = xp.max(xp.where(error == 0, 0.0, xp.abs(error) / xp.where(peak > 0, peak, 1.0)), axis=(-2, -1))
+        stats = dataclasses.replace(stats, discretisation_error=rel, is_asymptotic=rel == rel)
+        far = _ratio(to, found, error) > FAR
+        status = xp.where((status == 0) & far, int(Status.UNDER_RESOLVED) + 0 * status, status)
+    return Solution(y, status, stats, t=t, dense=dense)
+
+
+def complaint(sol: Solution) -> str:
+    """Return what failed, where, and what to do about it."""
+    codes = [int(c) for c in numbers(sol.status)]
+    told = {c: advice_on(Status(c), True) for c in sorted(set(codes)) if c}
+    counts = "; ".join(f"{codes.count(c)} {Status(c).name} ({advice})" for c, advice in told.items())
+    ends, starts = (numbers(sol.dense.t[..., k]) for k in (-1, 0))
+    first = next(k for k, c in enumerate(codes) if c)
+    xp = array_namespace(sol.dense.t)
+    steps = xp.reshape(sol.dense.t[..., 1:] - sol.dense.t[..., :-1], (len(codes), -1))[first, ...]
+    taken = [h for h in numbers(steps) if h]
+    where = f" The first of them, from t = {starts[first]:g}, came to t = {ends[first]:.9g}"
+    where += f" by a last step of {taken[-1]:.2g}." if taken else "."
+    return (
+        f"{sum(c != 0 for c in codes)} of {len(codes)} batch elements did not converge: {counts}.{where} Rule "
+        f"{sol.stats.rule}. The partial result is in this error's .solution; on_failure='return' or 'nan' returns it "
+        "instead."
+    )

@@ -269,6 +269,10 @@ class Backend:
         xp = array_namespace(like)
         return xp.asarray(value, dtype=dtype, device=self.device(like))
 
+    def listed(self, numbers: Any, like: Array) -> Array:
+        """Return a list of numbers as an array of the kind of ``like``, fast."""
+        return self.convert(numbers, like, like.dtype)
+
     def accepts(self, value: Any) -> bool:
         """Return whether an array of another library may stand beside those of this one."""
         return False

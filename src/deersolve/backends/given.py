@@ -44,6 +44,14 @@ def state(given: Any, name: str, kinds: tuple[str, ...] = REAL) -> tuple[Array, 
     return given, backend
 
 
+def in_floats(given: Any, name: str) -> Any:
+    """Return what a user gave, whole numbers in the floating-point dtype that their library has by default."""
+    given = _listed(given, name) if isinstance(given, numbers.Complex | list | tuple) else given
+    a, _ = plain(given, name)
+    xp = array_namespace(a)
+    return xp.astype(a, xp.asarray(0.5).dtype) if xp.isdtype(a.dtype, ("integral", "bool")) else given
+
+
 SPLIT = (
     "Complex numbers begin with a complex y0 or u0, or where there is none with a complex guess or condition; then the "
     "guess, conditions, x and params may be complex, but times, points and coefficients are real."

@@ -88,10 +88,11 @@ class Jax(Backend):
 
         return jax.lax.scan(round_or_none, state, length=most)[0]
 
+    @whole
     def recorded_loop(
         self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int
     ) -> tuple[Any, Any]:
-        """Return ``most`` stacked outputs of ``state, out = body(state)``, 0 once ``cond`` fails, and the last state."""
+        """Return ``most`` outputs of ``state, out = body(state)``, 0 once ``cond`` fails, and the last state."""
         shapes = jax.eval_shape(lambda s: body(s)[1], state)
         rows = jax.tree.map(lambda a: jnp.zeros((most, *a.shape), a.dtype), shapes)
 
@@ -103,7 +104,7 @@ class Jax(Backend):
             state, out = body(state)
             return count + 1, state, jax.tree.map(lambda a, v: a.at[count].set(v), rows, out)
 
-        _, state, rows = _jax_programs.while_loop(goes_on, once, (jnp.asarray(0), state, rows))
+        _, state, rows = jax.lax.while_loop(goes_on, once, (jnp.asarray(0), state, rows))
         return rows, state
 
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:

@@ -56,6 +56,10 @@ class NumPy(Backend):
             raise LibraryError(f"{name}: expected an array of numbers; received dtype {array.dtype}.")
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
+    def listed(self, numbers: Any, like: Array) -> Array:
+        """Return a list of numbers as an array of the dtype of ``like``."""
+        return np.array(numbers, like.dtype)
+
     def sums(self, rows: Sequence[Sequence[float]], like: Array) -> Sums:
         """Return what holds arrays like ``like`` side by side."""
         return Rows(rows, like)

@@ -6,8 +6,7 @@ from typing import Any
 
 from ..backends import backend_of
 from ..backends.given import COMPLEX, REAL, beside, state
-from ..backends.namespace import Array, Tree, array_namespace, joined, padded, part
-from ..backends.trees import tree_leaves, tree_map
+from ..backends.namespace import Array, array_namespace, joined, padded, part
 from ..errors import InputError, mismatch
 from ..linalg.scans import affine_scan
 from ..linalg.structure import Diagonal
@@ -77,6 +76,12 @@ class Signal:
         self.last, grid = part(u, -2, -1, None), backend_of(u).convert(knots, u, None)
         self.dense = DenseOutput(grid, _pieces(kind, knots, u))
 
+    def at(self, t: Array, n_batch: int) -> Array:
+        """Return u at times (*B, *S, 1), as a leaf of x: (*B, *S, k)."""
+        xp = array_namespace(t)
+        u = self(xp.reshape(t, (*t.shape[:n_batch], -1)))
+        return xp.reshape(u, (*u.shape[:-2], *t.shape[n_batch:-1], u.shape[-1]))
+
     def __call__(self, t: Any, *, side: str = "right") -> Array:
         """Return u at any times, in any order.
 
@@ -107,17 +112,6 @@ class Signal:
         if self.kind == "hold" and side == "right":
             u = xp.where(padded((times >= end)[..., None], u.ndim), padded(self.last, u.ndim), u)
         return u[..., 0, :] if given.ndim == 0 else u
-
-
-def sampled(x: Tree, t: Array) -> Tree:
-    """Return x with every signal in it at times (*B, T)."""
-    return tree_map(lambda leaf: leaf(t) if isinstance(leaf, Signal) else leaf, x)
-
-
-def breaks_of(x: Tree) -> list[float]:
-    """Return the breaks of all signals in x, ascending."""
-    found = {float(at) for leaf in tree_leaves(x) if isinstance(leaf, Signal) for at in leaf.breaks}
-    return sorted(found)
 
 
 def _knots(t: Any, least: int) -> Any:

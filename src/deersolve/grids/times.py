@@ -83,12 +83,15 @@ class TimeGrid(Grid):
         """The number of grid points T."""
         return int(self.t.shape[-1])
 
-    def sided(self, times: Array) -> Array:
-        """Return the times, of two that are the same one a little earlier and the other a little later."""
+    def sided(self, times: Array, ends: float = 0.0) -> Array:
+        """Return the times, of two that are the same one a little earlier and the other a little later.
+
+        With ``ends=1.0`` the first and the last one are a little inside.
+        """
         xp = array_namespace(times)
         zero = self.D[..., :1, 0] * 0
         pairs = xp.astype(self.D[..., 0] == 0, times.dtype)
-        side = xp.concat([zero, pairs], axis=-1) - xp.concat([pairs, zero], axis=-1)
+        side = xp.concat([zero + ends, pairs], axis=-1) - xp.concat([pairs, zero + ends], axis=-1)
         ahead = xp.where(xp.sum(self.D, axis=-2) < 0, -1.0, xp.ones_like(zero))
         limits = xp.finfo(times.dtype)
         return times + side * ahead * (xp.abs(times) * float(limits.eps) + float(limits.smallest_normal))

@@ -7,7 +7,7 @@ crossed. So it is the explicit Euler method of phi, whatever the order: a recurr
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends.namespace import Array, Tree, array_namespace, joined, part
@@ -79,13 +79,11 @@ class Explicit(Rule):
 
     def posed(self, functions: dict[str, Function], data: Data) -> tuple[dict[str, Function], Tree]:
         """Return phi in the place of f, and x at the stages of the interval that starts at each point."""
-        D = data.grid.D
-        x = {"h": joined([D, 0 * part(D, -2, None, 1)], -2), "stages": tuple(_stages(data.x, self.pair.nodes, D))}
         f = functions["f"]
         made: dict[str, Function] = {"f": Increment(f, self.pair)}
         if "jac" in functions:
             made["jac"] = Chained(f, functions["jac"], self.pair)
-        return made, x
+        return made, _staged(data, self.pair.nodes[: self.pair.stages - 1])
 
     def advanced(self, y: Array, fy: Array, D: Array) -> Array:
         """Return ``y_{i+1}``."""
@@ -119,23 +117,21 @@ class Explicit(Rule):
 
     def polynomials(self, y: Array, functions: dict[str, Function], data: Data) -> Array:
         """Return those of the pair's continuous extension: its stages at all intervals at once."""
-        xp, (made, x) = array_namespace(y), self.posed(functions, data)
-        F = made["f"].slopes(y, x, len(self.pair.rows))  # type: ignore[attr-defined]
+        xp, x = array_namespace(y), _staged(data, self.pair.nodes)
+        F = Increment(functions["f"], self.pair).slopes(y, x, len(self.pair.rows))
         columns = zip(*self.pair.extension, strict=True)
         parts = [y, *(x["h"] * _sum(column, F) for column in columns)]
         return xp.stack([early(a) for a in parts], axis=-2)
 
 
-def _stages(x: Tree, nodes: tuple[float, ...], D: Array) -> Iterator[Tree]:
-    """Yield x at each node of the interval that starts at a point, made once for each node: linear between points.
+def _staged(data: Data, nodes: tuple[float, ...]) -> dict[str, Tree]:
+    """Return the length of the interval that starts at each point, and x at its nodes: linear between the points.
 
     Whole numbers and flags are as they were before.
     """
-    made: dict[float, Tree] = {}
-    for c in nodes:
-        if c not in made:
-            made[c] = tree_map(lambda a, c=c: _between(a, c, D.shape[-2] + 1), x)
-        yield made[c]
+    D = data.grid.D
+    at = {c: tree_map(lambda a, c=c: _between(a, c, D.shape[-2] + 1), data.x) for c in nodes}
+    return {"h": joined([D, 0 * part(D, -2, None, 1)], -2), "stages": tuple(at[c] for c in nodes)}
 
 
 def _between(a: Array, c: float, points: int) -> Array:

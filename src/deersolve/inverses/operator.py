@@ -14,7 +14,7 @@ from ..errors import InputError, check_whole, mismatch
 from ..grids.shifters import identity
 from ..linalg.host import constant
 from ..linalg.matrices import Matrix, read
-from ..linalg.matrix_lu import Equations
+from ..linalg.matrix_lu import Equations, largest_of_rows
 from ..linalg.structure import Dense, Diagonal, Structure
 from .base import Rule
 
@@ -109,6 +109,7 @@ class Operator(Rule):
         self.given, self.added = given, tuple(s for _, s in pairs)
         self._check({"L": L, "M": M, **{f"shifts[{p}]": S for p, (S, _) in enumerate(pairs)}})
         self.L, self.M = Matrix(L, self.axes), None if M is None else Matrix(M, self.axes)
+        self.unit = largest_of_rows(L).reshape(*self.shape, -1)
         Ss = tuple(S for S, _ in pairs)
         self.equations = Equations(L, M, Ss, math.prod(self.shape))
         self.shifts = tuple(
@@ -155,30 +156,34 @@ class Operator(Rule):
         return Known(_over(given, guess, "given"), tuple(_over(s, guess, "shifts") for s in added))
 
     def residual(self, y: Array, fy: Array, *, grid: Any, boundary: Known, **kw: Any) -> Array:
-        """Return ``M f + given - L y``."""
+        """Return ``M f + given - L y``, each row in the unit of y: over the largest of its entries in L."""
         rows = (fy if self.M is None else self.M(fy)) - self.L(y)
-        return rows if boundary.given is None else rows + boundary.given
+        return self._in_unit(rows if boundary.given is None else rows + boundary.given)
 
     def magnitude(self, y: Array, fy: Array, *, grid: Any, boundary: Known) -> Array:
         """Return ``|M| fy + |given| + |L| y``."""
         terms = (fy if self.M is None else self.M.sizes(fy)) + self.L.sizes(y)
-        return terms if boundary.given is None else terms + array_namespace(y).abs(boundary.given)
+        return self._in_unit(terms if boundary.given is None else terms + array_namespace(y).abs(boundary.given))
+
+    def _in_unit(self, rows: Array) -> Array:
+        return rows / constant(self.unit, rows)
 
     def solve(self, Gs: tuple[Structure, ...], r: Array, *, grid: Any, boundary: Any) -> Array:
         """Return delta to roundoff; NaN for an element whose matrix is singular."""
-        return self.equations.solve(_entries(Gs), r)
+        return self.equations.solve(_entries(Gs), r * constant(self.unit, r))
 
     def transpose(self, Gs: tuple[Structure, ...], c: Array, *, grid: Any, boundary: Any) -> Array:
         """Return u by the transposed equations, likewise."""
-        return self.equations.solve(_entries(Gs), c, transposed=True)
+        return self.equations.solve(_entries(Gs), c, transposed=True) * constant(self.unit, c)
 
     def weights(self, u: Array) -> Array:
-        """Return ``M^T u``."""
+        """Return ``M^T u``, in the unit of the rows."""
+        u = self._in_unit(u)
         return u if self.M is None else self.M.transposed(u)
 
     def pulled(self, boundary: Any, Gs: tuple[Structure, ...], u: Array) -> Any:
         """Return u for ``given``, and ``-G_p^T M^T u`` for s_p."""
-        whole = {"given": u, "shifts": tuple(-(G.mT @ self.weights(u)) for G in Gs)}
+        whole = {"given": self._in_unit(u), "shifts": tuple(-(G.mT @ self.weights(u)) for G in Gs)}
         return tree_map(lambda _, bar: bar, boundary, whole if isinstance(boundary, dict) else u)
 
     def determines(self, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Array:

@@ -29,6 +29,8 @@ class Pair:
         A step of half the length has an error of ``2^-error_order`` of it.
     extension : tuple of tuple of float
         p_kj for j = 1, 2, ..., a row for each stage.
+    bound : float
+        About the largest |lambda h| for which it is stable on the real axis.
     """
 
     order: int
@@ -36,6 +38,7 @@ class Pair:
     errors: Rows
     error_order: int
     extension: Rows
+    bound: float
 
     @property
     def stages(self) -> int:
@@ -89,6 +92,7 @@ DORMAND_PRINCE_5 = Pair(
         (0.0, -282668133 / 205662961, 2019193451 / 616988883, -1453857185 / 822651844),
         (0.0, 40617522 / 29380423, -110615467 / 29380423, 69997945 / 29380423),
     ),
+    bound=2.6,
 )
 """J. R. Dormand and P. J. Prince, J. Comput. Appl. Math. 6 (1980) 19; continuous of order 4 and of the smallest error
 there, L. F. Shampine, Math. Comp. 46 (1986) 135."""
@@ -160,7 +164,7 @@ def _extension_of_8() -> Rows:
     return _sum(*terms)
 
 
-DORMAND_PRINCE_8 = Pair(8, _STAGES_8, _ERRORS_8, 8, _extension_of_8())
+DORMAND_PRINCE_8 = Pair(8, _STAGES_8, _ERRORS_8, 8, _extension_of_8(), 5.0)
 """DOP853: E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary Differential Equations I, 2nd ed. (1993), section II.5
 and II.6, the numbers of their program: errors of order 5 and 3, which are judged by together; continuous of order 7."""
 

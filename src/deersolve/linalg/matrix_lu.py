@@ -104,9 +104,9 @@ class Factors:
             return
         self.rows, self.columns = np.ones(A.shape[0]), np.ones(A.shape[0])
         A = A.tocsr()
-        self.rows = _largest(A)
+        self.rows = largest_of_rows(A)
         A = A.multiply(1 / self.rows[:, None]).tocsr()
-        self.columns = _largest(A.T.tocsr())
+        self.columns = largest_of_rows(A.T.tocsr())
         A = A.multiply(1 / self.columns).tocsc()
         lu = _lu(A)
         self.A, self.sizes = A, abs(A)
@@ -124,7 +124,7 @@ class Factors:
         return refined(self.lu, self.A, self.sizes, b / self.rows, "N") / self.columns
 
 
-def _largest(A: Any) -> Any:
+def largest_of_rows(A: Any) -> Any:
     """Return the power of two near the largest entry of each row, 1 of an empty one."""
     import numpy as np
 

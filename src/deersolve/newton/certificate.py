@@ -26,9 +26,9 @@ def status_of(system: System, it: Iterate) -> tuple[Array, RuleErrors | None]:
     The second is how far a rule that is not built in is off.
     """
     xp = array_namespace(it.y)
-    has_part, is_conditioned = determined(system, it)
-    holds = slopes_hold(system, it) & has_part
     found = None if system.rule.is_builtin else rule_errors(system, it.y)
+    has_part, is_conditioned = determined(system, it, 0 * it.error if found is None else found.growth)
+    holds = slopes_hold(system, it) & has_part
     if found is not None:
         holds = holds & found.hold(eps_of(it.y))
     if is_asked(system):
@@ -77,21 +77,23 @@ def _off_slope(system: System, y: Array) -> Array:
     return xp.max(xp.abs(fv - at.fy + less) / allowed, axis=-1, keepdims=True)
 
 
-def determined(system: System, it: Iterate) -> tuple[Array, Array]:
+def determined(system: System, it: Iterate, growth: Array) -> tuple[Array, Array]:
     """Return, for each batch element, whether f has a part in y, and whether y is more than the roundoff in it.
 
     A march goes on from a start, which holds it. Where nothing marches, a residual at roundoff alone says little. Where
     f saturates and no value is given at an end, every u that is large enough satisfies the equation to the roundoff of
     its differences, in which f is lost. And the linearised equation may be so ill-conditioned that a residual at
-    roundoff moves y by a large part of itself: of that the full correction is a sign. Wherever one of both may be, the
-    linearised equation tells how far a residual at roundoff moves y.
+    roundoff moves y by a large part of itself: of that the full correction is a sign, and of a rule of one's own the
+    growth of a vector in its solve. Wherever one of both may be, the linearised equation tells how far a residual at
+    roundoff moves y. A component that is moved by all of itself may be 0, as a multiplier is: as large as shows, it is
+    moved by a part of itself still only if the equation is singular.
     """
     xp, rule, y = array_namespace(it.y), system.rule, it.y
     yes = it.certified | True
     if system.marches or not rule.knows_size:
         return yes, yes
     eps = eps_of(y)
-    lost, is_open = yes & False, it.certified & (it.error > eps ** (1 / 3))
+    lost, is_open = yes & False, it.certified & ((it.error > eps ** (1 / 3)) | (growth > eps ** (-1 / 3)))
     if system.grid.flow is not None:
         fy, no_data = xp.abs(system.f(*system.shifted(y))), tree_map(lambda a: 0 * a, system.data.boundary)
         terms = rule.magnitude(0 * y, fy, grid=system.data.grid, boundary=no_data)
@@ -100,11 +102,19 @@ def determined(system: System, it: Iterate) -> tuple[Array, Array]:
         lost = it.certified & (NEAR * terms <= BACKWARD * eps * most)
 
     def look(_: Array) -> Array:
-        at = system.linearise(y)
-        size = system.magnitude(xp.abs(y), xp.abs(at.fy))
+        at, patterns = system.linearise(y), signs(system, y)
         solve = system.estimator(at.Gs, y)
-        moved = reduce(xp.maximum, (xp.abs(solve(ROUNDOFF * eps * size * v)) for v in signs(system, y)))
-        return system.over_grid(xp.max, xp.abs(moved) / scale_of(system, y, size))
+
+        def moved_by(size: Array) -> Array:
+            return reduce(xp.maximum, (xp.abs(solve(ROUNDOFF * eps * size * v)) for v in patterns))
+
+        size = system.magnitude(xp.abs(y), xp.abs(at.fy))
+        most = system.peaks(moved_by(size))
+        own = xp.where(system.peaks(y) <= most, 2 / OPEN * most, 0.0)  # where roundoff may be all: any size that shows
+        pairs = zip(at.Gs, system.shifted(y + own * patterns[1]), at.ys, strict=True)
+        slopes = reduce(add, (abs(G) @ xp.abs(after - before) for G, after, before in pairs))
+        moved = moved_by(system.magnitude(xp.abs(y) + own, xp.abs(at.fy) + slopes))
+        return system.over_grid(xp.max, moved / xp.maximum(scale_of(system, y, size), own))
 
     moved = system.backend.rarely(lost | is_open, look, 0 * it.error)
     return ~(lost & ~(moved <= 1)), ~(is_open & ~(moved <= OPEN))

@@ -8,10 +8,12 @@ from typing import Any
 from ..backends.generic import Backend
 from ..backends.given import Given, plain
 from ..backends.namespace import Array, Tree, array_namespace, dtype_name, padded
+from ..backends.trees import tree_leaves, tree_map
 from ..errors import LibraryError, mismatch
 from ..grids.base import Data
 from ..grids.levels import with_stages
 from ..grids.shifters import identity
+from ..grids.signal import Signal
 from ..grids.times import Initial, TimeGrid
 from .base import Problem
 
@@ -32,7 +34,8 @@ class InitialValueProblem(Problem):
     x : tree of arrays, optional
         All that varies, each leaf (*B or 1, T or 1, k). By default the time, shape (T, 1), of two that are the same
         one a rounding error earlier and the other later, so that ``t > 1`` and ``t >= 1`` are the two sides of 1;
-        pass ``x={"t": t[:, None], "u": u}`` for both. What is passed stays as it is: there u may have two values.
+        pass ``x={"t": t[:, None], "u": u}`` for both. What is passed stays as it is: there u may have two values. A
+        :class:`Signal` is a leaf too, of which f is given the values at the times.
     params : any, optional
         Passed to f as it is.
     jac : callable, optional
@@ -46,9 +49,15 @@ class InitialValueProblem(Problem):
 
     Notes
     -----
-    By default the rule is "ddt.trapezoid". With ``inverse="trbdf2"``, of second order too and L-stable, f also sees the
-    stage of each interval: arrays (*B, T, 2, n), and leaves of x between two times as their mean by its place, those
-    of whole numbers and flags as they were before.
+    By default the rule is "ddt.trapezoid". Others by ``inverse=``:
+
+    - "dopri5", "dopri8": explicit, of order 5 and 8 (Dormand and Prince), for what is not stiff;
+    - "radau5", "radau9": L-stable, of order 5 and 9 (Radau IIA); "trbdf2" and "backward_euler" of order 2 and 1;
+    - "gauss2", "gauss4", ..., "gauss10": symplectic, of that order, for what has an energy.
+
+    With "trbdf2", "radau" and "gauss" f sees the stages of each interval: arrays (*B, T, m, n). At a stage between two
+    times x is linear between its leaves there, those of whole numbers and flags are as they were before; the time,
+    which is x by default, is exact.
 
     Examples
     --------
@@ -96,11 +105,20 @@ class InitialValueProblem(Problem):
         grid = _time_grid(self.t, given)
         T, n = grid.n_points, first.shape[-1]
         given.of_batch("t", grid.D)
-        x = given.of_batch("x", _sides_of(grid, given)) if self.x is None else given.tree(self.x, T)
+        x = given.of_batch("x", _sides_of(grid, given)) if self.x is None else given.tree(self._inputs(grid), T)
         first = padded(first, given.rank)
         start = xp.concat([given.full(first, 1, n), given.start(first, T, n)[..., 1:, :]], axis=-2)
         grid = TimeGrid(padded(grid.t, given.rank - 1), padded(grid.D, given.rank))
         return given.backend, with_stages(Data(given.laid(x), grid, Initial(first), start), rule.nodes)
+
+    def _inputs(self, grid: TimeGrid) -> Tree:
+        """Return x, with signals at the times, of two that are the same on both sides of it."""
+        return tree_map(lambda leaf: leaf(grid.sided(grid.t, 1.0)) if isinstance(leaf, Signal) else leaf, self.x)
+
+    @property
+    def breaks(self) -> list[float]:
+        """Where signals jump or have a kink."""
+        return sorted({float(at) for leaf in tree_leaves(self.x) if isinstance(leaf, Signal) for at in leaf.breaks})
 
 
 def _sides_of(grid: TimeGrid, given: Given) -> Array:

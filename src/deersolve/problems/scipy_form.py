@@ -52,6 +52,24 @@ class FromScipy:
         t, extra = _time(x), _extra(params)
         return self._whole(y, t, extra) if self.is_whole or self.vectorized else self._mapped(y, t, extra)
 
+    def of_one(self, params: Any, like: Array) -> Callable[[float, Array], Array]:
+        """Return fun of one time and y (n,), an array like ``like``: what a loop calls at every step."""
+        fun, extra, shape, dtype = self.fun, _extra(params), tuple(like.shape), like.dtype
+        if self.unknowns or self.is_column:
+            return lambda t, y: self._at_point(y, backend_of(like).convert(t, like, dtype), extra)
+        listed = backend_of(like).listed
+
+        def slope(t: float, y: Array) -> Array:
+            made = fun(t, y, *extra)
+            if isinstance(made, list | tuple):
+                try:
+                    made = listed(made, like)
+                except (TypeError, ValueError):
+                    return _row(made, y)
+            return made if getattr(made, "shape", None) == shape and made.dtype == dtype else _row(made, y)
+
+        return slope
+
     def conditions(self, u_a: Array, u_b: Array, params: Any) -> Array:
         """Return ``bc(ya, yb)`` for arrays (*B, 1, n)."""
         extra, n = _extra(params), u_a.shape[-1] - self.unknowns

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..backends import backend_of
 from ..backends.given import batch_of, beside
-from ..backends.namespace import Array, array_namespace, padded
+from ..backends.namespace import Array, array_namespace, joined, padded
 from ..backends.trees import record
 from ..errors import check_whole, mismatch
 
@@ -86,6 +86,12 @@ class DenseOutput:
         y = y / (xp.astype(h, y.dtype) ** derivative)[..., None] if derivative else y
         y = y if outside is None else xp.where(outside[..., None], xp.nan, y)
         return y[..., 0, :] if at.ndim == 0 else y
+
+    @property
+    def y(self) -> Array:
+        """The values at the points of the grid, (*B, N + 1, n)."""
+        last = self.coefficients[..., -1:, :, :]
+        return joined([self.coefficients[..., 0, :], array_namespace(last).sum(last, axis=-2)], -2)
 
     def map(self, change: Callable[[Array], Array]) -> DenseOutput:
         """Return what a linear function of the components makes of y."""

@@ -43,6 +43,9 @@ def _check_residual(report: Report, trial: Trial) -> None:
     report.below("residual: affine", partial(_affine, trial), 1e3 * trial.eps)
     _reach(report, trial)
     report.below("residual: NaN", lambda: _hides_nan(trial, _residual_of(trial)), 0)
+    if trial.is_small:
+        text = "{} to {:.0f}, the largest of each row of L".format(*SIZES)
+        report.judge("residual: unit", text, partial(_unit, trial), lambda v: SIZES[0] <= v <= SIZES[1], "{:.1e}")
     if not trial.is_small:
         report.skip("magnitude", f"{trial.size:,} numbers, of which no matrix is made (at most {MOST})")
     elif not (trial.rule.offers("magnitude") and trial.rule.exact):
@@ -174,6 +177,13 @@ def _affine(trial: Trial) -> float:
     return float(np.abs(left).max() / max(float(np.abs(p).max()) for p in parts))
 
 
+def _unit(trial: Trial) -> float:
+    """Return the largest entry of a row of L, that which is farthest from 1: of rows in the unit of y it is near it."""
+    most = np.abs(trial.matrices(trial.random_Gs()).L).max(axis=1)
+    most = most[most > 0]
+    return float(most[np.argmax(np.abs(np.log(most)))]) if most.size else 1.0
+
+
 def _affine_shift(trial: Trial) -> float:
     """Return the same of the shifters."""
     a, b = trial.random(2)
@@ -184,17 +194,23 @@ def _affine_shift(trial: Trial) -> float:
 
 
 def _magnitude(trial: Trial) -> float:
-    """Return what the rule says of the size of its terms, in units of it: that which is farthest from 1."""
+    """Return what the rule says of the size of its terms, in units of it: that which is farthest from 1.
+
+    Of terms in y and f together, and of each alone: one may hide what is wrong with the other.
+    """
     y, f = np.abs(trial.random()) + 0.5, np.abs(trial.random(like=trial.signals[0])) + 0.5
     m: Matrices = trial.assembled
-    there = np.abs(m.L) @ y.reshape(-1) + np.abs(m.M) @ f.reshape(-1)
-    said = trial.numpy(trial.system.magnitude(trial.array(y), trial.array(f))).reshape(-1)
-    rows = there > 0
-    if not np.isfinite(said).all() or (said < 0).any():
-        return np.nan
+    found = [1.0]
+    for y_part, f_part in ((y, f), (y, 0 * f), (0 * y, f)):
+        there = np.abs(m.L) @ y_part.reshape(-1) + np.abs(m.M) @ f_part.reshape(-1)
+        said = trial.numpy(trial.system.magnitude(trial.array(y_part), trial.array(f_part))).reshape(-1)
+        if not np.isfinite(said).all() or (said < 0).any():
+            return np.nan
+        with np.errstate(divide="ignore", invalid="ignore"):
+            low, high = said / there, said / (there + np.abs(m.g))  # what is given may be one of its terms
+            found += [*np.where(low < 1, low, np.maximum(high, 1.0))[there > 0]]
     with np.errstate(divide="ignore"):
-        ratio = said[rows] / (there + 0 * np.abs(m.g))[rows]
-        return float(ratio[np.argmax(np.abs(np.log(ratio)))])
+        return float(found[np.argmax(np.abs(np.log(found)))])
 
 
 def _deaf(trial: Trial) -> float:
@@ -327,14 +343,24 @@ def _check_batch(report: Report, trial: Trial) -> None:
     """Compare a batch with its elements one by one, in front of the axes that the problem has."""
     Gs = [trial.random_Gs() for _ in range(3)]
     r = trial.random(3, like=None if trial.rule.has_residual else trial.signals[0])
-    alone = np.stack([_solved(trial, G, r_k) for G, r_k in zip(Gs, r, strict=True)])
     stacked = tuple(Dense(trial.array(np.stack(parts))) for parts in zip(*map(trial.dense, Gs), strict=True))
+
+    def off(function: Callable[[Trial, Gs_, Any], Array]) -> float:
+        alone = [function(trial, G, r_k) for G, r_k in zip(Gs, r, strict=True)]
+        return trial.off(function(trial, stacked, r), np.stack(alone))
+
     try:
-        together = _solved(trial, stacked, r)
+        _solved(trial, stacked, r)
     except Exception as error:
         report.skip("batch", f"the operator takes none ({type(error).__name__}: {error})")
         return
-    report.below("batch", lambda: trial.off(together, alone), 1e6 * trial.eps)
+    report.below("batch", partial(off, _solved), 1e6 * trial.eps)
+    if trial.rule.offers("transpose") and trial.rule.has_residual:
+        report.below("batch: transpose", partial(off, _transposed), 1e6 * trial.eps)
+
+
+def _transposed(trial: Trial, Gs: Gs_, c: Any) -> Array:
+    return trial.numpy(trial.rule.transpose(Gs, trial.array(c), **trial.system.where))
 
 
 def _solved(trial: Trial, Gs: Gs_, r: Any) -> Array:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 SHOWN = 300  # letters of a message in a table
@@ -50,6 +52,14 @@ class Check:
 def _short(text: Any) -> str:
     shown = " ".join(str(text).split())
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]} ..."
+
+
+def _place(error: Exception) -> str:
+    """Return where outside of this package and of others it was raised, or nothing."""
+    ours = str(Path(__file__).parents[1])
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
+    own = [f for f in frames if "site-packages" not in f.filename]
+    return f" in {own[-1].name} ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
 
 
 def _cells(check: Check) -> tuple[str, str, str, str]:
@@ -132,7 +142,7 @@ class Report:
         try:
             value = float(measure())
         except Exception as error:
-            found = _short(f"{type(error).__name__}: {error}")
+            found = _short(f"{type(error).__name__}{_place(error)}: {error}")
             self.checks.append(Check(name, expected, found, False))
             return
         self.checks.append(Check(name, expected, form.format(value), bool(holds(value)), value))

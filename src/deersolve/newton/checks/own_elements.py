@@ -22,7 +22,8 @@ COUPLED = (
 def check_elements(system: System) -> None:
     """Change y in some batch elements; raise if a shifter, or the rule, of a user's own changes in others."""
     y, sizes = system.data.guess, system.data.guess.shape[: system.n_batch]
-    if math.prod(sizes) < 2 or not system.backend.is_concrete(system.data):
+    functions = _functions(system)
+    if not functions or math.prod(sizes) < 2 or not system.backend.is_concrete(system.data):
         return
     xp = array_namespace(y)
     here = y + (xp.abs(y) + 1.0) * wave(system, y, 1)
@@ -31,7 +32,7 @@ def check_elements(system: System) -> None:
     some = padded_behind(xp.sin(1.0 + xp.astype(place * place, y.dtype)) > 0, y.ndim)
     for moved in (some, ~some):
         other = xp.where(moved, there, here)
-        for what, function in _functions(system):
+        for what, function in functions:
             for before, after in zip(function(here), function(other), strict=True):
                 if not equal(xp.where(moved, 0.0, before), xp.where(moved, 0.0, after), AGREEMENT):
                     axes = "1 axis" if system.grid.ndim == 1 else f"{system.grid.ndim} axes"

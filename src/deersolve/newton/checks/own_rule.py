@@ -37,12 +37,15 @@ class RuleErrors:
         By how many times it is larger than the terms of the residual, the root mean square of a row.
     half : array
         Of the paper's callable ``(Gs, rhs) -> y``: what half of G changes of y, relative to its largest.
+    growth : array
+        How many times as large as v the largest number of solve(v) is: a sign of a singular equation, no error.
     """
 
     solve: Array
     transpose: Array
     magnitude: Array
     half: Array
+    growth: Array
 
     def hold(self, eps: float) -> Array:
         """Return whether nothing is wrong, as far as can be told."""
@@ -68,12 +71,13 @@ def rule_errors(system: System, y: Array) -> RuleErrors:
     """Return how far the rule is off at y, by one solve and, where there is one, one transposed solve."""
     xp, nothing = array_namespace(y), 0 * system.over_grid(array_namespace(y).max, y)
     if not system.rule.has_residual:
-        return RuleErrors(nothing, nothing, nothing, _off_callable(system, y))
+        return RuleErrors(nothing, nothing, nothing, _off_callable(system, y), nothing)
     peaks, waves = system.peaks(y), [wave(system, y, k) for k in range(len(PHASES))]
     v, u = (xp.where(peaks > 0, peaks, 1.0) * a for a in waves[:2])
     inverse, fy, change_of, Gs = _linear(system, y)
     d = inverse.solve(v)
     most = system.over_grid(xp.max, xp.abs(d))
+    growth = most / system.over_grid(xp.max, xp.abs(v))
     ratio = system.over_grid(xp.max, xp.abs(y)) / xp.where((most > 0) & xp.isfinite(most), most, 1.0)
     by = system.per_element(xp.where(ratio > 0, ratio, 1.0))  # as large as y: no digits are lost beside it
     v, d = by * v, by * d
@@ -86,7 +90,7 @@ def rule_errors(system: System, y: Array) -> RuleErrors:
         off = xp.maximum(off, _off_loop(system, y, fy))
     turned = _off_transpose(system, inverse, u, d, v) if system.rule.has_transpose else nothing
     large = _off_magnitude(system, y, fy, Gs, waves) if system.rule.knows_size else nothing
-    return RuleErrors(off, turned, large, nothing)
+    return RuleErrors(off, turned, large, nothing, growth)
 
 
 def _linear(system: System, y: Array) -> tuple[Linear, Array, Callable[[Array], Array], tuple[Structure, ...]]:

@@ -45,11 +45,12 @@ def loop_checked(system: System, options: Options, y: Array) -> Iterate:
     """Certify the loop: f of all points at once must give back what f of one point after the other gave."""
     xp = array_namespace(y)
     fresh = start_at(system, y, options)
-    if system.block is None:
+    blocks = [size for size in (system.block, steps_in_cache(system)) if size is not None]
+    if not blocks:
         here = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=y))
         residual = _misses(here, stride_of(system))
     else:
-        residual = Blockwise(system, y).rows(_misses)
+        residual = Blockwise(dataclasses.replace(system, block=min(blocks)), y).rows(_misses)
     residual = system.over_grid(xp.max, residual)
     finite = system.over_grid(xp.all, xp.isfinite(y))
     certified = finite & (residual <= ROUNDOFF * eps_of(y))
@@ -62,21 +63,25 @@ def _misses(stretch: System, stride: int = 1) -> Array:
     """Return by how much y, the guess, misses every k-th of its steps, relative to its terms, (*B, T / k, 1)."""
     some = (..., slice(None, None, stride), *(slice(None),) * (-stretch.grid.axis - 1))
     y, ys = stretch.data.guess, stretch.shifted(stretch.data.guess)
-    if stretch.grid.overlap:
-        fy = stretch.f(*ys)
-        local = array_namespace(y).max(stretch.magnitude(abs(y), abs(fy)), axis=-1, keepdims=True)
-        return array_namespace(y).max(abs(stretch.residual(y, fy)) / (local + least(y)), axis=-1, keepdims=True)
     if stride > 1:
         y, ys = y[some], tuple(a[some] for a in ys)
         x = tree_map(lambda a: a[some] if a.shape[stretch.grid.axis] > 1 else a, stretch.data.x)
         stretch = dataclasses.replace(stretch, data=dataclasses.replace(stretch.data, x=x))
     xp, fy = array_namespace(y), stretch.f(*ys)
-    size = reduce(add, map(xp.abs, (y, fy, *ys)))
+    size = reduce(add, map(xp.abs, ys), stretch.magnitude(xp.abs(y), xp.abs(fy)))
     local = xp.max(size, axis=-1, keepdims=True)
-    return xp.max(xp.abs(fy - y) / (local + least(y)), axis=-1, keepdims=True)
+    return xp.max(xp.abs(stretch.residual(y, fy)) / (local + least(y)), axis=-1, keepdims=True)
+
+
+def steps_in_cache(system: System) -> int | None:
+    """Return of how many steps f is faster than of more, None where all of them are as fast."""
+    most, length = system.backend.in_cache, int(system.grid.length)
+    steps = length if most is None else max(most * length // math.prod(system.data.guess.shape), *system.grid.lags, 1)
+    return steps if steps < length else None
 
 
 def stride_of(system: System) -> int:
     """Return 1, or k where every k-th step is looked at: a compiled loop takes no longer than f of all points."""
     size = math.prod(system.data.guess.shape)
-    return -(-size // ENOUGH) if system.backend.compiles and system.block is None and size > 2 * ENOUGH else 1
+    is_long = system.block is None and size > 2 * ENOUGH and not system.grid.overlap
+    return -(-size // ENOUGH) if system.backend.compiles and is_long else 1

@@ -61,6 +61,25 @@ def bernoulli(asarray: AsArray, t: Any) -> Case:
     return _of_time(f, asarray, t, np.stack([c * u - s * v, s * u + c * v], axis=-1))
 
 
+def swinging(asarray: AsArray, t: Any) -> Case:
+    """Return u' = 3 cos(3 t) u and v' = -v^2 (1 + cos(3 t)), t_0 = 0, seen in rotated coordinates.
+
+    u = exp(sin(3 t)) and v = 1 / (1 + t + sin(3 t) / 3): for rules of high order, to which Bernoulli's is no task.
+    """
+    t = np.asarray(t, dtype=np.float64)
+    c, s = 0.8, 0.6
+
+    def f(y: Array, t: Array, params: Any) -> Array:
+        xp = array_namespace(y)
+        u, v = c * y[..., 0] + s * y[..., 1], c * y[..., 1] - s * y[..., 0]
+        wave = xp.cos(3.0 * t[..., 0])
+        du, dv = 3.0 * wave * u, -v * v * (1.0 + wave)
+        return xp.stack([c * du - s * dv, s * du + c * dv], axis=-1)
+
+    u, v = np.exp(np.sin(3.0 * t)), 1 / (1 + t + np.sin(3.0 * t) / 3.0)
+    return _of_time(f, asarray, t, np.stack([c * u - s * v, s * u + c * v], axis=-1))
+
+
 def prothero_robinson(asarray: AsArray, t: Any, rate: float = -1e6) -> Case:
     """Return y' = rate (y - cos t) - sin t with y = cos t; stiff where -rate is large."""
     t = np.asarray(t, dtype=np.float64)
