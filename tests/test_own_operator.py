@@ -186,6 +186,36 @@ def test_what_does_not_belong_together_is_an_error(made, message):
             ds.solve(problem, start, method=method)
 
 
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            lambda: ds.solve(cosine(Own), np.ones((5, 1))),
+            "received the class Own. Derive its class from ds.inverses.Rule",
+        ),
+        (
+            lambda: ds.solve(cosine(type("Like", (), {"solve": None})()), np.ones((5, 1))),
+            "Derive its class from ds.inverses.Rule and pass an object",
+        ),
+        (
+            lambda: ds.inverses.register("mine.x", structures=Dense, exact=True),
+            r"structures: expected a tuple of.*Dense",
+        ),
+        (lambda: ds.inverses.register("mine.x", structures=("dense",), exact=True), "structures: expected a tuple of"),
+        (
+            lambda: ds.solve(ds.Problem(lambda y, x, p: y, shift=ds.identity, inverse=ds.Operator(np.eye(10))), WIDE),
+            r"shape \(\*B, 10, n\).*received \(5, 2\). Of matrices on points and components give shape=5",
+        ),
+    ],
+)
+def test_what_is_no_rule_is_an_error_that_says_how_to_make_one(made, message):
+    with pytest.raises(ds.InputError, match=message):
+        made()
+
+
+WIDE = np.ones((5, 2))
+
+
 def mackey_glass_with(**declared):
     problem = mackey_glass()
     vars(problem.inverse).update(declared)
@@ -375,6 +405,18 @@ def test_what_a_rule_does_is_held_against_its_residual(methods, message):
 
 
 @pytest.mark.cases_backend("jax")
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"residual": lambda y, fy: y - fy}, r"MAX_STEPS \(at y the rule fails: solve\(\) of a random.*check_inverse"),
+        ({"solve": lambda Gs, r: r * np.inf}, "NONFINITE.*'mine.own' is not built in: is it right.*check_inverse"),
+    ],
+)
+def test_an_iteration_that_fails_asks_whether_the_rule_is_right(methods, message):
+    with pytest.raises(ds.ConvergenceError, match=message):
+        ds.solve(cosine(rule(**methods)), np.linspace(0.5, 1.5, 5)[:, None])
+
+
 def test_what_is_right_is_certified_on_every_backend(lib):
     """And the numbers are in stats; one wrong element of a batch does not touch the other."""
     start = lib.asarray(np.linspace(0.5, 1.5, 10).reshape(2, 5, 1))

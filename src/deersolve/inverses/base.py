@@ -112,6 +112,15 @@ class Rule:
     has_residual: ClassVar[bool] = True
     """Whether it has an L of its own."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.key!r})"
+
+    @property
+    def doubt(self) -> str:
+        """What an error says of a rule of one's own, a sentence."""
+        told = f"The rule {self.key!r} is not built in: is it right? deersolve.testing.check_inverse tells. "
+        return "" if self.is_builtin else told
+
     def offers(self, name: str) -> bool:
         """Return whether the rule has a method of its own by that name."""
         return getattr(type(self), name) is not getattr(Rule, name)
@@ -349,8 +358,11 @@ def register(key: str, *, structures: tuple[type, ...], exact: bool, replace: bo
     Raises
     ------
     InputError
-        If what is decorated has neither form, or the key is taken.
+        If what is decorated has neither form, ``structures`` is no tuple of structures, or the key is taken.
     """
+    kinds = structures if isinstance(structures, tuple | list) else [None]
+    if not all(isinstance(kind, type) and issubclass(kind, Structure) for kind in kinds):
+        raise mismatch("structures", "a tuple of subclasses of ds.Structure, such as (Dense,)", repr(structures))
 
     def decorate(thing: Any) -> Any:
         made = _made(thing)
@@ -379,11 +391,11 @@ def rule_of(inverse: Any, family: str = "") -> Rule:
     """Return the rule that a user named, made, or gave as the paper's callable ``(Gs, rhs) -> y``."""
     if isinstance(inverse, Rule):
         return inverse
-    if isinstance(inverse, type):
-        raise mismatch("inverse", "a name, a rule or a callable (Gs, rhs) -> y", f"the class {inverse.__name__}")
     if isinstance(inverse, str):
         short = inverse if "." in inverse or not family else f"{family}.{inverse}"
         return registry[short]
-    if callable(inverse):
+    if callable(inverse) and not isinstance(inverse, type):
         return PaperForm(inverse, takes_keywords(inverse, "grid", "boundary"))
-    raise mismatch("inverse", "a name, a rule or a callable (Gs, rhs) -> y", repr(inverse))
+    received = f"the class {inverse.__name__}" if isinstance(inverse, type) else repr(inverse)
+    advice = "Derive its class from ds.inverses.Rule and pass an object of it, or register the class and pass its key."
+    raise mismatch("inverse", "a name, a rule or a callable (Gs, rhs) -> y", received, advice)
