@@ -204,7 +204,7 @@ class Rule:
         text = f"the rule {self.key!r} has no damped solve; give it a method damped(Gs, r, damping, *, grid, boundary)."
         raise InputError(text + " Or choose another step than LevenbergMarquardt.")
 
-    def weights(self, u: Array) -> Array | None:
+    def weights(self, u: Array, *, grid: Any, boundary: Any) -> Array | None:
         """Return ``M^T u``, the weights of f in ``sum(u * residual)``, or None where they are not at hand."""
         return None
 
@@ -396,6 +396,5 @@ def rule_of(inverse: Any, family: str = "") -> Rule:
         return registry[short]
     if callable(inverse) and not isinstance(inverse, type):
         return PaperForm(inverse, takes_keywords(inverse, "grid", "boundary"))
-    received = f"the class {inverse.__name__}" if isinstance(inverse, type) else repr(inverse)
     advice = "Derive its class from ds.inverses.Rule and pass an object of it, or register the class and pass its key."
-    raise mismatch("inverse", "a name, a rule or a callable (Gs, rhs) -> y", received, advice)
+    raise mismatch("inverse", "a name, a rule or a callable (Gs, rhs) -> y", repr(inverse), advice)

@@ -179,7 +179,7 @@ class Operator(Rule):
         """Return u by the transposed equations, likewise."""
         return self.equations.solve(_entries(Gs), c, transposed=True) * constant(self.unit, c)
 
-    def weights(self, u: Array) -> Array:
+    def weights(self, u: Array, *, grid: Any = None, boundary: Any = None) -> Array:
         """Return ``M^T u``, in the unit of the rows."""
         u = self._in_unit(u)
         return u if self.M is None else self.M.transposed(u)
