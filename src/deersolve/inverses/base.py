@@ -300,7 +300,8 @@ class Rule:
         if not self.is_builtin and (getattr(made, "shape", None), getattr(made, "dtype", None)) != (y.shape, y.dtype):
             expected = f"an array as y is, of shape {tuple(y.shape)} and dtype {y.dtype}"
             received = f"{tuple(made.shape)}, {made.dtype}" if hasattr(made, "shape") else type(made).__name__
-            raise mismatch(f"{name} of the rule {self.key!r}", expected, received)
+            advice = "Numbers of grid= and boundary= have to be of that dtype, and fit that shape."
+            raise mismatch(f"{name} of the rule {self.key!r}", expected, received, advice)
         return made
 
 
@@ -352,8 +353,7 @@ def register(key: str, *, structures: tuple[type, ...], exact: bool, replace: bo
     Returns
     -------
     callable
-        A class decorator (methods ``residual``, ``solve``, optionally ``transpose``, ``magnitude``,
-        ``defect``) or a function decorator (``(Gs, rhs, *, grid, boundary) -> y``).
+        A decorator of a class with ``residual`` and ``solve``, or of a function ``(Gs, rhs, *, grid, boundary) -> y``.
 
     Raises
     ------
