@@ -154,15 +154,12 @@ def solve(  # noqa: PLR0913 - the public signature
     pairs = pairs_of(problem, y_guess)
     again = {"inverse": inverse, "method": to or method, "on_failure": on_failure, "check_inputs": check_inputs}
     if pairs is not None:
-        with pairs.told():
-            sol = solve(pairs.real(), pairs.guess(y_guess), **again, on_window=pairs.watched(on_window))
-        return pairs.shown(sol)
+        return pairs.solved(solve, y_guess, on_window, again)
     if to is not None:
+        _check_alone(y_guess, on_window)
         sol = solve_to(problem, to, inverse, check_inputs)
         return _finish(sol, backend_of(sol.y), lambda: complaint(sol), on_failure)
-    rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
-    _check_rule(rule, problem)
-    rule = rule.scanning(asked.scan)
+    rule = _rule_for(problem, inverse).scanning(asked.scan)
     backend, data = prepare(problem, y_guess, rule)
     problem, system = discrete(problem, rule, backend, data)
     with backend.quiet():
@@ -175,8 +172,7 @@ def solve(  # noqa: PLR0913 - the public signature
         if check_inputs and rule.offers("refuses"):
             _check_unique(system)
         chosen, why = asked.chosen(system, on_window is not None)
-        _check_structure(rule, chosen, data.grid)
-        _check_step(rule, chosen, data.grid)
+        _check_method(rule, chosen, data.grid)
         plan = Plan(backend, rule, problem.shift, chosen, watch)
         with noticing() as mends:
             sol = (run if on_window is None else run_watched)(plan, functions, data)
@@ -190,6 +186,25 @@ def solve(  # noqa: PLR0913 - the public signature
         _warn_if_unresolved(system, sol)
     shown = _presented(sol, system.grid)
     return _finish(shown, system.backend, lambda: _complaint(shown, system, y), on_failure)
+
+
+def _rule_for(problem: Problem, inverse: Any) -> Rule:
+    rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
+    _check_rule(rule, problem)
+    return rule
+
+
+def _check_alone(y_guess: Any, on_window: Any) -> None:
+    """Raise where something stands beside a tolerance that has no part in a march."""
+    for name, value in (("y_guess", y_guess), ("on_window", on_window)):
+        if value is not None:
+            advice = "A march has no guess and no windows: leave it out, or solve on a grid of your own."
+            raise mismatch(name, "None beside a tolerance", type(value).__name__, advice)
+
+
+def _check_method(rule: Rule, method: Any, grid: Any) -> None:
+    _check_structure(rule, method, grid)
+    _check_step(rule, method, grid)
 
 
 def _check_options(on_failure: Any, check_inputs: Any) -> None:

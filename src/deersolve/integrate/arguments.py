@@ -72,7 +72,7 @@ def args_of(args: Any) -> tuple[Any, ...] | None:
 
 def rule_for(method: Any) -> tuple[str | None, str]:
     """Return the rule of a method, None where the solver chooses, and what stands in for it."""
-    name = getattr(method, "__name__", method)
+    name = method.__name__ if isinstance(method, type) else method
     if not isinstance(name, str):
         raise mismatch("method", f"one of {', '.join(METHODS)}, or the name of a rule", repr(method))
     if name not in METHODS:
