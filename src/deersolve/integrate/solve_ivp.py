@@ -163,7 +163,7 @@ def _solved(problem: InitialValueProblem, inverse: Any, tolerance: Adaptive, eve
         problem = copy.copy(problem)
         problem.t, problem.boundary = joined([sol.dense.t[-1:], problem.t[-1:]], -1), Initial(sol.dense.y[-1, :])
         first = min(abs(t[2] - t[1]), abs(end - t[2]))
-        limited = dataclasses.replace(limited, first_step=first, max_steps=2 * limited.max_steps)
+        limited = dataclasses.replace(limited, first_step=first, max_steps=2 * (limited.max_steps or PIECE))
 
 
 def _joined(pieces: list[Solution]) -> Solution:
