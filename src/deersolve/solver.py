@@ -146,7 +146,6 @@ def solve(  # noqa: PLR0913 - the public signature
     _check_options(on_failure, check_inputs)
     to, method = asked_of(method, rtol, atol)
     asked = method_of(Auto() if method is None else method)
-    watch = NOBODY if on_window is None else Watch(on_window)
     check_problem(problem)
     pairs = pairs_of(problem, y_guess)
     again = {"inverse": inverse, "method": to or method, "on_failure": on_failure, "check_inputs": check_inputs}
@@ -170,19 +169,23 @@ def solve(  # noqa: PLR0913 - the public signature
             check_unique(system)
         chosen, why = asked.chosen(system, on_window is not None)
         check_method(rule, chosen, data.grid)
-        plan = Plan(backend, rule, problem.shift, chosen, watch)
+        plan = Plan(backend, rule, problem.shift, chosen, NOBODY if on_window is None else Watch(on_window))
         with noticing() as mends:
             sol = (run if on_window is None else run_watched)(plan, functions, data)
     other = mistuned(problem, system, sol.y)
     if other is not None:
         return solve(other, y_guess, **again, on_window=on_window)
-    told = "differences where those are not finite" if any(mends) else ""
-    derivative = ", ".join(filter(None, (derivative, told, getattr(problem.f, "way", ""))))
+    derivative = _told(derivative, any(mends), getattr(problem.f, "way", ""))
     sol, y = _described(sol, system, chosen, why, derivative), sol.y
     if check_inputs:
         _warn_if_unresolved(system, sol)
     shown = _presented(sol, system.grid)
     return _finish(shown, system.backend, lambda: _complaint(shown, system, y), on_failure)
+
+
+def _told(derivative: str, is_mended: bool, way: str) -> str:
+    """Return how f is differentiated, and called."""
+    return ", ".join(filter(None, (derivative, "differences where those are not finite" if is_mended else "", way)))
 
 
 def _rule_for(problem: Problem, inverse: Any) -> Rule:
