@@ -151,9 +151,10 @@ def _solved(problem: InitialValueProblem, inverse: Any, tolerance: Adaptive, eve
     if not any(e.terminal for e in events) or problem.start.ndim > 1 or backend_of(problem.start).compiles:
         return solve(problem, method=tolerance, **options)
     pieces: list[Solution] = []
-    limited, end = dataclasses.replace(tolerance, max_steps=PIECE), float(problem.t[-1])
+    end, first = float(problem.t[-1]), tolerance.first_step
     while True:
-        sol = solve(problem, method=limited, **options)
+        most = PIECE * 2 ** len(pieces)
+        sol = solve(problem, method=dataclasses.replace(tolerance, first_step=first, max_steps=most), **options)
         pieces.append(sol)
         whole = _joined(pieces)
         t = [float(sol.dense.t[k]) for k in (0, -2, -1)]
@@ -163,7 +164,6 @@ def _solved(problem: InitialValueProblem, inverse: Any, tolerance: Adaptive, eve
         problem = copy.copy(problem)
         problem.t, problem.boundary = joined([sol.dense.t[-1:], problem.t[-1:]], -1), Initial(sol.dense.y[-1, :])
         first = min(abs(t[2] - t[1]), abs(end - t[2]))
-        limited = dataclasses.replace(limited, first_step=first, max_steps=2 * limited.max_steps)
 
 
 def _joined(pieces: list[Solution]) -> Solution:
