@@ -115,9 +115,10 @@ def main():
     if unknown or (solver == "deersolve" and "solve_ivp" not in ds.__all__):
         sys.exit(f"unknown: {unknown or 'deersolve.solve_ivp'}")
     chosen = chosen or list(PROBLEMS.values())
+    attempt(solver, PROBLEMS["B2"], 1e-3)  # imports, in the parent of all processes
     print(header("deersolve", "numpy", "scipy"), f"\n\n{solver}: error in tolerances, ms, and what was said\n")
     results = {rtol: {} for rtol in rtols}
-    messages = []
+    messages = {}
     titles = ["", "n", *(f"{rtol:.0e}" for rtol in rtols)]
     print("| " + " | ".join(titles) + " |\n|" + "---|" * len(titles))
     for problem in chosen:
@@ -125,10 +126,11 @@ def main():
         for rtol in rtols:
             error, said, took = results[rtol][problem.name] = in_a_process(solver, problem, rtol)
             cells.append(f"{error:.2g}, {1e3 * took:.0f} {verdict(error, said)}")
-            messages += [f"- {problem.name} at {rtol:.0e}: {said}"] if said else []
+            if said:
+                messages.setdefault(said, []).append(f"{problem.name} at {rtol:.0e}")
         print(f"| {problem.name} | {len(problem.y0)} | " + " | ".join(cells) + " |", flush=True)
     print("\n" + summary(results))
-    print("\n" + "\n".join(messages))
+    print("\n" + "\n".join(f"- {', '.join(where)}: {said}" for said, where in messages.items()))
 
 
 if __name__ == "__main__":

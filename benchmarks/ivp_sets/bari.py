@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .records import Problem
+from .records import Problem, row
 from .stiff_detest import e5, oregonator
-
-row = np.array
 
 
 def hires(t, y):
@@ -154,7 +152,8 @@ def beam(t, y):
 
 def symmetric_tridiagonal(beside, diagonal, w):
     """Gauss from below; the numbers of one beam as floats of Python, which are faster one by one."""
-    beside, diagonal, w = (a.tolist() if a.ndim == 1 else list(a) for a in (beside, diagonal, w))
+    is_plain = isinstance(w, np.ndarray) and w.ndim == 1
+    beside, diagonal, w = (a.tolist() if is_plain else list(a) for a in (beside, diagonal, w))
     for i in range(len(w) - 2, -1, -1):
         factor = beside[i] / diagonal[i + 1]
         w[i] = w[i] - factor * w[i + 1]
@@ -162,7 +161,7 @@ def symmetric_tridiagonal(beside, diagonal, w):
     w[0] = w[0] / diagonal[0]
     for i in range(1, len(w)):
         w[i] = (w[i] - beside[i - 1] * w[i - 1]) / diagonal[i]
-    return np.array(w)
+    return row(w)
 
 
 def medical_akzo_nobel(t, y):
@@ -175,10 +174,8 @@ def medical_akzo_nobel(t, y):
     inflow = np.where(t <= 5.0, 2.0, 0.0) + 0.0 * u[:1]
     ghost = np.concatenate([inflow, u, u[-1:]])
     react = 100.0 * u * v
-    out = np.empty_like(y)
-    out[::2] = alpha * (ghost[2:] - ghost[:-2]) * n / 2.0 + beta * (ghost[:-2] - 2.0 * u + ghost[2:]) * n**2 - react
-    out[1::2] = -react
-    return out
+    moved = alpha * (ghost[2:] - ghost[:-2]) * n / 2.0 + beta * (ghost[:-2] - 2.0 * u + ghost[2:]) * n**2
+    return np.stack([moved - react, -react], axis=1).reshape(y.shape)
 
 
 STARS = (3, 3, -1, -3, 2, -2, 2, 3, -3, 2, 0, 0, -4, 4, 0, 0, 0, 0, 0, 1.75, -1.5, 0, 0, 0, -1.25, 1, 0, 0)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from .records import Problem, linear
+from .records import row as stacked
 
 T = 20.0
 
 
 def row(*parts):
-    return np.array(parts)
+    return stacked(parts)
 
 
 def tridiagonal(below, diagonal, above):

@@ -32,10 +32,10 @@ from .grid import Found, trimmed
 from .march import ARRIVED, NOT_FINITE, STIFF
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
-from .on_grid import Given, OnGrid, Polished
+from .on_grid import Given, Kept, Marched, OnGrid, Polished
 
 MANY, MANY_COMPILED = 10**7, 4096  # steps of a march: where Python looks, and where all of them are kept
-ESTIMATED = 2**17  # numbers of y up to which the error is estimated
+ESTIMATED = 2**14  # numbers of y up to which the error is estimated
 FAR, AGAIN = 5.0, 3  # times the tolerance: an error for which all is solved again, and how often
 LOW = 1e-4  # a tolerance above which the rule of order 5 is cheaper
 
@@ -55,8 +55,14 @@ class Solver:
         """Return the grid, the solution on it, and its estimated error in units of a tolerance, (*B,)."""
         found = self._found(to)
         sol, seen, functions = self._on_grid(found, to)
-        concrete = self.backend.is_concrete(found.t) and math.prod(found.y.shape) <= ESTIMATED
-        return found, sol, self._error(found, sol, seen, functions) if concrete else None
+        if not self._estimates(found, to):
+            return found, sol, None
+        return found, sol, self._error(found, sol, seen, functions)
+
+    def _estimates(self, found: Found, to: Adaptive) -> bool:
+        """Return whether the error is estimated."""
+        asked = to.estimate if to.estimate is not None else not self.backend.compiles
+        return asked and self.backend.is_concrete(found.t) and math.prod(found.y.shape) <= ESTIMATED
 
     def _found(self, to: Adaptive) -> Found:
         """Return the grid that the march finds."""
@@ -94,11 +100,14 @@ class Solver:
         times = xp.astype(found.t, y.dtype)
         times = (grid.sided(times) if self.stops else times)[..., None]
         data = with_stages(Data(times, grid, Initial(start), y), self.rule.nodes)
-        if found.path is not None:
+        if self.rule.nodes:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
         problem, system = discrete(self.problem, self.rule, self.backend, data)
-        method = (Given if found.path is None else Polished)(to)
-        functions = derivative_of(system, check=False)[0]
+        method: Given = (Polished if self.rule.nodes else Given)(to)
+        if self.backend.compiles:
+            data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
+        is_linearised = self.rule.nodes or self._estimates(found, to)
+        functions = derivative_of(system, check=False)[0] if is_linearised else system.functions
         return run(OnGrid(self.backend, self.rule, problem.shift, method), functions, data), times, functions
 
     def _error(self, found: Found, sol: Solution, seen: Array, functions: Functions) -> Array:
