@@ -74,6 +74,11 @@ def test_a_cannon_fired_upward():
     np.testing.assert_allclose(ours.sol([10.0, 30.0]), scipys.sol([10.0, 30.0]), rtol=1e-9, atol=1e-9)
 
 
+def test_a_cannon_and_an_open_end():
+    ours = solve_ivp(upward_cannon, [0, np.inf], [0, 10], events=hit_ground)
+    np.testing.assert_allclose(ours.t_events[0], [40.0], rtol=1e-12)
+
+
 def test_lotka_volterra():
     args, t = (1.5, 1, 3, 1), np.linspace(0, 15, 300)
     ours, scipys = both(lotka_volterra, [0, 15], [10, 5], args=args, dense_output=True, **TIGHT)
@@ -217,7 +222,7 @@ def test_where_f_is_no_number_behind_an_event():
 def test_no_event_and_none_that_changes_sign():
     ours = solve_ivp(decay, [0, 10], [2.0], events=[lambda t, y: y[0] + 1.0])
     assert ours.t_events[0].shape == (0,)
-    assert ours.y_events[0].shape == (0, 1)
+    assert ours.y_events[0].shape == (0,)
     assert ours.status == 0
 
 
@@ -241,7 +246,7 @@ def test_a_solution_that_ends():
         ({"fun": lambda t, y: [y[0], y[0]]}, r"expected numbers of shape \(1,\); received"),
         ({"t_span": (0, np.nan)}, "t_span: expected two finite numbers"),
         ({"t_span": 5.0}, "t_span: expected two numbers"),
-        ({"t_span": (0, np.inf)}, "terminal event"),
+        ({"t_span": (0, np.inf)}, "with a terminal event an infinite end"),
         ({"y0": []}, "y0"),
         ({"y0": 1.0}, r"shape \(\*B, n\)"),
         ({"y0": ["a"]}, "y0: expected numbers"),

@@ -150,7 +150,7 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         found, sol, error = solver.solved(to)
         is_stiff = found.code == STIFF
         if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
-            solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5"))
+            solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5" if to.least > LOW else "ddt.radau9"))
             why = "implicit, for the explicit pair would be held back by stability"
             found, sol, error = solver.solved(to)
         asked = to

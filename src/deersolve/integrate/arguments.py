@@ -28,18 +28,20 @@ METHODS: dict[str, str | None] = {
 """The rules that stand for SciPy's methods; None is the choice of the solver."""
 
 NEAREST = ("RK23", "BDF", "LSODA")  # of which the package has no rule of its own
+LATEST = 1e30  # a time that stands for infinity
 LEAST_RTOL = 100  # in units of eps
 
 
-def span_of(t_span: Any) -> tuple[float, float]:
-    """Return the first and the last time."""
+def span_of(t_span: Any, ends: bool) -> tuple[float, float]:
+    """Return the first and the last time, an infinite one as the latest number, where an event ``ends`` the solve."""
     try:
         start, end = (float(t) for t in t_span)
     except (TypeError, ValueError, RuntimeError) as error:
         raise mismatch("t_span", "two numbers, (t_0, t_end)", repr(t_span)) from error
+    if math.isinf(end) and ends:
+        end = math.copysign(LATEST, end)
     if not (math.isfinite(start) and math.isfinite(end)):
-        advice = "For an open end take a late one and a terminal event."
-        raise mismatch("t_span", "two finite numbers", repr(t_span), advice)
+        raise mismatch("t_span", "two finite numbers, or with a terminal event an infinite end", repr(t_span))
     return start, end
 
 
