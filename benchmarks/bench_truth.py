@@ -115,7 +115,8 @@ def main():
     if unknown or (solver == "deersolve" and "solve_ivp" not in ds.__all__):
         sys.exit(f"unknown: {unknown or 'deersolve.solve_ivp'}")
     chosen = chosen or list(PROBLEMS.values())
-    attempt(solver, PROBLEMS["B2"], 1e-3)  # imports, in the parent of all processes
+    for name in ("B5", "SD2"):  # imports and what is compiled, in the parent of all processes
+        attempt(solver, PROBLEMS[name], 1e-3)
     print(header("deersolve", "numpy", "scipy"), f"\n\n{solver}: error in tolerances, ms, and what was said\n")
     results = {rtol: {} for rtol in rtols}
     messages = {}
