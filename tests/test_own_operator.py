@@ -186,6 +186,36 @@ def test_what_does_not_belong_together_is_an_error(made, message):
             ds.solve(problem, start, method=method)
 
 
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            lambda: ds.solve(cosine(Own), np.ones((5, 1))),
+            "received <class .*Own'>. Derive its class from ds.inverses.Rule",
+        ),
+        (
+            lambda: ds.solve(cosine(type("Like", (), {"solve": None})()), np.ones((5, 1))),
+            "Derive its class from ds.inverses.Rule and pass an object",
+        ),
+        (
+            lambda: ds.inverses.register("mine.x", structures=Dense, exact=True),
+            r"structures: expected a tuple of.*Dense",
+        ),
+        (lambda: ds.inverses.register("mine.x", structures=("dense",), exact=True), "structures: expected a tuple of"),
+        (
+            lambda: ds.solve(ds.Problem(lambda y, x, p: y, shift=ds.identity, inverse=ds.Operator(np.eye(10))), WIDE),
+            r"shape \(\*B, 10, n\).*received \(5, 2\). Of matrices on points and components give shape=5",
+        ),
+    ],
+)
+def test_what_is_no_rule_is_an_error_that_says_how_to_make_one(made, message):
+    with pytest.raises(ds.InputError, match=message):
+        made()
+
+
+WIDE = np.ones((5, 2))
+
+
 def mackey_glass_with(**declared):
     problem = mackey_glass()
     vars(problem.inverse).update(declared)
@@ -375,6 +405,18 @@ def test_what_a_rule_does_is_held_against_its_residual(methods, message):
 
 
 @pytest.mark.cases_backend("jax")
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"residual": lambda y, fy: y - fy}, r"MAX_STEPS \(at y the rule fails: solve\(\) of a random.*check_inverse"),
+        ({"solve": lambda Gs, r: r * np.inf}, "NONFINITE.*'mine.own' is not built in: is it right.*check_inverse"),
+    ],
+)
+def test_an_iteration_that_fails_asks_whether_the_rule_is_right(methods, message):
+    with pytest.raises(ds.ConvergenceError, match=message):
+        ds.solve(cosine(rule(**methods)), np.linspace(0.5, 1.5, 5)[:, None])
+
+
 def test_what_is_right_is_certified_on_every_backend(lib):
     """And the numbers are in stats; one wrong element of a batch does not touch the other."""
     start = lib.asarray(np.linspace(0.5, 1.5, 10).reshape(2, 5, 1))
@@ -451,6 +493,28 @@ def test_an_own_rule_obeys_memory(method):
     assert (max(own.sizes) == 401) == is_whole
     assert found.stats.rule_errors.solve < 1e-12
     assert found.stats.rule_errors.transpose < 1e-12
+
+
+def test_adjoint_of_an_own_rule_by_what_f_and_what_the_rule_knows():
+    """Of x by M^T u, that of y0 by the residual: with weights at hand it was 0."""
+
+    def f(y, x, k):
+        return -k * np.sin(y) + x
+
+    x, rng = np.cos(np.linspace(0.0, 3.0, 401))[:, None], np.random.default_rng(0)
+    _, own = forward_euler()
+    problem = ds.InitialValueProblem(f, np.linspace(0.0, 2.0, 401), np.array([1.0]), x, np.array(1.5))
+    sol, c = ds.solve(problem, inverse=own), rng.normal(size=(401, 1))
+    with pytest.raises(ds.InputError, match=r"Set problem\.inverse to the rule that solve was given"):
+        ds.adjoint(problem, sol, c)
+    problem.inverse = own
+    with pytest.raises(ds.InputError, match=r"Give it a method weights\(u, \*, grid, boundary\), which returns M\^T u"):
+        ds.adjoint(problem, sol, c, wrt="x")
+    type(own).weights = lambda self, u, *, grid, boundary: np.append(grid.D * u[..., 1:, :], 0 * u[..., :1, :], axis=-2)
+    found = ds.adjoint(problem, sol, c, wrt=("y0", "x", "params"))
+    for name, direction in (("x", rng.normal(size=(401, 1))), ("y0", np.ones(1)), ("params", np.array(1.0))):
+        dy = ds.sensitivity(problem, sol, {name: direction})
+        assert (found[name] * direction).sum() == pytest.approx((c * dy).sum(), rel=1e-10)
 
 
 # ------------------------------------------------------------------------------- what had been refused, or was wrong

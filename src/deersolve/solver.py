@@ -292,14 +292,15 @@ def _warn_if_unresolved(system: System, sol: Solution) -> None:
 def _complaint(sol: Solution, system: System, y: Array) -> str:
     codes = [int(c) for c in numbers(sol.status)]
     told = {c: advice_on(Status(c), system.marches) for c in sorted(set(codes)) if c}
-    if Status.UNCERTIFIED in told:
-        told[Status.UNCERTIFIED] = _of_rule(sol) or told[Status.UNCERTIFIED]
+    for c in {Status.MAX_STEPS, Status.NONFINITE, Status.UNCERTIFIED} & {*told}:
+        if fault := _of_rule(sol, c):
+            told[c] = fault if c == Status.UNCERTIFIED else f"{fault}; else, {told[c]}"
     counts = [f"{codes.count(c)} {Status(c).name} ({advice})" for c, advice in told.items()]
     advice = f"{system.rule.advice}. " if system.rule.advice else ""
     name = sol.stats.scan
     if ways.is_own(name):
         advice += f"The scan {name!r} is not built in: is it right? deersolve.testing.check_scan({name!r}) tells. "
-    advice = first_nonfinite(sol, system, y) + _open_part(sol) + advice
+    advice = first_nonfinite(sol, system, y) + _open_part(sol) + system.rule.doubt + advice
     return (
         f"{sum(c != 0 for c in codes)} of {len(codes)} batch elements did not converge: {'; '.join(counts)}. "
         f"Method {sol.stats.method}, rule {sol.stats.rule}. {advice}The partial result is in this error's .solution; "
@@ -313,14 +314,14 @@ def _open_part(sol: Solution) -> str:
     return f"What is left to correct of a singular one is {max(parts):.1e} of the size of its terms. " if parts else ""
 
 
-def _of_rule(sol: Solution) -> str:
-    """Return what of a rule of one's own is wrong at y, in words."""
+def _of_rule(sol: Solution, code: int) -> str:
+    """Return what of a rule of one's own is wrong at y of the elements of a status, in words."""
     found, eps = sol.stats.rule_errors, float(array_namespace(sol.y).finfo(sol.y.dtype).eps)
     if found is None:
         return ""
-    failed = [c == Status.UNCERTIFIED for c in numbers(sol.status)]
+    failed = [c == code for c in numbers(sol.status)]
     told = found.worst(eps, lambda a: max((e for c, e in zip(failed, numbers(a), strict=True) if c), default=0.0))
-    return f"at y the rule fails: {told}; deersolve.testing.check_inverse tells more" if told else ""
+    return f"at y the rule fails: {told}" if told else ""
 
 
 GRIDS = {"shift": Steps, "ddt": TimeGrid, "d2dx2": Box, "laplace": Box, "laplace2d": Box, "ddx": Interval}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import pytest
 from tests.conftest import library
 
-from deersolve.adaptive.march import ARRIVED, TOO_SMALL, Course, march
+from deersolve.adaptive.base import Field
+from deersolve.adaptive.march import ARRIVED, NOT_FINITE, Course, march
+from deersolve.adaptive.march_alone import march as march_alone
 from deersolve.adaptive.radau import Radau
+from deersolve.adaptive.radau_alone import RadauAlone
 from deersolve.adaptive.radau_numbers import RADAU_5, RADAU_9
 from deersolve.backends import backend_of
 from deersolve.inverses.collocation import radau
@@ -23,8 +27,8 @@ def marched(lib, f, y0, span, rtol, rule=RADAU_5, jacobian=None, atol=None):
     y = lib.asarray(y0[..., None, :], dtype=None)
     t = lib.asarray(np.zeros((*y0.shape[:-1], 1)), "float32" if y0.dtype == "float32" else "float64")
     allowed = [lib.asarray(a, str(t.dtype).rpartition(".")[2]) for a in (rtol, 1e-3 * rtol if atol is None else atol)]
-    slope = functools.partial(f, lib.xp)
-    course = Course(backend_of(y), Radau(rule), slope, jacobian, t, t + span, None, *allowed, None, None, 2000)
+    field = Field(functools.partial(f, lib.xp), jacobian, *allowed)
+    course = Course(backend_of(y), Radau(rule), field, t, t + span, None, None, None, 2000, looks=False)
 
     def run(y):
         trace, walker = march(course, y)
@@ -69,9 +73,10 @@ def test_numbers_are_those_of_the_rule_on_a_grid(rule):
 def fixed_steps(slope, rule, steps, y0):
     """Return y at t = 1 by steps of one length, their equations solved to roundoff."""
     stepper, t, y, h = Radau(rule), np.zeros((1,)), np.array([y0]), np.full((1,), 1 / steps)
-    carry = stepper.start(slope, None, t, y)
+    field = Field(slope, None, np.array(0.0), np.array(1e-14))
+    carry = stepper.start(field, t, y)
     for _ in range(steps):
-        made = stepper.attempt(slope, None, t, y, h, carry, lambda y, new: 1e-14 + 0 * y)
+        made = stepper.attempt(field, t, y, h, carry)
         assert not made.failed
         t, y, carry = t + h, made.y, made.carry
     return y[0]
@@ -97,9 +102,8 @@ def test_one_step_is_the_stability_function(rule, z):
     s, one = len(A), np.ones(len(A))
     exact = 1 + z * A[-1] @ np.linalg.solve(np.eye(s) - z * A, one)
     stepper, t, y = Radau(rule), np.zeros(1), np.ones((1, 1))
-    slope = lambda t, y: z * y  # noqa: E731
-    carry = stepper.start(slope, None, t, y)
-    made = stepper.attempt(slope, None, t, y, t + 1, carry, lambda y, new: 1e-13 + 0 * y)
+    field = Field(lambda t, y: z * y, None, np.array(0.0), np.array(1e-13))
+    made = stepper.attempt(field, t, y, t + 1, stepper.start(field, t, y))
     assert made.y[0, 0] == pytest.approx(exact, abs=1e-12)
     assert not made.failed
     if z == -1e8:
@@ -150,7 +154,7 @@ def test_stiff_equations_against_reference_values(lib, name, rule):
 def test_batch_is_its_elements(lib):
     rates = np.array([0.02, 0.08])
     k = lib.asarray(rates[:, None])
-    y, code, t, tried = marched(lib, lambda xp, t, y: robertson(xp, t, y, k), np.array([[1.0, 0, 0]] * 2), 1e3, 1e-5)
+    y, code, _, tried = marched(lib, lambda xp, t, y: robertson(xp, t, y, k), np.array([[1.0, 0, 0]] * 2), 1e3, 1e-5)
     assert (code == ARRIVED).all()
     alone = [marched(lib, lambda xp, t, y, r=r: robertson(xp, t, y, float(r)), [1.0, 0, 0], 1e3, 1e-5) for r in rates]
     np.testing.assert_allclose(y, [a[0] for a in alone], rtol=1e-9)
@@ -162,7 +166,7 @@ def test_a_stiff_non_autonomous_equation_backwards_and_forwards(rule):
     lib = numpy_library()
     for sign in (1.0, -1.0):
         f = lambda xp, t, y, s=sign: -1e5 * s * (y - xp.cos(t)[..., None]) - xp.sin(t)[..., None]  # noqa: E731
-        y, code, t, tried = marched(lib, f, [1.0], sign * 20.0, 1e-6, rule)
+        y, code, _, tried = marched(lib, f, [1.0], sign * 20.0, 1e-6, rule)
         assert code == ARRIVED
         assert y[0] == pytest.approx(np.cos(20.0), abs=1e-6)
         assert tried < 200
@@ -209,12 +213,11 @@ def test_a_singular_matrix_is_a_failed_step():
     rate = RADAU_5.eigenvalues[0].real
     stepper, t, y = Radau(RADAU_5), np.zeros(1), np.ones((1, 2))
     rates = np.array([rate, -1.0])
-    slope, jacobian = (lambda t, y: rates * y), (lambda t, y: np.diag(rates)[None])
+    field = Field(lambda t, y: rates * y, lambda t, y: np.diag(rates)[None], np.array(0.0), np.array(1e-6))
     with np.errstate(all="ignore"):
-        carry = stepper.start(slope, jacobian, t, y)
-        made = stepper.attempt(slope, jacobian, t, y, t + 1, carry, lambda y, new: 1e-6 + 0 * y)
+        made = stepper.attempt(field, t, y, t + 1, stepper.start(field, t, y))
         assert made.failed
-        made = stepper.attempt(slope, jacobian, t, y, t + 0.1, made.kept, lambda y, new: 1e-6 + 0 * y)
+        made = stepper.attempt(field, t, y, t + 0.1, made.kept)
     assert not made.failed
     np.testing.assert_allclose(made.y[0], np.exp(0.1 * rates), rtol=1e-6)
 
@@ -225,7 +228,7 @@ def test_not_a_number_ends_the_march(lib):
         return xp.where(t[..., None] > 1.0, xp.nan, -y)
 
     y, code, t, _ = marched(lib, f, [1.0], 2.0, 1e-6)
-    assert code == TOO_SMALL
+    assert code == NOT_FINITE
     assert 0.9 < t[0] <= 1.0
     assert y[0] == pytest.approx(np.exp(-t[0]), rel=1e-5)
 
@@ -235,9 +238,62 @@ def test_an_element_that_fails_leaves_the_others_alone():
         bad = (t[..., None] > 1.0) & (xp.arange(2)[:, None, None] == 1)
         return xp.where(bad, xp.nan, -50 * (y - t[..., None]))
 
-    y, code, t, _ = marched(numpy_library(), f, np.array([[1.0], [1.0]]), 2.0, 1e-6)
-    np.testing.assert_array_equal(code, [ARRIVED, TOO_SMALL])
+    y, code, _, _ = marched(numpy_library(), f, np.array([[1.0], [1.0]]), 2.0, 1e-6)
+    np.testing.assert_array_equal(code, [ARRIVED, NOT_FINITE])
     assert y[0, 0] == pytest.approx(2 - 1 / 50, abs=1e-5)
+
+
+def alone(lib, f, y0, span, rtol, rule=RADAU_5, jacobian=None):
+    """Return the steps of the march of Python, of ``f(t, y)`` from y0 (n,)."""
+    y = lib.asarray(y0, dtype=None)
+
+    def slopes(times, ys):
+        return f(lib.xp, lib.asarray(times), ys)
+
+    stepper = RadauAlone(backend_of(y), rule, slopes, jacobian, rtol, 1e-3 * rtol)
+    with backend_of(y).quiet():
+        return march_alone(stepper, [0.0, span / 2, span], y, math.copysign(1e-4, span), math.inf, 1000)
+
+
+@RULES
+@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.skip_backend("jax", reason="compiles")
+@pytest.mark.deep_but("robertson-radau9", "numpy-vdp-radau5", "numpy-hires-radau9")
+def test_one_element_by_numbers_of_python(lib, name, rule):
+    f, y0, span, reference, size = REFERENCES[name]
+    steps = alone(lib, f, np.array(y0), span, 1e-5, rule)
+    assert steps.code == ARRIVED
+    assert span / 2 in steps.t
+    np.testing.assert_array_less(abs(lib.to_numpy(steps.y[-1]) - reference) / size, 1e-5)
+    assert steps.tried < {"vdp": (450, 150), "robertson": (120, 70), "hires": (130, 75)}[name][rule is RADAU_9]
+
+
+@pytest.mark.skip_backend("jax", reason="compiles")
+def test_one_element_meets_what_is_no_number(lib):
+    def f(xp, t, y):
+        return xp.where(t[..., None] > 1.0, xp.nan, -y)
+
+    steps = alone(lib, f, np.array([1.0]), 4.0, 1e-6)
+    assert steps.code == NOT_FINITE
+    assert 0.9 < steps.t[-1] <= 1.0
+    assert lib.to_numpy(steps.y[-1])[0] == pytest.approx(np.exp(-steps.t[-1]), rel=1e-5)
+
+
+def test_one_complex_element_with_its_jacobian():
+    rate, calls = -1e4 + 1e3j, []
+
+    def f(xp, t, y):
+        wave = xp.exp(1j * t)[..., None]
+        return rate * (y - wave) + 1j * wave
+
+    def jacobian(t, y):
+        calls.append(t)
+        return np.array([[rate]])
+
+    steps = alone(numpy_library(), f, np.array([1.0 + 0j]), -5.0, 1e-6, RADAU_9, jacobian)
+    assert steps.code == ARRIVED
+    assert steps.y[-1][0] == pytest.approx(np.exp(-5j), abs=1e-6)
+    assert 0 < len(calls) < 10
 
 
 def numpy_library():

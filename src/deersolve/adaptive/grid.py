@@ -9,8 +9,6 @@ from ..backends.namespace import Array, array_namespace, joined, padded_behind, 
 from ..backends.trees import record, static
 from .march import Course, Trace, Walker
 
-ROUND = 1.25  # by which numbers of intervals grow where each is a program of its own
-
 
 @record
 class Found:
@@ -40,25 +38,25 @@ class Found:
 
 
 def found(course: Course, y0: Array, trace: Trace, walker: Walker) -> Found:
-    """Return the steps that were taken, in order, of each element."""
-    xp, behind = array_namespace(y0), (*range(1, y0.ndim - 1), 0)
-    taken, t = (xp.permute_dims(a, behind) for a in (trace.taken, trace.t[..., 0]))
-    y = xp.permute_dims(trace.y[..., 0, :], (*behind, y0.ndim - 1))
+    """Return the steps that were taken, of each element; where one was not, an interval has no length.
+
+    Where Python looks on, those are left out.
+    """
+    xp, n_batch = array_namespace(y0), y0.ndim - 2
+    behind = (*range(1, n_batch + 1), 0)
+    taken, running, t = (xp.permute_dims(a, behind) for a in (trace.taken, trace.running, trace.t[..., 0]))
+    y = xp.permute_dims(trace.y[..., 0, :], (*behind, n_batch + 1))
+    path = None if trace.path is None else xp.permute_dims(trace.path, (*behind, n_batch + 1, n_batch + 2))
+    taken_count, tried = (xp.sum(xp.astype(a, xp.int32), axis=-1, dtype=xp.int32) for a in (taken, running))
+    if not course.backend.compiles:
+        order = xp.argsort(xp.astype(~taken, xp.int32), axis=-1, stable=True)
+        t, running = (xp.take_along_axis(a, order, axis=-1) for a in (t, taken))
+        y = xp.take_along_axis(y, xp.broadcast_to(order[..., None], y.shape), axis=-2)
+        if path is not None:
+            path = xp.take_along_axis(path, xp.broadcast_to(order[..., None, None], path.shape), axis=-3)
+    t, y = xp.where(running, t, walker.t), xp.where(running[..., None], y, walker.y)
     stands = xp.broadcast_to(course.start, (*taken.shape[:-1], 1))
-    count = xp.sum(xp.astype(taken, xp.int32), axis=-1, dtype=xp.int32)
-    order = xp.argsort(xp.astype(~taken, xp.int32), axis=-1, stable=True)
-    place = xp.arange(taken.shape[-1], device=course.backend.placement(y0))
-    lasts = place >= count[..., None]
-    t = xp.where(lasts, walker.t, xp.take_along_axis(t, order, axis=-1))
-    rows = xp.broadcast_to(padded_behind(order, y.ndim), y.shape)
-    y = xp.where(lasts[..., None], walker.y, xp.take_along_axis(y, rows, axis=-2))
-    tried = xp.sum(xp.astype(trace.running, xp.int32), axis=0, dtype=xp.int32)
-    path = None
-    if trace.path is not None:
-        path = xp.permute_dims(trace.path, (*range(1, y0.ndim - 1), 0, y0.ndim - 1, y0.ndim))
-        path = xp.take_along_axis(path, xp.broadcast_to(padded_behind(order, path.ndim), path.shape), axis=-3)
-        path = xp.where(padded_behind(lasts, path.ndim), 0.0, path)
-    whole = Found(joined([stands, t], -1), joined([y0, y], -2), walker.code, count, tried, path)
+    whole = Found(joined([stands, t], -1), joined([y0, y], -2), walker.code, taken_count, tried, path)
     return whole if course.stops is None else _doubled(course, whole)
 
 
@@ -91,13 +89,10 @@ def trimmed(backend: Backend, at: Found) -> Found:
     if not backend.is_concrete(at.taken):
         return at
     xp, most = array_namespace(at.y), at.t.shape[-1] - 1
-    still = at.t[..., 1:] == at.t[..., -1:]
-    needed = int(xp.max(xp.sum(xp.astype(~still, xp.int32), axis=-1))) + 1
+    ended = (at.t[..., 1:] == at.t[..., -1:]) & (at.t[..., :-1] == at.t[..., -1:])
+    needed = int(xp.max(xp.sum(xp.astype(~ended, xp.int32), axis=-1)))
     if backend.compiles:
-        size = 8.0
-        while size < needed:
-            size = size * ROUND
-        needed = int(size)
+        needed = 2 ** (needed - 1).bit_length()
     needed = min(max(needed, 1), most)
     path = None if at.path is None else part(at.path, -3, None, needed)
     return Found(part(at.t, -1, None, needed + 1), part(at.y, -2, None, needed + 1), at.code, at.taken, at.tried, path)

@@ -140,8 +140,11 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     carry = _chosen(taken, made.carry, at.carry if made.kept is None else made.kept)
     if course.stops is not None:
         carry = _begun_anew(course, taken & hits[..., 0] & (code == RUNNING), t, y, carry)
+    path = made.path
+    if path is not None:
+        path = xp.where(padded_behind(taken, path.ndim), path, 0.0)
     h_next = xp.where(running[..., None], grown, at.h)
-    return Walker(t, y, h_next, carry, running & ~taken, code), Trace(t, y, taken, running, made.path)
+    return Walker(t, y, h_next, carry, running & ~taken, code), Trace(t, y, taken, running, path)
 
 
 def _begun_anew(course: Course, flags: Array, t: Array, y: Array, carry: Tree) -> Tree:

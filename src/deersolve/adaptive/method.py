@@ -25,6 +25,11 @@ class Adaptive:
     max_steps : int, optional
         How many steps may be tried. By default 10^7, and 4,096 inside ``jit``, where it is the size of what is kept.
 
+    estimate : bool, optional
+        Whether to estimate the error that all steps together have made, where y is wanted, and to solve again with
+        smaller steps where it is far above the tolerance. By default it is done for up to 16,384 numbers of y, except
+        on JAX, where it is another program to compile. Inside ``jit`` it is never done.
+
     Raises
     ------
     InputError
@@ -36,6 +41,7 @@ class Adaptive:
     first_step: float | None = None
     max_step: float | None = None
     max_steps: int | None = None
+    estimate: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("rtol", "atol"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, joined
+from ..backends.trees import record
 from ..grids.base import Data
 from ..linalg.structure import Dense
 from ..newton.equation import System
@@ -19,7 +20,7 @@ from ..newton.windows.watch import Watch
 from ..solution.solution import Solution, Stats
 from .method import Adaptive
 
-ROUNDOFF = 64  # in units of eps: how far a step may be from the same step among all of them
+ROUNDOFF = 512  # in units of eps: how far the end of a polynomial may be from y there, beside its terms
 PART = 1e-3  # of the tolerance, or that
 STEPS = 4  # of Newton's method on all steps at once
 
@@ -43,10 +44,30 @@ class Given:
         """Return y with its residual, and the polynomials: how far that of an interval is from y at its end."""
         y, c = system.data.guess, system.polynomials(system.data.guess)
         xp, end = array_namespace(y), array_namespace(y).sum(c, axis=-2)
-        size = xp.max(xp.abs(y[..., 1:, :]) + xp.abs(y[..., :-1, :]), axis=-1, keepdims=True)
+        size = xp.max(xp.sum(xp.abs(c), axis=-2) + xp.abs(y[..., 1:, :]), axis=-1, keepdims=True)
         residual = system.over_grid(xp.max, xp.abs(end - y[..., 1:, :]) / (size + least(y)))
         holds = residual <= max(ROUNDOFF * eps_of(y), PART * self.to.least)
         return _known(system, y, holds, ~xp.isfinite(residual), residual=residual), c
+
+
+class Kept(Given):
+    """The method that leaves y and the polynomials as they were found."""
+
+    def run(self, system: System, watch: Watch) -> tuple[Iterate, Array]:
+        """Return y and the polynomials."""
+        y, data = system.data.guess, system.data
+        xp, u = array_namespace(y), data.grid.present(y)
+        path: Array = data.path  # type: ignore[attr-defined]
+        c = joined([u[..., :-1, None, :], path], -2)
+        finite = system.over_grid(xp.all, xp.isfinite(y))
+        return _known(system, y, finite, ~finite), c
+
+
+@record
+class Marched(Data):
+    """Data with the polynomials of a march, (*B, N, d, n)."""
+
+    path: Array
 
 
 class Polished(Given):
@@ -81,9 +102,9 @@ class OnGrid(Plan):
 
     def solve(self, functions: Any, data: Data) -> Solution:
         """Return the solution of the discrete equation."""
-        system = self.system(functions, self.backend.without_gradient(data))
+        data = self.backend.without_gradient(data)
         with self.backend.frozen():
-            it, c = self.method.run(system, self.watch)
+            it, c = self.method.run(self.system(functions, data), self.watch)
             stats = Stats(it.steps, it.error, it.residual, it.history, windows=it.windows)
             return Solution(it.y, it.status, stats, c, data.grid.times)
 

@@ -92,7 +92,7 @@ class RadauAlone:
 
     def _newton(self, inverse: Array, t: float, y: Array, h: float, allowed: Array) -> tuple[Array, float]:
         """Return Z and the rate of convergence, which is not below 1 where there is no Z."""
-        modes, rule, eps = self.modes, self.rule, self.eps
+        xp, modes, rule, eps = array_namespace(y), self.modes, self.rule, self.eps
         times = [t + c * h for c in rule.nodes]
         enough = ENOUGH + ROUNDOFF * eps * _size(y / allowed)
         Z: Any = 0 * self.nodes * y
@@ -101,7 +101,7 @@ class RadauAlone:
         ahead, before, rate = (self.ahead + eps) ** 0.8, math.inf, 0.0
         for k in range(MOST):
             residual = h * self.slopes(times, y + Z) - modes.rates @ Z
-            change = (inverse @ residual.reshape(-1)).reshape(Z.shape)
+            change = xp.reshape(inverse @ xp.reshape(residual, (-1,)), Z.shape)
             Z = Z + change
             size = _size(change / allowed)
             if k:
@@ -120,5 +120,5 @@ class RadauAlone:
 
 def _size(part: Array) -> float:
     """Return the root of the mean square."""
-    flat = abs(part).reshape(-1)
+    flat = array_namespace(part).reshape(abs(part), (-1,))
     return math.sqrt(float(flat @ flat) / flat.shape[0])

@@ -16,6 +16,7 @@ from ..grids.times import Initial, TimeGrid
 from ..inverses import Rule, rule_of
 from ..newton.checks.probe import probe
 from ..newton.discrete import discrete
+from ..newton.jacobians import Functions, derivative_of
 from ..newton.measures import eps_of
 from ..newton.plan import run
 from ..problems import Problem
@@ -31,10 +32,10 @@ from .grid import Found, trimmed
 from .march import ARRIVED, NOT_FINITE, STIFF
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
-from .on_grid import Given, OnGrid, Polished
+from .on_grid import Given, Kept, Marched, OnGrid, Polished
 
 MANY, MANY_COMPILED = 10**7, 4096  # steps of a march: where Python looks, and where all of them are kept
-ESTIMATED = 2**17  # numbers of y up to which the error is estimated
+ESTIMATED = 2**14  # numbers of y up to which the error is estimated
 FAR, AGAIN = 5.0, 3  # times the tolerance: an error for which all is solved again, and how often
 LOW = 1e-4  # a tolerance above which the rule of order 5 is cheaper
 
@@ -53,9 +54,15 @@ class Solver:
     def solved(self, to: Adaptive) -> tuple[Found, Solution, Array | None]:
         """Return the grid, the solution on it, and its estimated error in units of a tolerance, (*B,)."""
         found = self._found(to)
-        sol, seen, problem = self._on_grid(found, to)
-        concrete = self.backend.is_concrete(found.t) and math.prod(found.y.shape) <= ESTIMATED
-        return found, sol, self._error(found, sol, seen, problem) if concrete else None
+        sol, seen, functions = self._on_grid(found, to)
+        if not self._estimates(found, to):
+            return found, sol, None
+        return found, sol, self._error(found, sol, seen, functions)
+
+    def _estimates(self, found: Found, to: Adaptive) -> bool:
+        """Return whether the error is estimated."""
+        asked = to.estimate if to.estimate is not None else not self.backend.compiles
+        return asked and self.backend.is_concrete(found.t) and math.prod(found.y.shape) <= ESTIMATED
 
     def _found(self, to: Adaptive) -> Found:
         """Return the grid that the march finds."""
@@ -82,10 +89,10 @@ class Solver:
         stops = None if not self.stops else convert(self.stops, t, t.dtype)
         return Route(t[..., :1], t[..., -1:], stops, y0, rtol, atol, first, longest)
 
-    def _on_grid(self, found: Found, to: Adaptive) -> tuple[Solution, Array, Problem]:
+    def _on_grid(self, found: Found, to: Adaptive) -> tuple[Solution, Array, Functions]:
         """Return the solution of the rule on the grid that was found, with its polynomials as ``y_corrected``.
 
-        And the times as f sees them, (*B, N + 1, 1), and the problem with its f as it is called.
+        And the times as f sees them, (*B, N + 1, 1), and f as it is called, with its derivative.
         """
         xp, y = array_namespace(found.y), found.y
         D = xp.astype(found.t[..., 1:] - found.t[..., :-1], y.dtype)[..., None]
@@ -93,18 +100,22 @@ class Solver:
         times = xp.astype(found.t, y.dtype)
         times = (grid.sided(times) if self.stops else times)[..., None]
         data = with_stages(Data(times, grid, Initial(start), y), self.rule.nodes)
-        if found.path is not None:
+        if self.rule.nodes:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
         problem, system = discrete(self.problem, self.rule, self.backend, data)
-        method = (Given if found.path is None else Polished)(to)
-        return run(OnGrid(self.backend, self.rule, problem.shift, method), system.functions, data), times, problem
+        method: Given = (Polished if self.rule.nodes else Given)(to)
+        if self.backend.compiles:
+            data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
+        is_linearised = self.rule.nodes or self._estimates(found, to)
+        functions = derivative_of(system, check=False)[0] if is_linearised else system.functions
+        return run(OnGrid(self.backend, self.rule, problem.shift, method), functions, data), times, functions
 
-    def _error(self, found: Found, sol: Solution, seen: Array, problem: Problem) -> Array:
+    def _error(self, found: Found, sol: Solution, seen: Array, functions: Functions) -> Array:
         """Return the estimated error where the solution is wanted, (*B, T, n)."""
         nodes, xp = self.rule.nodes, array_namespace(sol.y)
         fine = halved(found.t, seen, sol.y[..., -1, :] if nodes else sol.y, sol.y_corrected, nodes)
-        plan = Refined(self.backend, self.rule, problem.shift, Given(Adaptive()))
-        delta = fine.grid.present(run(plan, closed(problem, fine.grid), fine).y)
+        plan = Refined(self.backend, self.rule, self.problem.shift, Given(Adaptive()))
+        delta = fine.grid.present(run(plan, functions, fine).y)
         t, wanted = found.t, self.data.grid.t
         beyond = xp.abs(wanted - t[..., :1]) > xp.abs(t[..., -1:] - t[..., :1])
         return linear(t, delta[..., ::2, :])(xp.where(beyond, t[..., -1:], wanted))

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from ..backends.namespace import Array, array_namespace
-from ..errors import InputError, mismatch
+from ..errors import InputError, UnknownKeyError, mismatch
 from ..inverses import Rule, rule_of
 from ..linalg.scans import ways
 from ..newton.discrete import discrete
@@ -61,7 +61,12 @@ def at_the_solution(problem: Problem, sol: Solution) -> tuple[Problem, System]:
 
 def _rule_of(problem: Problem, sol: Solution) -> Rule:
     rule = rule_of(problem.inverse, problem.family)
-    rule = rule if rule.key == sol.stats.rule else rule_of(sol.stats.rule, problem.family)
+    if rule.key != sol.stats.rule:
+        try:
+            rule = rule_of(sol.stats.rule, problem.family)
+        except UnknownKeyError as error:
+            advice = "Set problem.inverse to the rule that solve was given, or register it."
+            raise mismatch("sol", "a solution by a rule that has a name", repr(sol.stats.rule), advice) from error
     rule = rule.scanning(sol.stats.scan if ways.is_own(sol.stats.scan) else None)
     if not (rule.has_residual and rule.exact):
         raise InputError(

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import tree_leaves
-from ..errors import InputError
+from ..errors import InputError, mismatch
 from ..newton.equation import System
 
 COLOURS = 2  # a row of a built-in rule knows the data of two neighbouring times, or points of the axis its grid names
@@ -70,10 +70,9 @@ def _by_places(
     sizes = dict(zip(names, leaf.shape[first:], strict=True))
     own = tuple(axis for axis in axes if sizes.get(axis, 1) > 1)
     if own and not system.rule.is_builtin:
-        raise InputError(
-            f"wrt={name!r}: expected a rule of deersolve, on a library without automatic differentiation; received "
-            f"{system.rule.key!r}, whose rows may know any points. Use sensitivity()."
-        )
+        advice = "Give it a method weights(u, *, grid, boundary), which returns M^T u, or use sensitivity()."
+        expected = "a rule that says what its rows take of f, where nothing differentiates automatically"
+        raise mismatch(f"wrt={name!r}", expected, repr(system.rule.key), advice)
     seeds = _seeds(system, leaf, first + sum(axis in axes for axis in names))
     linked = system.grid.linked
     total: Any = 0.0

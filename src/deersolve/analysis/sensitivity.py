@@ -165,14 +165,24 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
         u = linear_solves(system, sol).transpose(system.grid.present_transposed(passed(cotangent, sol.converged)))
         function, primals = residual_of(problem, system, fields, sol.converged), tree_leaves(fields)
         found = backend.pullback(function, primals, u)
-        weights = system.rule.weights(u)
-        if found is None and weights is not None:
-            found = list(by_points(problem, system, fields, u, weights, sol.converged))
         if found is None:
-            found = list(by_seeds(system, function, fields, u, problem.axes, problem.fields))
+            found = _by_forward(problem, system, fields, u, sol.converged)
     rest = iter(found)
     made = {name: tree_map(lambda _: next(rest), part) for name, part in fields.items()}
     return {name: made.get(name) for name in names}
+
+
+def _by_forward(problem: Problem, system: System, fields: Fields, u: Array, usable: Array) -> list[Array]:
+    """Return the gradient of sum(u * residual) by every leaf in forward mode: of what f alone knows by weights of f."""
+    weights, found = system.rule.weights(u, **system.where), list[Array]()
+    of_f = ("x", "params", *(("boundary",) if system.rule.offers("pulled") else ()))
+    for one in ({name: part} for name, part in fields.items()):
+        if weights is not None and one.keys() <= {*of_f}:
+            found += by_points(problem, system, one, u, weights, usable)
+        else:
+            function = residual_of(problem, system, one, usable)
+            found += by_seeds(system, function, one, u, problem.axes, problem.fields)
+    return found
 
 
 def _like(cotangent: Array, y: Array) -> Array:

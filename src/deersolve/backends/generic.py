@@ -48,7 +48,11 @@ class Sums:
 
     def of(self, k: int) -> Array:
         """Return the sum of the first arrays by the weights of row k."""
-        return reduce(add, [w * part for w, part in zip(self.rows[k], self.parts, strict=False) if w])
+        return self.weighted(self.rows[k])
+
+    def weighted(self, weights: Sequence[float]) -> Array:
+        """Return the sum of the first arrays by other weights."""
+        return reduce(add, [w * part for w, part in zip(weights, self.parts, strict=False) if w])
 
 
 class Backend:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
 
-from ..adaptive.events import cut, events_of, located
+from ..adaptive.events import Event, cut, events_of, located
 from ..adaptive.method import Adaptive
 from ..backends import backend_of
 from ..backends.given import COMPLEX, REAL, in_floats, state
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, joined
+from ..grids.times import Initial
 from ..problems.initial_value import InitialValueProblem
 from ..problems.scipy_form import FromScipy
 from ..solution.dense import DenseOutput
@@ -20,6 +22,8 @@ from ..solution.status import Status
 from ..solver import solve
 from .arguments import Calls, Jacobians, args_of, rule_for, span_of, times_of, tolerance_of
 from .result import OdeResult, OdeSolution, in_columns
+
+PIECE = 32  # steps that are tried before it is asked whether an event ended them, then twice as many
 
 MESSAGES = ("The solver successfully reached the end of the integration interval.", "A termination event occurred.")
 """SciPy's, for programs that look at them."""
@@ -122,7 +126,7 @@ def solve_ivp(  # noqa: PLR0913 - the signature of SciPy
     f = FromScipy(calls.fun, is_column=bool(vectorized))
     problem = InitialValueProblem(f, ends, given, params=extra)
     problem.jac = None if jac is None else Jacobians(calls.jac)
-    found = _standing(problem) if span[0] == span[1] else _solved(problem, inverse, tolerance)
+    found = _standing(problem) if span[0] == span[1] else _solved(problem, inverse, tolerance, asked)
     crossings, last = located(found.dense, asked, extra or ())
     dense = cut(found.dense, last) if any(event.terminal for event in asked) else found.dense
     (t, y), status = _values(dense, times), _status(found, last)
@@ -141,8 +145,38 @@ def solve_ivp(  # noqa: PLR0913 - the signature of SciPy
     )
 
 
-def _solved(problem: InitialValueProblem, inverse: Any, tolerance: Adaptive) -> Solution:
-    return solve(problem, inverse=inverse, method=tolerance, on_failure="return")
+def _solved(problem: InitialValueProblem, inverse: Any, tolerance: Adaptive, events: list[Event]) -> Solution:
+    """Return the solution; of one element with terminal events in pieces, so as not to go far behind the first."""
+    options = {"inverse": inverse, "on_failure": "return"}
+    if not any(e.terminal for e in events) or problem.start.ndim > 1 or backend_of(problem.start).compiles:
+        return solve(problem, method=tolerance, **options)
+    pieces: list[Solution] = []
+    limited, end = dataclasses.replace(tolerance, max_steps=PIECE), float(problem.t[-1])
+    while True:
+        sol = solve(problem, method=limited, **options)
+        pieces.append(sol)
+        whole = _joined(pieces)
+        t = [float(sol.dense.t[k]) for k in (0, -2, -1)]
+        goes_on = int(sol.status) == Status.UNDER_RESOLVED and t[0] != t[2] != end
+        if not goes_on or bool(located(whole.dense, events, problem.params or ())[1] < math.inf):
+            return whole
+        problem = copy.copy(problem)
+        problem.t, problem.boundary = joined([sol.dense.t[-1:], problem.t[-1:]], -1), Initial(sol.dense.y[-1, :])
+        first = min(abs(t[2] - t[1]), abs(end - t[2]))
+        limited = dataclasses.replace(limited, first_step=first, max_steps=2 * limited.max_steps)
+
+
+def _joined(pieces: list[Solution]) -> Solution:
+    """Return the last solution, with dense output and steps of all that lie one behind the other."""
+    outputs = [sol.dense for sol in pieces]
+    xp, most = array_namespace(outputs[0].t), max(dense.coefficients.shape[-2] for dense in outputs)
+    filled = []
+    for c in (dense.coefficients for dense in outputs):
+        more = [xp.zeros_like(c[..., :1, :])] * (most - c.shape[-2])
+        filled.append(joined([c, *more], -2))
+    t = joined([outputs[0].t, *(dense.t[1:] for dense in outputs[1:])], -1)
+    stats = dataclasses.replace(pieces[-1].stats, steps=sum(sol.stats.steps for sol in pieces))
+    return dataclasses.replace(pieces[-1], dense=DenseOutput(t, joined(filled, -3)), stats=stats)
 
 
 def _standing(problem: InitialValueProblem) -> Solution:

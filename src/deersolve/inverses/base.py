@@ -86,6 +86,15 @@ class Rule:
     has_residual: ClassVar[bool] = True
     """Whether it has an L of its own."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.key!r})"
+
+    @property
+    def doubt(self) -> str:
+        """What an error says of a rule of one's own, a sentence."""
+        told = f"The rule {self.key!r} is not built in: is it right? deersolve.testing.check_inverse tells. "
+        return "" if self.is_builtin else told
+
     def offers(self, name: str) -> bool:
         """Return whether the rule has a method of its own by that name."""
         return getattr(type(self), name) is not getattr(Rule, name)
@@ -191,7 +200,7 @@ class Rule:
         text = f"the rule {self.key!r} has no damped solve; give it a method damped(Gs, r, damping, *, grid, boundary)."
         raise InputError(text + " Or choose another step than LevenbergMarquardt.")
 
-    def weights(self, u: Array) -> Array | None:
+    def weights(self, u: Array, *, grid: Any, boundary: Any) -> Array | None:
         """Return ``M^T u``, the weights of f in ``sum(u * residual)``, or None where they are not at hand."""
         return None
 
@@ -287,7 +296,8 @@ class Rule:
         if not self.is_builtin and (getattr(made, "shape", None), getattr(made, "dtype", None)) != (y.shape, y.dtype):
             expected = f"an array as y is, of shape {tuple(y.shape)} and dtype {y.dtype}"
             received = f"{tuple(made.shape)}, {made.dtype}" if hasattr(made, "shape") else type(made).__name__
-            raise mismatch(f"{name} of the rule {self.key!r}", expected, received)
+            advice = "Numbers of grid= and boundary= have to be of that dtype, and fit that shape."
+            raise mismatch(f"{name} of the rule {self.key!r}", expected, received, advice)
         return made
 
 
@@ -339,14 +349,16 @@ def register(key: str, *, structures: tuple[type, ...], exact: bool, replace: bo
     Returns
     -------
     callable
-        A class decorator (methods ``residual``, ``solve``, optionally ``transpose``, ``magnitude``,
-        ``defect``) or a function decorator (``(Gs, rhs, *, grid, boundary) -> y``).
+        A decorator of a class with ``residual`` and ``solve``, or of a function ``(Gs, rhs, *, grid, boundary) -> y``.
 
     Raises
     ------
     InputError
-        If what is decorated has neither form, or the key is taken.
+        If what is decorated has neither form, ``structures`` is no tuple of structures, or the key is taken.
     """
+    kinds = structures if isinstance(structures, tuple | list) else [None]
+    if not all(isinstance(kind, type) and issubclass(kind, Structure) for kind in kinds):
+        raise mismatch("structures", "a tuple of subclasses of ds.Structure, such as (Dense,)", repr(structures))
 
     def decorate(thing: Any) -> Any:
         made = _made(thing)
@@ -375,11 +387,10 @@ def rule_of(inverse: Any, family: str = "") -> Rule:
     """Return the rule that a user named, made, or gave as the paper's callable ``(Gs, rhs) -> y``."""
     if isinstance(inverse, Rule):
         return inverse
-    if isinstance(inverse, type):
-        raise mismatch("inverse", "a name, a rule or a callable (Gs, rhs) -> y", f"the class {inverse.__name__}")
     if isinstance(inverse, str):
         short = inverse if "." in inverse or not family else f"{family}.{inverse}"
         return registry[short]
-    if callable(inverse):
+    if callable(inverse) and not isinstance(inverse, type):
         return PaperForm(inverse, takes_keywords(inverse, "grid", "boundary"))
-    raise mismatch("inverse", "a name, a rule or a callable (Gs, rhs) -> y", repr(inverse))
+    advice = "Derive its class from ds.inverses.Rule and pass an object of it, or register the class and pass its key."
+    raise mismatch("inverse", "a name, a rule or a callable (Gs, rhs) -> y", repr(inverse), advice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -52,7 +53,9 @@ def integrals(nodes: Sequence[Fraction], ends: Sequence[Fraction]) -> Matrix:
     ]
 
 
-def through(nodes: Sequence[float]) -> list[list[float]]:
+@functools.cache
+def through(nodes: tuple[float, ...]) -> tuple[tuple[float, ...], ...]:
     """Return W with ``sum_k W_jk z_k theta^(j + 1)`` the polynomial that is 0 at 0 and z_k at the nodes."""
     exact = [Fraction(c) for c in nodes]
-    return [[float(w) for w in row] for row in inverse([[c ** (j + 1) for j in range(len(nodes))] for c in exact])]
+    powers = [[c ** (j + 1) for j in range(len(nodes))] for c in exact]
+    return tuple(tuple(map(float, row)) for row in inverse(powers))

@@ -96,6 +96,7 @@ class Operator(Rule):
     key = "operator"
     structures = (Dense, Diagonal)
     exact = True
+    doubt = ""
 
     def __init__(
         self, L: Any, M: Any = None, shifts: Any = (identity,), *, shape: Any = None, given: Any = None
@@ -133,7 +134,9 @@ class Operator(Rule):
         by, (*R, n) = backend_of(guess), guess.shape[-1 - self.axes :]
         if guess.ndim <= self.axes or tuple(R) != self.shape:
             expected = f"shape (*B, {', '.join(map(str, self.shape))}, n): the grid of the operator, and n components"
-            raise mismatch("y_guess", expected, tuple(guess.shape))
+            is_wide = math.prod(guess.shape[-2:]) == self.shape[0]
+            advice = f"Of matrices on points and components give shape={guess.shape[-2]}." if is_wide else ""
+            raise mismatch("y_guess", expected, tuple(guess.shape), advice)
         if self.components not in (1, n):
             raise mismatch("y_guess", f"n = {self.components} components, as the matrices have", f"n = {n}")
 
@@ -176,7 +179,7 @@ class Operator(Rule):
         """Return u by the transposed equations, likewise."""
         return self.equations.solve(_entries(Gs), c, transposed=True) * constant(self.unit, c)
 
-    def weights(self, u: Array) -> Array:
+    def weights(self, u: Array, *, grid: Any = None, boundary: Any = None) -> Array:
         """Return ``M^T u``, in the unit of the rows."""
         u = self._in_unit(u)
         return u if self.M is None else self.M.transposed(u)

@@ -61,12 +61,13 @@ def check_inverse(
         - "shapes", "arguments": what is returned has shape and dtype of y; arguments are not written to, and a second
           call returns the same;
         - "shift: linear", "residual: affine"; "residual: NaN", "solve: NaN": what is not a number is not hidden;
-        - "magnitude": within a factor of 100 of ``|L| y + |M| f`` in every row;
+        - "residual: unit": the largest entry of a row of L within a factor of 100 of 1, since tolerances are of y;
+        - "magnitude": within a factor of 100 of ``|L| y + |M| f`` in every row, and of each term alone;
         - "solve[structure]", "solver", "transpose": against the matrix ``L + M sum_p G_p S_p`` with random G, in units
           of eps cond, at most 1e3; "solve: linear", "solve: homogeneous": no boundary data enter;
           "solve: other G": nothing is kept of another G in the same array;
         - "inverse": of the paper's callable, that the same y comes of another G and ``rhs + (H - G) S y``;
-        - "batch": a batch gives what its elements give one by one;
+        - "batch", "batch: transpose": a batch gives what its elements give one by one;
         - "boundary data": each array of it, and each value of a history, has an effect.
 
         Without a problem:
