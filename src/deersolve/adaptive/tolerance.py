@@ -141,6 +141,7 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
     if not problem.takes_tolerance:
         raise mismatch("rtol", "an InitialValueProblem beside a tolerance", type(problem).__name__)
     backend, data = problem.discretise(None, rule_of("ddt.trapezoid"))
+    to.check(int(data.guess.shape[-1]))
     moved = timed(problem, data.x, data.grid.t)
     with backend.quiet():
         if check_inputs:
