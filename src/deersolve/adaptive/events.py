@@ -245,7 +245,7 @@ def _on_graph(backend: Backend, g: Callable[[Array], Array], theta: Array) -> Ar
     if backend.derivative == "dual numbers":
         return theta
     xp, missed = array_namespace(theta), g(theta)
-    slope = backend.without_gradient(backend.pushforward(g, [theta], [xp.ones_like(theta)[None, ...]])[0, ...])
+    (slope,) = backend.without_gradient(backend.pullback(g, [theta], xp.ones_like(theta)))  # each root by itself
     is_steep = abs(backend.without_gradient(missed)) < abs(slope)
     return theta - xp.where(is_steep, missed / xp.where(is_steep, slope, 1.0), 0.0)
 
