@@ -304,6 +304,20 @@ def test_on_every_library_with_a_batch(lib):
     assert np.isfinite(lib.to_numpy(ours.t)).all()
 
 
+def test_each_element_of_a_batch_ends_at_its_own_event():
+    def low(t, y):
+        return y[0] - 1.0
+
+    low.terminal = True
+    y0, t = np.array([[2.0], [4.0], [0.5]]), np.linspace(0.0, 5.0, 11)
+    ours = solve_ivp(decay, (0.0, 5.0), y0, t_eval=t, events=low, dense_output=True, **TIGHT)
+    ends = np.array([2 * np.log(2.0), 2 * np.log(4.0), 5.0])
+    assert ours.status.tolist() == [1, 1, 0]
+    np.testing.assert_allclose(ours.solution.grid[:, -1], ends, rtol=1e-7)
+    exact = np.where(t <= ends[:, None], y0 * np.exp(-0.5 * t), np.nan)
+    np.testing.assert_allclose(ours.y[:, 0], exact, rtol=1e-7)
+
+
 def test_the_derivative_of_an_event_through_a_solve():
     torch = pytest.importorskip("torch")
 
