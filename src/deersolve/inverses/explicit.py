@@ -140,7 +140,7 @@ def _between(a: Array, c: float, points: int) -> Array:
     ahead = joined([part(a, -2, 1, None), part(a, -2, -1, None)], -2)
     if c == 1.0:
         return ahead
-    return (1 - c) * a + c * ahead if array_namespace(a).isdtype(a.dtype, "real floating") else a
+    return a + c * (ahead - a) if array_namespace(a).isdtype(a.dtype, "real floating") else a
 
 
 def _sum(weights: tuple[float, ...], terms: list[Array]) -> Array:
