@@ -63,6 +63,12 @@ class Solver:
         asked = to.estimate if to.estimate is not None else not self.backend.compiles
         return asked and self.backend.is_concrete(found.t) and math.prod(found.y.shape) <= ESTIMATED
 
+    @property
+    def on_grid(self) -> Rule:
+        """The rule on the grid that was found: some hundred steps are not worth a scan that is compiled first."""
+        is_plain = self.rule.scans and self.backend.name == "numpy"
+        return self.rule.scanning("sequential") if is_plain else self.rule
+
     def _found(self, to: Adaptive) -> Found:
         """Return the grid that the march finds."""
         route, functions, stepper = self._route(to), closed(self.problem, self.data.grid), STEPPERS[self.rule.key]
@@ -101,13 +107,13 @@ class Solver:
         data = with_stages(Data(times, grid, Initial(start), y), self.rule.nodes)
         if self.rule.nodes:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
-        problem, system = discrete(self.problem, self.rule, self.backend, data)
+        problem, system = discrete(self.problem, self.on_grid, self.backend, data)
         method: Given = (Polished if self.rule.nodes else Given)(to)
         if self.backend.compiles:
             data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
         is_linearised = self.rule.nodes or self._estimates(found, to)
         functions = derivative_of(system, check=False)[0] if is_linearised else system.functions
-        return run(OnGrid(self.backend, self.rule, problem.shift, method), functions, data), times, functions
+        return run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data), times, functions
 
     def _error(self, found: Found, sol: Solution, seen: Array, functions: Functions) -> Array:
         """Return the estimated error where the solution is wanted, (*B, T, n)."""
