@@ -19,7 +19,7 @@ from scipy.integrate import solve_ivp
 from . import BARI, PROBLEMS
 from .records import REFERENCES
 
-METHODS = {"Beam": ("DOP853", ""), "SE4": ("Radau", "")}
+METHODS = {"Beam": ("DOP853", ""), "SE4": ("Radau", ""), "Ring modulator": ("Radau", "")}
 """The beam's frequencies are bounded. Without a second method: what is published; LSODA does not come to an end."""
 
 ORDER = 8  # columns of the extrapolation

@@ -12,7 +12,7 @@ from ..backends.namespace import Array, Tree, array_namespace
 from ..backends.trees import record, tree_map
 from ..grids.signal import Signal
 from ..linalg.structure import as_structure
-from ..problems.initial_value import InitialValueProblem
+from ..problems import Problem
 from ..solution.dense import DenseOutput
 
 
@@ -104,7 +104,7 @@ def linear(t: Array, values: Array) -> DenseOutput:
     return DenseOutput(t, xp.stack([before, rise], axis=-2))
 
 
-def timed(problem: InitialValueProblem, x: Tree, t: Array) -> InitialValueProblem:
+def timed(problem: Problem, x: Tree, t: Array) -> Problem:
     """Return the problem with the time in the place of x, whose leaves have the rank of y, at times t."""
     if problem.x is None:
         return problem

@@ -20,7 +20,6 @@ from ..newton.jacobians import Functions, derivative_of
 from ..newton.measures import eps_of
 from ..newton.plan import run
 from ..problems import Problem
-from ..problems.initial_value import InitialValueProblem
 from ..problems.inputs import closed
 from ..solution.dense import DenseOutput
 from ..solution.solution import Solution
@@ -44,7 +43,7 @@ LOW = 1e-4  # a tolerance above which the rule of order 5 is cheaper
 class Solver:
     """What solves one problem to tolerances."""
 
-    problem: InitialValueProblem
+    problem: Problem
     backend: Backend
     data: Data
     rule: Rule
@@ -139,7 +138,7 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
     InputError
         If it is no initial value problem, or the rule does not step.
     """
-    if not isinstance(problem, InitialValueProblem):
+    if not problem.takes_tolerance:
         raise mismatch("rtol", "an InitialValueProblem beside a tolerance", type(problem).__name__)
     backend, data = problem.discretise(None, rule_of("ddt.trapezoid"))
     moved = timed(problem, data.x, data.grid.t)
@@ -151,7 +150,7 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         found, sol, error = solver.solved(to)
         is_stiff = found.code == STIFF
         if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
-            solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5"))
+            solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5" if to.least > LOW else "ddt.radau9"))
             why = "implicit, for the explicit pair would be held back by stability"
             found, sol, error = solver.solved(to)
         asked = to
@@ -168,7 +167,7 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
     return _shown(solver, asked, found, sol, error, why)
 
 
-def _stops(problem: InitialValueProblem, backend: Backend, data: Data) -> list[float]:
+def _stops(problem: Problem, backend: Backend, data: Data) -> list[float]:
     """Return the times where f jumps, in the order of the march: those that stand twice, and the breaks of signals."""
     t, D = data.grid.t, data.grid.D[..., 0]
     found = {*problem.breaks}
