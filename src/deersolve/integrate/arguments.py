@@ -74,7 +74,7 @@ def args_of(args: Any) -> tuple[Any, ...] | None:
 
 def rule_for(asked: Any) -> tuple[str | None, str]:
     """Return the rule of a method, None where the solver chooses, and what stands in for it."""
-    name = getattr(asked, "__name__", asked)
+    name = asked.__name__ if isinstance(asked, type) else asked
     if not isinstance(name, str):
         raise mismatch("method", f"one of {', '.join(METHODS)}, or the name of a rule", repr(asked))
     if name not in METHODS:
