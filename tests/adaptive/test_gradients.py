@@ -85,7 +85,8 @@ def test_signals_and_their_breaks_on_numpy():
 
 def test_a_complex_start():
     """y' = (i - k) y: dy = y0 (-t) exp((i - k) t) dk + exp((i - k) t) dy0."""
-    problem = ds.InitialValueProblem(lambda y, t, k: (1j - k) * y, np.array([0.0, 1.0, 2.0]), np.array([1 + 2j]), params=0.3)
+    start, times = np.array([1 + 2j]), np.array([0.0, 1.0, 2.0])
+    problem = ds.InitialValueProblem(lambda y, t, k: (1j - k) * y, times, start, params=0.3)
     sol = ds.solve(problem, rtol=1e-8)
     dy = ds.sensitivity(problem, sol, [{"params": 1.0}, {"y0": np.array([1j])}])[..., 0]
     flow = np.exp((1j - 0.3) * problem.t)

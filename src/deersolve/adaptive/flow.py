@@ -105,13 +105,15 @@ def linear(t: Array, values: Array) -> DenseOutput:
 
 
 def carried(backend: Backend, grid: Array, t: Array, stops: Array | None) -> Array:
-    """Return a grid, (*B, N + 1), that moves with the first and the last time and the stops between them, and has its
-    derivative by them. What was found is data: between two of those how a stretch is divided.
+    """Return a grid, (*B, N + 1), with its derivative by the first and the last time and the stops between them.
+
+    It moves with those; how a stretch between two of them is divided is data.
     """
     given = [t[..., :1], *([] if stops is None else [stops]), t[..., -1:]]
     if backend.is_concrete(given) and backend.recorded(lambda: joined(given, -1)) is None:
         return grid
     xp, ends, held = array_namespace(t), joined(given, -1), backend.without_gradient
+    grid = held(grid)
     order = xp.argsort(xp.where(ends[..., -1:] < ends[..., :1], -1.0, 1.0) * held(ends), axis=-1)
     ends = xp.take_along_axis(ends, order, axis=-1)
     moved = linear(held(ends), ends[..., None])(grid)[..., 0]

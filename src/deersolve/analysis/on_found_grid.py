@@ -36,8 +36,8 @@ class OnFoundGrid:
 
     def at_times(self, dy: Array) -> Array:
         """Return what there is of a change of y, (*M, *B, K, n), at the times that are wanted."""
-        xp, rows = array_namespace(dy), self.rows[..., None]
-        return xp.take_along_axis(dy, xp.broadcast_to(rows, (*dy.shape[:-2], *rows.shape[-2:-1], dy.shape[-1])), axis=-2)
+        xp, shape = array_namespace(dy), (*dy.shape[:-2], self.rows.shape[-1], dy.shape[-1])
+        return xp.take_along_axis(dy, xp.broadcast_to(self.rows[..., None], shape), axis=-2)
 
     def on_grid(self, cotangent: Array) -> Array:
         """Return the transpose of that of a cotangent, (*B, T, n)."""

@@ -72,11 +72,11 @@ def args_of(args: Any) -> tuple[Any, ...] | None:
         raise mismatch("args", "a tuple", type(args).__name__, "Write args=(c,) for one.") from error
 
 
-def rule_for(method: Any) -> tuple[str | None, str]:
+def rule_for(asked: Any) -> tuple[str | None, str]:
     """Return the rule of a method, None where the solver chooses, and what stands in for it."""
-    name = method.__name__ if isinstance(method, type) else method
+    name = asked.__name__ if isinstance(asked, type) else asked
     if not isinstance(name, str):
-        raise mismatch("method", f"one of {', '.join(METHODS)}, or the name of a rule", repr(method))
+        raise mismatch("method", f"one of {', '.join(METHODS)}, or the name of a rule", repr(asked))
     if name not in METHODS:
         try:
             rule_of(name, "ddt")

@@ -12,7 +12,7 @@ from ..adaptive.events import Event, cut, events_of, located
 from ..adaptive.method import Adaptive
 from ..backends import backend_of
 from ..backends.given import COMPLEX, REAL, in_floats, state
-from ..backends.namespace import Array, array_namespace, joined
+from ..backends.namespace import Array, array_namespace, joined, padded
 from ..grids.times import Initial
 from ..problems.initial_value import InitialValueProblem
 from ..problems.scipy_form import FromScipy
@@ -200,9 +200,9 @@ def _values(dense: DenseOutput, times: Array | None) -> tuple[Array, Array]:
     if times is None:
         return dense.t, dense.y
     xp, end = array_namespace(dense.t), dense.t[..., -1:]
-    ahead = xp.where(end < dense.t[..., :1], -1.0, xp.ones_like(end))
-    inside = ahead * times <= ahead * end
-    y = dense(ahead * xp.minimum(ahead * times, ahead * end))
+    ahead, at = xp.where(end < dense.t[..., :1], -1.0, xp.ones_like(end)), padded(times, end.ndim)
+    inside = ahead * at <= ahead * end
+    y = dense(ahead * xp.minimum(ahead * at, ahead * end))
     if not _is_ragged(dense):
         return times, xp.where(inside[..., None], y, xp.nan)
     count = int(xp.sum(xp.astype(inside, xp.int32)))
