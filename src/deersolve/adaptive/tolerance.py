@@ -132,20 +132,14 @@ class Solver:
         method: Given = (Polished if self.rule.nodes else Given)(to)
         if self.backend.compiles or (self.rule.nodes and self._work(found) > WORK):
             data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
-<<<<<<< HEAD
-        is_linearised = self.rule.nodes or self._estimates(found, to)
-        functions = derivative_of(system, check=False)[0] if is_linearised else system.functions
-        return run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data), times, functions
-=======
         functions = derivative_of(system, check=False)[0] if self.rule.nodes else system.functions
-        return run(OnGrid(self.backend, self.rule, problem.shift, method), functions, data), times, functions
->>>>>>> speed
+        return run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data), times, functions
 
     def _estimated(self, found: Found, sol: Solution, seen: Array, functions: Functions) -> Solved:
         """Return the solution with its error where it is wanted, and what is on the grid of half the steps."""
         nodes, xp = self.rule.nodes, array_namespace(sol.y)
         fine = halved(found.t, seen, sol.y[..., -1, :] if nodes else sol.y, sol.y_corrected, nodes)
-        plan = Refined(self.backend, self.rule, self.problem.shift, Given(Adaptive()))
+        plan = Refined(self.backend, self.on_grid, self.problem.shift, Given(Adaptive()))
         delta = run(plan, functions if nodes else {"f": functions["f"], "slopes": at_points}, fine).y
         change = fine.grid.present(delta)
         t, wanted = found.t, self.data.grid.t
