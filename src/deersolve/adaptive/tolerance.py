@@ -139,7 +139,7 @@ class Solver:
         """Return the solution with its error where it is wanted, and what is on the grid of half the steps."""
         nodes, xp = self.rule.nodes, array_namespace(sol.y)
         fine = halved(found.t, seen, sol.y[..., -1, :] if nodes else sol.y, sol.y_corrected, nodes)
-        plan = Refined(self.backend, self.rule, self.problem.shift, Given(Adaptive()))
+        plan = Refined(self.backend, self.on_grid, self.problem.shift, Given(Adaptive()))
         delta = run(plan, functions if nodes else {"f": functions["f"], "slopes": at_points}, fine).y
         change = fine.grid.present(delta)
         t, wanted = self.backend.without_gradient((found.t, self.data.grid.t))

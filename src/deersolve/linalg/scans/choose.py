@@ -14,7 +14,6 @@ from ..host import device_name, family, has_compiler, is_installed, is_recorded
 from .lag_one import LARGEST, WIDEST, state_size
 from .normal_form import NormalForm
 
-
 UNROLLED = 8  # components up to which the kernel is compiled in about a second; of more it takes many
 
 
