@@ -18,7 +18,11 @@ EPS = float(np.finfo(float).eps)
 TOLERANCES = pytest.mark.parametrize(
     ("rule", "rtol"), [(None, 1e-6), ("dopri5", 1e-6), ("dopri8", 1e-9), ("radau5", 1e-6), ("radau9", 1e-8)]
 )
-GRAPHS = [pytest.param("torch"), pytest.param("jax", marks=pytest.mark.deep)]
+
+
+def graphs(*cases):
+    """Return the parameters of a test of derivatives on a graph: PyTorch, and one case on JAX."""
+    return [*(("torch", *c) for c in cases), pytest.param("jax", *cases[-1], marks=pytest.mark.deep)]
 
 
 def pendulum(y, p, _):
@@ -110,13 +114,16 @@ def test_what_is_no_solution_of_the_problem_and_what_failed():
         ds.sensitivity(problem, sol, {"params": 1.0})
 
 
-def gradient(lib, function, *values):
-    """Return value and gradients of a function of arrays."""
+def gradient(lib, function, *values, mode="value_and_grad"):
+    """Return value and gradients of a function of arrays, on JAX compiled; ``mode="jvp"``: the forward mode there."""
     args = tuple(map(lib.asarray, values))
     if lib.is_jax:
         import jax
 
-        value, bars = jax.jit(jax.value_and_grad(function, range(len(args))))(*args)
+        if mode == "jvp":
+            value, bars = function(*args), jax.jit(jax.jacfwd(function, range(len(args))))(*args)
+        else:
+            value, bars = jax.jit(jax.value_and_grad(function, range(len(args))))(*args)
     else:
         args = tuple(a.requires_grad_() for a in args)
         value = function(*args)
@@ -125,16 +132,28 @@ def gradient(lib, function, *values):
     return float(lib.to_numpy(value)), [lib.to_numpy(a) for a in bars]
 
 
-@pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize(("rule", "rtol"), [("dopri8", 1e-8), ("radau5", 1e-6)])
+def mapped(lib, function):
+    """Return a function of a batch, on JAX by its vmap of one element."""
+    if not lib.is_jax:
+        return function
+    import jax
+
+    return jax.vmap(function)
+
+
+@pytest.mark.parametrize(("name", "rule", "rtol"), graphs(("dopri8", 1e-8), ("radau5", 1e-6)))
 def test_the_graph_of_a_solve_of_a_batch(name, rule, rtol):
     lib = library(name)
     c, last = np.random.default_rng(0).normal(size=(3, 4, 2)), np.array([1.0, -1.0])
 
-    def loss(y0, p):
-        problem = ds.InitialValueProblem(pendulum, lib.asarray(TIMES), y0, p[:, None, :])
+    def values(y0, p):
+        problem = ds.InitialValueProblem(pendulum, lib.asarray(TIMES), y0, p[..., None, :])
         sol = ds.solve(problem, rtol=rtol, atol=rtol, inverse=rule)
-        return (lib.asarray(c) * sol.y).sum() + (sol(2.2) * lib.asarray(last)).sum()
+        return sol.y, sol(2.2)
+
+    def loss(y0, p):
+        y, middle = mapped(lib, values)(y0, p)
+        return (lib.asarray(c) * y).sum() + (middle * lib.asarray(last)).sum()
 
     _, bars = gradient(lib, loss, STARTS, RATES)
     S = [exact(*one) for one in zip(STARTS, RATES, strict=True)]
@@ -142,8 +161,7 @@ def test_the_graph_of_a_solve_of_a_batch(name, rule, rtol):
     close(np.concatenate(bars, axis=-1), expected, rtol)
 
 
-@pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("rule", ["dopri8", "radau5"])
+@pytest.mark.parametrize(("name", "rule"), graphs(("radau5",), ("dopri5",)))
 def test_first_and_last_time_and_a_break(name, rule):
     """y' = 2 [t > b] - y, y(a) = 1: y(c) = exp(a - c) + 2 (1 - exp(b - c)), also where the times descend."""
     lib, rtol = library(name), 1e-8
@@ -161,7 +179,7 @@ def test_first_and_last_time_and_a_break(name, rule):
     close([bar[0], bar[1] + bar[2], bar[3]], [fall, -rise, rise - fall], rtol)
 
 
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("name", ["torch", pytest.param("jax", marks=pytest.mark.deep)])
 def test_the_time_of_an_event(name):
     lib = library(name)
 
@@ -176,7 +194,7 @@ def test_the_time_of_an_event(name):
     def time(y0, p):
         return ds.solve_ivp(f, (0.0, 5.0), y0, args=(p[0], p[1]), events=crosses, rtol=1e-8, atol=1e-8).t_events[0][0]
 
-    value, bars = gradient(lib, time, STARTS[0], RATES[0])
+    value, bars = gradient(lib, time, STARTS[0], RATES[0], mode="jvp")
     z = exact(STARTS[0], RATES[0])
     at = brentq(lambda t: z(t)[0][0], 0.5, 3.0, xtol=1e-14)
     y, S = z(at)
