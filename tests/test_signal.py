@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline, interp1d
@@ -93,3 +95,63 @@ def test_derivative_by_the_values(lib, kind):
 def test_bad_data_are_refused(t, values, options, message):
     with pytest.raises(ds.InputError, match=message):
         ds.Signal(t, values, **options)
+
+
+def relax(y, x, params):
+    return x["u"] - y
+
+
+def exact(kind, u):
+    """Return y(4) of y' = u - y, y(0) = 0.5, by quadrature between knots."""
+    knots, signal = np.array([0.0, 1.0, 2.5, 4.0]), ds.Signal([0.0, 1.0, 2.5, 4.0], u, kind)
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    total = 0.5 * np.exp(-4.0)
+    for a, b in itertools.pairwise(knots):
+        t = (a + b) / 2 + (b - a) / 2 * nodes
+        total += (b - a) / 2 * (weights * np.exp(t - 4.0) * signal(t)[:, 0]).sum()
+    return total
+
+
+@pytest.mark.deep_backend("jax")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_solve_to_a_tolerance_has_both_sides_of_a_break(lib, kind):
+    u = np.array([1.0, -1.0, 2.0, 0.5])
+    x = {"u": ds.Signal([0.0, 1.0, 2.5, 4.0], lib.asarray(u), kind)}
+    problem = ds.InitialValueProblem(relax, lib.asarray([0.0, 4.0]), lib.asarray([0.5]), x)
+    sol = ds.solve(problem, rtol=1e-9, atol=1e-11)
+    assert abs(float(lib.to_numpy(sol.y)[-1, 0]) - exact(kind, u)) < 1e-9
+    grid = lib.to_numpy(sol.grid)
+    assert [int((grid == k).sum()) for k in (1.0, 2.5)] == ([0, 0] if kind == "cubic" else [2, 2])
+    assert len(grid) < 40
+
+
+def test_on_a_grid_of_the_callers():
+    u = np.array([1.0, -1.0, 2.0, 0.5])
+    t = np.concatenate([np.linspace(a, b, 101) for a, b in ((0.0, 1.0), (1.0, 2.5), (2.5, 4.0))])
+    for kind in ("hold", "linear"):
+        x = {"u": ds.Signal([0.0, 1.0, 2.5, 4.0], u, kind)}
+        sol = ds.solve(ds.InitialValueProblem(relax, t, np.array([0.5]), x))
+        assert abs(sol.y_corrected[-1, 0] - exact(kind, u)) < 1e-8
+
+
+@pytest.mark.skip_backend("numpy", reason="no derivatives")
+@pytest.mark.skip_backend("strict", reason="no derivatives")
+@pytest.mark.skip_backend("cupy", reason="no derivatives")
+@pytest.mark.deep_backend("jax")
+def test_derivative_of_a_solve_by_the_values(lib):
+    u, t, y0 = np.array([1.0, -1.0, 2.0, 0.5]), lib.asarray([0.0, 4.0]), lib.asarray([0.5])
+
+    def last(u):
+        x = {"u": ds.Signal([0.0, 1.0, 2.5, 4.0], u, "hold")}
+        return ds.solve(ds.InitialValueProblem(relax, t, y0, x), rtol=1e-9, atol=1e-11).y[-1, 0]
+
+    if lib.is_jax:
+        import jax
+
+        found = jax.grad(last)(lib.asarray(u))
+    else:
+        leaf = lib.asarray(u).requires_grad_()
+        last(leaf).backward()
+        found = leaf.grad
+    expected = [np.exp(b - 4.0) - np.exp(a - 4.0) for a, b in ((0.0, 1.0), (1.0, 2.5), (2.5, 4.0))]
+    np.testing.assert_allclose(lib.to_numpy(found), [*expected, 0.0], atol=1e-8)

@@ -74,6 +74,11 @@ def test_a_cannon_fired_upward():
     np.testing.assert_allclose(ours.sol([10.0, 30.0]), scipys.sol([10.0, 30.0]), rtol=1e-9, atol=1e-9)
 
 
+def test_a_cannon_and_an_open_end():
+    ours = solve_ivp(upward_cannon, [0, np.inf], [0, 10], events=hit_ground)
+    np.testing.assert_allclose(ours.t_events[0], [40.0], rtol=1e-12)
+
+
 def test_lotka_volterra():
     args, t = (1.5, 1, 3, 1), np.linspace(0, 15, 300)
     ours, scipys = both(lotka_volterra, [0, 15], [10, 5], args=args, dense_output=True, **TIGHT)
@@ -217,7 +222,7 @@ def test_where_f_is_no_number_behind_an_event():
 def test_no_event_and_none_that_changes_sign():
     ours = solve_ivp(decay, [0, 10], [2.0], events=[lambda t, y: y[0] + 1.0])
     assert ours.t_events[0].shape == (0,)
-    assert ours.y_events[0].shape == (0, 1)
+    assert ours.y_events[0].shape == (0,)
     assert ours.status == 0
 
 
@@ -241,7 +246,7 @@ def test_a_solution_that_ends():
         ({"fun": lambda t, y: [y[0], y[0]]}, r"expected numbers of shape \(1,\); received"),
         ({"t_span": (0, np.nan)}, "t_span: expected two finite numbers"),
         ({"t_span": 5.0}, "t_span: expected two numbers"),
-        ({"t_span": (0, np.inf)}, "terminal event"),
+        ({"t_span": (0, np.inf)}, "with a terminal event an infinite end"),
         ({"y0": []}, "y0"),
         ({"y0": 1.0}, r"shape \(\*B, n\)"),
         ({"y0": ["a"]}, "y0: expected numbers"),
@@ -280,8 +285,6 @@ def test_a_tolerance_below_roundoff_is_raised_with_a_warning():
 
 @pytest.mark.cases_backend("jax")
 def test_on_every_library_with_a_batch(lib):
-    rates = lib.asarray([[0.5], [1.0]])
-
     def linear(t, y):
         return -0.5 * y
 
@@ -297,4 +300,41 @@ def test_on_every_library_with_a_batch(lib):
     np.testing.assert_allclose(t[:2, 0], 2 * np.log([2.0, 4.0]), rtol=1e-7)
     assert np.isnan(t[2]).all()
     assert bool(ours.success)
-    assert rates.shape == (2, 1)
+    assert lib.to_numpy(ours.solution.status).tolist() == [0, 0, 0]
+    assert np.isfinite(lib.to_numpy(ours.t)).all()
+
+
+def test_each_element_of_a_batch_ends_at_its_own_event():
+    def low(t, y):
+        return y[0] - 1.0
+
+    low.terminal = True
+    y0, t = np.array([[2.0], [4.0], [0.5]]), np.linspace(0.0, 5.0, 11)
+    ours = solve_ivp(decay, (0.0, 5.0), y0, t_eval=t, events=low, dense_output=True, **TIGHT)
+    ends = np.array([2 * np.log(2.0), 2 * np.log(4.0), 5.0])
+    assert ours.status.tolist() == [1, 1, 0]
+    np.testing.assert_allclose(ours.solution.grid[:, -1], ends, rtol=1e-7)
+    exact = np.where(t <= ends[:, None], y0 * np.exp(-0.5 * t), np.nan)
+    np.testing.assert_allclose(ours.y[:, 0], exact, rtol=1e-7)
+
+
+def test_the_derivative_of_an_event_through_a_solve():
+    torch = pytest.importorskip("torch")
+
+    def falls(t, y, g, drag):
+        return torch.stack([y[1], -g - drag * y[1]])
+
+    def ground(t, y, g, drag):
+        return y[0]
+
+    ground.terminal, ground.direction = True, -1
+
+    def hits(g, drag, height):
+        start = torch.stack([height, 0 * height])
+        return solve_ivp(falls, [0, 10], start, args=(g, drag), events=ground, **TIGHT).t_events[0][0]
+
+    given = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (9.81, 0.2, 20.0)]
+    found = torch.autograd.grad(hits(*given), given)
+    for k, gradient in enumerate(found):
+        up, down = ([v.detach() + s * 1e-4 * (j == k) for j, v in enumerate(given)] for s in (1, -1))
+        assert float(gradient) == pytest.approx(float(hits(*up) - hits(*down)) / 2e-4, rel=1e-6)

@@ -25,17 +25,14 @@ from .errors import (
     mismatch,
 )
 from .grids.base import Grid
-from .grids.box import Box
-from .grids.interval import Interval
-from .grids.times import Initial, Steps, TimeGrid
 from .inverses import Rule, rule_of
 from .linalg.scans import is_obeyed, ways, which_scan
-from .linalg.structure import OURS, Dense
-from .newton.approximate_jacobians import Picard
+from .linalg.structure import Dense
 from .newton.checks.cell_peclet import worst_place
+from .newton.checks.choices import check_method, check_rule, check_takes, check_unique
 from .newton.checks.nonfinite import first_nonfinite
 from .newton.checks.own_elements import check_elements
-from .newton.checks.probe import probe, stretch
+from .newton.checks.probe import probe
 from .newton.checks.waves import shortest_wave
 from .newton.discrete import discrete, mistuned
 from .newton.equation import System
@@ -149,47 +146,60 @@ def solve(  # noqa: PLR0913 - the public signature
     _check_options(on_failure, check_inputs)
     to, method = asked_of(method, rtol, atol)
     asked = method_of(Auto() if method is None else method)
-    watch = NOBODY if on_window is None else Watch(on_window)
     check_problem(problem)
     pairs = pairs_of(problem, y_guess)
     again = {"inverse": inverse, "method": to or method, "on_failure": on_failure, "check_inputs": check_inputs}
     if pairs is not None:
-        with pairs.told():
-            sol = solve(pairs.real(), pairs.guess(y_guess), **again, on_window=pairs.watched(on_window))
-        return pairs.shown(sol)
+        return pairs.solved(solve, y_guess, on_window, again)
     if to is not None:
+        _check_alone(y_guess, on_window)
         sol = solve_to(problem, to, inverse, check_inputs)
         return _finish(sol, backend_of(sol.y), lambda: complaint(sol), on_failure)
-    rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
-    _check_rule(rule, problem)
-    rule = rule.scanning(asked.scan)
+    rule = _rule_for(problem, inverse).scanning(asked.scan)
     backend, data = prepare(problem, y_guess, rule)
     problem, system = discrete(problem, rule, backend, data)
     with backend.quiet():
-        _check_takes(rule, problem)
+        check_takes(rule, problem)
         if check_inputs:
             probe(system)
             check_elements(system)
         functions, derivative = derivative_of(system, check_inputs)
         system = dataclasses.replace(system, functions=functions)
         if check_inputs and rule.offers("refuses"):
-            _check_unique(system)
+            check_unique(system)
         chosen, why = asked.chosen(system, on_window is not None)
-        _check_structure(rule, chosen, data.grid)
-        _check_step(rule, chosen, data.grid)
-        plan = Plan(backend, rule, problem.shift, chosen, watch)
+        check_method(rule, chosen, data.grid)
+        plan = Plan(backend, rule, problem.shift, chosen, NOBODY if on_window is None else Watch(on_window))
         with noticing() as mends:
             sol = (run if on_window is None else run_watched)(plan, functions, data)
     other = mistuned(problem, system, sol.y)
     if other is not None:
         return solve(other, y_guess, **again, on_window=on_window)
-    told = "differences where those are not finite" if any(mends) else ""
-    derivative = ", ".join(filter(None, (derivative, told, getattr(problem.f, "way", ""))))
+    derivative = _told(derivative, any(mends), getattr(problem.f, "way", ""))
     sol, y = _described(sol, system, chosen, why, derivative), sol.y
     if check_inputs:
         _warn_if_unresolved(system, sol)
     shown = _presented(sol, system.grid)
     return _finish(shown, system.backend, lambda: _complaint(shown, system, y), on_failure)
+
+
+def _told(derivative: str, is_mended: bool, way: str) -> str:
+    """Return how f is differentiated, and called."""
+    return ", ".join(filter(None, (derivative, "differences where those are not finite" if is_mended else "", way)))
+
+
+def _rule_for(problem: Problem, inverse: Any) -> Rule:
+    rule = rule_of(problem.inverse if inverse is None else inverse, problem.family)
+    check_rule(rule, problem)
+    return rule
+
+
+def _check_alone(y_guess: Any, on_window: Any) -> None:
+    """Raise where something stands beside a tolerance that has no part in a march."""
+    for name, value in (("y_guess", y_guess), ("on_window", on_window)):
+        if value is not None:
+            advice = "A march has no guess and no windows: leave it out, or solve on a grid of your own."
+            raise mismatch(name, "None beside a tolerance", type(value).__name__, advice)
 
 
 def _check_options(on_failure: Any, check_inputs: Any) -> None:
@@ -322,75 +332,3 @@ def _of_rule(sol: Solution, code: int) -> str:
     failed = [c == code for c in numbers(sol.status)]
     told = found.worst(eps, lambda a: max((e for c, e in zip(failed, numbers(a), strict=True) if c), default=0.0))
     return f"at y the rule fails: {told}" if told else ""
-
-
-GRIDS = {"shift": Steps, "ddt": TimeGrid, "d2dx2": Box, "laplace": Box, "laplace2d": Box, "ddx": Interval}
-
-
-def _check_rule(rule: Rule, problem: Problem) -> None:
-    expected, family = problem.family, rule.key.partition(".")[0]
-    if rule.is_builtin and not expected:
-        kind = GRIDS.get(family, object)
-        if not isinstance(problem.grid, kind):
-            raise mismatch("grid", f"{kind.__name__}(...) for the rule {rule.key!r}", repr(problem.grid))
-        if family in ("shift", "ddt") and not isinstance(problem.boundary, Initial):
-            raise mismatch("boundary", f"ds.Initial(y0) for the rule {rule.key!r}", repr(problem.boundary))
-    if rule.is_builtin and expected and not rule.key.startswith(f"{expected}."):
-        raise InputError(
-            f"inverse: expected a rule for {type(problem).__name__} ({expected}.*); received {rule.key!r}."
-        )
-
-
-def _check_takes(rule: Rule, problem: Problem) -> None:
-    """Raise if the rule takes none of the structures that a derivative has: then ``jac`` has to return one."""
-    if problem.jac is None and not any(kind in OURS for kind in rule.structures):
-        names = " or ".join(kind.__name__ for kind in rule.structures)
-        raise mismatch("jac", f"a function that returns {names}, which is all that {rule.key!r} takes", "none")
-
-
-def _check_structure(rule: Rule, method: Any, grid: Any) -> None:
-    structure = method.structure
-    if structure is Dense or not rule.has_residual:
-        return
-    if not any(kind in OURS for kind in rule.structures):
-        raise mismatch("structure", f"Dense, which keeps what {rule.key!r} takes", structure.name)
-    if isinstance(structure, Picard) and (grid.lags == (0,) or len(grid.lags) != 1):
-        raise InputError(
-            "structure: expected a recurrence of one lag for Picard; received another problem. Of a differential "
-            "equation Picard's iteration is structure='zero'."
-        )
-    if not rule.exact:
-        raise InputError(
-            f"structure: expected Dense for the rule {rule.key!r}, whose solution depends on G (exact=False); "
-            f"received {structure.name}. Choose an exact rule, such as ddt.trapezoid, for a simplified G."
-        )
-
-
-def _check_unique(system: System) -> None:
-    """Raise if a component is fixed by nothing: neither by a condition nor by f, near the guess."""
-    ys, x = stretch(system)
-    if not system.backend.is_concrete((ys, x, system.data.grid)):
-        return
-    near = dataclasses.replace(system, data=dataclasses.replace(system.data, x=x))
-    reason = system.rule.refuses(near.jacobians(ys)[1], grid=system.data.grid)
-    if reason is not None:
-        raise InputError(reason)
-
-
-def _check_step(rule: Rule, method: Any, grid: Any) -> None:
-    step = method.step
-    if step.searches and not (rule.has_residual and rule.exact):
-        raise InputError(
-            f"step: expected a rule whose residual does not depend on G (exact=True) for {type(step).__name__}; "
-            f"received {rule.key!r}. Choose an exact rule, such as ddt.trapezoid, or windows."
-        )
-    if step.damps and not rule.offers("damped"):
-        raise InputError(
-            f"step: expected a rule with a damped solve, such as ddt.trapezoid, for {type(step).__name__}; received "
-            f"{rule.key!r}. Choose another step, or windows."
-        )
-    if step.flows and grid.flow is None:
-        raise InputError(
-            f"step: expected an equation in space alone, as of BoundaryValueProblem or Elliptic2D, for "
-            f"{type(step).__name__}; received the rule {rule.key!r}. Choose another step, or windows."
-        )

@@ -176,6 +176,13 @@ class ForgetsF(ByMatrix):
         return super().magnitude(y, 0 * fy, **where)
 
 
+class SizeOfRows(ByMatrix):
+    """The residual for its terms, which cancel in it."""
+
+    def magnitude(self, y, fy, *, grid, boundary):
+        return abs(on(self.M, fy, self.axes) - on(self.L, y, self.axes))
+
+
 class OtherRows(ByMatrix):
     """Rows in the unit of f, 1 / h^2 times that of y, in which a tolerance of y means nothing."""
 
@@ -471,6 +478,7 @@ PLANTED = {
     "no transpose": lambda: of(on_line(Untransposed)),
     "a magnitude in other units": lambda: of(on_line(OtherUnits)),
     "a magnitude without f": lambda: of(on_line(ForgetsF)),
+    "the residual for its magnitude": lambda: of(on_line(SizeOfRows)),
     "rows in another unit": lambda: of(on_line(OtherRows)),
     "the transpose of one element": lambda: of(on_line(TransposesOne)),
     "a residual of one row": lambda: of(on_line(OneRow)),

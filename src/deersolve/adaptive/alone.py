@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
-from ..problems.initial_value import InitialValueProblem
+from ..problems import Problem
 from .base import Field, Stepper
 from .controller import first_step
 from .flow import Flow, Route
@@ -19,7 +19,7 @@ from .march_alone import march
 class Single:
     """f of one element, of times that are numbers."""
 
-    def __init__(self, backend: Backend, problem: InitialValueProblem, functions: dict[str, Any], like: Array) -> None:
+    def __init__(self, backend: Backend, problem: Problem, functions: dict[str, Any], like: Array) -> None:
         self.backend, self.f, self.flow = backend, functions["f"], Flow(backend, functions)
         self.clock: Any = 0 * abs(like[:, :1])
         known = getattr(problem.f, "of_one", None)

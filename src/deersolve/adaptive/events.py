@@ -71,14 +71,14 @@ def _event(event: Any, k: int) -> Event:
 def located(dense: DenseOutput, events: Sequence[Event], args: tuple[Any, ...] = ()) -> tuple[list[Crossings], Array]:
     """Return the crossings of each event up to the first terminal one, and its time, (*B, 1), infinite if none."""
     found = [crossings(dense, event, args) for event in events]
-    t, xp = dense.t, array_namespace(dense.t)
+    t, xp = padded(dense.t, dense.coefficients.ndim - 2), array_namespace(dense.t)
     ahead = _ahead(t)
     ends = [
         ahead * part(c.t, -1, e.terminal - 1, e.terminal)
         for e, c in zip(events, found, strict=True)
         if 0 < e.terminal <= c.t.shape[-1]
     ]
-    never = xp.inf + 0 * padded(t[..., :1], dense.coefficients.ndim - 2)
+    never = xp.inf + 0 * t[..., :1]
     first = functools.reduce(xp.minimum, [xp.where(end == end, end, xp.inf) for end in ends], never)
     return [_until(c, ahead, first) for c in found], ahead * first
 
@@ -118,7 +118,8 @@ def crossings(dense: DenseOutput, event: Event, args: tuple[Any, ...] = ()) -> C
         theta = root(backend, lambda theta: at(theta, pieces), *ends) if most else ends[0]
     pieces = picked(c, index, 2)
     theta = _on_graph(backend, lambda theta: at(theta, pieces), theta) if most else theta
-    there = xp.arange(most, device=backend.placement(count)) < count[..., None]
+    places = padded(xp.arange(most, device=backend.placement(count)), count.ndim + 1)
+    there = places < count[..., None]
     y = polynomial(pieces, theta)
     return Crossings(
         xp.where(there, start + theta * (end - start), xp.nan), xp.where(there[..., None], y, xp.nan), count
@@ -245,13 +246,14 @@ def _on_graph(backend: Backend, g: Callable[[Array], Array], theta: Array) -> Ar
     if backend.derivative == "dual numbers":
         return theta
     xp, missed = array_namespace(theta), g(theta)
-    slope = backend.without_gradient(backend.pushforward(g, [theta], [xp.ones_like(theta)[None, ...]])[0, ...])
+    (slope,) = backend.without_gradient(backend.pullback(g, [theta], xp.ones_like(theta)))  # each root by itself
     is_steep = abs(backend.without_gradient(missed)) < abs(slope)
     return theta - xp.where(is_steep, missed / xp.where(is_steep, slope, 1.0), 0.0)
 
 
 def cut(dense: DenseOutput, last: Array) -> DenseOutput:
     """Return dense output that ends at a time of each element, (*B, 1), where that is before its end."""
+    dense = DenseOutput(padded(dense.t, dense.coefficients.ndim - 2), dense.coefficients)
     xp, ahead, c = array_namespace(dense.t), _ahead(dense.t), dense.coefficients
     end = ahead * xp.minimum(ahead * dense.t[..., -1:], ahead * last)
     t, goes = ahead * xp.minimum(ahead * dense.t, ahead * end), ahead * dense.t[..., :-1] < ahead * end

@@ -7,8 +7,8 @@ from operator import add
 from typing import Any
 
 from ..backends import backend_of
-from ..backends.generic import Sums
 from ..backends.namespace import Array, array_namespace
+from ..backends.sums import Sums
 from ..backends.trees import record
 from ..inverses.tableaux import Pair
 from .base import Attempt, Field, Stepper

@@ -12,7 +12,7 @@ from ..backends.namespace import Array, Tree, array_namespace
 from ..backends.trees import record, tree_map
 from ..grids.signal import Signal
 from ..linalg.structure import as_structure
-from ..problems.initial_value import InitialValueProblem
+from ..problems import Problem
 from ..solution.dense import DenseOutput
 
 
@@ -70,6 +70,21 @@ class Lines:
 
 
 @dataclasses.dataclass(frozen=True)
+class Inside:
+    """A signal between two times, (*B, 1) each: at a knot where the march ends it has the value before it."""
+
+    signal: Signal
+    first: Array
+    last: Array
+
+    def at(self, t: Array, n_batch: int) -> Array:
+        """Return it at times (*B, *S, 1)."""
+        xp, more = array_namespace(t), (..., *(None,) * (t.ndim - self.first.ndim))
+        low, high = xp.minimum(self.first, self.last)[more], xp.maximum(self.first, self.last)[more]
+        return self.signal.at(xp.minimum(xp.maximum(t, low), high), n_batch)
+
+
+@dataclasses.dataclass(frozen=True)
 class Timed:
     """A function of y and time in the place of one of y and x."""
 
@@ -89,14 +104,17 @@ def linear(t: Array, values: Array) -> DenseOutput:
     return DenseOutput(t, xp.stack([before, rise], axis=-2))
 
 
-def timed(problem: InitialValueProblem, x: Tree, t: Array) -> InitialValueProblem:
+def timed(problem: Problem, x: Tree, t: Array) -> Problem:
     """Return the problem with the time in the place of x, whose leaves have the rank of y, at times t."""
     if problem.x is None:
         return problem
 
     def at_times(given: Any, leaf: Array) -> Any:
         if isinstance(given, Signal):
-            return given
+            ends = (t[..., :1], t[..., -1:])
+            ulp = 2 * float(array_namespace(t).finfo(t.dtype).eps) * (abs(ends[0]) + abs(ends[1]))
+            ahead = array_namespace(t).where(ends[1] < ends[0], -ulp, ulp)
+            return Inside(given, ends[0] + ahead, ends[1] - ahead)
         return Constant(leaf) if leaf.shape[-2] == 1 else Lines(t, leaf)
 
     new, inputs = copy.copy(problem), tree_map(at_times, problem.x, x)

@@ -72,6 +72,12 @@ class Adaptive:
         """The smallest relative tolerance."""
         return min(real_numbers(self.rtol, "rtol"))
 
+    def check(self, n: int) -> None:
+        """Raise unless it is of n components."""
+        for name, value in (("rtol", self.rtol), ("atol", self.atol)):
+            if isinstance(value, tuple) and len(value) != n:
+                raise mismatch(name, f"a number, or one for each of {n} components", f"{len(value)} numbers")
+
     def tighter(self, by: float) -> Adaptive:
         """Return a tolerance smaller by a factor."""
         parts = {name: _times(getattr(self, name), by) for name in ("rtol", "atol")}

@@ -20,7 +20,7 @@ from ..newton.windows.watch import Watch
 from ..solution.solution import Solution, Stats
 from .method import Adaptive
 
-ROUNDOFF = 512  # in units of eps: how far the end of a polynomial may be from y there, beside its terms
+ROUNDOFF = 4096  # in units of eps: how far the end of a polynomial may be from y there; weights of 1,000 cancel in it
 PART = 1e-3  # of the tolerance, or that
 STEPS = 4  # of Newton's method on all steps at once
 

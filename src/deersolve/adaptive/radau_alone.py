@@ -111,7 +111,7 @@ class RadauAlone:
             if left <= enough:
                 self.ahead = ahead
                 return Z, rate
-            if not left * rate ** (MOST - 1 - k) <= enough and (k or not left < math.inf):
+            if not left * min(rate, 1.0) ** (MOST - 1 - k) <= enough and (k or not left < math.inf):
                 break
             before = size
         self.ahead = 1.0

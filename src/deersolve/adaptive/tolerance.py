@@ -20,12 +20,12 @@ from ..newton.jacobians import Functions, derivative_of
 from ..newton.measures import eps_of
 from ..newton.plan import run
 from ..problems import Problem
-from ..problems.initial_value import InitialValueProblem
 from ..problems.inputs import closed
 from ..solution.dense import DenseOutput
 from ..solution.solution import Solution
 from ..solution.status import Status, advice_on, numbers
 from .alone import Single, found_alone
+from .differences import at_points
 from .error import Refined, halved
 from .flow import Route, linear, timed
 from .grid import Found, trimmed
@@ -35,6 +35,7 @@ from .method import Adaptive
 from .on_grid import Given, Kept, Marched, OnGrid, Polished
 
 MANY, MANY_COMPILED = 10**7, 4096  # steps of a march: where Python looks, and where all of them are kept
+WORK = 2_000_000_000  # multiplications of the linear systems, for which no Newton step is made over all steps
 ESTIMATED = 2**14  # numbers of y up to which the error is estimated
 FAR, AGAIN = 5.0, 3  # times the tolerance: an error for which all is solved again, and how often
 LOW = 1e-4  # a tolerance above which the rule of order 5 is cheaper
@@ -44,25 +45,50 @@ LOW = 1e-4  # a tolerance above which the rule of order 5 is cheaper
 class Solver:
     """What solves one problem to tolerances."""
 
-    problem: InitialValueProblem
+    problem: Problem
     backend: Backend
     data: Data
     rule: Rule
     looks: bool
     stops: list[float]
 
-    def solved(self, to: Adaptive) -> tuple[Found, Solution, Array | None]:
-        """Return the grid, the solution on it, and its estimated error in units of a tolerance, (*B,)."""
-        found = self._found(to)
+    def solved(self, to: Adaptive) -> Solved:
+        """Return the grid of a march with the solution on it."""
+        return self.on(self._found(to), to)
+
+    def on(self, found: Found, to: Adaptive) -> Solved:
+        """Return the solution on a grid, and its estimated error."""
         sol, seen, functions = self._on_grid(found, to)
         if not self._estimates(found, to):
-            return found, sol, None
-        return found, sol, self._error(found, sol, seen, functions)
+            return Solved(found, sol)
+        return self._estimated(found, sol, seen, functions)
+
+    def halved(self, made: Solved, to: Adaptive) -> Solved | None:
+        """Return the solution on half of the steps, with its error; None where that takes more than what is known."""
+        finer, xp = made.finer, array_namespace(made.sol.status)
+        if finer is None or not self._estimates(finer, to):
+            return None
+        half = self.on(finer, to)
+        worse = (half.sol.status != 0) & (made.sol.status == 0)
+        return None if bool(xp.any(worse)) else half
 
     def _estimates(self, found: Found, to: Adaptive) -> bool:
         """Return whether the error is estimated."""
         asked = to.estimate if to.estimate is not None else not self.backend.compiles
-        return asked and self.backend.is_concrete(found.t) and math.prod(found.y.shape) <= ESTIMATED
+        if not asked or not self.backend.is_concrete(found.t):
+            return False
+        return to.estimate is True or (math.prod(found.y.shape) <= ESTIMATED and self._work(found) <= WORK)
+
+    def _work(self, found: Found) -> int:
+        """Return about how many multiplications the linear systems of all steps take."""
+        *batch, n = found.y.shape
+        return int(math.prod(batch) * (max(len(self.rule.nodes), 1) * n) ** 3)
+
+    @property
+    def on_grid(self) -> Rule:
+        """The rule on the grid that was found: some hundred steps are not worth a scan that is compiled first."""
+        is_plain = self.rule.scans and self.backend.name == "numpy"
+        return self.rule.scanning("sequential") if is_plain else self.rule
 
     def _found(self, to: Adaptive) -> Found:
         """Return the grid that the march finds."""
@@ -102,23 +128,44 @@ class Solver:
         data = with_stages(Data(times, grid, Initial(start), y), self.rule.nodes)
         if self.rule.nodes:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
-        problem, system = discrete(self.problem, self.rule, self.backend, data)
+        problem, system = discrete(self.problem, self.on_grid, self.backend, data)
         method: Given = (Polished if self.rule.nodes else Given)(to)
-        if self.backend.compiles:
+        if self.backend.compiles or (self.rule.nodes and self._work(found) > WORK):
             data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
-        is_linearised = self.rule.nodes or self._estimates(found, to)
-        functions = derivative_of(system, check=False)[0] if is_linearised else system.functions
-        return run(OnGrid(self.backend, self.rule, problem.shift, method), functions, data), times, functions
+        functions = derivative_of(system, check=False)[0] if self.rule.nodes else system.functions
+        return run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data), times, functions
 
-    def _error(self, found: Found, sol: Solution, seen: Array, functions: Functions) -> Array:
-        """Return the estimated error where the solution is wanted, (*B, T, n)."""
+    def _estimated(self, found: Found, sol: Solution, seen: Array, functions: Functions) -> Solved:
+        """Return the solution with its error where it is wanted, and what is on the grid of half the steps."""
         nodes, xp = self.rule.nodes, array_namespace(sol.y)
         fine = halved(found.t, seen, sol.y[..., -1, :] if nodes else sol.y, sol.y_corrected, nodes)
-        plan = Refined(self.backend, self.rule, self.problem.shift, Given(Adaptive()))
-        delta = fine.grid.present(run(plan, functions, fine).y)
+        plan = Refined(self.backend, self.on_grid, self.problem.shift, Given(Adaptive()))
+        delta = run(plan, functions if nodes else {"f": functions["f"], "slopes": at_points}, fine).y
+        change = fine.grid.present(delta)
         t, wanted = found.t, self.data.grid.t
         beyond = xp.abs(wanted - t[..., :1]) > xp.abs(t[..., -1:] - t[..., :1])
-        return linear(t, delta[..., ::2, :])(xp.where(beyond, t[..., -1:], wanted))
+        error = linear(t, change[..., ::2, :])(xp.where(beyond, t[..., -1:], wanted))
+        y = fine.guess + delta
+        path = self.rule.polynomials(y, functions, fine)[..., 1:, :] if nodes else None
+        finer = Found(fine.grid.times, fine.grid.present(y), found.code, 2 * found.taken, found.tried, path)
+        return Solved(found, sol, error, finer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Solved:
+    """A solution on its grid, with its estimated error at the wanted times, (*B, T, n), and one on half the steps."""
+
+    found: Found
+    sol: Solution
+    error: Array | None = None
+    finer: Found | None = None
+
+    def size(self, to: Adaptive) -> float | None:
+        """Return the largest error in units of a tolerance, where it is above what is allowed and can be mended."""
+        if self.error is None or to.least == 0:
+            return None
+        size = float(array_namespace(self.error).max(_ratio(to, self.found, self.error)))
+        return size if FAR < size < math.inf else None
 
 
 def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float, ...]) -> Array:
@@ -131,44 +178,56 @@ def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float,
 def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = True) -> Solution:
     """Return the solution of an initial value problem at its times, with dense output.
 
-    Where errors grow on their way so that the estimate is far above the tolerance, all is solved again with steps that
-    are allowed less.
+    Where errors grow on their way so that the estimate is far above the tolerance, all steps are halved, the solution
+    there is the corrected one, and its own error is estimated; where that does not do, all is solved again with steps
+    that are allowed less.
 
     Raises
     ------
     InputError
         If it is no initial value problem, or the rule does not step.
     """
-    if not isinstance(problem, InitialValueProblem):
+    if not problem.takes_tolerance:
         raise mismatch("rtol", "an InitialValueProblem beside a tolerance", type(problem).__name__)
     backend, data = problem.discretise(None, rule_of("ddt.trapezoid"))
+    to.check(int(data.guess.shape[-1]))
     moved = timed(problem, data.x, data.grid.t)
     with backend.quiet():
         if check_inputs:
             probe(discrete(problem, rule_of("ddt.trapezoid"), backend, data)[1])
         rule, why = _rule(problem, to, inverse)
         solver = Solver(moved, backend, data, rule, inverse is None, _stops(problem, backend, data))
-        found, sol, error = solver.solved(to)
-        is_stiff = found.code == STIFF
+        made = solver.solved(to)
+        is_stiff = made.found.code == STIFF
         if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
-            solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5"))
+            solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5" if to.least > LOW else "ddt.radau9"))
             why = "implicit, for the explicit pair would be held back by stability"
-            found, sol, error = solver.solved(to)
-        asked = to
-        for _ in range(AGAIN):
-            size = None if error is None else _in_tolerances(asked, found, error)
-            if size is None or not FAR < size < math.inf or asked.least == 0:
-                break
-            tighter = to.tighter(max(0.5 / size, 1e-4))
-            if tighter.least < 100 * eps_of(found.y):
-                break
-            to = tighter
-            found, sol, error = solver.solved(to)
-            why += f"; steps to {to.least:.0e}, for errors grow on their way"
-    return _shown(solver, asked, found, sol, error, why)
+            made = solver.solved(to)
+        made, more = _mended(solver, to, made)
+    return _shown(solver, to, made, why + more)
 
 
-def _stops(problem: InitialValueProblem, backend: Backend, data: Data) -> list[float]:
+def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
+    """Return a solution whose error is not far above the tolerance, as far as steps can do it, and what was done."""
+    asked, told = to, ""
+    for _ in range(AGAIN):
+        size = made.size(asked)
+        if size is None:
+            break
+        finer = solver.halved(made, to)
+        left = None if finer is None else finer.size(asked)
+        if finer is not None and (left is None or left < 0.5 * size):
+            made, told = finer, told + "; steps halved, for errors grow on their way"
+            continue
+        tighter = to.tighter(max(0.5 / size, 1e-4))
+        if tighter.least < 100 * eps_of(made.found.y):
+            break
+        to, made = tighter, solver.solved(tighter)
+        told += f"; steps to {to.least:.0e}, for errors grow on their way"
+    return made, told
+
+
+def _stops(problem: Problem, backend: Backend, data: Data) -> list[float]:
     """Return the times where f jumps, in the order of the march: those that stand twice, and the breaks of signals."""
     t, D = data.grid.t, data.grid.D[..., 0]
     found = {*problem.breaks}
@@ -190,11 +249,6 @@ def _rule(problem: Problem, to: Adaptive, inverse: Any) -> tuple[Rule, str]:
     return rule, "as asked" if inverse is not None else f"explicit, of order {rule.order}"
 
 
-def _in_tolerances(to: Adaptive, found: Found, error: Array) -> float:
-    """Return the largest error in units of the tolerance."""
-    return float(array_namespace(error).max(_ratio(to, found, error)))
-
-
 def _ratio(to: Adaptive, found: Found, error: Array) -> Array:
     """Return the largest error of each element in units of the tolerance, (*B,)."""
     xp, convert = array_namespace(error), backend_of(error).convert
@@ -208,8 +262,9 @@ def _peak(found: Found) -> Array:
     return xp.max(xp.abs(found.y), axis=-2, keepdims=True)
 
 
-def _shown(solver: Solver, to: Adaptive, found: Found, sol: Solution, error: Array | None, why: str) -> Solution:
+def _shown(solver: Solver, to: Adaptive, made: Solved, why: str) -> Solution:
     """Return the solution at the times that were asked for."""
+    found, sol, error = made.found, made.sol, made.error
     dense, t = DenseOutput(found.t, sol.y_corrected), solver.problem.t
     xp, times = array_namespace(found.y), solver.data.grid.t
     reached = found.t[..., -1:]

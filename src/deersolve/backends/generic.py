@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import reduce
-from operator import add
 from typing import Any
 
 from ..errors import InputError
 from . import registry
 from .compilable import Solver
 from .namespace import Array, Tree, array_namespace, joined, padded_behind, part
+from .sums import Sums
 from .trees import tree_leaves, tree_map
 
 Functions = dict[str, tuple[Callable[..., Any], Callable[[], list[tuple[Any, ...]]]]]
@@ -30,29 +29,6 @@ Deferred = tuple[Array, Callable[[], tuple[Array, ...]]]
 """f at every grid point, and what gives d f / d y_p when it is asked for, of n components at a point or of all."""
 Later = tuple[Tree, Callable[[Tree], Any]]
 """Arrays, and what makes of them the inverse of a linear operator and its transpose, both as functions."""
-
-
-class Sums:
-    """Arrays, one appended after the other, and their sums with weights, a row for each sum."""
-
-    def __init__(self, rows: Sequence[Sequence[float]], like: Array) -> None:
-        self.rows, self.parts = rows, list[Array]()
-
-    def restart(self, first: Array) -> None:
-        """Begin with this one."""
-        self.parts = [first]
-
-    def append(self, part: Array) -> None:
-        """Add an array."""
-        self.parts.append(part)
-
-    def of(self, k: int) -> Array:
-        """Return the sum of the first arrays by the weights of row k."""
-        return self.weighted(self.rows[k])
-
-    def weighted(self, weights: Sequence[float]) -> Array:
-        """Return the sum of the first arrays by other weights."""
-        return reduce(add, [w * part for w, part in zip(weights, self.parts, strict=False) if w])
 
 
 class Backend:

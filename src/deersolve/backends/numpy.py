@@ -9,8 +9,9 @@ import numpy as np
 
 from ..errors import LibraryError, mismatch
 from . import registry
-from .generic import Backend, Sums
+from .generic import Backend
 from .namespace import Array
+from .sums import Sums
 
 PLAIN = (np.ndarray, np.memmap)
 

@@ -26,6 +26,8 @@ class Grid:
         The axes of y whose numbers are solved at once: a change of one is held against the largest of them.
     linked : str
         The axis along which a row knows two neighbouring points.
+    lengths : array or None
+        Those of the intervals, of the rank of y; None of steps.
     live : array or None
         Where the equation is looked at; None for everywhere.
     flow : array or None
@@ -46,6 +48,7 @@ class Grid:
     flow: ClassVar[Any] = None
     length: ClassVar[Any] = 0
     times: ClassVar[Any] = None
+    lengths: ClassVar[Any] = None
     space: ClassVar[Any] = {}
     lines: ClassVar[Any] = {}
 
@@ -58,10 +61,6 @@ class Grid:
     def seen(self) -> Any:
         """The grid as shifters and rules see it."""
         return self
-
-    def interval(self, cut: Callable[..., Array], start: Any) -> Array | None:
-        """Return the length of the interval that starts at a point, of the rank of y, or None where there are none."""
-        return None
 
     def present(self, y: Array) -> Array:
         """Return what a solution holds of y."""

@@ -79,6 +79,11 @@ class TimeGrid(Grid):
         return self.t
 
     @property
+    def lengths(self) -> Array:
+        """The interval lengths."""
+        return self.D
+
+    @property
     def n_points(self) -> int:
         """The number of grid points T."""
         return int(self.t.shape[-1])
@@ -105,10 +110,6 @@ class TimeGrid(Grid):
         """Return the grid of ``length`` intervals from point ``start``."""
         t, D = cut(self.t, start, length + 1, -1), cut(self.D, start, length, self.axis)
         return dataclasses.replace(self, t=t, D=D, live=None)
-
-    def interval(self, cut: Slice, start: Any) -> Array:
-        """Return the length of the interval that starts at a point."""
-        return cut(self.D, start, 1, self.axis)
 
     def longer(self, repeated: Callable[..., Array], still: Array) -> Self:
         """Return the grid with so many intervals of no length behind its end."""

@@ -28,18 +28,20 @@ METHODS: dict[str, str | None] = {
 """The rules that stand for SciPy's methods; None is the choice of the solver."""
 
 NEAREST = ("RK23", "BDF", "LSODA")  # of which the package has no rule of its own
+LATEST = 1e30  # a time that stands for infinity
 LEAST_RTOL = 100  # in units of eps
 
 
-def span_of(t_span: Any) -> tuple[float, float]:
-    """Return the first and the last time."""
+def span_of(t_span: Any, ends: bool) -> tuple[float, float]:
+    """Return the first and the last time, an infinite one as the latest number, where an event ``ends`` the solve."""
     try:
         start, end = (float(t) for t in t_span)
     except (TypeError, ValueError, RuntimeError) as error:
         raise mismatch("t_span", "two numbers, (t_0, t_end)", repr(t_span)) from error
+    if math.isinf(end) and ends:
+        end = math.copysign(LATEST, end)
     if not (math.isfinite(start) and math.isfinite(end)):
-        advice = "For an open end take a late one and a terminal event."
-        raise mismatch("t_span", "two finite numbers", repr(t_span), advice)
+        raise mismatch("t_span", "two finite numbers, or with a terminal event an infinite end", repr(t_span))
     return start, end
 
 
@@ -70,11 +72,11 @@ def args_of(args: Any) -> tuple[Any, ...] | None:
         raise mismatch("args", "a tuple", type(args).__name__, "Write args=(c,) for one.") from error
 
 
-def rule_for(method: Any) -> tuple[str | None, str]:
+def rule_for(asked: Any) -> tuple[str | None, str]:
     """Return the rule of a method, None where the solver chooses, and what stands in for it."""
-    name = getattr(method, "__name__", method)
+    name = asked.__name__ if isinstance(asked, type) else asked
     if not isinstance(name, str):
-        raise mismatch("method", f"one of {', '.join(METHODS)}, or the name of a rule", repr(method))
+        raise mismatch("method", f"one of {', '.join(METHODS)}, or the name of a rule", repr(asked))
     if name not in METHODS:
         try:
             rule_of(name, "ddt")

@@ -12,7 +12,7 @@ from ..adaptive.events import Event, cut, events_of, located
 from ..adaptive.method import Adaptive
 from ..backends import backend_of
 from ..backends.given import COMPLEX, REAL, in_floats, state
-from ..backends.namespace import Array, array_namespace, joined
+from ..backends.namespace import Array, array_namespace, joined, padded
 from ..grids.times import Initial
 from ..problems.initial_value import InitialValueProblem
 from ..problems.scipy_form import FromScipy
@@ -118,8 +118,9 @@ def solve_ivp(  # noqa: PLR0913 - the signature of SciPy
     >>> sol.y.shape, sol.success, [round(float(y), 6) for y in sol.y[:, 1]]
     ((3, 3), True, [1.213061, 2.426123, 4.852245])
     """
-    span, (given, backend) = span_of(t_span), state(in_floats(y0, "y0"), "y0", (*REAL, *COMPLEX))
     extra, asked, (inverse, note) = args_of(args), events_of(events), rule_for(method)
+    given, backend = state(in_floats(y0, "y0"), "y0", (*REAL, *COMPLEX))
+    span = span_of(t_span, ends=any(event.terminal for event in asked))
     ends, calls = backend.convert(state(list(span), "t_span")[0], given, None), Calls(fun, jac)
     times = times_of(t_eval, span, ends)
     tolerance = tolerance_of(rtol, atol, given, first_step, max_step, abs(span[1] - span[0]))
@@ -151,9 +152,10 @@ def _solved(problem: InitialValueProblem, inverse: Any, tolerance: Adaptive, eve
     if not any(e.terminal for e in events) or problem.start.ndim > 1 or backend_of(problem.start).compiles:
         return solve(problem, method=tolerance, **options)
     pieces: list[Solution] = []
-    limited, end = dataclasses.replace(tolerance, max_steps=PIECE), float(problem.t[-1])
+    end, first = float(problem.t[-1]), tolerance.first_step
     while True:
-        sol = solve(problem, method=limited, **options)
+        most = PIECE * 2 ** len(pieces)
+        sol = solve(problem, method=dataclasses.replace(tolerance, first_step=first, max_steps=most), **options)
         pieces.append(sol)
         whole = _joined(pieces)
         t = [float(sol.dense.t[k]) for k in (0, -2, -1)]
@@ -163,7 +165,6 @@ def _solved(problem: InitialValueProblem, inverse: Any, tolerance: Adaptive, eve
         problem = copy.copy(problem)
         problem.t, problem.boundary = joined([sol.dense.t[-1:], problem.t[-1:]], -1), Initial(sol.dense.y[-1, :])
         first = min(abs(t[2] - t[1]), abs(end - t[2]))
-        limited = dataclasses.replace(limited, first_step=first, max_steps=2 * limited.max_steps)
 
 
 def _joined(pieces: list[Solution]) -> Solution:
@@ -199,9 +200,9 @@ def _values(dense: DenseOutput, times: Array | None) -> tuple[Array, Array]:
     if times is None:
         return dense.t, dense.y
     xp, end = array_namespace(dense.t), dense.t[..., -1:]
-    ahead = xp.where(end < dense.t[..., :1], -1.0, xp.ones_like(end))
-    inside = ahead * times <= ahead * end
-    y = dense(ahead * xp.minimum(ahead * times, ahead * end))
+    ahead, at = xp.where(end < dense.t[..., :1], -1.0, xp.ones_like(end)), padded(times, end.ndim)
+    inside = ahead * at <= ahead * end
+    y = dense(ahead * xp.minimum(ahead * at, ahead * end))
     if not _is_ragged(dense):
         return times, xp.where(inside[..., None], y, xp.nan)
     count = int(xp.sum(xp.astype(inside, xp.int32)))
@@ -209,8 +210,10 @@ def _values(dense: DenseOutput, times: Array | None) -> tuple[Array, Array]:
 
 
 def _happened(a: Array, count: Array) -> Array:
-    """Return what happened to the one element, of several NaN behind the last."""
-    return a[: int(count), ...] if count.ndim == 0 and backend_of(a).is_concrete(a) else a
+    """Return what happened to the one element, (0,) as SciPy if nothing did; of several NaN behind the last."""
+    if count.ndim or not backend_of(a).is_concrete(a):
+        return a
+    return a[: int(count), ...] if int(count) else array_namespace(a).reshape(a[:0, ...], (0,))
 
 
 def _status(sol: Solution, last: Array) -> Any:

@@ -78,10 +78,15 @@ class Explicit(Rule):
         self.pair, self.order = pair, pair.order
 
     def posed(self, functions: dict[str, Function], data: Data) -> tuple[dict[str, Function], Tree]:
-        """Return phi in the place of f, and x at the stages of the interval that starts at each point."""
+        """Return phi in the place of f, and x at the stages of the interval that starts at each point.
+
+        "slopes" are a function that makes the derivative of phi of phi itself.
+        """
         f = functions["f"]
         made: dict[str, Function] = {"f": Increment(f, self.pair)}
-        if "jac" in functions:
+        if "slopes" in functions:
+            made["jac"] = functions["slopes"](made["f"])
+        elif "jac" in functions:
             made["jac"] = Chained(f, functions["jac"], self.pair)
         return made, _staged(data, self.pair.nodes[: self.pair.stages - 1])
 
@@ -140,7 +145,7 @@ def _between(a: Array, c: float, points: int) -> Array:
     ahead = joined([part(a, -2, 1, None), part(a, -2, -1, None)], -2)
     if c == 1.0:
         return ahead
-    return (1 - c) * a + c * ahead if array_namespace(a).isdtype(a.dtype, "real floating") else a
+    return a + c * (ahead - a) if array_namespace(a).isdtype(a.dtype, "real floating") else a
 
 
 def _sum(weights: tuple[float, ...], terms: list[Array]) -> Array:

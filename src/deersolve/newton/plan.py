@@ -67,9 +67,7 @@ class Plan:
             sizes = {system.block, system.stretch}
             rests = {(T - overlap) % size + overlap for size in sizes} | {c % system.stretch for c in (*counts, T)}
             counts = sorted({*counts, *sizes, *(size + overlap for size in sizes), *rests} - {0})
-        elif system.marches and not overlap:
-            counts = sorted({*counts, -(-T // stride_of(system))})
-        return sorted({1, *counts}) if self.rule.is_loop else counts
+        return counts if not self.rule.is_loop else sorted({1, *counts, -(-grid.length // stride_of(system))})
 
     def tried(self, data: Data) -> list[Any]:
         """Return what rule and shifters make of the guess, on as many points as they will be called on at once."""

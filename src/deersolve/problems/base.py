@@ -69,6 +69,11 @@ class Problem:
     """
 
     family: str = ""
+    takes_tolerance: ClassVar[bool] = False
+    """Whether it can be solved to a tolerance, on a grid that the solver finds."""
+    t: Any = None
+    breaks: Any = ()
+    """Times where y is wanted, and those where its inputs jump or have a kink."""
     cells: bool = False
     """Whether u is in cells between the points of space, not on them."""
     shows_all: ClassVar[bool] = True

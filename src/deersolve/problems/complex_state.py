@@ -125,6 +125,12 @@ class Pairs:
             error.add_note(NOTE)
             raise
 
+    def solved(self, solve: Callable[..., Solution], y_guess: Any, on_window: Any, options: dict[str, Any]) -> Solution:
+        """Return what a solver makes of the problem in real numbers, in complex ones."""
+        with self.told():
+            sol = solve(self.real(), self.guess(y_guess), on_window=self.watched(on_window), **options)
+        return self.shown(sol)
+
     def watched(self, on_window: Any) -> Any:
         """Return callbacks that are told of windows in complex numbers; a store keeps the real ones."""
         if isinstance(on_window, list | tuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from ..backends.generic import Backend
 from ..backends.given import Given, plain
@@ -79,6 +79,7 @@ class InitialValueProblem(Problem):
     """
 
     family: str = "ddt"
+    takes_tolerance: ClassVar[bool] = True
     fields = {"y0": ("k",), "x": ("t", "k"), "t": ("t",)}  # noqa: RUF012
 
     def __init__(

@@ -284,7 +284,7 @@ class Solution:
         lines = [
             f"Solution(y: {tuple(self.y.shape)} {dtype_name(self.y)}, {counts}",
             f"  method {s.method}, rule {s.rule}, {_largest(s.steps):.0f} steps",
-            f"  forward error {_largest(s.error):.1e}, backward error {_backward(s)} (relative)",
+            f"  {_forward(s)}backward error {_backward(s)} (relative)",
         ]
         if s.discretisation_error is not None:
             sure = "" if _every(s.is_asymptotic) else ", not asymptotic: refine the grid to trust it"
@@ -294,6 +294,11 @@ class Solution:
 
 def _largest(a: Array) -> float:
     return max(numbers(a), default=float("nan"))
+
+
+def _forward(stats: Stats) -> str:
+    size = _largest(stats.error)
+    return f"forward error {size:.1e}, " if size == size else ""
 
 
 def _backward(stats: Stats) -> str:

@@ -196,12 +196,13 @@ def _affine_shift(trial: Trial) -> float:
 def _magnitude(trial: Trial) -> float:
     """Return what the rule says of the size of its terms, in units of it: that which is farthest from 1.
 
-    Of terms in y and f together, and of each alone: one may hide what is wrong with the other.
+    Of terms in y and f together, and of each alone: one may hide what is wrong with the other. Of y = 1 too, whose
+    differences are 0: their terms are not.
     """
     y, f = np.abs(trial.random()) + 0.5, np.abs(trial.random(like=trial.signals[0])) + 0.5
     m: Matrices = trial.assembled
     found = [1.0]
-    for y_part, f_part in ((y, f), (y, 0 * f), (0 * y, f)):
+    for y_part, f_part in ((y, f), (y, 0 * f), (0 * y, f), (0 * y + 1, 0 * f)):
         there = np.abs(m.L) @ y_part.reshape(-1) + np.abs(m.M) @ f_part.reshape(-1)
         said = trial.numpy(trial.system.magnitude(trial.array(y_part), trial.array(f_part))).reshape(-1)
         if not np.isfinite(said).all() or (said < 0).any():

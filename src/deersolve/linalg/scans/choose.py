@@ -14,6 +14,8 @@ from ..host import device_name, family, has_compiler, is_installed, is_recorded
 from .lag_one import LARGEST, WIDEST, state_size
 from .normal_form import NormalForm
 
+UNROLLED = 8  # components up to which the kernel is compiled in about a second; of more it takes many
+
 
 @dataclass(frozen=True)
 class Case:
@@ -88,7 +90,7 @@ RULES = (
     Rule(
         "numba",
         "one compiled pass over the data, at the speed of the memory",
-        lambda c: c.on_host and is_installed("numba") and c.work >= 20_000,
+        lambda c: c.on_host and is_installed("numba") and c.work >= (20_000 if c.n <= UNROLLED else 2_000_000),
     ),
     Rule(
         "lapack",

@@ -1,0 +1,249 @@
+"""Initial value problems to a tolerance: the error is what was allowed, and what is claimed of it holds."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.linalg
+from hypothesis import given
+from hypothesis import strategies as st
+
+import deersolve as ds
+from deersolve.errors import ConvergenceError, InputError
+
+RULES = ("dopri5", "dopri8", "radau5", "radau9")
+FACTOR = 10  # times the tolerance: what an error may be
+
+
+def forced(y, t, p):
+    """Damped oscillation with a force, whose solution is sin(t^2), cos(t) when started there."""
+    xp = ds.array_namespace(y)
+    u, v = xp.sin(t[..., 0] ** 2), xp.cos(t[..., 0])
+    a, b = y[..., 0] - u, y[..., 1] - v
+    return xp.stack([-a + b + 2 * t[..., 0] * xp.cos(t[..., 0] ** 2), -a - b - xp.sin(t[..., 0])], axis=-1)
+
+
+def truth(t):
+    return np.stack([np.sin(t**2), np.cos(t)], axis=-1)
+
+
+def lotka_volterra(y, t, p):
+    xp = ds.array_namespace(y)
+    u, v = y[..., 0], y[..., 1]
+    return xp.stack([1.5 * u - u * v, u * v - 3.0 * v], axis=-1)
+
+
+def van_der_pol(mu):
+    def f(y, t, p):
+        xp = ds.array_namespace(y)
+        return xp.stack([y[..., 1], mu * (1 - y[..., 0] ** 2) * y[..., 1] - y[..., 0]], axis=-1)
+
+    return f
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.cases_backend("jax", "dopri5")
+def test_the_error_is_the_one_that_was_allowed(lib, rule):
+    t = np.linspace(0.0, 4.0, 9)
+    problem = ds.InitialValueProblem(forced, lib.asarray(t), lib.asarray(truth(0.0)))
+    for rtol in (1e-4, 1e-8) if rule == "dopri8" else (1e-5,):
+        sol = ds.solve(problem, rtol=rtol, atol=rtol, inverse=rule)
+        assert bool(sol.converged)
+        error = np.abs(lib.to_numpy(sol.y) - truth(t)).max()
+        assert error <= FACTOR * rtol
+        assert sol.stats.rule == f"ddt.{rule}"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_estimate_is_the_error(rule):
+    """At the end of a stretch where errors neither grow nor fade fast: between half of it and twice."""
+    t = np.array([0.0, 10.0])
+    end = [1.0263447675750899, 0.9096910781360402]  # of an integration in extended precision
+    sol = ds.solve(ds.InitialValueProblem(lotka_volterra, t, np.array([1.0, 1.0])), rtol=1e-5, inverse=rule)
+    peak = np.abs(sol.dense.y).max(axis=0)
+    error = np.max(np.abs(sol.y[-1] - end) / peak)
+    assert error / 3 <= sol.stats.discretisation_error <= 3 * error
+
+
+def test_errors_that_grow_are_mended_by_smaller_steps():
+    """y' = y - sin t + cos t over 12 units of time: an error of the first step is 160,000 times as large at the end."""
+    t = np.array([0.0, 12.0])
+    problem = ds.InitialValueProblem(lambda y, t, p: y - np.sin(t) + np.cos(t), t, np.array([0.0]))
+    sol = ds.solve(problem, rtol=1e-7, atol=1e-7)
+    assert bool(sol.converged)
+    assert "errors grow" in sol.stats.choice
+    assert abs(sol.y[-1, 0] - np.sin(12.0)) <= FACTOR * 1e-7
+    plain = ds.solve(problem, method=ds.Adaptive(1e-7, 1e-7, estimate=False))
+    assert abs(plain.y[-1, 0] - np.sin(12.0)) > FACTOR * 1e-7
+    assert plain.stats.discretisation_error is None
+
+
+def test_chaos_is_not_called_solved():
+    """Lorenz over 60 units of time: errors grow by e^54."""
+    lorenz = lambda y, t, p: np.stack(  # noqa: E731
+        [
+            10 * (y[..., 1] - y[..., 0]),
+            y[..., 0] * (28 - y[..., 2]) - y[..., 1],
+            y[..., 0] * y[..., 1] - 8 / 3 * y[..., 2],
+        ],
+        axis=-1,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ds.DiscretisationWarning)
+        problem = ds.InitialValueProblem(lorenz, np.array([0.0, 60.0]), np.ones(3))
+        sol = ds.solve(problem, rtol=1e-6, on_failure="return")
+    assert sol.status == ds.Status.UNDER_RESOLVED
+    assert sol.stats.discretisation_error > 1e-2
+
+
+def test_the_rule_is_chosen_by_tolerance_and_stiffness():
+    start, span = np.array([2.0, 0.0]), np.array([0.0, 20.0])
+    assert ds.solve(ds.InitialValueProblem(lotka_volterra, span, start + 1), rtol=1e-3).stats.rule == "ddt.dopri5"
+    assert ds.solve(ds.InitialValueProblem(lotka_volterra, span, start + 1), rtol=1e-6).stats.rule == "ddt.dopri8"
+    stiff = ds.InitialValueProblem(van_der_pol(1000.0), np.array([0.0, 1000.0]), start)
+    sol = ds.solve(stiff, rtol=1e-5)
+    assert sol.stats.rule == "ddt.radau9"
+    assert "stability" in sol.stats.choice
+    assert sol.stats.steps < 1000  # where 16,577 points are needed by hand
+
+
+def test_batch_elements_have_their_own_grids(lib):
+    mu = lib.asarray([[[0.1]], [[5.0]]])
+    t, y0 = lib.asarray([0.0, 5.0]), lib.asarray([[2.0, 0.0], [2.0, 0.0]])
+
+    def f(y, x, p):
+        xp = ds.array_namespace(y)
+        return xp.stack([y[..., 1], x["mu"][..., 0] * (1 - y[..., 0] ** 2) * y[..., 1] - y[..., 0]], axis=-1)
+
+    both = ds.solve(ds.InitialValueProblem(f, t, y0, x={"mu": mu}), rtol=1e-6)
+    assert len({int(k) for k in lib.to_numpy(both.stats.steps)}) == 2
+    for k in range(2):
+        alone = ds.solve(ds.InitialValueProblem(f, t, y0[k, :], x={"mu": mu[k, ...]}), rtol=1e-6)
+        np.testing.assert_allclose(lib.to_numpy(both.y[k, ...]), lib.to_numpy(alone.y), rtol=2e-5)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_jump_is_seen_from_both_sides(rule, sign):
+    """A tap that opens at t = 1: y' = (t > 1) - y forwards, the same mirrored backwards."""
+    t = sign * np.array([0.0, 1.0, 1.0, 2.0])
+    f = lambda y, t, p: sign * (1.0 * (sign * t > 1) - y)  # noqa: E731
+    for y0 in (np.array([0.5]), np.array([[0.5], [2.0]])):
+        sol = ds.solve(ds.InitialValueProblem(f, t, y0), rtol=1e-10, inverse=rule)
+        exact = y0 * np.exp(-2.0) + 1 - np.exp(-1.0)
+        np.testing.assert_allclose(sol.y[..., -1, :], exact, atol=1e-9)
+        assert np.all(np.sum(sol.grid == sign, axis=-1) >= 2)  # the time stands there twice
+        np.testing.assert_allclose(sol(sign, 1, side="left"), -sign * y0 * np.exp(-1.0), atol=1e-6)
+
+
+def test_the_part_before_a_pole_is_there():
+    problem = ds.InitialValueProblem(lambda y, t, p: y**2, np.array([0.0, 0.5, 2.0]), np.array([1.0]))
+    with pytest.raises(ConvergenceError, match=r"came to t = 1[ .].*last step of \d") as caught:
+        ds.solve(problem, rtol=1e-8)
+    sol = caught.value.solution
+    assert sol.status == ds.Status.UNDER_RESOLVED
+    assert sol.y[1, 0] == pytest.approx(2.0, rel=1e-7)
+    assert np.isnan(sol.y[2, 0])
+    assert sol(0.75)[0] == pytest.approx(4.0, rel=1e-6)
+
+
+def test_not_a_number_on_the_way_has_its_status(lib):
+    def f(y, t, p):
+        xp = ds.array_namespace(y)
+        return xp.where(t > 1.3, xp.nan, xp.ones_like(t)) * y
+
+    for start in ([1.0], [[1.0], [2.0]]):
+        problem = ds.InitialValueProblem(f, lib.asarray([0.0, 1.0, 2.0]), lib.asarray(start))
+        sol = ds.solve(problem, rtol=1e-6, on_failure="return")
+        y, end = lib.to_numpy(sol.y), lib.to_numpy(sol.grid)[..., -1]
+        assert np.all(lib.to_numpy(sol.status) == ds.Status.NONFINITE)
+        np.testing.assert_allclose(y[..., 1, :], np.e * np.array(start), rtol=1e-5)
+        assert np.isnan(y[..., 2, :]).all()
+        np.testing.assert_allclose(end, 1.3, rtol=1e-6)
+
+
+def test_nothing_is_solved_where_f_is_not_finite_at_the_start():
+    for start in (np.array([0.0]), np.zeros((2, 1))):
+        problem = ds.InitialValueProblem(lambda y, t, p: y / 0.0, np.array([0.0, 1.0]), start)
+        with np.errstate(all="ignore"):
+            sol = ds.solve(problem, rtol=1e-6, on_failure="return", check_inputs=False)
+        assert np.all(sol.status == ds.Status.NONFINITE)
+
+
+def test_too_many_steps_are_said():
+    problem = ds.InitialValueProblem(lotka_volterra, np.array([0.0, 100.0]), np.array([1.0, 1.0]))
+    with pytest.raises(ConvergenceError, match="UNDER_RESOLVED"):
+        ds.solve(problem, method=ds.Adaptive(rtol=1e-8, max_steps=20))
+    assert float(ds.solve(problem, method=ds.Adaptive(1e-4, 1e-4, max_step=0.5)).grid[1:].max()) == 100.0
+
+
+def test_steps_obey_their_limits():
+    problem = ds.InitialValueProblem(lotka_volterra, np.array([0.0, 3.0]), np.array([1.0, 1.0]))
+    grid = ds.solve(problem, method=ds.Adaptive(1e-3, 1e-3, first_step=0.01, max_step=0.05)).grid
+    assert grid[1] == pytest.approx(0.01)
+    assert np.diff(grid).max() <= 0.05 + 1e-15
+
+
+def test_inputs_at_times_are_lines_between_them():
+    t = np.linspace(0.0, 1.0, 6)
+    u = t[:, None] ** 2
+    problem = ds.InitialValueProblem(lambda y, x, p: x["u"] + 0 * y, t, np.array([0.0]), x={"u": u})
+    sol = ds.solve(problem, rtol=1e-10, atol=1e-12)
+    area = np.concatenate([[0.0], np.cumsum((u[1:, 0] + u[:-1, 0]) / 2 * 0.2)])
+    np.testing.assert_allclose(sol.y[:, 0], area, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"rtol": -1e-3}, "rtol"),
+        ({"rtol": 1.0}, "below 1"),
+        ({"rtol": 0.0, "atol": 0.0}, "above 0"),
+        ({"rtol": float("nan")}, "finite"),
+        ({"rtol": 1e-6, "method": "newton"}, "method"),
+        ({"rtol": 1e-6, "inverse": "trapezoid"}, "steps to a tolerance"),
+        ({"rtol": 1e-6, "y_guess": np.ones(2)}, "y_guess"),
+        ({"rtol": 1e-6, "on_window": print}, "on_window"),
+        ({"rtol": [1e-6, 1e-6, 1e-6]}, "components"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(options, text):
+    problem = ds.InitialValueProblem(lotka_volterra, np.array([0.0, 1.0]), np.array([1.0, 1.0]))
+    with pytest.raises(InputError, match=text):
+        ds.solve(problem, **options)
+
+
+def test_only_initial_value_problems_have_a_tolerance():
+    with pytest.raises(InputError, match="InitialValueProblem"):
+        ds.solve(ds.Recurrence(lambda y, x, p: y / 2, np.ones(1), n_points=5), rtol=1e-6)
+
+
+@given(st.data())
+def test_linear_systems_against_the_exponential(data):
+    """Any matrix of two rows whose solutions do not grow, any span in either direction, any tolerance."""
+    real, turn = data.draw(st.floats(-20.0, 0.0)), data.draw(st.floats(0.0, 5.0))
+    shear, span = data.draw(st.floats(-3.0, 3.0)), data.draw(st.floats(0.1, 5.0))
+    rtol = 10.0 ** -data.draw(st.integers(3, 10))
+    A = np.array([[real, turn + shear], [-turn, real]])
+    f = lambda y, t, p: np.stack(  # noqa: E731
+        [A[0, 0] * y[..., 0] + A[0, 1] * y[..., 1], A[1, 0] * y[..., 0] + A[1, 1] * y[..., 1]], axis=-1
+    )
+    sol = ds.solve(ds.InitialValueProblem(f, np.array([0.0, span]), np.array([1.0, 0.5])), rtol=rtol, atol=rtol)
+    exact = scipy.linalg.expm(A * span) @ [1.0, 0.5]
+    peak = np.abs(sol.dense.y).max(axis=0)
+    assert np.all(np.abs(sol.y[-1] - exact) <= FACTOR * rtol * (1 + peak))
+
+
+def test_inside_jit():
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+
+    def end(y0):
+        problem = ds.InitialValueProblem(lotka_volterra, jnp.array([0.0, 2.0]), y0)
+        sol = ds.solve(problem, method=ds.Adaptive(1e-6, 1e-8, max_steps=64))
+        return sol.y[-1], sol.status
+
+    y, status = jax.jit(end)(jnp.asarray([1.0, 1.0]))
+    expected = ds.solve(ds.InitialValueProblem(lotka_volterra, np.array([0.0, 2.0]), np.ones(2)), rtol=1e-10).y[-1]
+    assert int(status) == 0
+    np.testing.assert_allclose(np.asarray(y), expected, rtol=1e-5)
