@@ -51,7 +51,7 @@ def found_alone(backend: Backend, stepper: Stepper, single: Single, route: Route
     """Return the grid of a route without a batch."""
     xp, y0, slope = array_namespace(route.y0), route.y0[0, ...], single.slope
     start, end = float(route.start[0]), float(route.end[0])
-    stops = [] if route.stops is None else [float(t) for t in backend.to_numpy(route.stops)]
+    inner = set() if route.stops is None else {float(t) for t in backend.to_numpy(route.stops)} - {end}
     longest = math.inf if route.longest is None else float(route.longest)
 
     def along(t: Array, y: Array) -> Array:
@@ -63,7 +63,7 @@ def found_alone(backend: Backend, stepper: Stepper, single: Single, route: Route
     else:
         h = float(route.first)
     alone = stepper.alone(backend, single, route.rtol, route.atol, looks)
-    made = march(alone, [start, *stops, end], y0, h if end >= start else -h, longest, most)
+    made = march(alone, [start, *sorted(inner, reverse=end < start), end], y0, h if end >= start else -h, longest, most)
     if not made.paths:
         made.add(start, y0, None)
     t = backend.convert(made.t, route.start, route.start.dtype)

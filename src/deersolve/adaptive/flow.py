@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backends.generic import Backend
-from ..backends.namespace import Array, Tree, array_namespace
+from ..backends.namespace import Array, Tree, array_namespace, joined
 from ..backends.trees import record, tree_map
 from ..grids.signal import Signal
 from ..linalg.structure import as_structure
@@ -102,6 +102,22 @@ def linear(t: Array, values: Array) -> DenseOutput:
     xp, before = array_namespace(values), values[..., :-1, :]
     rise = values[..., 1:, :] - before if xp.isdtype(values.dtype, "real floating") else 0 * before
     return DenseOutput(t, xp.stack([before, rise], axis=-2))
+
+
+def carried(backend: Backend, grid: Array, t: Array, stops: Array | None) -> Array:
+    """Return a grid, (*B, N + 1), with its derivative by the first and the last time and the stops between them.
+
+    It moves with those; how a stretch between two of them is divided is data.
+    """
+    given = [t[..., :1], *([] if stops is None else [stops]), t[..., -1:]]
+    if backend.is_concrete(given) and backend.recorded(lambda: joined(given, -1)) is None:
+        return grid
+    xp, ends, held = array_namespace(t), joined(given, -1), backend.without_gradient
+    grid = held(grid)
+    order = xp.argsort(xp.where(ends[..., -1:] < ends[..., :1], -1.0, 1.0) * held(ends), axis=-1)
+    ends = xp.take_along_axis(ends, order, axis=-1)
+    moved = linear(held(ends), ends[..., None])(grid)[..., 0]
+    return grid + (moved - held(moved))
 
 
 def timed(problem: Problem, x: Tree, t: Array) -> Problem:

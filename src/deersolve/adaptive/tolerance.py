@@ -27,7 +27,7 @@ from ..solution.status import Status, advice_on, numbers
 from .alone import Single, found_alone
 from .differences import at_points
 from .error import Refined, halved
-from .flow import Route, linear, timed
+from .flow import Route, carried, linear, timed
 from .grid import Found, trimmed
 from .march import ARRIVED, NOT_FINITE, STIFF
 from .marcher import STEPPERS, Marcher
@@ -50,7 +50,7 @@ class Solver:
     data: Data
     rule: Rule
     looks: bool
-    stops: list[float]
+    stops: Array | None
 
     def solved(self, to: Adaptive) -> Solved:
         """Return the grid of a march with the solution on it."""
@@ -58,6 +58,7 @@ class Solver:
 
     def on(self, found: Found, to: Adaptive) -> Solved:
         """Return the solution on a grid, and its estimated error."""
+        found = dataclasses.replace(found, t=carried(self.backend, found.t, self.data.grid.t, self.stops))
         sol, seen, functions = self._on_grid(found, to)
         if not self._estimates(found, to):
             return Solved(found, sol)
@@ -112,19 +113,18 @@ class Solver:
         t = xp.broadcast_to(t, (*y0.shape[:-2], t.shape[-1]))
         rtol, atol = (convert(a, y0, y0.dtype) for a in (to.rtol, to.atol))
         first, longest = (None if a is None else convert(a, t, t.dtype) for a in (to.first_step, to.max_step))
-        stops = None if not self.stops else convert(self.stops, t, t.dtype)
-        return Route(t[..., :1], t[..., -1:], stops, y0, rtol, atol, first, longest)
+        return Route(t[..., :1], t[..., -1:], self.stops, y0, rtol, atol, first, longest)
 
     def _on_grid(self, found: Found, to: Adaptive) -> tuple[Solution, Array, Functions]:
         """Return the solution of the rule on the grid that was found, with its polynomials as ``y_corrected``.
 
         And the times as f sees them, (*B, N + 1, 1), and f as it is called, with its derivative.
         """
-        xp, y = array_namespace(found.y), found.y
-        D = xp.astype(found.t[..., 1:] - found.t[..., :-1], y.dtype)[..., None]
-        grid, start = TimeGrid(found.t, D), padded(self.data.boundary.y0, y.ndim)
-        times = xp.astype(found.t, y.dtype)
-        times = (grid.sided(times) if self.stops else times)[..., None]
+        xp, y, t = array_namespace(found.y), found.y, found.t
+        D = xp.astype(t[..., 1:] - t[..., :-1], y.dtype)[..., None]
+        grid, start = TimeGrid(t, D), padded(self.data.boundary.y0, y.ndim)
+        times = xp.astype(t, y.dtype)
+        times = (times if self.stops is None else grid.sided(times))[..., None]
         data = with_stages(Data(times, grid, Initial(start), y), self.rule.nodes)
         if self.rule.nodes:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
@@ -142,7 +142,7 @@ class Solver:
         plan = Refined(self.backend, self.on_grid, self.problem.shift, Given(Adaptive()))
         delta = run(plan, functions if nodes else {"f": functions["f"], "slopes": at_points}, fine).y
         change = fine.grid.present(delta)
-        t, wanted = found.t, self.data.grid.t
+        t, wanted = self.backend.without_gradient((found.t, self.data.grid.t))
         beyond = xp.abs(wanted - t[..., :1]) > xp.abs(t[..., -1:] - t[..., :1])
         error = linear(t, change[..., ::2, :])(xp.where(beyond, t[..., -1:], wanted))
         y = fine.guess + delta
@@ -227,17 +227,21 @@ def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
     return made, told
 
 
-def _stops(problem: Problem, backend: Backend, data: Data) -> list[float]:
-    """Return the times where f jumps, in the order of the march: those that stand twice, and the breaks of signals."""
+def _stops(problem: Problem, backend: Backend, data: Data) -> Array | None:
+    """Return the times where f jumps, (*B or 1, S): those that stand twice, and the breaks of signals.
+
+    Where an element has none, its last time stands there.
+    """
     t, D = data.grid.t, data.grid.D[..., 0]
-    found = {*problem.breaks}
+    xp, first, last, times = array_namespace(t), t[..., :1], t[..., -1:], t[..., 1:]
     if backend.is_concrete(t):
-        times, lengths = backend.to_numpy(t), backend.to_numpy(D)
-        found |= {float(at) for at in times[..., :-1][lengths == 0]}
-        low, high = float(times.min()), float(times.max())
-        found = {at for at in found if low < at < high}
-        return sorted(found, reverse=bool((lengths < 0).any()))
-    return sorted(found)
+        columns = backend.to_numpy(D).reshape(-1, D.shape[-1]) == 0
+        kept = backend.convert(columns.any(0).nonzero()[0], t, None)
+        times, D = xp.take(times, kept, axis=-1), xp.take(D, kept, axis=-1)
+    knots = backend.convert([*problem.breaks], t, t.dtype) + 0 * first
+    inside = (knots > xp.minimum(first, last)) & (knots < xp.maximum(first, last))
+    stops = joined([xp.where(D == 0, times, last), xp.where(inside, knots, last)], -1)
+    return stops if stops.shape[-1] else None
 
 
 def _rule(problem: Problem, to: Adaptive, inverse: Any) -> tuple[Rule, str]:
@@ -274,6 +278,7 @@ def _shown(solver: Solver, to: Adaptive, made: Solved, why: str) -> Solution:
     ended = xp.where(found.code == NOT_FINITE, int(Status.NONFINITE) + 0 * sol.status, int(Status.UNDER_RESOLVED))
     status = xp.where(found.code == ARRIVED, sol.status, ended)
     stats = dataclasses.replace(sol.stats, steps=found.taken, rule=solver.rule.key, method="adaptive", choice=why)
+    stats = dataclasses.replace(stats, tolerance=(to.rtol, to.atol))
     if error is not None:
         peak = _peak(found)
         rel = xp.max(xp.where(error == 0, 0.0, xp.abs(error) / xp.where(peak > 0, peak, 1.0)), axis=(-2, -1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backends import backend_of
 from ..backends._compilers import untraced
 from ..backends.generic import passed
 from ..backends.given import alike, beside
@@ -19,6 +20,7 @@ from ..solution.solution import Solution
 from .at_solution import at_the_solution, check_converged, linear_solves, y_of
 from .colouring import by_seeds
 from .fields import SIDES, Fields, check_name, fields_of, offered, residual_of
+from .on_found_grid import on_found_grid
 from .pointwise import by_points
 
 
@@ -82,6 +84,9 @@ def sensitivity(problem: Problem, sol: Solution, directions: Any) -> Array:
     if pairs is not None:
         changes = [pairs.changes(d) for d in listed]
         return complex_of(sensitivity(pairs.real(), pairs.hidden(sol), changes if many else changes[0]))
+    if sol.dense is not None:
+        fixed = on_found_grid(problem, sol, tuple(k for d in listed for k in d))
+        return fixed.at_times(sensitivity(fixed.problem, fixed.sol, directions))
     problem, system = at_the_solution(problem, sol)
     _check_any(system, sol)
     backend, xp = system.backend, array_namespace(sol.y)
@@ -144,6 +149,10 @@ def adjoint(problem: Problem, sol: Solution, cotangent: Array, *, wrt: Any = Non
         c = pairs.numbers("cotangent", cotangent)
         bars = adjoint(pairs.real(), pairs.hidden(sol), paired(_like(c, sol.y)), wrt=wrt)
         return {name: pairs.together(name, bar) for name, bar in bars.items()}
+    if sol.dense is not None:
+        fixed = on_found_grid(problem, sol, (wrt,) if isinstance(wrt, str) else tuple(wrt or ()))
+        bar = _like(alike(cotangent, sol.y, backend_of(sol.y), "cotangent"), sol.y)
+        return adjoint(fixed.problem, fixed.sol, fixed.on_grid(bar), wrt=wrt)
     problem, system = at_the_solution(problem, sol)
     backend, xp = system.backend, array_namespace(sol.y)
     cotangent = _like(alike(cotangent, sol.y, system.backend, "cotangent"), sol.y)

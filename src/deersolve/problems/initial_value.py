@@ -44,8 +44,8 @@ class InitialValueProblem(Problem):
     Raises
     ------
     InputError
-        By :func:`solve`, if the grid is not monotone and finite, or a time stands there more than twice, or shapes do
-        not match.
+        By :func:`solve`, if the grid is not monotone and finite, or a time but the last, which fills up elements that
+        need fewer, stands there more than twice, or shapes do not match.
 
     Notes
     -----
@@ -151,10 +151,10 @@ def _time_grid(t: Any, given: Given) -> TimeGrid:
 
 
 def _is_ordered(xp: Any, times: Array) -> bool:
-    """Tell whether times rise, and none stands there more than twice, nor alone."""
+    """Tell whether times rise, and none but the last stands there more than twice, nor alone."""
     rises = times[..., 1:] > times[..., :-1]
     if bool(xp.all(rises)):
         return True
     is_pair = ~rises & (times[..., 1:] == times[..., :-1])
-    apart = ~(is_pair[..., 1:] & is_pair[..., :-1])
+    apart = ~(is_pair[..., 1:] & is_pair[..., :-1]) | (times[..., 2:] == times[..., -1:])
     return bool(xp.all(rises | is_pair)) and bool(xp.all(apart)) and bool(xp.all(xp.any(rises, axis=-1)))

@@ -136,12 +136,12 @@ def located(grid: Array, times: Array, begins: bool) -> Array:
     xp = array_namespace(grid)
     ahead = xp.where(grid[..., -1:] < grid[..., :1], -1.0, xp.ones_like(grid[..., :1]))
     grid, times = grid * ahead, times * ahead
-    first, last = (_before(grid, grid[..., k], begins=k == slice(1)) - 1 for k in (slice(1), slice(-1, None)))
-    index = _before(grid, times, begins) - 1
+    first, last = (before(grid, grid[..., k], begins=k == slice(1)) - 1 for k in (slice(1), slice(-1, None)))
+    index = before(grid, times, begins) - 1
     return xp.clip(xp.minimum(xp.maximum(index, first), last), 0, grid.shape[-1] - 2)
 
 
-def _before(grid: Array, times: Array, begins: bool) -> Array:
+def before(grid: Array, times: Array, begins: bool) -> Array:
     """Return how many points of an ascending grid are before each time, or at it too."""
     xp = array_namespace(grid)
     if math.prod(grid.shape[:-1]) == 1:

@@ -53,6 +53,8 @@ class Stats:
         What ran, and why.
     gradient : str
         How y is differentiated, and whether that is exact.
+    tolerance : tuple
+        rtol and atol of a solve to a tolerance; of another one it is empty.
     windows : tuple of Window
         The windows that were solved one after the other, from the first; empty where compiled code did, or all was
         solved at once.
@@ -72,6 +74,7 @@ class Stats:
     derivative: str = static(default="")
     choice: str = static(default="")
     gradient: str = static(default="")
+    tolerance: tuple[Any, ...] = static(default=())
     windows: tuple[Window, ...] = static(default=())
 
 
