@@ -169,15 +169,8 @@ def _solved(problem: InitialValueProblem, inverse: Any, tolerance: Adaptive, eve
 
 def _joined(pieces: list[Solution]) -> Solution:
     """Return the last solution, with dense output and steps of all that lie one behind the other."""
-    outputs = [sol.dense for sol in pieces]
-    xp, most = array_namespace(outputs[0].t), max(dense.coefficients.shape[-2] for dense in outputs)
-    filled = []
-    for c in (dense.coefficients for dense in outputs):
-        more = [xp.zeros_like(c[..., :1, :])] * (most - c.shape[-2])
-        filled.append(joined([c, *more], -2))
-    t = joined([outputs[0].t, *(dense.t[1:] for dense in outputs[1:])], -1)
     stats = dataclasses.replace(pieces[-1].stats, steps=sum(sol.stats.steps for sol in pieces))
-    return dataclasses.replace(pieces[-1], dense=DenseOutput(t, joined(filled, -3)), stats=stats)
+    return dataclasses.replace(pieces[-1], dense=pieces[0].dense.then(*(sol.dense for sol in pieces[1:])), stats=stats)
 
 
 def _standing(problem: InitialValueProblem) -> Solution:

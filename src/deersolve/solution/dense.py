@@ -97,6 +97,30 @@ class DenseOutput:
         """Return what a linear function of the components makes of y."""
         return dataclasses.replace(self, coefficients=change(self.coefficients))
 
+    def then(self, *later: DenseOutput) -> DenseOutput:
+        """Return one output of several, each from the time where the one before it ends: y may jump there.
+
+        At that time ``side="left"`` is y before the jump.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import deersolve as ds
+        >>> def fade(t, y):
+        ...     return ds.solve(ds.InitialValueProblem(lambda y, t, p: -y, np.array([t, t + 1.0]), y), rtol=1e-6)
+        >>> first = fade(0.0, np.array([1.0]))
+        >>> both = first.dense.then(fade(1.0, first.y[-1] + 1.0).dense)
+        >>> [round(float(y), 4) for y in (both(1.0, side="left")[0], both(1.0)[0], both(2.0)[0])]
+        [0.3679, 1.3679, 0.5032]
+        """
+        outputs, xp = (self, *later), array_namespace(self.t)
+        most = max(dense.coefficients.shape[-2] for dense in outputs)
+        filled = []
+        for c in (dense.coefficients for dense in outputs):
+            more = [xp.zeros_like(c[..., :1, :])] * (most - c.shape[-2])
+            filled.append(joined([c, *more], -2))
+        return DenseOutput(joined([self.t, *(dense.t[..., 1:] for dense in later)], -1), joined(filled, -3))
+
     def element(self, at: tuple[int, ...]) -> DenseOutput:
         """Return that of one element of the batch."""
         xp = array_namespace(self.t)
