@@ -97,15 +97,10 @@ class Explicit(Rule):
         self.pair, self.order = pair, pair.order
 
     def posed(self, functions: dict[str, Function], data: Data) -> tuple[dict[str, Function], Tree]:
-        """Return phi in the place of f, and x at the stages of the interval that starts at each point.
-
-        "slopes" are a function that makes the derivative of phi of phi itself.
-        """
+        """Return phi in the place of f, and x at the stages of the interval that starts at each point."""
         f = functions["f"]
         made: dict[str, Function] = {"f": Increment(f, self.pair)}
-        if "slopes" in functions:
-            made["jac"] = functions["slopes"](made["f"])
-        elif "jac" in functions:
+        if "jac" in functions:
             made["jac"] = Chained(f, functions["jac"], self.pair)
         return made, _staged(data, self.pair.nodes[: self.pair.stages - 1])
 
