@@ -15,6 +15,8 @@ from ..grids.base import Data
 from ..grids.levels import with_stages
 from ..grids.times import Initial, TimeGrid
 from ..newton.plan import Plan
+from .differences import Differences
+from .on_grid import Given
 
 
 @record
@@ -25,6 +27,15 @@ class Correction:
     y_corrected: None = static(default=None)
 
 
+class Estimated(Given):
+    """The method that does with differences."""
+
+    @property
+    def structure(self) -> Any:
+        """What is kept of derivatives."""
+        return Differences(self.to)
+
+
 class Refined(Plan):
     """A plan of one Newton step."""
 
@@ -32,7 +43,7 @@ class Refined(Plan):
         """Return the correction at the guess."""
         system = self.system(functions, self.backend.without_gradient(data))
         with self.backend.frozen():
-            at = system.linearise(data.guess)
+            at = system.linearise(data.guess, self.method.structure)
             return Correction(system.correction(at.Gs, data.guess, at.ys, at.fy)[1])
 
     def attach(self, functions: Any, data: Data, made: Any) -> Any:

@@ -92,7 +92,7 @@ class Polished(Given):
 
 
 def _known(system: System, y: Array, holds: Array, broken: Array, **known: Array) -> Iterate:
-    at = start_at(system, y, Options())
+    at = start_at(system, y, Options(max_steps=0))
     return dataclasses.replace(at, active=at.active & False, certified=holds, broken=broken, **known)
 
 

@@ -25,8 +25,7 @@ from ..solution.dense import DenseOutput
 from ..solution.solution import Solution
 from ..solution.status import Status, advice_on, numbers
 from .alone import Single, found_alone
-from .differences import at_points
-from .error import Refined, halved
+from .error import Estimated, Refined, halved
 from .flow import Route, carried, linear, timed
 from .grid import Found, trimmed
 from .march import ARRIVED, NOT_FINITE, STIFF
@@ -59,15 +58,13 @@ class Solver:
     def on(self, found: Found, to: Adaptive) -> Solved:
         """Return the solution on a grid, and its estimated error."""
         found = dataclasses.replace(found, t=carried(self.backend, found.t, self.data.grid.t, self.stops))
-        sol, seen, functions = self._on_grid(found, to)
-        if not self._estimates(found, to):
-            return Solved(found, sol)
-        return self._estimated(found, sol, seen, functions)
+        made = self._on_grid(found, to)
+        return self._estimated(found, to, *made) if self._estimates(found, to) else Solved(found, made[0])
 
     def halved(self, made: Solved, to: Adaptive) -> Solved | None:
         """Return the solution on half of the steps, with its error; None where that takes more than what is known."""
         finer, xp = made.finer, array_namespace(made.sol.status)
-        if finer is None or not self._estimates(finer, to):
+        if finer is None or bool(xp.any(finer.code != ARRIVED)) or not self._estimates(finer, to):
             return None
         half = self.on(finer, to)
         worse = (half.sol.status != 0) & (made.sol.status == 0)
@@ -135,12 +132,12 @@ class Solver:
         functions = derivative_of(system, check=False)[0] if self.rule.nodes else system.functions
         return run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data), times, functions
 
-    def _estimated(self, found: Found, sol: Solution, seen: Array, functions: Functions) -> Solved:
+    def _estimated(self, found: Found, to: Adaptive, sol: Solution, seen: Array, functions: Functions) -> Solved:
         """Return the solution with its error where it is wanted, and what is on the grid of half the steps."""
         nodes, xp = self.rule.nodes, array_namespace(sol.y)
         fine = halved(found.t, seen, sol.y[..., -1, :] if nodes else sol.y, sol.y_corrected, nodes)
-        plan = Refined(self.backend, self.on_grid, self.problem.shift, Given(Adaptive()))
-        delta = run(plan, functions if nodes else {"f": functions["f"], "slopes": at_points}, fine).y
+        plan = Refined(self.backend, self.on_grid, self.problem.shift, (Given if nodes else Estimated)(to))
+        delta = run(plan, functions, fine).y
         change = fine.grid.present(delta)
         t, wanted = self.backend.without_gradient((found.t, self.data.grid.t))
         beyond = xp.abs(wanted - t[..., :1]) > xp.abs(t[..., -1:] - t[..., :1])

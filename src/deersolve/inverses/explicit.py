@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ..backends import backend_of
 from ..backends.namespace import Array, Tree, array_namespace, joined, part
 from ..backends.trees import tree_map
 from ..grids import shifters
@@ -35,11 +36,29 @@ class Increment:
     pair: Pair
 
     def slopes(self, y: Array, x: Tree, count: int) -> list[Array]:
-        """Return F of the first ``count`` stages."""
+        """Return F of the first ``count`` stages; what is compiled has f once, in a loop over them."""
+        if backend_of(y).compiles:
+            return self._in_a_loop(y, x, count)
         F: list[Array] = []
         for row, at in zip(self.pair.rows[:count], x["stages"], strict=False):
             F.append(self.f(y + x["h"] * _sum(row, F) if row else y, at))
         return F
+
+    def _in_a_loop(self, y: Array, x: Tree, count: int) -> list[Array]:
+        xp, backend, (start, *others) = array_namespace(y), backend_of(y), x["stages"][:count]
+        rows = backend.convert([[*row, *[0.0] * (count - len(row))] for row in self.pair.rows[1:count]], y, y.dtype)
+        inputs = tree_map(lambda *parts: xp.stack(parts), *others)
+        first, places = self.f(y, start), xp.reshape(xp.arange(count), (count, *(1,) * y.ndim))
+
+        def stage(F: Array, k: Any) -> tuple[Array, Array]:
+            def at(a: Array) -> Array:
+                return backend.slice(a, k, 1, 0)[0, ...]
+
+            made = self.f(y + x["h"] * xp.tensordot(at(rows), F, axes=1), tree_map(at, inputs))
+            return xp.where(places == k + 1, made, F), made
+
+        F = backend.scan(stage, xp.where(places == 0, first, xp.zeros_like(first)), count - 1)[1]
+        return [first, *(F[k, ...] for k in range(count - 1))]
 
     def __call__(self, y: Array, x: Tree) -> Array:
         """Return phi."""
@@ -78,15 +97,10 @@ class Explicit(Rule):
         self.pair, self.order = pair, pair.order
 
     def posed(self, functions: dict[str, Function], data: Data) -> tuple[dict[str, Function], Tree]:
-        """Return phi in the place of f, and x at the stages of the interval that starts at each point.
-
-        "slopes" are a function that makes the derivative of phi of phi itself.
-        """
+        """Return phi in the place of f, and x at the stages of the interval that starts at each point."""
         f = functions["f"]
         made: dict[str, Function] = {"f": Increment(f, self.pair)}
-        if "slopes" in functions:
-            made["jac"] = functions["slopes"](made["f"])
-        elif "jac" in functions:
+        if "jac" in functions:
             made["jac"] = Chained(f, functions["jac"], self.pair)
         return made, _staged(data, self.pair.nodes[: self.pair.stages - 1])
 

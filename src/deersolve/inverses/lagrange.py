@@ -6,29 +6,32 @@ import functools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
-CUTS, HALVINGS = 63, 74  # an odd number of pieces, so that no root of interest is an end of one; roots to 2^-80
+CUTS, HALVINGS = 63, 50  # an odd number of pieces, so that no root of interest is an end of one; then to 2^-50
 Matrix = list[list[Fraction]]
 
 
-def legendre(s: int, c: Fraction) -> Fraction:
-    """Return the Legendre polynomial ``P_s(2 c - 1)``."""
-    x, before, value = 2 * c - 1, Fraction(0), Fraction(1)
+def legendre(s: int, c: Any) -> Any:
+    """Return the Legendre polynomial ``P_s(2 c - 1)``, of a fraction or a float."""
+    x, before, value = 2 * c - 1, 0 * c, 0 * c + 1
     for k in range(s):
         before, value = value, ((2 * k + 1) * x * value - k * before) / (k + 1)
     return value
 
 
-def roots(q: Callable[[Fraction], Fraction]) -> list[Fraction]:
-    """Return where q changes its sign in (0, 1 - 1/63), by bisection."""
-    found = []
-    for a, b in pairwise(Fraction(k, CUTS) for k in range(CUTS)):
+def roots(q: Callable[[Any], Any]) -> list[Fraction]:
+    """Return where q changes its sign in (0, 1 - 1/63): by bisection in floats, and one Newton step in fractions."""
+    found, near = [], Fraction(1, 2**30)
+    for a, b in pairwise(k / CUTS for k in range(CUTS)):
         if (q(a) > 0) == (q(b) > 0):
             continue
         for _ in range(HALVINGS):
             middle = (a + b) / 2
             a, b = (middle, b) if (q(a) > 0) == (q(middle) > 0) else (a, middle)
-        found.append(Fraction(round(a * 2**80), 2**80))
+        c = Fraction(a)
+        c -= q(c) * 2 * near / (q(c + near) - q(c - near))
+        found.append(Fraction(round(c * 2**80), 2**80))
     return found
 
 

@@ -94,10 +94,10 @@ class FromScipy:
         args = (ys[0], _time(x), _extra(params))
         if backend.compiles:
             return self._of_a_kind(lambda f: f._mapped(*args), MAPPED)
-        one = self._of_a_kind(lambda f: f.holds(ys[0], x, params), "")
-        whole = dataclasses.replace(one, is_whole=True)
-        if whole.holds(ys[0], x, params):
-            return whole
+        held = list[bool]()
+        one = self._of_a_kind(lambda f: held.append(dataclasses.replace(f, is_whole=True).holds(ys[0], x, params)), "")
+        if held[-1]:
+            return dataclasses.replace(one, is_whole=True)
         if backend.derivative != "dual numbers":
             one._of_a_kind(lambda f: f._mapped(*args), MAPPED)
         return one
@@ -107,14 +107,12 @@ class FromScipy:
         t, extra = _time(x), _extra(params)
         Y, ts = _rows(y, y.shape), _rows(t, y.shape)
         picks = sorted({round(k * (Y.shape[0] - 1) / (CHECKED - 1)) for k in range(CHECKED)})
-        expected = [self._at_point(Y[i, ...], ts[i, 0], extra) for i in picks]
-        if not self.is_whole:
-            return True
+        expected = array_namespace(y).stack([self._at_point(Y[i, ...], ts[i, 0], extra) for i in picks])
         try:
             found = _rows(self._whole(y, t, extra), y.shape)
         except Exception:
             return False
-        return all(equal(found[i, ...], e, AGREEMENT) for i, e in zip(picks, expected, strict=True))
+        return equal(array_namespace(y).stack([found[i, ...] for i in picks]), expected, AGREEMENT)
 
     def otherwise(self, ys: tuple[Array, ...], x: Tree, params: Any) -> FromScipy | None:
         """Return f point by point where one call for all does not have its values, else None."""
@@ -150,14 +148,14 @@ class FromScipy:
 
     def _whole(self, y: Array, t: Array, extra: tuple[Any, ...]) -> Array:
         xp, n = array_namespace(y), y.shape[-1] - self.unknowns
-        first = xp.moveaxis(y, -1, 0)
+        first = xp.permute_dims(y, (y.ndim - 1, *range(y.ndim - 1)))
         parts = (first[:n, ...], first[n:, ...]) if self.unknowns else (first,)
         out = self.fun(t[..., 0], *parts, *extra)
         if isinstance(out, list | tuple):
             flat = xp.zeros_like(y[..., 0])
             made = xp.stack([flat + part for part in out], axis=-1)
         else:
-            made = xp.moveaxis(out, 0, -1)
+            made = xp.permute_dims(out, (*range(1, out.ndim), 0))
         expected = (*y.shape[:-1], n)
         if tuple(made.shape) != expected:
             raise _of_shape((n, *y.shape[:-1]), getattr(out, "shape", made.shape))
