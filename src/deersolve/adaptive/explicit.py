@@ -43,7 +43,7 @@ class Explicit(Stepper):
     def attempt(self, field: Field, t: Array, y: Array, h: Array, carry: Memory) -> Attempt:
         """Return y at t + h and the error of the pair."""
         xp, F = array_namespace(y), backend_of(y).sums((*self.rows, *self.pair.errors), y)
-        step, new, last = xp.astype(h, y.dtype)[..., None], y, carry.f
+        step, new, last = xp.astype(h, y.dtype)[..., None] + xp.zeros_like(y), y, carry.f
         F.restart(last)
         for k, c in enumerate(self.nodes):
             points, slopes = new, last

@@ -23,7 +23,8 @@ class Adaptive:
     first_step, max_step : float, optional
         The length of the first step, and of the longest, in the unit of t. By default f tells the first.
     max_steps : int, optional
-        How many steps may be tried. By default 10^7, and 4,096 inside ``jit``, where it is the size of what is kept.
+        How many steps may be tried. By default 10^7. On JAX it is the size of what is kept: by default 4,096, and for
+        large batches as many as are 2^23 numbers, but not below 256; outside of ``jit`` 4,096 if those do not do.
 
     estimate : bool, optional
         Whether to estimate the error that all steps together have made, where y is wanted, and to solve again with

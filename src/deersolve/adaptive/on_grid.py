@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import reduce
+from operator import add
 from typing import Any, ClassVar
 
 from ..backends.namespace import Array, array_namespace, joined
@@ -43,8 +45,9 @@ class Given:
     def run(self, system: System, watch: Watch) -> tuple[Iterate, Array]:
         """Return y with its residual, and the polynomials: how far that of an interval is from y at its end."""
         y, c = system.data.guess, system.polynomials(system.data.guess)
-        xp, end = array_namespace(y), array_namespace(y).sum(c, axis=-2)
-        size = xp.max(xp.sum(xp.abs(c), axis=-2) + xp.abs(y[..., 1:, :]), axis=-1, keepdims=True)
+        xp, terms = array_namespace(y), [c[..., k, :] for k in range(c.shape[-2])]
+        end = reduce(add, terms)
+        size = xp.max(reduce(add, map(xp.abs, terms)) + xp.abs(y[..., 1:, :]), axis=-1, keepdims=True)
         residual = system.over_grid(xp.max, xp.abs(end - y[..., 1:, :]) / (size + least(y)))
         holds = residual <= max(ROUNDOFF * eps_of(y), PART * self.to.least)
         return _known(system, y, holds, ~xp.isfinite(residual), residual=residual), c

@@ -28,12 +28,13 @@ from .alone import Single, found_alone
 from .error import Estimated, Refined, halved
 from .flow import Route, carried, linear, timed
 from .grid import Found, trimmed
-from .march import ARRIVED, NOT_FINITE, STIFF
+from .march import ARRIVED, NOT_FINITE, STIFF, TOO_MANY
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
 from .on_grid import Given, Kept, Marched, OnGrid, Polished
 
-MANY, MANY_COMPILED = 10**7, 4096  # steps of a march: where Python looks, and where all of them are kept
+MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where Python looks; where all are kept
+HELD = 2**23  # numbers that are kept, if there are not few steps
 WORK = 2_000_000_000  # multiplications of the linear systems, for which no Newton step is made over all steps
 ESTIMATED = 2**14  # numbers of y up to which the error is estimated
 FAR, AGAIN = 5.0, 3  # times the tolerance: an error for which all is solved again, and how often
@@ -99,9 +100,20 @@ class Solver:
         rows = stepper.calls(y, xp.astype(route.start, y.dtype)[..., None])
         rows.append(tuple(a[(*(slice(1) for _ in a.shape[:-1]), ...)] for a in rows[0]))  # one point
         called = {name: (f, lambda: rows) for name, f in functions.items()}
-        marcher = Marcher(self.backend, self.rule.key, to.max_steps or MANY_COMPILED, self.looks)
-        found: Found = self.backend.call(marcher, called, route)
-        return trimmed(self.backend, found)
+        most, is_last = to.max_steps or self._most(y), to.max_steps is not None or not self.backend.compiles
+        while True:
+            found: Found = self.backend.call(Marcher(self.backend, self.rule.key, most, self.looks), called, route)
+            is_last = is_last or most >= MANY_COMPILED or not self.backend.is_concrete(found.code)
+            if is_last or not bool(xp.any(found.code == TOO_MANY)):
+                return trimmed(self.backend, found)
+            most = MANY_COMPILED
+
+    def _most(self, y0: Array) -> int:
+        """Return how many steps may be tried: where all of those are kept, as many as have room."""
+        if not self.backend.compiles:
+            return MANY
+        room = HELD // (math.prod(y0.shape) * (STEPPERS[self.rule.key].order + 2))
+        return min(max(room, FEW_COMPILED), MANY_COMPILED)
 
     def _route(self, to: Adaptive) -> Route:
         """Return what the march is given."""

@@ -24,7 +24,7 @@ class Rows(Sums):
         self.stack = np.empty((count, *like.shape), like.dtype)
         flat = self.stack.reshape(count, -1)
         self.shape, self.count = like.shape, 0
-        self.terms = [(np.asarray(row, like.dtype), flat[: len(row)]) for row in rows]
+        self.flat, self.terms = flat, [(np.asarray(row, like.dtype), flat[: len(row)]) for row in rows]
 
     def restart(self, first: Array) -> None:
         """Begin with this one."""
@@ -40,6 +40,10 @@ class Rows(Sums):
         """Return the sum of the first arrays by the weights of row k."""
         weights, rows = self.terms[k]
         return weights.dot(rows).reshape(self.shape)
+
+    def weighted(self, weights: Sequence[float]) -> Array:
+        """Return the sum of the first arrays by other weights."""
+        return np.asarray(weights, self.flat.dtype).dot(self.flat[: len(weights)]).reshape(self.shape)
 
 
 class NumPy(Backend):
@@ -63,7 +67,7 @@ class NumPy(Backend):
 
     def sums(self, rows: Sequence[Sequence[float]], like: Array) -> Sums:
         """Return what holds arrays like ``like`` side by side."""
-        return Rows(rows, like)
+        return Rows(rows, like) if type(like) in PLAIN else super().sums(rows, like)
 
     def to_numpy(self, array: Array) -> Any:
         """Return the array."""

@@ -7,11 +7,14 @@ crossed. So it is the explicit Euler method of phi, whatever the order: a recurr
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends import backend_of
+from ..backends.generic import spans_of
 from ..backends.namespace import Array, Tree, array_namespace, joined, part
+from ..backends.sums import Sums
 from ..backends.trees import tree_map
 from ..grids import shifters
 from ..grids.base import Data
@@ -23,6 +26,7 @@ from .intervals import early, late, propagators, rise, sides, stacked
 from .tableaux import PAIRS, Pair
 
 Function = Callable[..., Any]
+HELD = 2**18  # numbers of all stages that are computed at once on a CPU
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,20 +39,27 @@ class Increment:
     f: Function
     pair: Pair
 
-    def slopes(self, y: Array, x: Tree, count: int) -> list[Array]:
-        """Return F of the first ``count`` stages; what is compiled has f once, in a loop over them."""
+    def slopes(self, y: Array, x: Tree, sums: tuple[tuple[float, ...], ...], count: int) -> Sums:
+        """Return F of the first ``count`` stages, with the sums behind those of the stages.
+
+        What is compiled has f once, in a loop over them.
+        """
+        F, h = backend_of(y).sums((*self.pair.rows[1:count], *sums), y), x["h"] + 0 * y
+        first = self.f(y, x["stages"][0])
+        F.restart(first)
         if backend_of(y).compiles:
-            return self._in_a_loop(y, x, count)
-        F: list[Array] = []
-        for row, at in zip(self.pair.rows[:count], x["stages"], strict=False):
-            F.append(self.f(y + x["h"] * _sum(row, F) if row else y, at))
+            for made in self._in_a_loop(y, x, first, count):
+                F.append(made)
+            return F
+        for k, at in enumerate(x["stages"][1:count]):
+            F.append(self.f(y + h * F.of(k), at))
         return F
 
-    def _in_a_loop(self, y: Array, x: Tree, count: int) -> list[Array]:
-        xp, backend, (start, *others) = array_namespace(y), backend_of(y), x["stages"][:count]
+    def _in_a_loop(self, y: Array, x: Tree, first: Array, count: int) -> list[Array]:
+        xp, backend, others = array_namespace(y), backend_of(y), x["stages"][1:count]
         rows = backend.convert([[*row, *[0.0] * (count - len(row))] for row in self.pair.rows[1:count]], y, y.dtype)
         inputs = tree_map(lambda *parts: xp.stack(parts), *others)
-        first, places = self.f(y, start), xp.reshape(xp.arange(count), (count, *(1,) * y.ndim))
+        places = xp.reshape(xp.arange(count), (count, *(1,) * y.ndim))
 
         def stage(F: Array, k: Any) -> tuple[Array, Array]:
             def at(a: Array) -> Array:
@@ -58,12 +69,12 @@ class Increment:
             return xp.where(places == k + 1, made, F), made
 
         F = backend.scan(stage, xp.where(places == 0, first, xp.zeros_like(first)), count - 1)[1]
-        return [first, *(F[k, ...] for k in range(count - 1))]
+        return [F[k, ...] for k in range(count - 1)]
 
     def __call__(self, y: Array, x: Tree) -> Array:
         """Return phi."""
         last = self.pair.stages - 1
-        return _sum(self.pair.rows[last], self.slopes(y, x, last))
+        return self.slopes(y, x, (self.pair.rows[last],), last).of(last - 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,12 +146,26 @@ class Explicit(Rule):
         return damped_scan((self.steps(Gs, r, grid=grid),), (1,), r, damping)
 
     def polynomials(self, y: Array, functions: dict[str, Function], data: Data) -> Array:
-        """Return those of the pair's continuous extension: its stages at all intervals at once."""
-        xp, x = array_namespace(y), _staged(data, self.pair.nodes)
-        F = Increment(functions["f"], self.pair).slopes(y, x, len(self.pair.rows))
-        columns = zip(*self.pair.extension, strict=True)
-        parts = [y, *(x["h"] * _sum(column, F) for column in columns)]
-        return xp.stack([early(a) for a in parts], axis=-2)
+        """Return those of the pair's continuous extension: its stages at many intervals at once."""
+        xp, x, phi = array_namespace(y), _staged(data, self.pair.nodes), Increment(functions["f"], self.pair)
+        columns, count = tuple(zip(*self.pair.extension, strict=True)), len(self.pair.rows)
+        points, cut = y.shape[-2], backend_of(y).slice
+
+        def piece(nothing: Array, start: int, steps: int) -> tuple[Array, Array]:
+            at = tree_map(lambda a: cut(a, start, steps, -2) if a.shape[-2] == points else a, x)
+            here = cut(y, start, steps, -2)
+            F = phi.slopes(here, at, columns, count)
+            h = at["h"] + 0 * here
+            return nothing, xp.stack([here, *(h * F.of(count - 1 + k) for k in range(len(columns)))], axis=-2)
+
+        return backend_of(y).over_spans(piece, 0 * y[..., :1, :], self._spans(y), -3)
+
+    def _spans(self, y: Array) -> list[tuple[int, int]]:
+        """Return intervals whose stages stay in the cache of a CPU, where they are computed one after the other."""
+        backend, count = backend_of(y), y.shape[-2] - 1
+        is_cpu = backend.device_kind(y) == "cpu" and not backend.compiles
+        most = HELD * y.shape[-2] // (len(self.pair.rows) * math.prod(y.shape)) if is_cpu else count
+        return spans_of(count, min(max(most, 1), count))
 
 
 def _staged(data: Data, nodes: tuple[float, ...]) -> dict[str, Tree]:
