@@ -252,7 +252,7 @@ BAD = {
     "integers": (lambda: ds.solve(ode(y0=np.array([1, 0]))), ds.LibraryError, "1.0"),
     "grid of NaN": (lambda: ds.solve(ode(t=np.array([0.0, np.nan, 1.0]))), ds.InputError, "finite"),
     "grid that turns": (lambda: ds.solve(ode(t=np.array([0.0, 2.0, 1.0]))), ds.InputError, "increasing"),
-    "time three times": (lambda: ds.solve(ode(t=np.array([0.0, 1.0, 1.0, 1.0]))), ds.InputError, "increasing"),
+    "time three times": (lambda: ds.solve(ode(t=np.array([0.0, 1.0, 1.0, 1.0, 2.0]))), ds.InputError, "increasing"),
     "one time": (lambda: ds.solve(ode(t=np.array([0.0]))), ds.InputError, "T >= 2"),
     "empty grid": (lambda: ds.solve(rec(x=np.ones((0, 1)))), ds.InputError, "at least one"),
     "empty state": (lambda: ds.solve(ode(y0=np.ones(0))), ds.InputError, "n >= 1"),
