@@ -197,7 +197,7 @@ def ensemble():
         def fun(t, y):
             return [y[1], -np.sin(y[0])]
 
-        options = {"rtol": rtol, "atol": 1e-3 * rtol, "tfirst": True}
+        options = {"rtol": rtol, "atol": 1e-3 * rtol, "tfirst": True, "mxstep": 100_000}
         return np.stack([scipy.integrate.odeint(fun, start, times, **options)[-1] for start in y0])
 
     runs = {"ours, NumPy": lambda r: ours_at_the_end(swing(np), y0, times, r), "loop of odeint": loop}
