@@ -103,8 +103,7 @@ class Backend:
 
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
         """Return the last carry and the stacked outputs of ``carry, out = body(carry, i)``."""
-        outputs: list[Any] = []
-        whole, filled, size = None, 0, 0
+        outputs, whole, filled, size = list[Any](), None, 0, 0
 
         def write(array: Array, part: Array) -> None:
             array[filled : filled + part.shape[0], ...] = part
