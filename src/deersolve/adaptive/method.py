@@ -27,8 +27,8 @@ class Adaptive:
         large batches as many as are 2^23 numbers, but not below 256; outside of ``jit`` 4,096 if those do not do.
 
     estimate : bool, optional
-        Whether to estimate the error that all steps together have made, where y is wanted, and to solve again with
-        smaller steps where it is far above the tolerance. By default it is done for up to 16,384 numbers of y, except
+        Whether to estimate the error that all steps together have made, where y is wanted, and to halve the steps, or
+        solve again with smaller ones, where it is far above the tolerance. By default it is done for up to 16,384 numbers of y, except
         on JAX, where it is another program to compile. Inside ``jit`` it is never done.
 
     Raises

@@ -112,7 +112,7 @@ class Solver:
         """Return how many steps may be tried: where all of those are kept, as many as have room."""
         if not self.backend.compiles:
             return MANY
-        room = int(HELD // (math.prod(y0.shape) * (STEPPERS[self.rule.key].order + 2)))
+        room: int = HELD // (math.prod(y0.shape) * (STEPPERS[self.rule.key].order + 2))
         return min(max(room, FEW_COMPILED), MANY_COMPILED)
 
     def _route(self, to: Adaptive) -> Route:

@@ -103,8 +103,7 @@ class Backend:
 
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
         """Return the last carry and the stacked outputs of ``carry, out = body(carry, i)``."""
-        outputs: list[Any] = []
-        whole, filled = None, 0
+        outputs, whole, filled, size = list[Any](), None, 0, 0
 
         def write(array: Array, part: Array) -> None:
             array[filled : filled + part.shape[0], ...] = part
@@ -113,7 +112,8 @@ class Backend:
             carry, out = body(carry, i)
             outputs.append(out)
             is_last = i == length - 1
-            if is_last or (self.can_write(out) and len(outputs) * max(map(math.prod, _shapes(out))) >= HELD):
+            size = size or max(map(math.prod, _shapes(out)))
+            if is_last or (len(outputs) * size >= HELD and self.can_write(out)):
                 stack = tree_map(lambda *parts: array_namespace(parts[0]).stack(parts), *outputs)
                 if is_last and whole is None:
                     return carry, stack

@@ -71,6 +71,18 @@ class Jax(Backend):
         """
         return _jax_programs.rarely(flag, lambda: self.when(flag, function, value), value)
 
+    def when(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
+        """Return ``function(value)`` where the flag holds anywhere, else ``value``; mapped over, it computes one still.
+
+        The branch in the loop keeps XLA from moving what does not depend on the state out of it, to be computed always.
+        """
+        light = whole(function)
+
+        def once(state: Any) -> Any:
+            return state[0] & False, jax.lax.cond(jnp.any(state[0]), light, lambda v: v, state[1])
+
+        return self.while_loop(lambda s: jnp.any(s[0]), once, (flag, value))[1]
+
     def when_followed(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
         """Return ``function(value)`` where the flag holds anywhere, by ``lax.cond``; mapped over, it computes both."""
         return jax.lax.cond(jnp.any(flag), function, lambda v: v, value)

@@ -16,7 +16,7 @@ from ...backends.trees import tree_map
 from ...errors import FunctionError, InputError
 from ..equation import System
 
-LENGTH = 48
+LENGTH, SHORT, NUMBERS = 48, 8, 2**14  # points of a stretch; of one of many elements not fewer, and what those hold
 COUPLED = (
     "f of one batch element at one grid point differs from that entry of f of all of them: expected an "
     "f that acts on each point by itself, over (*B, T, n). {} Batch norm and other statistics over the batch couple "
@@ -153,7 +153,9 @@ def _inside(f: Any) -> str:
 def stretch(system: System) -> tuple[tuple[Array, ...], Any]:
     """Return shifted signals and x on a stretch of a trajectory, or all of a box; no two entries of a signal alike."""
     if system.marches:
-        system = system.head(min(LENGTH, system.data.guess.shape[system.grid.axis]))
+        points = system.data.guess.shape[system.grid.axis]
+        most = max(NUMBERS * points // max(math.prod(system.data.guess.shape), 1), SHORT)
+        system = system.head(min(LENGTH, most, points))
     guess = system.data.guess
     n = guess.shape[-2]
     behind = int("ends" in system.functions)  # rows of the signals that f is not of
