@@ -28,8 +28,8 @@ class Adaptive:
 
     estimate : bool, optional
         Whether to estimate the error that all steps together have made, where y is wanted, and to halve the steps, or
-        solve again with smaller ones, where it is far above the tolerance. By default it is done for up to 16,384 numbers of y, except
-        on JAX, where it is another program to compile. Inside ``jit`` it is never done.
+        solve again with smaller ones, where it is far above the tolerance. By default it is done for up to 16,384
+        numbers of y, except on JAX, where it is another program to compile. Inside ``jit`` it is never done.
 
     Raises
     ------
