@@ -247,3 +247,65 @@ def test_inside_jit():
     expected = ds.solve(ds.InitialValueProblem(lotka_volterra, np.array([0.0, 2.0]), np.ones(2)), rtol=1e-10).y[-1]
     assert int(status) == 0
     np.testing.assert_allclose(np.asarray(y), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["dopri8", "radau5"])
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_a_component_that_stays_0_needs_no_absolute_tolerance(rule, batch):
+    t, y0 = np.array([0.0, 3.0]), np.tile([0.0, 1.0], (*batch, 1))
+    decay = ds.InitialValueProblem(lambda y, t, p: -y, t, y0)
+    sol = ds.solve(decay, rtol=1e-6, atol=0.0, inverse=rule)
+    assert not sol.y[..., 0].any()
+    assert np.abs(sol.y[..., -1, 1] - np.exp(-3.0)).max() < 1e-6
+    assert (sol.stats.discretisation_error < 1e-5).all()
+    rest = ds.InitialValueProblem(lambda y, t, p: 0.0 * y, t, y0)
+    assert (ds.solve(rest, rtol=1e-6, atol=0.0, inverse=rule).y == y0[..., None, :]).all()
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_far_from_0_steps_are_those_between_the_times(rule, batch):
+    """At t = 1e9 a time is a multiple of 1e-7, so a step is not what was meant, but what is between two of them."""
+
+    def turn(y, t, p):
+        return np.stack([y[..., 1], -y[..., 0]], axis=-1)
+
+    y0 = np.tile([1.0, 0.0], (*batch, 1))
+    sol = ds.solve(ds.InitialValueProblem(turn, 1e9 + np.array([0.0, 10.0]), y0), rtol=1e-6, atol=1e-9, inverse=rule)
+    assert np.abs(sol.y[..., -1, :] - [np.cos(10.0), -np.sin(10.0)]).max() < 1e-5
+
+
+def test_chaos_on_many_steps_is_not_called_solved():
+    """The last grid has more numbers than are estimated by default: where errors were too large, all are."""
+
+    def lorenz(y, t, p):
+        u, v, w = y[..., :5], y[..., 5:10], y[..., 10:]
+        return np.concatenate([10 * (v - u), u * (28 - w) - v, u * v - 8 / 3 * w], axis=-1)
+
+    problem = ds.InitialValueProblem(lorenz, np.array([0.0, 30.0]), np.repeat([1.0, 1.0, 20.0], 5))
+    sol = ds.solve(problem, rtol=1e-6, atol=1e-6, on_failure="return")
+    assert sol.grid.shape[0] * 15 > 2**14
+    assert sol.status == ds.Status.UNDER_RESOLVED
+    assert sol.stats.discretisation_error > 1e-2
+
+
+def test_steps_that_jump_over_a_square_wave_are_not_called_an_answer():
+    """With a tighter tolerance the stages see the same sign in half of the periods, and the estimate grows."""
+    wave = ds.InitialValueProblem(lambda y, t, p: np.sign(np.sin(5 * t)) + 0 * y, np.array([0.0, 10.0]), np.zeros(1))
+    sol = ds.solve(wave, rtol=1e-6, atol=1e-6, on_failure="return")
+    assert sol.status == ds.Status.UNDER_RESOLVED
+    assert "did not make it smaller" in sol.stats.choice
+
+
+@pytest.mark.parametrize("rtol", [1e-3, 1e-6])
+def test_an_ignition_is_followed(rtol):
+    """A small error before it is a large one in its time: one Newton step on all steps at once is not enough."""
+
+    def reactor(y, t, p):
+        c, T = y[..., 0], y[..., 1]
+        rate = 0.02 * np.exp(25 - 25 / T) * c
+        return np.stack([1 - c - rate, 20 * rate - 1.5 * (T - 1)], axis=-1)
+
+    sol = ds.solve(ds.InitialValueProblem(reactor, np.array([0.0, 0.5, 20.0]), np.ones(2)), rtol=rtol)
+    expected = [[2.77034004441e-9, 18.0677452193], [3.97281492022e-9, 14.3333332804]]  # SciPy's Radau to 1e-12
+    assert np.abs(sol.y[1:] / expected - 1).max() < FACTOR * rtol

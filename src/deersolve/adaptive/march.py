@@ -118,6 +118,8 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     gap, field = stop - at.t, course.between(at.t, stop)
     length = at.h if course.longest is None else _clipped(xp, at.h, course.longest)
     hits = xp.abs(length) >= 0.999 * xp.abs(gap)
+    between = (at.t + length) - at.t  # what is between two times, not what was meant
+    length = xp.where(between == 0, length, between)
     h = xp.where(running[..., None], xp.where(hits, gap, length), 0.0)
     made = course.stepper.attempt(field, at.t, at.y, h, at.carry)
     taken = (made.error <= 1) & ~made.failed & running

@@ -90,7 +90,7 @@ def _piece(stepper: StepperAlone, at: Steps, stop: float, h: float, longest: flo
         at.tried += 1
         length = h if abs(h) <= longest else math.copysign(longest, h)
         is_last = abs(length) >= 0.999 * abs(stop - t)
-        step = stop - t if is_last else length
+        step = stop - t if is_last else (t + length) - t or length  # what is between two times, not what was meant
         new, error, growth = stepper.attempt(t, y, step)
         best = min(SAFETY * max(error, 1e-30) ** power, growth) if error < math.inf else min(growth, FAILED)
         by = min(max(best, SHORTEST), 1.0 if rejected else LONGEST)

@@ -17,7 +17,7 @@ from ..inverses import Rule, rule_of
 from ..newton.checks.probe import probe
 from ..newton.discrete import discrete
 from ..newton.jacobians import Functions, derivative_of
-from ..newton.measures import eps_of
+from ..newton.measures import eps_of, least
 from ..newton.plan import run
 from ..problems import Problem
 from ..problems.inputs import closed
@@ -36,8 +36,9 @@ from .on_grid import Given, Kept, Marched, OnGrid, Polished
 MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where Python looks; where all are kept
 HELD = 2**23  # numbers that are kept, if there are not few steps
 WORK = 2_000_000_000  # multiplications of the linear systems, for which no Newton step is made over all steps
-ESTIMATED = 2**14  # numbers of y up to which the error is estimated
+ESTIMATED, TIGHTENED = 2**14, 2**20  # numbers of y up to which the error is estimated, and where it was too large
 FAR, AGAIN = 5.0, 3  # times the tolerance: an error for which all is solved again, and how often
+UNSETTLED = 50.0  # times the tolerance, in the place of an error that is not known
 LOW = 1e-4  # a tolerance above which the rule of order 5 is cheaper
 
 
@@ -51,6 +52,7 @@ class Solver:
     rule: Rule
     looks: bool
     stops: Array | None
+    estimated: int = ESTIMATED
 
     def solved(self, to: Adaptive) -> Solved:
         """Return the grid of a march with the solution on it."""
@@ -68,7 +70,7 @@ class Solver:
         if finer is None or bool(xp.any(finer.code != ARRIVED)) or not self._estimates(finer, to):
             return None
         half = self.on(finer, to)
-        worse = (half.sol.status != 0) & (made.sol.status == 0)
+        worse = (half.sol.status != 0) & (half.sol.status != made.sol.status)
         return None if bool(xp.any(worse)) else half
 
     def _estimates(self, found: Found, to: Adaptive) -> bool:
@@ -76,7 +78,7 @@ class Solver:
         asked = to.estimate if to.estimate is not None else not self.backend.compiles
         if not asked or not self.backend.is_concrete(found.t):
             return False
-        return to.estimate is True or (math.prod(found.y.shape) <= ESTIMATED and self._work(found) <= WORK)
+        return to.estimate is True or (math.prod(found.y.shape) <= self.estimated and self._work(found) <= WORK)
 
     def _work(self, found: Found) -> int:
         """Return about how many multiplications the linear systems of all steps take."""
@@ -120,7 +122,7 @@ class Solver:
         y0, t = self.data.guess[..., :1, :], self.data.grid.t
         xp, convert = array_namespace(y0), self.backend.convert
         t = xp.broadcast_to(t, (*y0.shape[:-2], t.shape[-1]))
-        rtol, atol = (convert(a, y0, y0.dtype) for a in (to.rtol, to.atol))
+        rtol, atol = _allowed(to, y0)
         first, longest = (None if a is None else convert(a, t, t.dtype) for a in (to.first_step, to.max_step))
         return Route(t[..., :1], t[..., -1:], self.stops, y0, rtol, atol, first, longest)
 
@@ -170,9 +172,14 @@ class Solved:
     finer: Found | None = None
 
     def size(self, to: Adaptive) -> float | None:
-        """Return the largest error in units of a tolerance, where it is above what is allowed and can be mended."""
+        """Return the largest error in units of a tolerance, where it is above what is allowed and can be mended.
+
+        Where Newton's method on all steps at once was still moving, that is not known: it is called UNSETTLED.
+        """
         if self.error is None or to.least == 0:
             return None
+        if bool(array_namespace(self.error).any(self.sol.status == int(Status.MAX_STEPS))):
+            return UNSETTLED
         size = float(array_namespace(self.error).max(_ratio(to, self.found, self.error)))
         return size if FAR < size < math.inf else None
 
@@ -219,6 +226,7 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
 def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
     """Return a solution whose error is not far above the tolerance, as far as steps can do it, and what was done."""
     asked, told = to, ""
+    solver = dataclasses.replace(solver, estimated=TIGHTENED)
     for _ in range(AGAIN):
         size = made.size(asked)
         if size is None:
@@ -231,7 +239,12 @@ def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
         tighter = to.tighter(max(0.5 / size, 1e-4))
         if tighter.least < 100 * eps_of(made.found.y):
             break
-        to, made = tighter, solver.solved(tighter)
+        again = solver.solved(tighter)
+        left = again.size(asked)
+        if left is not None and left > 0.5 * size and UNSETTLED not in (left, size):
+            told += f"; steps to {tighter.least:.0e} did not make it smaller"
+            break
+        to, made = tighter, again
         told += f"; steps to {to.least:.0e}, for errors grow on their way"
     return made, told
 
@@ -264,9 +277,15 @@ def _rule(problem: Problem, to: Adaptive, inverse: Any) -> tuple[Rule, str]:
 
 def _ratio(to: Adaptive, found: Found, error: Array) -> Array:
     """Return the largest error of each element in units of the tolerance, (*B,)."""
-    xp, convert = array_namespace(error), backend_of(error).convert
-    rtol, atol = (convert(a, error, error.dtype) for a in (to.rtol, to.atol))
+    xp, (rtol, atol) = array_namespace(error), _allowed(to, error)
     return xp.max(xp.abs(error) / (atol + rtol * _peak(found)), axis=(-2, -1))
+
+
+def _allowed(to: Adaptive, y: Array) -> tuple[Array, Array]:
+    """Return rtol and atol as arrays like y; atol is above 0, so that a component which stays 0 has no error."""
+    xp, convert = array_namespace(y), backend_of(y).convert
+    rtol, atol = (convert(a, y, y.dtype) for a in (to.rtol, to.atol))
+    return rtol, xp.where(atol > 0, atol, least(y))
 
 
 def _peak(found: Found) -> Array:
@@ -292,7 +311,7 @@ def _shown(solver: Solver, to: Adaptive, made: Solved, why: str) -> Solution:
         peak = _peak(found)
         rel = xp.max(xp.where(error == 0, 0.0, xp.abs(error) / xp.where(peak > 0, peak, 1.0)), axis=(-2, -1))
         stats = dataclasses.replace(stats, discretisation_error=rel, is_asymptotic=rel == rel)
-        far = _ratio(to, found, error) > FAR
+        far = ~(_ratio(to, found, error) <= FAR)  # NaN too
         status = xp.where((status == 0) & far, int(Status.UNDER_RESOLVED) + 0 * status, status)
     return Solution(y, status, stats, t=t, dense=dense)
 
