@@ -183,6 +183,13 @@ class Solved:
         size = float(array_namespace(self.error).max(_ratio(to, self.found, self.error)))
         return size if FAR < size < math.inf else None
 
+    def is_no_better(self, size: float, to: Adaptive) -> bool:
+        """Return whether smaller steps to the same end leave an error of about the same size."""
+        left, xp = self.size(to), array_namespace(self.sol.status)
+        if left is None or left == UNSETTLED or bool(xp.any(self.found.code != ARRIVED)):
+            return False
+        return left > 0.5 * size
+
 
 def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float, ...]) -> Array:
     """Return y at every stage, (*B, N + 1, m, n), by the polynomials of the march."""
@@ -240,8 +247,7 @@ def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
         if tighter.least < 100 * eps_of(made.found.y):
             break
         again = solver.solved(tighter)
-        left = again.size(asked)
-        if left is not None and left > 0.5 * size and UNSETTLED not in (left, size):
+        if size != UNSETTLED and again.is_no_better(size, asked):
             told += f"; steps to {tighter.least:.0e} did not make it smaller"
             break
         to, made = tighter, again
@@ -304,7 +310,8 @@ def _shown(solver: Solver, to: Adaptive, made: Solved, why: str) -> Solution:
     y = dense(xp.where(beyond, reached, times))
     y = xp.where(beyond[..., None], xp.nan, y)
     ended = xp.where(found.code == NOT_FINITE, int(Status.NONFINITE) + 0 * sol.status, int(Status.UNDER_RESOLVED))
-    status = xp.where(found.code == ARRIVED, sol.status, ended)
+    moving = sol.status == int(Status.MAX_STEPS)  # there is no y_guess to try: as where steps are too large
+    status = xp.where((found.code == ARRIVED) & ~moving, sol.status, ended)
     stats = dataclasses.replace(sol.stats, steps=found.taken, rule=solver.rule.key, method="adaptive", choice=why)
     stats = dataclasses.replace(stats, tolerance=(to.rtol, to.atol))
     if error is not None:

@@ -187,7 +187,7 @@ class Operator(Rule):
     def pulled(self, boundary: Any, Gs: tuple[Structure, ...], u: Array) -> Any:
         """Return u for ``given``, and ``-G_p^T M^T u`` for s_p."""
         whole = {"given": self._in_unit(u), "shifts": tuple(-(G.mT @ self.weights(u)) for G in Gs)}
-        return tree_map(lambda _, bar: bar, boundary, whole if isinstance(boundary, dict) else u)
+        return tree_map(lambda _, bar: bar, boundary, whole if isinstance(boundary, dict) else whole["given"])
 
     def determines(self, Gs: tuple[Structure, ...], like: Array, *, grid: Any, boundary: Any) -> Array:
         """Return of which elements the matrix is regular."""
