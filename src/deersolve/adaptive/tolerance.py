@@ -266,7 +266,7 @@ def _stops(problem: Problem, backend: Backend, data: Data) -> Array | None:
         columns = backend.to_numpy(D).reshape(-1, D.shape[-1]) == 0
         kept = backend.convert(columns.any(0).nonzero()[0], t, None)
         times, D = xp.take(times, kept, axis=-1), xp.take(D, kept, axis=-1)
-    knots = backend.convert([*problem.breaks], t, t.dtype) + 0 * first
+    knots = padded(backend.convert([*problem.breaks], t, t.dtype), t.ndim) + 0 * first
     inside = (knots > xp.minimum(first, last)) & (knots < xp.maximum(first, last))
     stops = joined([xp.where(D == 0, times, last), xp.where(inside, knots, last)], -1)
     return stops if stops.shape[-1] else None

@@ -135,10 +135,11 @@ def attach(live: System, y: Array, usable: Array) -> Array:
     """
     system, at = substituted(live, y, usable)
     by, xp, is_node = live.backend, array_namespace(y), live.rule.has_transpose
+    on_graph = _on_graph if is_node else _step_on_graph
     some = system.head(SOME) if system.marches and y.shape[system.grid.axis] > 4 * SOME else None
-    if some is not None and by.recorded(lambda: residual(some, some.data.guess)) is None:
+    if some is not None and by.recorded(lambda: on_graph(some, some.data.guess)) is None:
         return y
-    made = by.recorded(lambda: _on_graph(system, at) if is_node else _step_on_graph(system, at))
+    made = by.recorded(lambda: on_graph(system, at))
     if made is None:
         return y
     again = partial(_recorded, system) if system.block is None else None  # a second order takes G of all points
