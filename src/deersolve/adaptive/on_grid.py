@@ -12,7 +12,7 @@ from ..backends.trees import record
 from ..grids.base import Data
 from ..linalg.structure import Dense
 from ..newton.equation import System
-from ..newton.implicit import attach, tangent, through
+from ..newton.implicit import attach
 from ..newton.iterate import Iterate, Options, start_at
 from ..newton.iteration import newton_step
 from ..newton.measures import eps_of, least
@@ -99,9 +99,16 @@ def _known(system: System, y: Array, holds: Array, broken: Array, **known: Array
     return dataclasses.replace(at, active=at.active & False, certified=holds, broken=broken, **known)
 
 
+def polynomials(system: System, y: Array) -> Array:
+    """Return those of the rule."""
+    return system.polynomials(y)
+
+
 @dataclasses.dataclass(frozen=True)
 class OnGrid(Plan):
     """A plan whose solution has the polynomials of the rule in the place of ``y_corrected``."""
+
+    beside: ClassVar[Any] = staticmethod(polynomials)
 
     def solve(self, functions: Any, data: Data) -> Solution:
         """Return the solution of the discrete equation."""
@@ -116,19 +123,3 @@ class OnGrid(Plan):
         system = dataclasses.replace(self.system(functions, data), strict=True)
         y = attach(system, sol.y, sol.converged)
         return sol if y is sol.y else dataclasses.replace(sol, y=y, y_corrected=system.polynomials(y))
-
-    def tangent(self, by: Any, at: Any, theta: Any, direction: Any, sol: Solution) -> tuple[Any, Any]:
-        """Return the derivatives of y and of the polynomials along a direction."""
-
-        def system_at(theta: Any) -> System:
-            plan, functions, data = at(theta)
-            made: System = plan.system(functions, data)
-            return dataclasses.replace(made, strict=True)
-
-        dy = tangent(by, system_at, theta, direction, sol.y, sol.converged)
-        return dy, through(by, polynomials, system_at, (theta, sol.y), (direction, dy), sol.converged)
-
-
-def polynomials(system: System, y: Array) -> Array:
-    """Return those of the rule."""
-    return system.polynomials(y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from ..backends.generic import Backend
 from ..backends.trees import tree_map
@@ -37,6 +37,8 @@ class Plan:
     shift: tuple[Shifter, ...]
     method: Any
     watch: Watch = NOBODY
+    beside: ClassVar[Any] = staticmethod(corrected)
+    """What a solution has beside y, ``y_corrected``, as it is differentiated."""
 
     @property
     def key(self) -> Any:
@@ -133,7 +135,7 @@ class Plan:
         dy = tangent(by, system_at, theta, direction, sol.y, sol.converged)
         if sol.y_corrected is None:
             return dy, None
-        return dy, through(by, corrected, system_at, (theta, sol.y), (direction, dy), sol.converged)
+        return dy, through(by, self.beside, system_at, (theta, sol.y), (direction, dy), sol.converged)
 
 
 def run(plan: Plan, functions: dict[str, Any], data: Data) -> Solution:
