@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .adaptive.method import asked_of
-from .adaptive.tolerance import complaint, solve_to
+from .adaptive.report import complaint
+from .adaptive.tolerance import solve_to
 from .backends import backend_of
 from .backends._compilers import untraced
 from .backends.generic import Backend

@@ -3,199 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
-from ..backends import backend_of
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, joined, padded
 from ..errors import mismatch
 from ..grids.base import Data
-from ..grids.levels import with_stages
-from ..grids.times import Initial, TimeGrid
 from ..inverses import Rule, rule_of
 from ..newton.checks.probe import probe
 from ..newton.discrete import discrete
-from ..newton.jacobians import Functions, derivative_of
-from ..newton.measures import eps_of, least
-from ..newton.plan import run
+from ..newton.measures import eps_of
 from ..problems import Problem
-from ..problems.inputs import closed
-from ..solution.dense import DenseOutput
 from ..solution.solution import Solution
-from ..solution.status import Status, advice_on, numbers
-from .alone import Single, found_alone
-from .error import Estimated, Refined, halved
-from .flow import Route, carried, linear, timed
-from .grid import Found, trimmed
-from .march import ARRIVED, NOT_FINITE, STIFF, TOO_MANY
-from .marcher import STEPPERS, Marcher
+from .flow import timed
+from .march import STIFF
+from .marcher import STEPPERS
 from .method import Adaptive
-from .on_grid import Given, Kept, Marched, OnGrid, Polished
+from .report import shown
+from .solver import TIGHTENED, UNSETTLED, Solved, Solver
 
-MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where Python looks; where all are kept
-HELD = 2**23  # numbers that are kept, if there are not few steps
-WORK = 2_000_000_000  # multiplications of the linear systems, for which no Newton step is made over all steps
-ESTIMATED, TIGHTENED = 2**14, 2**20  # numbers of y up to which the error is estimated, and where it was too large
-FAR, AGAIN = 5.0, 3  # times the tolerance: an error for which all is solved again, and how often
-UNSETTLED = 50.0  # times the tolerance, in the place of an error that is not known
+AGAIN = 3  # how often all is solved again
 LOW = 1e-4  # a tolerance above which the rule of order 5 is cheaper
-
-
-@dataclasses.dataclass(frozen=True)
-class Solver:
-    """What solves one problem to tolerances."""
-
-    problem: Problem
-    backend: Backend
-    data: Data
-    rule: Rule
-    looks: bool
-    stops: Array | None
-    estimated: int = ESTIMATED
-
-    def solved(self, to: Adaptive) -> Solved:
-        """Return the grid of a march with the solution on it."""
-        return self.on(self._found(to), to)
-
-    def on(self, found: Found, to: Adaptive) -> Solved:
-        """Return the solution on a grid, and its estimated error."""
-        found = dataclasses.replace(found, t=carried(self.backend, found.t, self.data.grid.t, self.stops))
-        made = self._on_grid(found, to)
-        return self._estimated(found, to, *made) if self._estimates(found, to) else Solved(found, made[0])
-
-    def halved(self, made: Solved, to: Adaptive) -> Solved | None:
-        """Return the solution on half of the steps, with its error; None where that takes more than what is known."""
-        finer, xp = made.finer, array_namespace(made.sol.status)
-        if finer is None or bool(xp.any(finer.code != ARRIVED)) or not self._estimates(finer, to):
-            return None
-        half = self.on(finer, to)
-        worse = (half.sol.status != 0) & (half.sol.status != made.sol.status)
-        return None if bool(xp.any(worse)) else half
-
-    def _estimates(self, found: Found, to: Adaptive) -> bool:
-        """Return whether the error is estimated."""
-        asked = to.estimate if to.estimate is not None else not self.backend.compiles
-        if not asked or not self.backend.is_concrete(found.t):
-            return False
-        return to.estimate is True or (math.prod(found.y.shape) <= self.estimated and self._work(found) <= WORK)
-
-    def _work(self, found: Found) -> int:
-        """Return about how many multiplications the linear systems of all steps take."""
-        *batch, n = found.y.shape
-        return int(math.prod(batch) * (max(len(self.rule.nodes), 1) * n) ** 3)
-
-    @property
-    def on_grid(self) -> Rule:
-        """The rule on the grid that was found: some hundred steps are not worth a scan that is compiled first."""
-        is_plain = self.rule.scans and self.backend.name == "numpy"
-        return self.rule.scanning("sequential") if is_plain else self.rule
-
-    def _found(self, to: Adaptive) -> Found:
-        """Return the grid that the march finds."""
-        route, functions, stepper = self._route(to), closed(self.problem, self.data.grid), STEPPERS[self.rule.key]
-        if not self.backend.compiles and route.y0.ndim == 2:
-            single = Single(self.backend, self.problem, functions, route.y0)
-            with self.backend.frozen():
-                return found_alone(self.backend, stepper, single, route, to.max_steps or MANY, self.looks)
-        y, xp = route.y0, array_namespace(route.y0)
-        rows = stepper.calls(y, xp.astype(route.start, y.dtype)[..., None])
-        rows.append(tuple(a[(*(slice(1) for _ in a.shape[:-1]), ...)] for a in rows[0]))  # one point
-        called = {name: (f, lambda: rows) for name, f in functions.items()}
-        most, is_last = to.max_steps or self._most(y), to.max_steps is not None or not self.backend.compiles
-        while True:
-            found: Found = self.backend.call(Marcher(self.backend, self.rule.key, most, self.looks), called, route)
-            is_last = is_last or most >= MANY_COMPILED or not self.backend.is_concrete(found.code)
-            if is_last or not bool(xp.any(found.code == TOO_MANY)):
-                return trimmed(self.backend, found)
-            most = MANY_COMPILED
-
-    def _most(self, y0: Array) -> int:
-        """Return how many steps may be tried: where all of those are kept, as many as have room."""
-        if not self.backend.compiles:
-            return MANY
-        room: int = HELD // (math.prod(y0.shape) * (STEPPERS[self.rule.key].order + 2))
-        return min(max(room, FEW_COMPILED), MANY_COMPILED)
-
-    def _route(self, to: Adaptive) -> Route:
-        """Return what the march is given."""
-        y0, t = self.data.guess[..., :1, :], self.data.grid.t
-        xp, convert = array_namespace(y0), self.backend.convert
-        t = xp.broadcast_to(t, (*y0.shape[:-2], t.shape[-1]))
-        rtol, atol = _allowed(to, y0)
-        first, longest = (None if a is None else convert(a, t, t.dtype) for a in (to.first_step, to.max_step))
-        return Route(t[..., :1], t[..., -1:], self.stops, y0, rtol, atol, first, longest)
-
-    def _on_grid(self, found: Found, to: Adaptive) -> tuple[Solution, Array, Functions]:
-        """Return the solution of the rule on the grid that was found, with its polynomials as ``y_corrected``.
-
-        And the times as f sees them, (*B, N + 1, 1), and f as it is called, with its derivative.
-        """
-        xp, y, t = array_namespace(found.y), found.y, found.t
-        D = xp.astype(t[..., 1:] - t[..., :-1], y.dtype)[..., None]
-        grid, start = TimeGrid(t, D), padded(self.data.boundary.y0, y.ndim)
-        times = xp.astype(t, y.dtype)
-        times = (times if self.stops is None else grid.sided(times))[..., None]
-        data = with_stages(Data(times, grid, Initial(start), y), self.rule.nodes)
-        if self.rule.nodes:
-            data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
-        problem, system = discrete(self.problem, self.on_grid, self.backend, data)
-        method: Given = (Polished if self.rule.nodes else Given)(to)
-        if self.backend.compiles or (self.rule.nodes and self._work(found) > WORK):
-            data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
-        functions = derivative_of(system, check=False)[0] if self.rule.nodes else system.functions
-        return run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data), times, functions
-
-    def _estimated(self, found: Found, to: Adaptive, sol: Solution, seen: Array, functions: Functions) -> Solved:
-        """Return the solution with its error where it is wanted, and what is on the grid of half the steps."""
-        nodes, xp = self.rule.nodes, array_namespace(sol.y)
-        fine = halved(found.t, seen, sol.y[..., -1, :] if nodes else sol.y, sol.y_corrected, nodes)
-        plan = Refined(self.backend, self.on_grid, self.problem.shift, (Given if nodes else Estimated)(to))
-        delta = run(plan, functions, fine).y
-        change = fine.grid.present(delta)
-        t, wanted = self.backend.without_gradient((found.t, self.data.grid.t))
-        beyond = xp.abs(wanted - t[..., :1]) > xp.abs(t[..., -1:] - t[..., :1])
-        error = linear(t, change[..., ::2, :])(xp.where(beyond, t[..., -1:], wanted))
-        y = fine.guess + delta
-        path = self.rule.polynomials(y, functions, fine)[..., 1:, :] if nodes else None
-        finer = Found(fine.grid.times, fine.grid.present(y), found.code, 2 * found.taken, found.tried, path)
-        return Solved(found, sol, error, finer)
-
-
-@dataclasses.dataclass(frozen=True)
-class Solved:
-    """A solution on its grid, with its estimated error at the wanted times, (*B, T, n), and one on half the steps."""
-
-    found: Found
-    sol: Solution
-    error: Array | None = None
-    finer: Found | None = None
-
-    def size(self, to: Adaptive) -> float | None:
-        """Return the largest error in units of a tolerance, where it is above what is allowed and can be mended.
-
-        Where Newton's method on all steps at once was still moving, that is not known: it is called UNSETTLED.
-        """
-        if self.error is None or to.least == 0:
-            return None
-        if bool(array_namespace(self.error).any(self.sol.status == int(Status.MAX_STEPS))):
-            return UNSETTLED
-        size = float(array_namespace(self.error).max(_ratio(to, self.found, self.error)))
-        return size if FAR < size < math.inf else None
-
-    def is_no_better(self, size: float, to: Adaptive) -> bool:
-        """Return whether smaller steps to the same end leave an error of about the same size."""
-        left, xp = self.size(to), array_namespace(self.sol.status)
-        if left is None or left == UNSETTLED or bool(xp.any(self.found.code != ARRIVED)):
-            return False
-        return left > 0.5 * size
-
-
-def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float, ...]) -> Array:
-    """Return y at every stage, (*B, N + 1, m, n), by the polynomials of the march."""
-    powers = [[c ** (k + 1) for k in range(found.path.shape[-2])] for c in nodes]
-    moved = array_namespace(guess).matmul(backend.convert(powers, guess, guess.dtype), found.path)
-    return joined([guess[..., :1, :, :], found.y[..., :-1, None, :] + moved], -3)
 
 
 def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = True) -> Solution:
@@ -227,7 +55,7 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
             why = "implicit, for the explicit pair would be held back by stability"
             made = solver.solved(to)
         made, more = _mended(solver, to, made)
-    return _shown(solver, to, made, why + more)
+    return shown(solver, to, made, why + more)
 
 
 def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
@@ -279,64 +107,3 @@ def _rule(problem: Problem, to: Adaptive, inverse: Any) -> tuple[Rule, str]:
     if rule.key not in STEPPERS:
         raise mismatch("inverse", f"a rule that steps to a tolerance: {', '.join(STEPPERS)}", repr(rule.key))
     return rule, "as asked" if inverse is not None else f"explicit, of order {rule.order}"
-
-
-def _ratio(to: Adaptive, found: Found, error: Array) -> Array:
-    """Return the largest error of each element in units of the tolerance, (*B,)."""
-    xp, (rtol, atol) = array_namespace(error), _allowed(to, error)
-    return xp.max(xp.abs(error) / (atol + rtol * _peak(found)), axis=(-2, -1))
-
-
-def _allowed(to: Adaptive, y: Array) -> tuple[Array, Array]:
-    """Return rtol and atol as arrays like y; atol is above 0, so that a component which stays 0 has no error."""
-    xp, convert = array_namespace(y), backend_of(y).convert
-    rtol, atol = (convert(a, y, y.dtype) for a in (to.rtol, to.atol))
-    return rtol, xp.where(atol > 0, atol, least(y))
-
-
-def _peak(found: Found) -> Array:
-    """Return the largest |y| of each component, (*B, 1, n)."""
-    xp = array_namespace(found.y)
-    return xp.max(xp.abs(found.y), axis=-2, keepdims=True)
-
-
-def _shown(solver: Solver, to: Adaptive, made: Solved, why: str) -> Solution:
-    """Return the solution at the times that were asked for."""
-    found, sol, error = made.found, made.sol, made.error
-    dense, t = DenseOutput(found.t, sol.y_corrected), solver.problem.t
-    xp, times = array_namespace(found.y), solver.data.grid.t
-    reached = found.t[..., -1:]
-    beyond = xp.abs(times - found.t[..., :1]) > xp.abs(reached - found.t[..., :1])
-    y = dense(xp.where(beyond, reached, times))
-    y = xp.where(beyond[..., None], xp.nan, y)
-    ended = xp.where(found.code == NOT_FINITE, int(Status.NONFINITE) + 0 * sol.status, int(Status.UNDER_RESOLVED))
-    moving = sol.status == int(Status.MAX_STEPS)  # there is no y_guess to try: as where steps are too large
-    status = xp.where((found.code == ARRIVED) & ~moving, sol.status, ended)
-    stats = dataclasses.replace(sol.stats, steps=found.taken, rule=solver.rule.key, method="adaptive", choice=why)
-    stats = dataclasses.replace(stats, tolerance=(to.rtol, to.atol))
-    if error is not None:
-        peak = _peak(found)
-        rel = xp.max(xp.where(error == 0, 0.0, xp.abs(error) / xp.where(peak > 0, peak, 1.0)), axis=(-2, -1))
-        stats = dataclasses.replace(stats, discretisation_error=rel, is_asymptotic=rel == rel)
-        far = ~(_ratio(to, found, error) <= FAR)  # NaN too
-        status = xp.where((status == 0) & far, int(Status.UNDER_RESOLVED) + 0 * status, status)
-    return Solution(y, status, stats, t=t, dense=dense)
-
-
-def complaint(sol: Solution) -> str:
-    """Return what failed, where, and what to do about it."""
-    codes = [int(c) for c in numbers(sol.status)]
-    told = {c: advice_on(Status(c), True) for c in sorted(set(codes)) if c}
-    counts = "; ".join(f"{codes.count(c)} {Status(c).name} ({advice})" for c, advice in told.items())
-    ends, starts = (numbers(sol.dense.t[..., k]) for k in (-1, 0))
-    first = next(k for k, c in enumerate(codes) if c)
-    xp = array_namespace(sol.dense.t)
-    steps = xp.reshape(sol.dense.t[..., 1:] - sol.dense.t[..., :-1], (len(codes), -1))[first, ...]
-    taken = [h for h in numbers(steps) if h]
-    where = f" The first of them, from t = {starts[first]:g}, came to t = {ends[first]:.9g}"
-    where += f" by a last step of {taken[-1]:.2g}." if taken else "."
-    return (
-        f"{sum(c != 0 for c in codes)} of {len(codes)} batch elements did not converge: {counts}.{where} Rule "
-        f"{sol.stats.rule}. The partial result is in this error's .solution; on_failure='return' or 'nan' returns it "
-        "instead."
-    )
