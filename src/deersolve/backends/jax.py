@@ -275,7 +275,7 @@ class Jax(Backend):
         tells whether the whole one is needed, which then takes its place.
         """
         made = {
-            name: [jax.make_jaxpr(f, return_shape=True)(*args) for args in calls()]
+            name: [jax.make_jaxpr(f, return_shape=True)(*args) for args in jax.eval_shape(calls)]
             for name, (f, calls) in functions.items()
         }
         traced = {name: [t for t, _ in group] for name, group in made.items()}
