@@ -15,7 +15,7 @@ from ..newton.discrete import discrete
 from ..newton.measures import eps_of
 from ..problems import Problem
 from ..solution.solution import Solution
-from .flow import timed
+from .inputs import timed
 from .march import STIFF
 from .marcher import STEPPERS
 from .method import Adaptive
@@ -42,12 +42,12 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         raise mismatch("rtol", "an InitialValueProblem beside a tolerance", type(problem).__name__)
     backend, data = problem.discretise(None, rule_of("ddt.trapezoid"))
     to.check(int(data.guess.shape[-1]))
-    moved = timed(problem, data.x, data.grid.t)
+    moved, moments = timed(problem, data.x, data.grid.t)
     with backend.quiet():
         if check_inputs:
             probe(discrete(problem, rule_of("ddt.trapezoid"), backend, data)[1])
         rule, why = _rule(problem, to, inverse)
-        solver = Solver(moved, backend, data, rule, inverse is None, _stops(problem, backend, data))
+        solver = Solver(moved, moments, backend, data, rule, inverse is None, _stops(problem, backend, data))
         made = solver.solved(to)
         is_stiff = made.found.code == STIFF
         if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
