@@ -1,6 +1,8 @@
-"""Inputs of a batch, constant, between times and as signals, of solves to a tolerance: against SciPy, element by element."""
+"""Inputs of a batch, constant, at times and as signals, in solves to a tolerance: against SciPy by element."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ def by_scipy(rates, pushes):
     found, ends = [], np.array([0.0, 0.7, 1.0, 2.0])
     for k, course, push in zip(rates, COURSES, pushes, strict=True):
         y = np.ones(2)
-        for start, end in zip(ends[:-1], ends[1:], strict=True):
+        for start, end in itertools.pairwise(ends):
             u = push[0] if end <= 0.7 else push[1]
             y = solve_ivp(
                 lambda t, y, k=k, c=course, u=u: [y[1], u - k * np.interp(t, T, c) * y[0]],
