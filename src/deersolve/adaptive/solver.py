@@ -29,7 +29,7 @@ from .inputs import Moments, linear
 from .march import ARRIVED, TOO_MANY
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
-from .on_grid import Given, Kept, Marched, OnGrid, Polished
+from .on_grid import Given, Kept, Marched, OnGrid, Polished, Trusted
 
 MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where Python looks; where all are kept
 HELD = 2**23  # numbers that are kept, if there are not few steps
@@ -140,8 +140,10 @@ class Solver:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
         problem, system = discrete(self.problem, self.on_grid, self.backend, data)
         method: Given = (Polished if self.rule.nodes else Given)(to)
-        if self.backend.compiles or (self.rule.nodes and self._work(found) > WORK):
+        if self.rule.nodes and (self.backend.compiles or self._work(found) > WORK):
             data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
+        elif not self.backend.is_concrete(found.t):
+            method = Trusted(to)
         functions = derivative_of(system, check=False)[0] if self.rule.nodes else system.functions
         return run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data), times, functions
 

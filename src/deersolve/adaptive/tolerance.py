@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from ..backends.generic import Backend
+from ..backends.given import state
 from ..backends.namespace import Array, array_namespace, joined, padded
 from ..errors import mismatch
 from ..grids.base import Data
@@ -88,11 +89,12 @@ def _stops(problem: Problem, backend: Backend, data: Data) -> Array | None:
 
     Where an element has none, its last time stands there.
     """
-    t, D = data.grid.t, data.grid.D[..., 0]
-    xp, first, last, times = array_namespace(t), t[..., :1], t[..., -1:], t[..., 1:]
-    if backend.is_concrete(t):
-        columns = backend.to_numpy(D).reshape(-1, D.shape[-1]) == 0
-        kept = backend.convert(columns.any(0).nonzero()[0], t, None)
+    t, (given, own) = data.grid.t, state(problem.t, "t")
+    xp, first, last, times, D = array_namespace(t), t[..., :1], t[..., -1:], t[..., 1:-1], data.grid.D[..., :-1, 0]
+    if own.is_concrete(given):  # inside jit too
+        numbers = own.to_numpy(given)
+        pairs = (numbers[..., 1:-1] == numbers[..., :-2]).any(axis=(*range(numbers.ndim - 1),))
+        kept = backend.convert(pairs.nonzero()[0], t, None)
         times, D = xp.take(times, kept, axis=-1), xp.take(D, kept, axis=-1)
     knots = padded(backend.convert([*problem.breaks], t, t.dtype), t.ndim) + 0 * first
     inside = (knots > xp.minimum(first, last)) & (knots < xp.maximum(first, last))
