@@ -8,7 +8,6 @@ from typing import Any
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace
-from ..backends.sums import Sums
 from ..backends.trees import record
 from ..inverses.tableaux import Pair
 from .base import Attempt, Field, Stepper
@@ -53,16 +52,8 @@ class Explicit(Stepper):
         allowed, count = field.scale(y, new), len(self.rows)
         sizes = [norm(step * F.of(count + k), allowed) for k in range(len(self.pair.errors))]
         held = held_back(h, (new, points), (last, slopes), self.pair.bound, carry.held)
-        path = self._path(field, t, y, h, F) if field.keeps else None
         memory, failed = Memory(last, held), sizes[0] != sizes[0]
-        return Attempt(new, judged(sizes), memory, failed, is_stiff=is_stiff(held), path=path)
-
-    def _path(self, field: Field, t: Array, y: Array, h: Array, F: Sums) -> Array:
-        """Return the coefficients of the continuous extension, behind the stages that only it needs."""
-        xp, step, pair = array_namespace(y), array_namespace(y).astype(h, y.dtype)[..., None], self.pair
-        for c, row in zip(pair.nodes[pair.stages :], pair.rows[pair.stages :], strict=True):
-            F.append(field.slope(t + c * h, y + step * F.weighted(row)))
-        return step * xp.concat([F.weighted(row) for row in zip(*pair.extension, strict=True)], axis=-2)
+        return Attempt(new, judged(sizes), memory, failed, is_stiff=is_stiff(held))
 
 
 def judged(sizes: list[Array]) -> Array:
