@@ -165,4 +165,4 @@ class Flow:
 
 
 def _inputs(t: Array, y: Array) -> Array:
-    return array_namespace(t).astype(t, y.dtype)[..., None]
+    return array_namespace(t).astype(t, y.dtype, copy=False)[..., None]
