@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from ..backends.generic import Backend
@@ -44,7 +45,7 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
     backend, data = problem.discretise(None, rule_of("ddt.trapezoid"))
     to.check(int(data.guess.shape[-1]))
     moved, moments = timed(problem, data.x, data.grid.t)
-    with backend.quiet():
+    with backend.quiet(), backend.undivided(math.prod(data.boundary.y0.shape)):
         if check_inputs:
             probe(discrete(problem, rule_of("ddt.trapezoid"), backend, data)[1])
         rule, why = _rule(problem, to, inverse)

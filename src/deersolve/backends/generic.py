@@ -138,6 +138,10 @@ class Backend:
         """Return what holds arrays like ``like`` and sums them by rows of weights."""
         return Sums(rows, like)
 
+    def undivided(self, numbers: int) -> contextlib.AbstractContextManager[Any]:
+        """Return a context for work on arrays of so many numbers, which are not to be divided where those are few."""
+        return contextlib.nullcontext()
+
     def over_spans(
         self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], axis: int, overlap: int = 0
     ) -> Array:

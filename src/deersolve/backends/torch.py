@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,10 @@ from ._torch_nodes import Gate, Guard, Order, Refused, Weightless, as_written, f
 from ._torch_rows import apart, has_hooks, rows_of, without_hooks
 from .generic import ON_HOST, Backend, Deferred, Jacobians, Later
 from .namespace import Array, Tree
+from .sums import Rows, Sums
 from .trees import tree_map
+
+FEW = 2**15  # numbers that an operation does not divide among threads, which would wait for one another
 
 
 class Torch(Backend):
@@ -81,6 +84,26 @@ class Torch(Backend):
         tensors: list[Array] = []
         tree_map(lambda a: tensors.append(a) if isinstance(a, torch.Tensor) else None, tree)
         return not any(functorch.is_batchedtensor(layer) for a in tensors for layer in _layers(a))
+
+    def sums(self, rows: Sequence[Sequence[float]], like: Array) -> Sums:
+        """Return what holds tensors like ``like`` side by side, where no graph follows them."""
+        if not self.can_write(like):
+            return super().sums(rows, like)
+        stack = torch.empty((max(map(len, rows)), *like.shape), dtype=like.dtype, device=like.device)
+        return Rows(rows, stack, lambda row: torch.tensor(row, dtype=like.dtype, device=like.device).matmul)
+
+    @contextlib.contextmanager
+    def undivided(self, numbers: int) -> Iterator[None]:
+        """Work in one thread, if arrays are of few numbers."""
+        threads = torch.get_num_threads()
+        if numbers > FEW or threads == 1:
+            yield
+            return
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
     def recorded(self, compute: Callable[[], Array]) -> Array | None:
         """Return what is computed if a graph, a transform of ``torch.func`` or forward mode follows it, else None."""
