@@ -11,7 +11,7 @@ from ..errors import InputError
 from . import registry
 from .compilable import Solver
 from .namespace import Array, Tree, array_namespace, joined, padded_behind, part
-from .sums import Sums
+from .sums import Stages, Sums
 from .trees import tree_leaves, tree_map
 
 Functions = dict[str, tuple[Callable[..., Any], Callable[[], list[tuple[Any, ...]]]]]
@@ -137,6 +137,10 @@ class Backend:
     def sums(self, rows: Sequence[Sequence[float]], like: Array) -> Sums:
         """Return what holds arrays like ``like`` and sums them by rows of weights."""
         return Sums(rows, like)
+
+    def stages(self, rows: Sequence[Sequence[float]], like: Array) -> Stages:
+        """Return what holds the stages of a step of one element, like ``like``, and sums them by rows of weights."""
+        return Stages(rows, like)
 
     def over_spans(
         self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], axis: int, overlap: int = 0

@@ -11,7 +11,7 @@ from ..errors import LibraryError, mismatch
 from . import registry
 from .generic import Backend
 from .namespace import Array
-from .sums import Sums
+from .sums import Stages, Sums
 
 PLAIN = (np.ndarray, np.memmap)
 
@@ -46,6 +46,33 @@ class Rows(Sums):
         return np.asarray(weights, self.flat.dtype).dot(self.flat[: len(weights)]).reshape(self.shape)
 
 
+class StagesInRows(Stages):
+    """Arrays as the rows of a matrix: weights times h are made once for a step, a sum is one product."""
+
+    def __init__(self, rows: Sequence[Sequence[float]], like: Array) -> None:
+        count = max(map(len, rows))
+        self.weights = np.zeros((len(rows), count), like.dtype)
+        for row, given in zip(self.weights, rows, strict=True):
+            row[: len(given)] = given
+        self.scaled, self.stack = np.empty_like(self.weights), np.empty((count, *like.shape), like.dtype)
+        self.products = [self.scaled[k, : len(row)].dot for k, row in enumerate(rows)]
+        self.heads = [self.stack[: len(row)] for row in rows]
+
+    def begin(self, y: Array, h: float, first: Array) -> None:
+        """Begin a step of length h at y, where F is ``first``."""
+        np.multiply(self.weights, h, self.scaled)
+        self.y, self.stack[0], self.count = y, first, 1
+
+    def append(self, F: Array) -> None:
+        """Add the next F."""
+        self.stack[self.count] = F
+        self.count += 1
+
+    def moved(self, k: int) -> Array:
+        """Return ``h sum_l a_kl F_l``."""
+        return self.products[k](self.heads[k])
+
+
 class NumPy(Backend):
     """NumPy arrays, on the CPU."""
 
@@ -68,6 +95,10 @@ class NumPy(Backend):
     def sums(self, rows: Sequence[Sequence[float]], like: Array) -> Sums:
         """Return what holds arrays like ``like`` side by side."""
         return Rows(rows, like) if type(like) in PLAIN else super().sums(rows, like)
+
+    def stages(self, rows: Sequence[Sequence[float]], like: Array) -> Stages:
+        """Return what holds the stages of a step of one element side by side."""
+        return StagesInRows(rows, like) if type(like) in PLAIN else super().stages(rows, like)
 
     def to_numpy(self, array: Array) -> Any:
         """Return the array."""
