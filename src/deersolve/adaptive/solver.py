@@ -12,7 +12,7 @@ from ..grids.base import Data
 from ..grids.levels import with_stages
 from ..grids.times import Initial, TimeGrid
 from ..inverses import Rule
-from ..newton.discrete import discrete
+from ..newton.discrete import discrete, mistuned
 from ..newton.jacobians import Functions, derivative_of
 from ..newton.measures import least
 from ..newton.plan import run
@@ -139,7 +139,11 @@ class Solver:
         if self.backend.compiles or (self.rule.nodes and self._work(found) > WORK):
             data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
         functions = derivative_of(system, check=False)[0] if self.rule.nodes else system.functions
-        return run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data), times, functions
+        sol = run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data)
+        other = None if _has_converged(self.backend, sol) else mistuned(problem, system, data.guess)
+        if other is not None:
+            return dataclasses.replace(self, problem=other)._on_grid(found, to)
+        return sol, times, functions
 
     def _estimated(self, found: Found, to: Adaptive, sol: Solution, seen: Array, functions: Functions) -> Solved:
         """Return the solution with its error where it is wanted, and what is on the grid of half the steps."""
@@ -184,6 +188,10 @@ class Solved:
         if left is None or left == UNSETTLED or bool(xp.any(self.found.code != ARRIVED)):
             return False
         return left > 0.5 * size
+
+
+def _has_converged(backend: Backend, sol: Solution) -> bool:
+    return not backend.is_concrete(sol.status) or not bool(array_namespace(sol.status).any(sol.status))
 
 
 def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float, ...]) -> Array:

@@ -42,10 +42,11 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         raise mismatch("rtol", "an InitialValueProblem beside a tolerance", type(problem).__name__)
     backend, data = problem.discretise(None, rule_of("ddt.trapezoid"))
     to.check(int(data.guess.shape[-1]))
-    moved = timed(problem, data.x, data.grid.t)
     with backend.quiet():
         if check_inputs:
-            probe(discrete(problem, rule_of("ddt.trapezoid"), backend, data)[1])
+            problem, system = discrete(problem, rule_of("ddt.trapezoid"), backend, data)
+            probe(system)
+        moved = timed(problem, data.x, data.grid.t)
         rule, why = _rule(problem, to, inverse)
         solver = Solver(moved, backend, data, rule, inverse is None, _stops(problem, backend, data))
         made = solver.solved(to)

@@ -232,6 +232,10 @@ class Backend:
         """Return whether every array of the tree holds numbers that Python may look at."""
         return True
 
+    def numbers(self, t: Array, like: Array) -> list[float] | None:
+        """Return times (N,) of float64 as numbers of Python, where sums of ``like`` with those are as with arrays."""
+        return None
+
     def to_numpy(self, array: Array) -> Any:
         """Return the numbers of a concrete array as a NumPy array, in any context and from any device."""
         import numpy as np

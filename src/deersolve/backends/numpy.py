@@ -100,6 +100,11 @@ class NumPy(Backend):
         """Return what holds the stages of a step of one element side by side."""
         return StagesInRows(rows, like) if type(like) in PLAIN else super().stages(rows, like)
 
+    def numbers(self, t: Array, like: Array) -> list[float] | None:
+        """Return times (N,) as numbers of Python, of plain arrays of float64."""
+        is_plain = all(type(a) in PLAIN and a.dtype == np.float64 for a in (t, like))
+        return t.tolist() if is_plain and t.ndim == 1 else None
+
     def to_numpy(self, array: Array) -> Any:
         """Return the array."""
         return array
