@@ -23,7 +23,7 @@ from ..backends.trees import record
 from .base import Attempt, Field, Stepper
 from .controller import SAFETY, norm
 from .differences import jacobian as differences
-from .modes import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW, Modes
+from .modes import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW, Modes, slack
 from .radau_alone import RadauAlone
 from .radau_numbers import Collocation
 
@@ -124,11 +124,12 @@ class Radau(Stepper):
         new, q = y + found.Z[..., -1:, :], xp.matmul(modes.fit, found.Z)
         defect = step * carry.f - q[..., :1, :]
         first = modes.times(real, defect)
-        error = norm(first, scale(y, new))
+        much = slack(self.rule, field.rtol)
+        error = norm(first, scale(y, new)) / much
 
         def again(error: Array) -> Array:
             second = defect + step * (slope(t, y + first) - slope(t, y))
-            size = norm(modes.times(real, second), scale(y, new))
+            size = norm(modes.times(real, second), scale(y, new)) / much
             return xp.where(carry.is_again & (error > 1), size, error)
 
         error = backend.when(carry.is_again & (error > 1), again, error)

@@ -10,7 +10,7 @@ from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
 from .controller import FAILED, SAFETY
 from .differences import jacobian as differences
-from .modes import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW, Modes
+from .modes import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW, Modes, slack
 from .radau_numbers import Collocation
 
 Slopes = Callable[[list[float], Array], Array]
@@ -35,6 +35,7 @@ class RadauAlone:
     ) -> None:
         self.backend, self.rule, self.given, self.jacobian = backend, rule, slopes, jacobian
         self.rtol, self.atol, self.order, self.s = rtol, atol, len(rule.nodes) + 1, len(rule.nodes)
+        self.slack = float(slack(rule, rtol))
 
     def start(self, t: float, y: Array, limits: tuple[float, float]) -> None:
         """Begin at a time, with no step before."""
@@ -69,10 +70,10 @@ class RadauAlone:
         allowed = self.atol + self.rtol * xp.maximum(abs(y), abs(new))
         defect = h * self.f - q[0, ...]
         first = real @ defect
-        error = _size(first / allowed)
+        error = _size(first / allowed) / self.slack
         if was_again and error > 1:
             two = self.slopes([t, t], xp.stack([y + first, y]))
-            error = _size((real @ (defect + h * (two[0, ...] - two[1, ...]))) / allowed)
+            error = _size((real @ (defect + h * (two[0, ...] - two[1, ...]))) / allowed) / self.slack
         now, before = max(error, LEAST), max(self.before, LEAST)
         growth = SAFETY * abs(h / self.h) * (before / now**2) ** (1 / self.order)
         if error <= 1:

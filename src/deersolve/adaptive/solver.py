@@ -21,7 +21,7 @@ from ..problems.inputs import closed
 from ..solution.solution import Solution
 from ..solution.status import Status
 from .alone import Single, found_alone
-from .error import Estimated, Refined, halved
+from .error import FAR, Estimated, Refined, halved
 from .flow import Route, carried, linear
 from .grid import Found, trimmed
 from .march import ARRIVED, TOO_MANY
@@ -33,7 +33,6 @@ MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where 
 HELD = 2**23  # numbers that are kept, if there are not few steps
 WORK = 2_000_000_000  # multiplications of the linear systems, for which no Newton step is made over all steps
 ESTIMATED, TIGHTENED = 2**14, 2**20  # numbers of y up to which the error is estimated, and where it was too large
-FAR = 5.0  # times the tolerance: an error for which all is solved again
 UNSETTLED = 50.0  # times the tolerance, in the place of an error that is not known
 
 
@@ -51,7 +50,7 @@ class Solver:
 
     def solved(self, to: Adaptive) -> Solved:
         """Return the grid of a march with the solution on it."""
-        return self.on(self._found(to), to)
+        return self.on(self.found(to), to)
 
     def on(self, found: Found, to: Adaptive) -> Solved:
         """Return the solution on a grid, and its estimated error."""
@@ -86,7 +85,7 @@ class Solver:
         is_plain = self.rule.scans and self.backend.name == "numpy"
         return self.rule.scanning("sequential") if is_plain else self.rule
 
-    def _found(self, to: Adaptive) -> Found:
+    def found(self, to: Adaptive) -> Found:
         """Return the grid that the march finds."""
         route, functions, stepper = self._route(to), closed(self.problem, self.data.grid), STEPPERS[self.rule.key]
         if not self.backend.compiles and route.y0.ndim == 2:

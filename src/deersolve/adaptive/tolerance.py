@@ -49,13 +49,13 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         moved = timed(problem, data.x, data.grid.t)
         rule, why = _rule(problem, to, inverse)
         solver = Solver(moved, backend, data, rule, inverse is None, _stops(problem, backend, data))
-        made = solver.solved(to)
-        is_stiff = made.found.code == STIFF
+        found = solver.found(to)
+        is_stiff = found.code == STIFF
         if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
             solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5" if to.least > LOW else "ddt.radau9"))
             why = "implicit, for the explicit pair would be held back by stability"
-            made = solver.solved(to)
-        made, more = _mended(solver, to, made)
+            found = solver.found(to)
+        made, more = _mended(solver, to, solver.on(found, to))
     return shown(solver, to, made, why + more)
 
 
