@@ -19,6 +19,7 @@ from ..newton.plan import Plan
 from .differences import Differences
 from .on_grid import PART, Given
 
+ESTIMATED = 2**14  # numbers of y up to which the error is estimated
 FAR = 5.0  # times the tolerance: an error for which all is solved again
 STEPS = 2  # of Newton's method, where a correction is so large that its square is more than PART of the tolerance
 

@@ -58,16 +58,3 @@ def _of_parts(row: Any) -> list[float]:
     """Return the weights of the real parts, and of the imaginary ones, of eigenvalues that stand for two each."""
     first, *others = row
     return [first.real, *(2 * w.real for w in others), *(-2 * w.imag for w in others)]
-
-
-def slack(rule: Collocation, rtol: Array) -> Array:
-    """Return how many tolerances the error of the embedded rule may be, which is of h^(s + 1), that of y of h^(2 s).
-
-    An estimate of ``tol^((s + 1) / (2 s)) / 10`` is a step's error of about the tolerance (E. Hairer and G. Wanner,
-    Stiff differential equations solved by Radau methods, J. Comput. Appl. Math. 111 (1999) 93, and their code RADAU).
-    Between the steps the polynomial is of h^(s + 1) too: here it is the root of that slack, 5 at 1e-6, 20 at 1e-9.
-    """
-    xp, s = array_namespace(rtol), len(rule.nodes)
-    least = xp.min(rtol)
-    known = xp.where(least > 0, least, 1.0)
-    return xp.maximum(0.1**0.5 * known ** (0.25 / s - 0.25), xp.ones_like(known))

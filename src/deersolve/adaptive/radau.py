@@ -23,7 +23,7 @@ from ..backends.trees import record
 from .base import Attempt, Field, Stepper
 from .controller import SAFETY, norm
 from .differences import jacobian as differences
-from .modes import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW, Modes, slack
+from .modes import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW, Modes
 from .radau_alone import RadauAlone
 from .radau_numbers import Collocation
 
@@ -124,12 +124,11 @@ class Radau(Stepper):
         new, q = y + found.Z[..., -1:, :], xp.matmul(modes.fit, found.Z)
         defect = step * carry.f - q[..., :1, :]
         first = modes.times(real, defect)
-        much = slack(self.rule, field.rtol)
-        error = norm(first, scale(y, new)) / much
+        error = norm(first, scale(y, new))
 
         def again(error: Array) -> Array:
             second = defect + step * (slope(t, y + first) - slope(t, y))
-            size = norm(modes.times(real, second), scale(y, new)) / much
+            size = norm(modes.times(real, second), scale(y, new))
             return xp.where(carry.is_again & (error > 1), size, error)
 
         error = backend.when(carry.is_again & (error > 1), again, error)

@@ -21,7 +21,7 @@ from ..problems.inputs import closed
 from ..solution.solution import Solution
 from ..solution.status import Status
 from .alone import Single, found_alone
-from .error import FAR, Estimated, Refined, halved
+from .error import ESTIMATED, FAR, Estimated, Refined, halved
 from .flow import Route, carried, linear
 from .grid import Found, trimmed
 from .march import ARRIVED, TOO_MANY
@@ -32,7 +32,7 @@ from .on_grid import Given, Kept, Marched, OnGrid, Polished
 MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where Python looks; where all are kept
 HELD = 2**23  # numbers that are kept, if there are not few steps
 WORK = 2_000_000_000  # multiplications of the linear systems, for which no Newton step is made over all steps
-ESTIMATED, TIGHTENED = 2**14, 2**20  # numbers of y up to which the error is estimated, and where it was too large
+TIGHTENED = 2**20  # numbers of y up to which the error is estimated where it was too large
 UNSETTLED = 50.0  # times the tolerance, in the place of an error that is not known
 
 
