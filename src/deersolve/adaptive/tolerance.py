@@ -44,19 +44,20 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         raise mismatch("rtol", "an InitialValueProblem beside a tolerance", type(problem).__name__)
     backend, data = problem.discretise(None, rule_of("ddt.trapezoid"))
     to.check(int(data.guess.shape[-1]))
-    moved, moments = timed(problem, data.x, data.grid.t)
     with backend.quiet(), backend.undivided(math.prod(data.boundary.y0.shape)):
         if check_inputs:
-            probe(discrete(problem, rule_of("ddt.trapezoid"), backend, data)[1])
+            problem, system = discrete(problem, rule_of("ddt.trapezoid"), backend, data)
+            probe(system)
+        moved, moments = timed(problem, data.x, data.grid.t)
         rule, why = _rule(problem, to, inverse)
         solver = Solver(moved, moments, backend, data, rule, inverse is None, _stops(problem, backend, data))
-        made = solver.solved(to)
-        is_stiff = made.found.code == STIFF
+        found = solver.found(to)
+        is_stiff = found.code == STIFF
         if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
             solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5" if to.least > LOW else "ddt.radau9"))
             why = "implicit, for the explicit pair would be held back by stability"
-            made = solver.solved(to)
-        made, more = _mended(solver, to, made)
+            found = solver.found(to)
+        made, more = _mended(solver, to, solver.on(found, to))
     return shown(solver, to, made, why + more)
 
 

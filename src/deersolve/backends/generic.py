@@ -11,7 +11,7 @@ from ..errors import InputError
 from . import registry
 from .compilable import Solver
 from .namespace import Array, Tree, array_namespace, joined, padded_behind, part
-from .sums import Sums
+from .sums import Stages, Sums
 from .trees import tree_leaves, tree_map
 
 Functions = dict[str, tuple[Callable[..., Any], Callable[[], list[tuple[Any, ...]]]]]
@@ -142,6 +142,10 @@ class Backend:
         """Return a context for work on arrays of so many numbers, which are not to be divided where those are few."""
         return contextlib.nullcontext()
 
+    def stages(self, rows: Sequence[Sequence[float]], like: Array) -> Stages:
+        """Return what holds the stages of a step of one element, like ``like``, and sums them by rows of weights."""
+        return Stages(rows, like)
+
     def over_spans(
         self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], axis: int, overlap: int = 0
     ) -> Array:
@@ -231,6 +235,10 @@ class Backend:
     def is_concrete(self, tree: Tree) -> bool:
         """Return whether every array of the tree holds numbers that Python may look at."""
         return True
+
+    def numbers(self, t: Array, like: Array) -> list[float] | None:
+        """Return times (N,) of float64 as numbers of Python, where sums of ``like`` with those are as with arrays."""
+        return None
 
     def to_numpy(self, array: Array) -> Any:
         """Return the numbers of a concrete array as a NumPy array, in any context and from any device."""
