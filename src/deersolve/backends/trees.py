@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
+from .namespace import array_namespace
+
 T = TypeVar("T")
 
 _records: list[type] = []
@@ -63,3 +65,38 @@ def tree_leaves(tree: Any) -> list[Any]:
     leaves: list[Any] = []
     tree_map(leaves.append, tree)
     return leaves
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Form:
+    """How the leaves of a tree are nested."""
+
+    tree: Any
+
+    def unflatten(self, leaves: list[Any]) -> Any:
+        """Return a tree of this form with other leaves, in order."""
+        rest = iter(leaves)
+        return tree_map(lambda _: next(rest), self.tree)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether leaves are nested alike."""
+        return isinstance(other, Form) and _alike(self.tree, other.tree)
+
+
+def _alike(a: Any, b: Any) -> bool:
+    if isinstance(a, dict | list | tuple) or type(a) in _records or a is None:
+        if type(a) is not type(b) or (isinstance(a, dict) and {*a} != {*b}):
+            return False
+        if type(a) in _records:
+            names = field_names(type(a))[0]
+            return all(_alike(getattr(a, k), getattr(b, k)) for k in names)
+        if a is None:
+            return True
+        keys = a if isinstance(a, dict) else range(len(a))
+        return len(a) == len(b) and all(_alike(a[k], b[k]) for k in keys)
+    return not isinstance(b, dict | list | tuple) and type(b) not in _records and b is not None
+
+
+def stacked(trees: list[Any]) -> Any:
+    """Return trees of one form as one, whose leaves have an axis more, in front."""
+    return tree_map(lambda *parts: array_namespace(parts[0]).stack(parts), *trees)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
-from ..backends.generic import Backend, spans_of, split_columns
+from ..backends.columns import split_columns
+from ..backends.generic import Backend, spans_of
 from ..backends.namespace import Array, Tree, array_namespace, joined, padded, padded_behind, part
 from ..backends.trees import record, tree_map
 from ..grids.base import Data, Grid
