@@ -29,10 +29,10 @@ def looped(step, carry, xs, length, reverse=False, lengths=None, reset=None):
     """What every way has to give: Python's loop, with ragged ends and restarts for each element of the batch."""
     start, outputs = carry, [None] * length
     for i in reversed(range(length)) if reverse else range(length):
-        if reset is not None:
-            carry = {k: np.where(np.reshape(reset[i], (-1, 1)), start[k], carry[k]) for k in carry}
-        new, y = step(carry, xs[i])
         holds = np.ones(B, bool) if lengths is None else i < np.asarray(lengths)
+        if reset is not None:
+            carry = {k: np.where((reset[i] & holds)[:, None], start[k], carry[k]) for k in carry}
+        new, y = step(carry, xs[i])
         carry = {k: np.where(holds[:, None], new[k], carry[k]) for k in carry}
         outputs[i] = [np.where(holds.reshape(-1, *(1,) * (a.ndim - 1)), a, 0.0) for a in y]
     return carry, [np.stack(parts) for parts in zip(*outputs, strict=True)]
@@ -177,9 +177,9 @@ class TestDerivatives:
         def loss(W, xs, h0):
             h, total = h0, 0.0
             for i in range(T):
-                before = jax.numpy.where(reset[i][:, None], h0, h)
-                new = jax.numpy.tanh(before @ W + xs[i])
                 holds = (i < self.LENGTHS)[:, None]
+                before = jax.numpy.where(reset[i][:, None] & holds, h0, h)
+                new = jax.numpy.tanh(before @ W + xs[i])
                 h = jax.numpy.where(holds, new, before)
                 total += jax.numpy.sum(jax.numpy.where(holds, jax.numpy.sin(new), 0.0))
             return total + jax.numpy.sum(h**2)

@@ -127,8 +127,8 @@ class Backend:
     def steps(self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
         """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of lists."""
         outputs = []
-        for i in range(length):
-            carry, out = f(carry, [a[i, ...] for a in xs])
+        for x in zip(*(array_namespace(a).unstack(a) for a in xs), strict=True) if xs else [()] * length:
+            carry, out = f(carry, x)
             outputs.append(out)
         return carry, stacked(outputs)
 

@@ -62,6 +62,8 @@ def tree_map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
 
 def tree_leaves(tree: Any) -> list[Any]:
     """Return the leaves of a tree in order."""
+    if not _is_inner(tree):
+        return [tree]
     leaves: list[Any] = []
     tree_map(leaves.append, tree)
     return leaves
@@ -75,6 +77,8 @@ class Form:
 
     def unflatten(self, leaves: list[Any]) -> Any:
         """Return a tree of this form with other leaves, in order."""
+        if len(leaves) == 1 and not _is_inner(self.tree):
+            return leaves[0]
         rest = iter(leaves)
         return tree_map(lambda _: next(rest), self.tree)
 
@@ -84,7 +88,7 @@ class Form:
 
 
 def _alike(a: Any, b: Any) -> bool:
-    if isinstance(a, dict | list | tuple) or type(a) in _records or a is None:
+    if _is_inner(a):
         if type(a) is not type(b) or (isinstance(a, dict) and {*a} != {*b}):
             return False
         if type(a) in _records:
@@ -94,7 +98,12 @@ def _alike(a: Any, b: Any) -> bool:
             return True
         keys = a if isinstance(a, dict) else range(len(a))
         return len(a) == len(b) and all(_alike(a[k], b[k]) for k in keys)
-    return not isinstance(b, dict | list | tuple) and type(b) not in _records and b is not None
+    return not _is_inner(b)
+
+
+def _is_inner(a: Any) -> bool:
+    """Return whether something is no leaf."""
+    return a is None or isinstance(a, dict | list | tuple) or type(a) in _records
 
 
 def stacked(trees: list[Any]) -> Any:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from ..backends.agreement import AGREEMENT, equal
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
-from .step import Inputs, Step
+from .inputs import Inputs
+from .step import Step
 
 CHECKED = 4  # steps at which the step of many has to be that of one
 

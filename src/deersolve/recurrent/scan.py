@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from ..backends import backend_of
 from ..backends.generic import Backend
-from ..backends.namespace import Array, array_namespace
-from ..errors import ConvergenceError, FunctionError, check_flag, is_whole, mismatch
-from ..newton.cost import prefers_loop
-from ..newton.methods import Auto, Sequential, method_of
-from ..problems.recurrence import Recurrence
-from ..solver import solve
-from .masks import begins_of, holds_of, without_padding
-from .over_steps import OverSteps, Packing
-from .step import Inputs, Step
+from ..backends.namespace import Array
+from ..backends.trees import tree_leaves
+from ..errors import check_flag, is_whole, mismatch
+from ..newton.methods import method_of
+from .inputs import Inputs, begins_of, holds_of
+from .step import Step
+from .ways import run
 
 
 def scan(  # noqa: PLR0913 - the signature of lax.scan, and what ragged batches and episodes need
@@ -100,82 +97,12 @@ def scan(  # noqa: PLR0913 - the signature of lax.scan, and what ragged batches 
     T = _length(x_leaves, length)
     batch = _batch(leaves, x_leaves, batch_axis)
     step = Step(backend, backend.cell(f), carry, inputs, leaves, batch_axis)
-    start, x_leaves = step.moved(leaves, back=True), step.moved_behind_time(x_leaves, back=True)
     holds, begins = holds_of(lengths, T, batch, leaves[0]), begins_of(reset, T, batch, leaves[0])
-    given = Inputs(x_leaves if holds is None else without_padding(x_leaves, holds), holds, begins)
-    given = _reversed(given) if reverse else given
-    last, ys = _run(step, start, given, params, T, method)
-    ys = [array_namespace(a).flip(a, axis=0) for a in ys] if reverse else ys
-    return carry.unflatten(step.moved(last)), step.outputs[0].unflatten(step.moved_behind_time(ys))
-
-
-def _run(
-    step: Step, start: list[Array], given: Inputs, params: Any, T: int, method: Any
-) -> tuple[list[Array], list[Array]]:
-    """Return the last carry and all y, by the loop or by Newton's method."""
-    chosen = method_of(method)
-    xp = array_namespace(start[0])
-    is_smooth = all(xp.isdtype(a.dtype, ("real floating", "complex floating")) for a in start)
-    is_auto = isinstance(chosen, Auto)
-    if not is_smooth and not (is_auto or isinstance(chosen, Sequential)):
-        raise mismatch("init", "floating-point numbers beside Newton's method", "a leaf of integers")
-    if isinstance(chosen, Sequential) or T == 0 or (is_auto and not (is_smooth and _pays(step, start, T))):
-        return _looped(step, start, given, params, T)
-    try:
-        return _at_once(step, start, given, params, T, chosen)
-    except (ConvergenceError, FunctionError):
-        if is_auto:
-            return _looped(step, start, given, params, T)
-        raise
-
-
-def _looped(step: Step, start: list[Array], given: Inputs, params: Any, T: int) -> tuple[list[Array], list[Array]]:
-    """Return what the loop gives; of no steps, arrays without entries."""
-    backend, xp = step.backend, array_namespace(start[0])
-    flags = [a for a in (given.holds, given.begins) if a is not None]
-
-    def body(carry: list[Array], parts: list[Array]) -> tuple[list[Array], list[Array]]:
-        rest = iter(parts[len(given.xs) :])
-        holds, begins = (None if a is None else next(rest) for a in (given.holds, given.begins))
-        return step(carry, Inputs(parts[: len(given.xs)], holds, begins), start, params)
-
-    if T == 0:
-        blank = [xp.zeros(a.shape[1:], dtype=a.dtype) for a in [*given.xs, *flags]]
-        return start, [a[None, ...][:0, ...] for a in body(start, blank)[1]]
-    return backend.steps(body, start, [*given.xs, *flags], T)
-
-
-def _at_once(
-    step: Step, start: list[Array], given: Inputs, params: Any, T: int, method: Any
-) -> tuple[list[Array], list[Array]]:
-    """Return what Newton's method gives."""
-    n_batch, xp = 0 if step.batch_axis is None else 1, array_namespace(start[0])
-    shapes = tuple(tuple(a.shape[n_batch:]) for a in start)
-    packing = Packing(shapes, tuple(a.dtype for a in start), xp.result_type(*start))
-    y0 = packing.rows(start)
-    behind_batch = {str(k): xp.moveaxis(a, 0, n_batch) for k, a in enumerate(given.xs)}
-    x = {name: xp.reshape(a, (*a.shape[: n_batch + 1], -1)) for name, a in behind_batch.items()}
-    x |= {name: xp.moveaxis(a, 0, n_batch)[..., None] for name, a in given.flags.items()}
-    x |= {"start": y0[..., None, :]} if given.begins is not None else {}
-    sizes = tuple(tuple(a.shape[n_batch + 1 :]) for a in given.xs)
-    f = OverSteps(step, packing, sizes)
-    sol = solve(Recurrence(f, y0, x, params, n_points=T), method=method)
-    before = xp.concat([y0[..., None, :], sol.y[..., :-1, :]], axis=-2)
-    outputs = f.tuned(step.backend, (before,), x, params).made(before, x, params)[1]
-    last = packing.leaves(sol.y[..., -1, :])
-    return last, [xp.moveaxis(a, n_batch, 0) for a in outputs]
-
-
-def _pays(step: Step, start: list[Array], T: int) -> bool:
-    """Return whether Newton's method on all steps at once is faster than the loop."""
-    batch = 1 if step.batch_axis is None else int(start[0].shape[0])
-    n = sum(math.prod(a.shape) for a in start) // batch
-    return not prefers_loop(step.backend, start[0], T, n, batch)
+    given = Inputs(step.moved_behind_time(x_leaves, back=True), holds, begins).without_padding()
+    return run(step, given.reversed() if reverse else given, params, T, method_of(method), reverse)
 
 
 def _leaves(init: Any) -> tuple[Backend, list[Array], Any]:
-    from ..backends.trees import tree_leaves
-
     first = next((a for a in tree_leaves(init) if hasattr(a, "shape")), None)
     if first is None:
         raise mismatch("init", "a tree of arrays", type(init).__name__)
@@ -215,10 +142,3 @@ def _batch(carry: list[Array], xs: list[Array], axis: int | None) -> tuple[int, 
         expected = f"leaves with one size on axis {axis} of init, and on axis {axis + 1} of xs"
         raise mismatch("batch_axis", expected, f"sizes {sizes}")
     return found.pop()
-
-
-def _reversed(given: Inputs) -> Inputs:
-    def flip(a: Any) -> Any:
-        return None if a is None else array_namespace(a).flip(a, axis=0)
-
-    return Inputs([flip(a) for a in given.xs], flip(given.holds), flip(given.begins))

@@ -7,34 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backends.generic import Backend
-from ..backends.namespace import Array, array_namespace, dtype_name, padded_behind
-from ..backends.trees import record
+from ..backends.namespace import Array, array_namespace, dtype_name
 from ..errors import InputError, mismatch
-
-
-@record
-class Inputs:
-    """What a step is given.
-
-    Attributes
-    ----------
-    xs : list of array
-        The leaves of x.
-    holds : array of bool or None
-        Whether the step is one of the element, (*B,): else the carry stays as it is, and y is 0.
-    begins : array of bool or None
-        Whether it starts from the initial carry.
-    """
-
-    xs: list[Array]
-    holds: Any = None
-    begins: Any = None
-
-    @property
-    def flags(self) -> dict[str, Array]:
-        """Those that there are, by their names."""
-        both = {"holds": self.holds, "begins": self.begins}
-        return {name: a for name, a in both.items() if a is not None}
+from .inputs import Inputs, masked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +34,7 @@ class Step:
     inputs: Any
     start: list[Array]
     batch_axis: int | None
-    outputs: list[Any] = dataclasses.field(default_factory=list)
+    outputs: list[Any] = dataclasses.field(default_factory=list)  # one, known behind the first call
 
     def __call__(
         self, carry: list[Array], given: Inputs, start: list[Array], params: Any
@@ -72,26 +47,40 @@ class Step:
             If f returns no pair, or a carry of another form than the first.
         """
         if given.begins is not None:
-            carry = [_where(given.begins, a, b) for a, b in zip(start, carry, strict=True)]
+            begins = given.begins if given.holds is None else given.begins & given.holds
+            carry = [masked(begins, a, b) for a, b in zip(start, carry, strict=True)]
         new, y = self._called(carry, given.xs, params)
         if given.holds is not None:
-            new = [_where(given.holds, a, b) for a, b in zip(new, carry, strict=True)]
-            y = [_where(given.holds, a, 0 * a) for a in y]
+            new = [masked(given.holds, a, b) for a, b in zip(new, carry, strict=True)]
+            y = [masked(given.holds, a, 0 * a) for a in y]
         return new, y
 
     def _called(self, carry: list[Array], xs: list[Array], params: Any) -> tuple[list[Array], list[Array]]:
-        old = self.moved(carry)
-        args = self.carry.unflatten(old), self.inputs.unflatten(self.moved(xs))
-        made = self.f(*args) if params is None else self.f(*args, params)
+        before = self.carry.unflatten(self.moved(carry))
+        new, y = self.checked(self.by(params)(before, self.inputs.unflatten(self.moved(xs))), before)
+        (leaves, _), (outputs, nested) = self.backend.flatten(new), self.backend.flatten(y)
+        self.outputs[:] = [nested]
+        return self.moved(leaves, back=True), self.moved(outputs, back=True)
+
+    @property
+    def n_batch(self) -> int:
+        """How many axes the batch has."""
+        return 0 if self.batch_axis is None else 1
+
+    def by(self, params: Any) -> Callable[[Any, Any], Any]:
+        """Return f of a carry and x alone."""
+        return self.f if params is None else lambda carry, x: self.f(carry, x, params)
+
+    def checked(self, made: Any, before: Any) -> tuple[Any, Any]:
+        """Return what f made of a carry, numbers in y as arrays; raise where it cannot be a step."""
         if not isinstance(made, tuple) or len(made) != 2:
             received = f"{len(made)} of them" if isinstance(made, tuple) else type(made).__name__
             raise mismatch("f", "a pair back, f(carry, x) -> (carry, y)", received)
-        (new, form), (outputs, nested) = map(self.backend.flatten, made)
-        if not self.outputs:
-            self._check(new, form, old)
-            self.outputs.append(nested)
-        outputs = [self._array(a) for a in outputs]
-        return self.moved(new, back=True), self.moved(outputs, back=True)
+        (new, form), (outputs, nested), (old, _) = map(self.backend.flatten, (*made, before))
+        self._check(new, form, old)
+        if all(hasattr(a, "shape") for a in outputs):
+            return made
+        return made[0], nested.unflatten([self._array(a) for a in outputs])
 
     def moved(self, leaves: list[Array], back: bool = False) -> list[Array]:
         """Return leaves with the axis of the batch, the first, where f has it; or back."""
@@ -130,8 +119,3 @@ def _told(tree: Any) -> str:
     if isinstance(tree, dict):
         return f"a dict of {sorted(tree)}"
     return f"a {type(tree).__name__} of {len(tree)}" if isinstance(tree, list | tuple) else f"a {type(tree).__name__}"
-
-
-def _where(flags: Array, a: Array, b: Array) -> Array:
-    xp = array_namespace(b)
-    return xp.where(padded_behind(flags, a.ndim), a, b)

@@ -1,4 +1,4 @@
-"""Ragged batches and episodes: which steps an element has, and which start anew."""
+"""The inputs of a scan: x, which steps an element has, and which start anew."""
 
 from __future__ import annotations
 
@@ -6,7 +6,47 @@ from typing import Any
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace, dtype_name, padded_behind
+from ..backends.trees import record
 from ..errors import mismatch
+
+
+@record
+class Inputs:
+    """What a step is given.
+
+    Attributes
+    ----------
+    xs : list of array
+        The leaves of x.
+    holds : array of bool or None
+        Whether the step is one of the element, (*B,): else the carry stays as it is, and y is 0.
+    begins : array of bool or None
+        Whether it starts from the initial carry.
+    """
+
+    xs: list[Array]
+    holds: Any = None
+    begins: Any = None
+
+    @property
+    def flags(self) -> dict[str, Array]:
+        """Those that there are, by their names."""
+        both = {"holds": self.holds, "begins": self.begins}
+        return {name: a for name, a in both.items() if a is not None}
+
+    def without_padding(self) -> Inputs:
+        """Return them with the x of the first step, or 0 where it is not finite, where an element has no step.
+
+        f is called there too: on what it was made for, so that no NaN comes back in a derivative.
+        """
+        return (
+            self if self.holds is None else Inputs([_filled(a, self.holds) for a in self.xs], self.holds, self.begins)
+        )
+
+    def reversed(self) -> Inputs:
+        """Return all from the last step to the first."""
+        flags = {name: array_namespace(a).flip(a, axis=0) for name, a in self.flags.items()}
+        return Inputs([array_namespace(a).flip(a, axis=0) for a in self.xs], **flags)
 
 
 def holds_of(lengths: Any, T: int, batch: tuple[int, ...], like: Array) -> Array | None:
@@ -36,14 +76,6 @@ def begins_of(reset: Any, T: int, batch: tuple[int, ...], like: Array) -> Array 
     return xp.broadcast_to(padded_behind(a, 1 + len(batch)), (T, *batch))
 
 
-def without_padding(xs: list[Array], holds: Array) -> list[Array]:
-    """Return inputs (T, *B, ...) with those of the first step, or 0 if they are not finite, where there is no step.
-
-    f is called there too: on what it was made for, so that no NaN comes back in a derivative.
-    """
-    return [_filled(a, holds) for a in xs]
-
-
 def _filled(a: Array, holds: Array) -> Array:
     xp = array_namespace(a)
     first = a[:1, ...]
@@ -61,3 +93,8 @@ def _beside(name: str, value: Any, like: Array, kind: str, expected: str) -> Arr
     if not array_namespace(a).isdtype(a.dtype, kind):
         raise mismatch(name, expected, dtype_name(a))
     return a
+
+
+def masked(flags: Array, a: Array, b: Array) -> Array:
+    """Return a where the flags hold, (*B,), else b."""
+    return array_namespace(a).where(padded_behind(flags, a.ndim), a, b)
