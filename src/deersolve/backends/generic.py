@@ -13,7 +13,7 @@ from .columns import split_columns
 from .compilable import Solver
 from .namespace import Array, Tree, array_namespace, joined, part
 from .sums import Sums
-from .trees import Form, stacked, tree_leaves, tree_map
+from .trees import Form, stacked, tree_leaves, tree_map, unstacked
 
 Functions = dict[str, tuple[Callable[..., Any], Callable[[], list[tuple[Any, ...]]]]]
 """A user's functions by name, each with what makes the arguments it will be called with."""
@@ -125,9 +125,9 @@ class Backend:
         return carry, whole
 
     def steps(self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
-        """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of lists."""
+        """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of a tree."""
         outputs = []
-        for x in zip(*(array_namespace(a).unstack(a) for a in xs), strict=True) if xs else [()] * length:
+        for x in unstacked(xs, length):
             carry, out = f(carry, x)
             outputs.append(out)
         return carry, stacked(outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, dataclass_transform
 
 from .namespace import array_namespace
@@ -75,7 +75,7 @@ class Form:
 
     tree: Any
 
-    def unflatten(self, leaves: list[Any]) -> Any:
+    def unflatten(self, leaves: Sequence[Any]) -> Any:
         """Return a tree of this form with other leaves, in order."""
         if len(leaves) == 1 and not _is_inner(self.tree):
             return leaves[0]
@@ -104,6 +104,14 @@ def _alike(a: Any, b: Any) -> bool:
 def _is_inner(a: Any) -> bool:
     """Return whether something is no leaf."""
     return a is None or isinstance(a, dict | list | tuple) or type(a) in _records
+
+
+def unstacked(tree: Any, length: int) -> Any:
+    """Return a tree for each entry on the first axis of all leaves; so many where there are none."""
+    rows = [array_namespace(a).unstack(a) for a in tree_leaves(tree)]
+    if not rows:
+        return [tree] * length
+    return map(Form(tree).unflatten, zip(*rows, strict=True)) if _is_inner(tree) else rows[0]
 
 
 def stacked(trees: list[Any]) -> Any:

@@ -50,10 +50,10 @@ def _shown(step: Step, last: Leaves, ys: Leaves) -> tuple[Leaves, Leaves, Any]:
 
 def _plain(step: Step, xs: Leaves, params: Any, T: int) -> tuple[Leaves, Leaves, Any]:
     """Return what the loop gives that one would write, of f as it is."""
-    f, inputs, looks = step.by(params), step.inputs, [True]
+    f, looks = step.by(params), [True]
 
-    def body(carry: Any, parts: Sequence[Array]) -> tuple[Any, Any]:
-        made = f(carry, inputs.unflatten(parts))
+    def body(carry: Any, x: Any) -> tuple[Any, Any]:
+        made = f(carry, x)
         if not looks:
             return made  # type: ignore[no-any-return]
         checked = step.checked(made, carry)
@@ -61,7 +61,7 @@ def _plain(step: Step, xs: Leaves, params: Any, T: int) -> tuple[Leaves, Leaves,
             looks.clear()
         return checked
 
-    last, ys = step.backend.steps(body, step.carry.unflatten(step.start), xs, T)
+    last, ys = step.backend.steps(body, step.carry.unflatten(step.start), step.inputs.unflatten(xs), T)
     return step.backend.flatten(last)[0], *step.backend.flatten(ys)
 
 
