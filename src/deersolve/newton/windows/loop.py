@@ -8,8 +8,8 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from ...backends.generic import end_to_end
 from ...backends.namespace import Array, array_namespace, joined, part
+from ...backends.spans import end_to_end
 from ...backends.trees import tree_leaves, tree_map
 from ...grids.times import Initial
 from ..blocks import Blockwise
