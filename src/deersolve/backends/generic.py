@@ -185,6 +185,10 @@ class Backend:
         """Return the same values, cut from any graph of derivatives."""
         return tree
 
+    def following(self, value: Array, other: Array) -> Array:
+        """Return the value with the derivative of another."""
+        return value + (other - self.without_gradient(other))
+
     def matvec(self, matrices: Array, v: Array) -> Array:
         """Return the products of ``(*S, n, n)`` with ``(*S, n)``, on a GPU by one sum unless n is large.
 

@@ -157,6 +157,10 @@ class Jax(Backend):
         """Stop the gradient of every array of the tree; what a user's own objects hold was given without one."""
         return jax.tree.map(lambda a: jax.lax.stop_gradient(a) if hasattr(a, "dtype") else a, tree)
 
+    def following(self, value: Array, other: Array) -> Array:
+        """Return the value with the derivative of another, which is not computed where nobody asks for one."""
+        return cast("Array", _following(value, other))
+
     def linear_solve(self, matrices: Array, rhs: Array) -> Array:
         """Solve ``(*S, n, n)`` systems; a singular one gives numbers that are not finite."""
         return solve(matrices, rhs)
@@ -311,6 +315,14 @@ class Jax(Backend):
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
         return self._compiled[key](self.is_concrete(given), *given)
+
+
+@jax.custom_jvp  # type: ignore[untyped-decorator]
+def _following(value: Array, other: Array) -> Array:
+    return value
+
+
+_following.defjvp(lambda primals, tangents: (_following(*primals), tangents[1]))
 
 
 def _of_numpy(function: Callable[..., Any], *given: Any) -> Any:
