@@ -241,6 +241,7 @@ def test_inside_jit():
     def end(y0):
         problem = ds.InitialValueProblem(lotka_volterra, jnp.array([0.0, 2.0]), y0)
         sol = ds.solve(problem, method=ds.Adaptive(1e-6, 1e-8, max_steps=64))
+        assert "inverse='radau9'" in sol.stats.choice
         return sol.y[-1], sol.status
 
     y, status = jax.jit(end)(jnp.asarray([1.0, 1.0]))
