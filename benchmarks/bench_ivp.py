@@ -187,9 +187,9 @@ def swing(xp):
     return lambda y, t, params: xp.stack([y[..., 1], -xp.sin(y[..., 0])], axis=-1)
 
 
-def ours_at_the_end(f, y0, times, rtol, x=None, atol=None, inverse=None):
+def ours_at_the_end(f, y0, times, rtol, x=None, **options):
     problem = ds.InitialValueProblem(f, times, y0, x)
-    return ds.solve(problem, rtol=rtol, atol=1e-3 * rtol if atol is None else atol, inverse=inverse).y[..., -1, :]
+    return ds.solve(problem, rtol=rtol, **{"atol": 1e-3 * rtol, **options}).y[..., -1, :]
 
 
 def ensemble():
@@ -314,7 +314,8 @@ def rates():
         def f(y, k, params):
             return jnp.stack(change(y, k), axis=-1)
 
-        compiled = jax.jit(lambda k: ours_at_the_end(f, y0, times, rtol, k[:, None, :], 1e-8 * rtol, "radau9"))
+        options = {"atol": 1e-8 * rtol, "inverse": "radau9"}
+        compiled = jax.jit(lambda k: ours_at_the_end(f, y0, times, rtol, k[:, None, :], **options))
         return lambda: compiled(given)
 
     runs = {"ours, JAX": cached(ours)}
