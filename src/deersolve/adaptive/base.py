@@ -86,6 +86,10 @@ class Stepper(abc.ABC):
     def alone(self, backend: Any, single: Any, rtol: Array, atol: Array, looks: bool) -> Any:
         """Return the same for one element by numbers of Python, which may look whether it is the wrong rule."""
 
+    def beside(self, field: Field, y: Array, looks: bool) -> Stepper:
+        """Return itself for arrays like y (*B, 1, n), and whether it is to say where it is the wrong rule."""
+        return self
+
     @abc.abstractmethod
     def start(self, field: Field, t: Array, y: Array) -> Tree:
         """Return what the first step needs, its first leaf f(t, y): t (*B, 1), y (*B, 1, n)."""

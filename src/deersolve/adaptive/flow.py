@@ -84,4 +84,4 @@ class Flow:
         return self.backend.jacobians(f, (y,), x)[1][0]
 
     def _x(self, t: Array, y: Array) -> Tree:
-        return self.moments.at(array_namespace(t).astype(t, y.dtype)[..., None])
+        return self.moments.at(array_namespace(t).astype(t, y.dtype, copy=False)[..., None])

@@ -86,6 +86,7 @@ class Trace:
 
 def march(course: Course, y0: Array) -> tuple[Trace, Walker]:
     """Go from y0, (*B, 1, n), to the last time; return all steps and where each element came to."""
+    course = dataclasses.replace(course, stepper=course.stepper.beside(course.field, y0, course.looks))
     walker = _begun(course, y0)
 
     def goes_on(walker: Walker) -> Array:

@@ -24,7 +24,7 @@ from .method import Adaptive
 
 ROUNDOFF = 4096  # in units of eps: how far the end of a polynomial may be from y there; weights of 1,000 cancel in it
 PART = 1e-3  # of the tolerance, or that
-STEPS = 4  # of Newton's method on all steps at once
+STEPS = 6  # of Newton's method on all steps at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,8 @@ class Marched(Data):
 class Polished(Given):
     """Newton's method on all steps at once, from what an iteration in each of them left: mostly one step.
 
-    A correction of the root of the tolerance, of the largest y, leaves one of about the tolerance behind it.
+    A correction of the root of the tolerance, of the largest y, leaves one of about the tolerance behind it. Where the
+    iteration is lost, y stays what was found, and it is said that it was still moving.
     """
 
     def run(self, system: System, watch: Watch) -> tuple[Iterate, Array]:
@@ -97,9 +98,11 @@ class Polished(Given):
             delta = newton_step(system, y, Dense)[2]
             return y + delta, system.over_grid(xp.max, xp.abs(delta) / (system.peaks(y) + least(y))), left - 1
 
-        first = step((y, 0, xp.asarray(STEPS)))
+        found, first = y, step((y, 0, xp.asarray(STEPS)))
         y, size, _ = system.backend.while_loop(lambda s: xp.any(s[1] > enough) & (s[2] > 0), step, first)
-        return _known(system, y, size <= enough, ~xp.isfinite(size), error=size), system.polynomials(y)
+        lost = ~xp.isfinite(size)
+        y, broken = xp.where(system.per_element(lost), found, y), lost & ~system.over_grid(xp.all, xp.isfinite(found))
+        return _known(system, y, size <= enough, broken, error=size), system.polynomials(y)
 
 
 def _unseen(system: System, y: Array) -> Iterate:

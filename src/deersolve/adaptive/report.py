@@ -9,9 +9,10 @@ from ..solution.dense import DenseOutput
 from ..solution.solution import Solution
 from ..solution.status import Status, advice_on, numbers
 from .between import between
+from .error import FAR
 from .march import ARRIVED, NOT_FINITE
 from .method import Adaptive
-from .solver import FAR, Solved, Solver, peak, ratio
+from .solver import Solved, Solver, peak, ratio
 
 
 def shown(solver: Solver, to: Adaptive, made: Solved, why: str) -> Solution:

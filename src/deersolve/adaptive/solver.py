@@ -13,7 +13,7 @@ from ..grids.base import Data
 from ..grids.levels import with_stages
 from ..grids.times import Initial, TimeGrid
 from ..inverses import Rule
-from ..newton.discrete import discrete
+from ..newton.discrete import discrete, mistuned
 from ..newton.jacobians import Functions, derivative_of
 from ..newton.measures import least
 from ..newton.plan import run
@@ -22,7 +22,7 @@ from ..problems.inputs import closed
 from ..solution.solution import Solution
 from ..solution.status import Status
 from .alone import Single, found_alone
-from .error import Estimated, Refined, halved
+from .error import ESTIMATED, FAR, Estimated, Refined, halved
 from .flow import Route, carried
 from .grid import Found, trimmed
 from .inputs import Moments, linear
@@ -34,8 +34,7 @@ from .on_grid import Given, Kept, Marched, OnGrid, Polished, Trusted
 MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where Python looks; where all are kept
 HELD = 2**23  # numbers that are kept, if there are not few steps
 WORK = 2_000_000_000  # multiplications of the linear systems, for which no Newton step is made over all steps
-ESTIMATED, TIGHTENED = 2**14, 2**20  # numbers of y up to which the error is estimated, and where it was too large
-FAR = 5.0  # times the tolerance: an error for which all is solved again
+TIGHTENED = 2**20  # numbers of y up to which the error is estimated where it was too large
 UNSETTLED = 50.0  # times the tolerance, in the place of an error that is not known
 
 
@@ -54,7 +53,7 @@ class Solver:
 
     def solved(self, to: Adaptive) -> Solved:
         """Return the grid of a march with the solution on it."""
-        return self.on(self._found(to), to)
+        return self.on(self.found(to), to)
 
     def on(self, found: Found, to: Adaptive) -> Solved:
         """Return the solution on a grid, and its estimated error."""
@@ -89,7 +88,7 @@ class Solver:
         is_plain = self.rule.scans and self.backend.name == "numpy"
         return self.rule.scanning("sequential") if is_plain else self.rule
 
-    def _found(self, to: Adaptive) -> Found:
+    def found(self, to: Adaptive) -> Found:
         """Return the grid that the march finds."""
         route, functions, stepper = self._route(to), closed(self.problem, self.data.grid), STEPPERS[self.rule.key]
         if not self.backend.compiles and route.y0.ndim == 2:
@@ -145,7 +144,11 @@ class Solver:
         elif not self.backend.is_concrete(found.t):
             method = Trusted(to)
         functions = derivative_of(system, check=False)[0] if self.rule.nodes else system.functions
-        return run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data), times, functions
+        sol = run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data)
+        other = None if _has_converged(self.backend, sol) else mistuned(problem, system, data.guess)
+        if other is not None:
+            return dataclasses.replace(self, problem=other)._on_grid(found, to)
+        return sol, times, functions
 
     def ends(self, found: Found, sol: Solution) -> tuple[Array, Array]:
         """Return y at the first and the last point, (*B, 1, n): compiled without the rest if alone."""
@@ -198,6 +201,10 @@ class Solved:
         if left is None or left == UNSETTLED or bool(xp.any(self.found.code != ARRIVED)):
             return False
         return left > 0.5 * size
+
+
+def _has_converged(backend: Backend, sol: Solution) -> bool:
+    return not backend.is_concrete(sol.status) or not bool(array_namespace(sol.status).any(sol.status))
 
 
 def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float, ...]) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from ..backends.generic import Backend
@@ -43,22 +44,23 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         raise mismatch("rtol", "an InitialValueProblem beside a tolerance", type(problem).__name__)
     backend, data = problem.discretise(None, rule_of("ddt.trapezoid"))
     to.check(int(data.guess.shape[-1]))
-    moved, moments = timed(problem, data.x, data.grid.t)
-    with backend.quiet():
+    with backend.quiet(), backend.undivided(math.prod(data.boundary.y0.shape)):
         if check_inputs:
-            probe(discrete(problem, rule_of("ddt.trapezoid"), backend, data)[1])
+            problem, system = discrete(problem, rule_of("ddt.trapezoid"), backend, data)
+            probe(system)
+        moved, moments = timed(problem, data.x, data.grid.t)
         rule, why = _rule(problem, to, inverse)
         solver = Solver(moved, moments, backend, data, rule, inverse is None, _stops(problem, backend, data))
-        made = solver.solved(to)
-        is_stiff, implicit = made.found.code == STIFF, "radau5" if to.least > LOW else "radau9"
+        found = solver.found(to)
+        is_stiff, implicit = found.code == STIFF, "radau5" if to.least > LOW else "radau9"
         is_seen = backend.is_concrete(is_stiff)
         if not is_seen and solver.looks:
             why += f"; inside jit nobody can look: what is stiff is UNDER_RESOLVED, and wants inverse={implicit!r}"
         if is_seen and bool(array_namespace(is_stiff).any(is_stiff)):
             solver = dataclasses.replace(solver, rule=rule_of(f"ddt.{implicit}"))
             why = "implicit, for the explicit pair would be held back by stability"
-            made = solver.solved(to)
-        made, more = _mended(solver, to, made)
+            found = solver.found(to)
+        made, more = _mended(solver, to, solver.on(found, to))
     return shown(solver, to, made, why + more)
 
 
