@@ -39,8 +39,9 @@ UNSETTLED = 50.0  # times the tolerance, in the place of an error that is not kn
 
 @dataclasses.dataclass(frozen=True)
 class Solver:
-    """What solves one problem to tolerances."""
+    """What solves one problem to tolerances: ``problem`` is the one that was given, with the time in the place of x."""
 
+    given: Problem
     problem: Problem
     backend: Backend
     data: Data
@@ -51,24 +52,24 @@ class Solver:
 
     def solved(self, to: Adaptive) -> Solved:
         """Return the grid of a march with the solution on it."""
-        return self.on(self._found(to), to)
+        return self.on(self.found(to), to)
 
     def on(self, found: Found, to: Adaptive) -> Solved:
         """Return the solution on a grid, and its estimated error."""
         found = dataclasses.replace(found, t=carried(self.backend, found.t, self.data.grid.t, self.stops))
         made = self._on_grid(found, to)
-        return self._estimated(found, to, *made) if self._estimates(found, to) else Solved(found, made[0])
+        return self._estimated(found, to, *made) if self.estimates(found, to) else Solved(found, made[0])
 
     def halved(self, made: Solved, to: Adaptive) -> Solved | None:
         """Return the solution on half of the steps, with its error; None where that takes more than what is known."""
         finer, xp = made.finer, array_namespace(made.sol.status)
-        if finer is None or bool(xp.any(finer.code != ARRIVED)) or not self._estimates(finer, to):
+        if finer is None or bool(xp.any(finer.code != ARRIVED)) or not self.estimates(finer, to):
             return None
         half = self.on(finer, to)
         worse = (half.sol.status != 0) & (half.sol.status != made.sol.status)
         return None if bool(xp.any(worse)) else half
 
-    def _estimates(self, found: Found, to: Adaptive) -> bool:
+    def estimates(self, found: Found, to: Adaptive) -> bool:
         """Return whether the error is estimated."""
         asked = to.estimate if to.estimate is not None else not self.backend.compiles
         if not asked or not self.backend.is_concrete(found.t):
@@ -86,7 +87,7 @@ class Solver:
         is_plain = self.rule.scans and self.backend.name == "numpy"
         return self.rule.scanning("sequential") if is_plain else self.rule
 
-    def _found(self, to: Adaptive) -> Found:
+    def found(self, to: Adaptive) -> Found:
         """Return the grid that the march finds."""
         route, functions, stepper = self._route(to), closed(self.problem, self.data.grid), STEPPERS[self.rule.key]
         if not self.backend.compiles and route.y0.ndim == 2:

@@ -16,12 +16,15 @@ from ..newton.discrete import discrete
 from ..newton.measures import eps_of
 from ..problems import Problem
 from ..solution.solution import Solution
+from ..solution.status import numbers
 from .flow import timed
+from .grid import Found
 from .march import STIFF
 from .marcher import STEPPERS
 from .method import Adaptive
+from .parts import chunks, found_of, has_parts, part_of, sample, whole, with_sample
 from .report import shown
-from .solver import TIGHTENED, UNSETTLED, Solved, Solver
+from .solver import ESTIMATED, TIGHTENED, UNSETTLED, Solved, Solver
 
 AGAIN = 3  # how often all is solved again
 LOW = 1e-4  # a tolerance above which the rule of order 5 is cheaper
@@ -48,15 +51,54 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         if check_inputs:
             probe(discrete(problem, rule_of("ddt.trapezoid"), backend, data)[1])
         rule, why = _rule(problem, to, inverse)
-        solver = Solver(moved, backend, data, rule, inverse is None, _stops(problem, backend, data))
-        made = solver.solved(to)
-        is_stiff = made.found.code == STIFF
-        if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
-            solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5" if to.least > LOW else "ddt.radau9"))
-            why = "implicit, for the explicit pair would be held back by stability"
-            made = solver.solved(to)
-        made, more = _mended(solver, to, made)
-    return shown(solver, to, made, why + more)
+        solver = Solver(problem, moved, backend, data, rule, inverse is None, _stops(problem, backend, data))
+        return _chosen(solver, to, why)
+
+
+def _chosen(solver: Solver, to: Adaptive, why: str) -> Solution:
+    """Return the solution by the rule that was named, or by that which is better for each element."""
+    found = solver.found(to)
+    is_stiff = found.code == STIFF
+    xp, solver = array_namespace(is_stiff), dataclasses.replace(solver, looks=False)
+    if not solver.backend.is_concrete(is_stiff) or not bool(xp.any(is_stiff)):
+        return _solution(solver, found, to, why)
+    implicit = dataclasses.replace(solver, rule=rule_of("ddt.radau5" if to.least > LOW else "ddt.radau9"))
+    because = "implicit, for the explicit pair would be held back by stability"
+    if not has_parts(solver) or bool(xp.all(is_stiff)):
+        return _solution(implicit, implicit.found(to), to, because)
+    flags = numbers(xp.any(xp.reshape(is_stiff, (is_stiff.shape[0], -1)), axis=-1))
+    stiff, others = ([k for k, flag in enumerate(flags) if flag == kind] for kind in (True, False))
+    hard = part_of(implicit, stiff)
+    parts = [(stiff, _solution(hard, hard.found(to), to, because))]
+    if others:
+        parts.append((others, _solution(part_of(solver, others), found_of(solver, found, others), to, why)))
+    return whole(solver, parts)
+
+
+def _solution(solver: Solver, found: Found, to: Adaptive, why: str) -> Solution:
+    """Return the solution on a grid, with its error; of a large batch that of a sample, if it is as allowed."""
+    is_asked = to.estimate is True or (to.estimate is None and not solver.backend.compiles)
+    if not is_asked or math.prod(found.y.shape) <= ESTIMATED or not has_parts(solver):
+        made, more = _mended(solver, to, solver.on(found, to))
+        return shown(solver, to, made, why + more + ("" if made.error is not None else "; no error was estimated"))
+    fully = dataclasses.replace(to, estimate=True)
+
+    def of(rows: list[int], mends: bool) -> tuple[list[int], Solution]:
+        some = part_of(solver, rows)
+        made, more = some.on(found_of(solver, found, rows), fully), ""
+        if mends:
+            made, more = _mended(some, fully, made)
+        return rows, shown(some, fully, made, why + more)
+
+    is_hopeless = False
+    if to.estimate is None:
+        rows, some = of(sample(found, ESTIMATED), True)
+        is_hopeless = bool(array_namespace(some.status).any(some.status != 0))
+        if some.stats.choice == why and not is_hopeless:
+            made = solver.on(found, dataclasses.replace(to, estimate=False))
+            told = f"; the error was estimated of {len(rows)} of {found.y.shape[0]} batch elements"
+            return with_sample(shown(solver, to, made, why + told), rows, some)
+    return whole(solver, [of(rows, not is_hopeless) for rows in chunks(found)])
 
 
 def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
