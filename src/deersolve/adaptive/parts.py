@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from ..backends import backend_of
-from ..backends.namespace import Array, array_namespace, joined, part
+from ..backends.namespace import Array, array_namespace, joined, padded_behind, part
 from ..backends.trees import tree_map
 from ..grids.base import Data
 from ..grids.signal import Signal
@@ -83,13 +83,16 @@ def whole(solver: Solver, parts: list[tuple[list[int], Solution]]) -> Solution:
 
 
 def with_sample(sol: Solution, rows: list[int], some: Solution) -> Solution:
-    """Return a solution with the estimated error of some elements, NaN of the others."""
+    """Return a solution with the estimated error of some elements; the largest of those is a guess for the others."""
     xp, known = array_namespace(sol.y), some.stats.discretisation_error
-    size, place = sol.y.shape[0], {row: k for k, row in enumerate(rows)}
-    index = backend_of(known).convert([place.get(k, len(rows)) for k in range(size)], known, xp.int64)
-    error = xp.take(joined([known, xp.nan * known[:1, ...]], 0), index, axis=0)
+    place = {row: k for k, row in enumerate(rows)}
+    places = [place.get(k, len(rows)) for k in range(sol.y.shape[0])]
+    index = backend_of(known).convert(places, known, xp.int64)
+    largest = xp.max(known) + 0 * known[:1, ...]
+    error = xp.take(joined([known, largest], 0), index, axis=0)
+    is_known = padded_behind(index < len(rows), error.ndim) & (error == error)
     return dataclasses.replace(
-        sol, stats=dataclasses.replace(sol.stats, discretisation_error=error, is_asymptotic=error == error)
+        sol, stats=dataclasses.replace(sol.stats, discretisation_error=error, is_asymptotic=is_known)
     )
 
 
@@ -106,15 +109,15 @@ def _of_one_size(outputs: list[DenseOutput]) -> Any:
 
 
 def _stats(parts: list[Stats], together: Any) -> Stats:
-    """Return the numbers of all elements; of an error that was not estimated NaN."""
+    """Return the numbers of all elements."""
     known = {
         name: together(*(getattr(stats, name) for stats in parts)) for name in ("steps", "error", "residual", "history")
     }
-    if any(stats.discretisation_error is not None for stats in parts):
-        xp = array_namespace(parts[0].residual)
-        errors = [s.residual * xp.nan if s.discretisation_error is None else s.discretisation_error for s in parts]
-        error = together(*errors)
-        known |= {"discretisation_error": error, "is_asymptotic": error == error}
+    errors = [stats.discretisation_error for stats in parts]
+    if not any(error is None for error in errors):
+        known |= {
+            name: together(*(getattr(s, name) for s in parts)) for name in ("discretisation_error", "is_asymptotic")
+        }
     counts = Counter[str]()
     for stats in parts:
         counts[stats.choice] += math.prod(stats.steps.shape)

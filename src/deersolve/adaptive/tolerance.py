@@ -19,7 +19,7 @@ from ..solution.solution import Solution
 from ..solution.status import numbers
 from .flow import timed
 from .grid import Found
-from .march import STIFF
+from .march import ARRIVED, STIFF
 from .marcher import STEPPERS
 from .method import Adaptive
 from .parts import chunks, found_of, has_parts, part_of, sample, whole, with_sample
@@ -81,24 +81,44 @@ def _solution(solver: Solver, found: Found, to: Adaptive, why: str) -> Solution:
     if not is_asked or math.prod(found.y.shape) <= ESTIMATED or not has_parts(solver):
         made, more = _mended(solver, to, solver.on(found, to))
         return shown(solver, to, made, why + more + ("" if made.error is not None else "; no error was estimated"))
-    fully = dataclasses.replace(to, estimate=True)
-
-    def of(rows: list[int], mends: bool) -> tuple[list[int], Solution]:
-        some = part_of(solver, rows)
-        made, more = some.on(found_of(solver, found, rows), fully), ""
-        if mends:
-            made, more = _mended(some, fully, made)
-        return rows, shown(some, fully, made, why + more)
-
-    is_hopeless = False
     if to.estimate is None:
-        rows, some = of(sample(found, ESTIMATED), True)
-        is_hopeless = bool(array_namespace(some.status).any(some.status != 0))
-        if some.stats.choice == why and not is_hopeless:
-            made = solver.on(found, dataclasses.replace(to, estimate=False))
-            told = f"; the error was estimated of {len(rows)} of {found.y.shape[0]} batch elements"
-            return with_sample(shown(solver, to, made, why + told), rows, some)
-    return whole(solver, [of(rows, not is_hopeless) for rows in chunks(found)])
+        return _of_a_sample(solver, found, to, why)
+    return whole(solver, [_of_some(solver, found, rows, to, why) for rows in chunks(found)])
+
+
+def _of_some(solver: Solver, found: Found, rows: list[int], to: Adaptive, why: str) -> tuple[list[int], Solution]:
+    """Return some elements and their solution, mended."""
+    some = part_of(solver, rows)
+    made, more = _mended(some, to, some.on(found_of(solver, found, rows), to))
+    return rows, shown(some, to, made, why + more)
+
+
+def _of_a_sample(solver: Solver, found: Found, to: Adaptive, why: str) -> Solution:
+    """Return the solution of all with the error of some; steps are smaller until that is as allowed.
+
+    Where smaller ones do not help, the error of all is estimated.
+    """
+    asked, before = dataclasses.replace(to, estimate=True), math.inf
+    for _ in range(AGAIN):
+        rows = sample(found, ESTIMATED)
+        some, grid = part_of(solver, rows), found_of(solver, found, rows)
+        made = some.on(grid, asked)
+        told, size = shown(some, asked, made, why), made.size(asked)
+        if not bool(array_namespace(told.status).any((told.status != 0) & (grid.code == ARRIVED))):
+            why += f"; the error was estimated of {len(rows)} of {found.y.shape[0]} batch elements"
+            whole_grid = solver.on(found, dataclasses.replace(to, estimate=False))
+            return with_sample(shown(solver, asked, whole_grid, why), rows, told)
+        tighter = to if size is None else to.tighter(max(0.5 / size, 1e-4))
+        if size is None or size > 0.5 * before or tighter.least < 100 * eps_of(found.y):
+            break
+        to, before, found = tighter, size, solver.found(tighter)
+        why += f"; steps to {to.least:.0e}, for errors grow on their way"
+
+    def of(rows: list[int]) -> tuple[list[int], Solution]:
+        some = part_of(solver, rows)
+        return rows, shown(some, asked, some.on(found_of(solver, found, rows), asked), why)
+
+    return whole(solver, [of(rows) for rows in chunks(found)])
 
 
 def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
