@@ -94,3 +94,30 @@ def test_chaos_in_a_large_batch_is_told():
     sol = ds.solve(ds.InitialValueProblem(lorenz, np.array([0.0, 30.0]), y0), rtol=1e-6, on_failure="return")
     assert np.prod(sol.grid.shape) * 3 > 2**14
     assert (sol.status == ds.Status.UNDER_RESOLVED).all()
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_sliding_along_a_jump_ends_early_and_is_told(batch):
+    """y' = -sign(y) comes to 0 at t = 1; the rest would be 2 10^8 steps. The part before is there."""
+    y0 = np.ones((*batch, 1))
+    slide = ds.InitialValueProblem(lambda y, t, p: -np.sign(y), np.array([0.0, 0.5, 2.0]), y0)
+    with pytest.raises(ds.ConvergenceError, match=r"f jumps.* came to t = 1.* last step of \d") as caught:
+        ds.solve(slide, rtol=1e-6)
+    sol = caught.value.solution
+    assert (sol.status == ds.Status.UNDER_RESOLVED).all()
+    assert np.max(sol.stats.steps) < 3000
+    np.testing.assert_allclose(sol.y[..., 1, :], 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_many_steps_are_no_stall(batch):
+    """exp(-t) sin(10^4 t): a thousand steps and more, each over a few radians."""
+
+    def burst(y, t, p):
+        return np.stack([-y[..., 0] + 1e4 * y[..., 1], -y[..., 1] - 1e4 * y[..., 0]], axis=-1)
+
+    t, y0 = np.array([0.0, 0.3]), np.broadcast_to([0.0, 1.0], (*batch, 2))
+    sol = ds.solve(ds.InitialValueProblem(burst, t, y0), rtol=1e-4, method=ds.Adaptive(estimate=False))
+    exact = np.exp(-0.3) * np.array([np.sin(3e3), np.cos(3e3)])
+    assert np.max(sol.stats.steps) > 1000
+    assert np.abs(sol.y[..., -1, :] - exact).max() < 1e-2

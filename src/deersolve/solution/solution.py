@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -291,7 +292,8 @@ class Solution:
             f"  {_forward(s)}backward error {_backward(s)} (relative)",
         ]
         if s.discretisation_error is not None:
-            doubt = ", of a sample" if s.tolerance else ", not asymptotic: refine the grid to trust it"
+            is_sample = s.tolerance and _largest(s.discretisation_error) < math.inf
+            doubt = ", of a sample" if is_sample else ", not asymptotic: refine the grid to trust it"
             sure = "" if _every(s.is_asymptotic) else doubt
             lines.append(f"  discretisation error {_largest(s.discretisation_error):.1e} (relative{sure})")
         return "\n".join(lines) + ")"
