@@ -290,12 +290,13 @@ def test_chaos_on_many_steps_is_not_called_solved():
     assert sol.stats.discretisation_error > 1e-2
 
 
-def test_steps_that_jump_over_a_square_wave_are_not_called_an_answer():
-    """With a tighter tolerance the stages see the same sign in half of the periods, and the estimate grows."""
+@pytest.mark.parametrize("rtol", [1e-5, 1e-6, 1e-7, 1e-8])
+def test_steps_that_jump_over_a_square_wave_are_right_or_told(rtol):
+    """Where the stages see the same sign in half of the periods, the estimate grows with a tighter tolerance."""
     wave = ds.InitialValueProblem(lambda y, t, p: np.sign(np.sin(5 * t)) + 0 * y, np.array([0.0, 10.0]), np.zeros(1))
-    sol = ds.solve(wave, rtol=1e-6, atol=1e-6, on_failure="return")
-    assert sol.status == ds.Status.UNDER_RESOLVED
-    assert "did not make it smaller" in sol.stats.choice
+    sol = ds.solve(wave, rtol=rtol, atol=rtol, on_failure="return")
+    rises = np.pi / 5 - (10 - 15 * np.pi / 5)  # fifteen half periods, of which one is left over, and a part of a fall
+    assert sol.status == ds.Status.UNDER_RESOLVED or abs(sol.y[-1, 0] - rises) < FACTOR * rtol
 
 
 @pytest.mark.parametrize("rtol", [1e-3, 1e-6])

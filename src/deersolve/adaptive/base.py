@@ -26,15 +26,12 @@ class Field:
         df/dy of the same, (*B, K, n, n); None for differences.
     rtol, atol : array
         The tolerance of a component: atol + rtol |y|.
-    keeps : bool
-        Whether the polynomial of a step is kept, where it could be made again.
     """
 
     slope: Slope
     jacobian: Slope | None
     rtol: Array
     atol: Array
-    keeps: bool = False
 
     def scale(self, y: Array, new: Array) -> Array:
         """Return the tolerance of each component at two ends of a step."""

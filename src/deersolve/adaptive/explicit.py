@@ -71,15 +71,7 @@ class Explicit(Stepper):
         held = carry.held
         if self.looks:
             held = held_back(step * (last - slopes), new - points, self.pair.bound, held)
-        path = self._path(field, t, y, h, F) if field.keeps else None
-        return Attempt(new, error, Memory(last, held), error != error, is_stiff=is_stiff(held), path=path)
-
-    def _path(self, field: Field, t: Array, y: Array, h: Array, F: Sums) -> Array:
-        """Return the coefficients of the continuous extension, behind the stages that only it needs."""
-        xp, step, pair = array_namespace(y), array_namespace(y).astype(h, y.dtype)[..., None], self.pair
-        for c, row in zip(pair.nodes[pair.stages :], pair.rows[pair.stages :], strict=True):
-            F.append(field.slope(t + c * h, y + step * F.weighted(row)))
-        return step * xp.concat([F.weighted(row) for row in zip(*pair.extension, strict=True)], axis=-2)
+        return Attempt(new, error, Memory(last, held), error != error, is_stiff=is_stiff(held))
 
 
 def judged(squares: list[Array], floor: Array) -> Array:

@@ -66,7 +66,7 @@ class Course:
 
 @record
 class Walker:
-    """Where each element is: t, h (*B, 1), y (*B, 1, n)."""
+    """Where each element is: t, h (*B, 1), y (*B, 1, n), and how many steps it took and tried."""
 
     t: Array
     y: Array
@@ -74,16 +74,17 @@ class Walker:
     carry: Tree
     rejected: Array
     code: Array
+    taken: Array
+    tried: Array
 
 
 @record
 class Trace:
-    """Every attempt, (M, *B, ...): where it led, whether it was taken, whether it was one, and its polynomial."""
+    """Every attempt, (M, *B, ...): where it led, whether it was taken, and its polynomial where the rule has it."""
 
     t: Array
     y: Array
     taken: Array
-    running: Array
     path: Any
 
 
@@ -114,7 +115,8 @@ def _begun(course: Course, y0: Array) -> Walker:
     else:
         h = xp.minimum(course.first + 0 * t, xp.abs(span))
     arrived = xp.where(span[..., 0] == 0, ARRIVED + 0 * code, code)
-    return Walker(t, y0, xp.where(span < 0, -h, h), carry, arrived < RUNNING, arrived)
+    none = 0 * arrived
+    return Walker(t, y0, xp.where(span < 0, -h, h), carry, arrived < RUNNING, arrived, none, none)
 
 
 def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
@@ -148,11 +150,9 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     carry = _chosen(taken, made.carry, at.carry if made.kept is None else made.kept)
     if course.stops is not None:
         carry = _begun_anew(course, taken & hits[..., 0] & (code == RUNNING), t, y, carry)
-    path = made.path
-    if path is not None:
-        path = xp.where(padded_behind(taken, path.ndim), path, 0.0)
     h_next = xp.where(running[..., None], grown, at.h)
-    return Walker(t, y, h_next, carry, running & ~taken, code), Trace(t, y, taken, running, path)
+    counts = (count + xp.astype(flag, xp.int32) for count, flag in ((at.taken, taken), (at.tried, running)))
+    return Walker(t, y, h_next, carry, running & ~taken, code, *counts), Trace(t, y, taken, made.path)
 
 
 class Watched:

@@ -146,28 +146,34 @@ class PairAlone:
 
     def start(self, t: float, y: Array, limits: tuple[float, float]) -> None:
         """Begin at a time."""
-        self.sums = self.backend.sums((*self.rows, *self.pair.errors), y)
+        self.stages = self.backend.stages((*self.rows, *self.pair.errors), y)
         self.low, self.high = limits
         self.first, self.share = self.slope(min(max(t, self.low), self.high), y), 1.0 / y.shape[0]
         self.hits = self.misses = 0
 
     def attempt(self, t: float, y: Array, h: float) -> tuple[Array, float, float]:
         """Return y at t + h and its error."""
-        F, slope, low, high, new, last = self.sums, self.slope, self.low, self.high, y, self.first
-        F.restart(self.first)
-        for k, c in self.nodes:
-            before, slopes = new, last
-            new = y + h * F.of(k)
-            last = slope(min(max(t + c * h, low), high), new)
-            F.append(last)
+        F, slope, new, last = self.stages, self.slope, y, self.first
+        F.begin(y, h, last)
+        point, append, moved = F.point, F.append, F.moved
+        for k, at in self._times(t, h):
+            before, slopes, new = new, last, point(k)
+            last = slope(at, new)
+            append(last)
         scale = self.atol + self.rtol * array_namespace(y).maximum(abs(y), abs(new))
-        parts = [F.of(k) / scale for k in self.errors]
-        error = judged([h * h * self.share * _squared(e) for e in parts], self.floor)
+        error = judged([self.share * _squared(moved(k) / scale) for k in self.errors], self.floor)
         if error <= 1:
             self.first = last
             if self.looks:
                 self._look(h * h * _squared(last - slopes), _squared(new - before))
         return new, error, LONGEST
+
+    def _times(self, t: float, h: float) -> list[tuple[int, float]]:
+        """Return the times of the stages within the limits."""
+        low, high = self.low, self.high
+        if low <= t <= high and low <= t + h <= high:  # and so is all between them
+            return [(k, t + c * h) for k, c in self.nodes]
+        return [(k, min(max(t + c * h, low), high)) for k, c in self.nodes]
 
     def _look(self, change: float, way: float) -> None:
         """Count steps that stability holds back, by ``|h (f_1 - f_2)|^2`` and ``|Y_1 - Y_2|^2`` of its last stages."""

@@ -11,12 +11,10 @@ from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace, joined, padded_behind, part
 from ..backends.trees import tree_map
 from ..grids.base import Data
-from ..grids.signal import Signal
 from ..grids.times import Initial, TimeGrid
 from ..solution.dense import DenseOutput
 from ..solution.solution import Solution, Stats
 from ..solution.status import numbers
-from .flow import timed
 from .grid import Found, trimmed
 from .solver import Solver
 
@@ -24,9 +22,8 @@ HELD = 2**17  # numbers of y whose errors are estimated at once
 
 
 def has_parts(solver: Solver) -> bool:
-    """Return whether there is a batch that can be cut: not by a compiler, nor inputs that know it as a whole."""
-    whole = [u for u in _leaves(solver.given.x) if u.dense.coefficients.ndim > 3]
-    return solver.data.guess.ndim > 2 and not solver.backend.compiles and not whole
+    """Return whether there is a batch that can be cut: not by a compiler."""
+    return solver.data.guess.ndim > 2 and not solver.backend.compiles
 
 
 def part_of(solver: Solver, rows: list[int]) -> Solver:
@@ -41,8 +38,7 @@ def part_of(solver: Solver, rows: list[int]) -> Solver:
     grid = TimeGrid(cut(data.grid.t, 1), cut(data.grid.D))
     made = Data(tree_map(cut, data.x), grid, Initial(cut(data.boundary.y0)), cut(data.guess))
     stops = None if solver.stops is None else cut(solver.stops, 1)
-    problem = timed(solver.given, made.x, grid.t)
-    return dataclasses.replace(solver, problem=problem, data=made, stops=stops)
+    return dataclasses.replace(solver, moments=tree_map(cut, solver.moments), data=made, stops=stops)
 
 
 def found_of(solver: Solver, found: Found, rows: list[int]) -> Found:
@@ -124,9 +120,3 @@ def _stats(parts: list[Stats], together: Any) -> Stats:
     told = [text if len(counts) == 1 else f"{count} of {sum(counts.values())} {text}" for text, count in counts.items()]
     implicit = next((s for s in parts if "radau" in s.rule), parts[0])
     return dataclasses.replace(implicit, **known, choice="; ".join(told))
-
-
-def _leaves(x: Any) -> list[Signal]:
-    found: list[Signal] = []
-    tree_map(lambda leaf: found.append(leaf) if isinstance(leaf, Signal) else None, x)
-    return found

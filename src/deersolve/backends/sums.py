@@ -63,3 +63,27 @@ class Rows(Sums):
     def weighted(self, weights: Sequence[float]) -> Array:
         """Return the sum of the first arrays by other weights."""
         return self.product(weights)(self.flat[: len(weights)]).reshape(self.shape)
+
+
+class Stages:
+    """``y + h sum_l a_kl F_l`` of one step after the other, h a number: a row of weights for each k."""
+
+    def __init__(self, rows: Sequence[Sequence[float]], like: Array) -> None:
+        self.sums = Sums(rows, like)
+
+    def begin(self, y: Array, h: float, first: Array) -> None:
+        """Begin a step of length h at y, where F is ``first``."""
+        self.y, self.h = y, h
+        self.sums.restart(first)
+
+    def append(self, F: Array) -> None:
+        """Add the next F."""
+        self.sums.append(F)
+
+    def moved(self, k: int) -> Array:
+        """Return ``h sum_l a_kl F_l``."""
+        return self.h * self.sums.of(k)
+
+    def point(self, k: int) -> Array:
+        """Return ``y + h sum_l a_kl F_l``."""
+        return self.y + self.moved(k)

@@ -160,6 +160,17 @@ class Torch(Backend):
         dims = tuple(None if a is None else 0 for a in args)
         return torch.func.vmap(f, in_dims=dims)(*args)
 
+    def cell(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``RNNCell``, ``GRUCell`` and ``LSTMCell`` as f(carry, x) -> (carry, h); others as they are."""
+        if not isinstance(f, torch.nn.RNNCellBase):
+            return f
+
+        def step(carry: Any, x: Array) -> Any:
+            new = f(x, carry)
+            return new, new[0] if isinstance(new, tuple) else new
+
+        return step
+
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
         """Compute in the dtype of y0, whatever autocast and the settings for TF32 ask for; call f as it was written."""
