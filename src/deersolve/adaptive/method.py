@@ -29,7 +29,8 @@ class Adaptive:
     estimate : bool, optional
         Whether to estimate the error that all steps together have made, where y is wanted, and to halve the steps, or
         solve again with smaller ones, where it is far above the tolerance. By default it is done for up to 16,384
-        numbers of y, except on JAX, where it is another program to compile. Inside ``jit`` it is never done.
+        numbers of y, of a larger batch for a sample of its elements, except on JAX, where it is another program to
+        compile. Inside ``jit`` it is never done. With True it is done for all, of a large batch in parts.
 
     Raises
     ------

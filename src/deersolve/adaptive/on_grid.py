@@ -98,7 +98,7 @@ class Polished(Given):
             delta = newton_step(system, y, Dense)[2]
             return y + delta, system.over_grid(xp.max, xp.abs(delta) / (system.peaks(y) + least(y))), left - 1
 
-        found, first = y, step((y, 0, xp.asarray(STEPS)))
+        found, first = y, step((y, 0, system.backend.convert(STEPS, y, xp.int32)))
         y, size, _ = system.backend.while_loop(lambda s: xp.any(s[1] > enough) & (s[2] > 0), step, first)
         lost = ~xp.isfinite(size)
         y, broken = xp.where(system.per_element(lost), found, y), lost & ~system.over_grid(xp.all, xp.isfinite(found))

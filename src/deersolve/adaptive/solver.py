@@ -59,18 +59,18 @@ class Solver:
         """Return the solution on a grid, and its estimated error."""
         found = dataclasses.replace(found, t=carried(self.backend, found.t, self.data.grid.t, self.stops))
         made = self._on_grid(found, to)
-        return self._estimated(found, to, *made) if self._estimates(found, to) else Solved(found, made[0])
+        return self._estimated(found, to, *made) if self.estimates(found, to) else Solved(found, made[0])
 
     def halved(self, made: Solved, to: Adaptive) -> Solved | None:
         """Return the solution on half of the steps, with its error; None where that takes more than what is known."""
         finer, xp = made.finer, array_namespace(made.sol.status)
-        if finer is None or bool(xp.any(finer.code != ARRIVED)) or not self._estimates(finer, to):
+        if finer is None or bool(xp.any(finer.code != ARRIVED)) or not self.estimates(finer, to):
             return None
         half = self.on(finer, to)
         worse = (half.sol.status != 0) & (half.sol.status != made.sol.status)
         return None if bool(xp.any(worse)) else half
 
-    def _estimates(self, found: Found, to: Adaptive) -> bool:
+    def estimates(self, found: Found, to: Adaptive) -> bool:
         """Return whether the error is estimated."""
         asked = to.estimate if to.estimate is not None else not self.backend.compiles
         if not asked or not self.backend.is_concrete(found.t):

@@ -17,10 +17,14 @@ from ..newton.discrete import discrete
 from ..newton.measures import eps_of
 from ..problems import Problem
 from ..solution.solution import Solution
+from ..solution.status import numbers
+from .error import ESTIMATED
+from .grid import Found
 from .inputs import timed
-from .march import STIFF
+from .march import ARRIVED, STIFF
 from .marcher import STEPPERS
 from .method import Adaptive
+from .parts import chunks, found_of, has_parts, part_of, sample, whole, with_sample
 from .report import shown
 from .solver import TIGHTENED, UNSETTLED, Solved, Solver
 
@@ -51,17 +55,76 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         moved, moments = timed(problem, data.x, data.grid.t)
         rule, why = _rule(problem, to, inverse)
         solver = Solver(moved, moments, backend, data, rule, inverse is None, _stops(problem, backend, data))
-        found = solver.found(to)
-        is_stiff, implicit = found.code == STIFF, "radau5" if to.least > LOW else "radau9"
-        is_seen = backend.is_concrete(is_stiff)
-        if not is_seen and solver.looks:
-            why += f"; inside jit nobody can look: what is stiff is UNDER_RESOLVED, and wants inverse={implicit!r}"
-        if is_seen and bool(array_namespace(is_stiff).any(is_stiff)):
-            solver = dataclasses.replace(solver, rule=rule_of(f"ddt.{implicit}"))
-            why = "implicit, for the explicit pair would be held back by stability"
-            found = solver.found(to)
+        return _chosen(solver, to, why)
+
+
+def _chosen(solver: Solver, to: Adaptive, why: str) -> Solution:
+    """Return the solution by the rule that was named, or by that which is better for each element."""
+    found, name = solver.found(to), "radau5" if to.least > LOW else "radau9"
+    is_stiff, looked = found.code == STIFF, solver.looks
+    xp, solver = array_namespace(is_stiff), dataclasses.replace(solver, looks=False)
+    is_seen = solver.backend.is_concrete(is_stiff)
+    if not is_seen and looked:
+        why += f"; inside jit nobody can look: what is stiff is UNDER_RESOLVED, and wants inverse={name!r}"
+    if not is_seen or not bool(xp.any(is_stiff)):
+        return _solution(solver, found, to, why)
+    implicit = dataclasses.replace(solver, rule=rule_of(f"ddt.{name}"))
+    because = "implicit, for the explicit pair would be held back by stability"
+    if not has_parts(solver) or bool(xp.all(is_stiff)):
+        return _solution(implicit, implicit.found(to), to, because)
+    flags = numbers(xp.any(xp.reshape(is_stiff, (is_stiff.shape[0], -1)), axis=-1))
+    stiff, others = ([k for k, flag in enumerate(flags) if flag == kind] for kind in (True, False))
+    hard = part_of(implicit, stiff)
+    parts = [(stiff, _solution(hard, hard.found(to), to, because))]
+    if others:
+        parts.append((others, _solution(part_of(solver, others), found_of(solver, found, others), to, why)))
+    return whole(solver, parts)
+
+
+def _solution(solver: Solver, found: Found, to: Adaptive, why: str) -> Solution:
+    """Return the solution on a grid, with its error; of a large batch that of a sample, if it is as allowed."""
+    is_asked = to.estimate is True or (to.estimate is None and not solver.backend.compiles)
+    if not is_asked or math.prod(found.y.shape) <= ESTIMATED or not has_parts(solver):
         made, more = _mended(solver, to, solver.on(found, to))
-    return shown(solver, to, made, why + more)
+        return shown(solver, to, made, why + more + ("" if made.error is not None else "; no error was estimated"))
+    if to.estimate is None:
+        return _of_a_sample(solver, found, to, why)
+    return whole(solver, [_of_some(solver, found, rows, to, why) for rows in chunks(found)])
+
+
+def _of_some(solver: Solver, found: Found, rows: list[int], to: Adaptive, why: str) -> tuple[list[int], Solution]:
+    """Return some elements and their solution, mended."""
+    some = part_of(solver, rows)
+    made, more = _mended(some, to, some.on(found_of(solver, found, rows), to))
+    return rows, shown(some, to, made, why + more)
+
+
+def _of_a_sample(solver: Solver, found: Found, to: Adaptive, why: str) -> Solution:
+    """Return the solution of all with the error of some; steps are smaller until that is as allowed.
+
+    Where smaller ones do not help, the error of all is estimated.
+    """
+    asked, before = dataclasses.replace(to, estimate=True), math.inf
+    for _ in range(AGAIN):
+        rows = sample(found, ESTIMATED)
+        some, grid = part_of(solver, rows), found_of(solver, found, rows)
+        made = some.on(grid, asked)
+        told, size = shown(some, asked, made, why), made.size(asked)
+        if not bool(array_namespace(told.status).any((told.status != 0) & (grid.code == ARRIVED))):
+            why += f"; the error was estimated of {len(rows)} of {found.y.shape[0]} batch elements"
+            whole_grid = solver.on(found, dataclasses.replace(to, estimate=False))
+            return with_sample(shown(solver, asked, whole_grid, why), rows, told)
+        tighter = to if size is None else to.tighter(max(0.5 / size, 1e-4))
+        if size is None or size > 0.5 * before or tighter.least < 100 * eps_of(found.y):
+            break
+        to, before, found = tighter, size, solver.found(tighter)
+        why += f"; steps to {to.least:.0e}, for errors grow on their way"
+
+    def of(rows: list[int]) -> tuple[list[int], Solution]:
+        some = part_of(solver, rows)
+        return rows, shown(some, asked, some.on(found_of(solver, found, rows), asked), why)
+
+    return whole(solver, [of(rows) for rows in chunks(found)])
 
 
 def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
