@@ -32,6 +32,8 @@ class Route:
         The tolerance.
     first, longest : array or None
         Lengths of the first and of the longest step.
+    before : DenseOutput or None
+        A solution to less, to start from.
     """
 
     start: Array
@@ -42,6 +44,7 @@ class Route:
     atol: Array
     first: Any
     longest: Any
+    before: Any = None
 
 
 @dataclasses.dataclass(frozen=True)

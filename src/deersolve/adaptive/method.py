@@ -43,6 +43,7 @@ class Adaptive:
     max_step: float | None = None
     max_steps: int | None = None
     estimate: bool | None = None
+    way: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("rtol", "atol"):

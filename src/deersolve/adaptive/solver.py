@@ -9,8 +9,6 @@ from ..backends import backend_of
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, joined, padded
 from ..grids.base import Data
-from ..grids.levels import with_stages
-from ..grids.times import Initial, TimeGrid
 from ..inverses import Rule
 from ..newton.discrete import discrete
 from ..newton.jacobians import Functions, derivative_of
@@ -18,18 +16,21 @@ from ..newton.measures import least
 from ..newton.plan import run
 from ..problems import Problem
 from ..problems.inputs import closed
+from ..solution.dense import DenseOutput
 from ..solution.solution import Solution
 from ..solution.status import Status
 from .alone import Single, found_alone
 from .error import Estimated, Refined, halved
 from .flow import Route, carried, linear
-from .grid import Found, trimmed
+from .grid import Found, data_on, trimmed
 from .march import ARRIVED, TOO_MANY
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
 from .on_grid import Given, Kept, Marched, OnGrid, Polished
+from .whole import FEWEST, Whole
 
 MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where Python looks; where all are kept
+MATRICES = 2**27  # numbers of the matrices of all intervals that are solved at once
 HELD = 2**23  # numbers that are kept, if there are not few steps
 WORK = 2_000_000_000  # multiplications of the linear systems, for which no Newton step is made over all steps
 ESTIMATED, TIGHTENED = 2**14, 2**20  # numbers of y up to which the error is estimated, and where it was too large
@@ -49,9 +50,9 @@ class Solver:
     stops: Array | None
     estimated: int = ESTIMATED
 
-    def solved(self, to: Adaptive) -> Solved:
-        """Return the grid of a march with the solution on it."""
-        return self.on(self._found(to), to)
+    def solved(self, to: Adaptive, before: Found | None = None) -> Solved:
+        """Return a grid with the solution on it; one to less may be known before."""
+        return self.on(self._found(to, before), to)
 
     def on(self, found: Found, to: Adaptive) -> Solved:
         """Return the solution on a grid, and its estimated error."""
@@ -86,8 +87,10 @@ class Solver:
         is_plain = self.rule.scans and self.backend.name == "numpy"
         return self.rule.scanning("sequential") if is_plain else self.rule
 
-    def _found(self, to: Adaptive) -> Found:
-        """Return the grid that the march finds."""
+    def _found(self, to: Adaptive, before: Found | None) -> Found:
+        """Return the grid that the march finds, or Newton's method."""
+        if to.way == "newton":
+            return self._whole(to, before)
         route, functions, stepper = self._route(to), closed(self.problem, self.data.grid), STEPPERS[self.rule.key]
         if not self.backend.compiles and route.y0.ndim == 2:
             single = Single(self.backend, self.problem, functions, route.y0)
@@ -104,6 +107,30 @@ class Solver:
             if is_last or not bool(xp.any(found.code == TOO_MANY)):
                 return trimmed(self.backend, found)
             most = MANY_COMPILED
+
+    def _whole(self, to: Adaptive, before: Found | None) -> Found:
+        """Return the grid that Newton's method on all steps at once finds."""
+        route = self._route(to)
+        if before is not None:
+            c = joined([before.y[..., :-1, None, :], before.path], -2)
+            route = dataclasses.replace(route, before=DenseOutput(before.t, c))
+        whole = Whole(self.backend, self.rule, to.max_steps or self._widest(route.y0))
+        data = whole.begun(route)
+        functions = derivative_of(discrete(self.problem, self.rule, self.backend, data)[1], check=False)[0]
+
+        def calls() -> list[tuple[Array, Array]]:
+            t, x, y = data.grid.t, data.x[..., -1, :], data.guess[..., -1, :]
+            fine = halved(t, x, y, data.guess[..., 1:, :, :], self.rule.nodes)
+            point = tuple(a[(*(slice(1) for _ in a.shape[:-1]), ...)] for a in (data.guess, data.x))
+            return [(data.guess, data.x), (fine.guess, fine.x), point]
+
+        called = {name: (f, calls) for name, f in functions.items()}
+        return trimmed(self.backend, self.backend.call(whole, called, route))
+
+    def _widest(self, y0: Array) -> int:
+        """Return how many intervals are solved at once: where all of those are kept, few."""
+        room: int = MATRICES // (math.prod(y0.shape) * y0.shape[-1] * len(self.rule.nodes) ** 2)
+        return max(min(room, FEW_COMPILED) if self.backend.compiles else room, FEWEST)
 
     def _most(self, y0: Array) -> int:
         """Return how many steps may be tried: where all of those are kept, as many as have room."""
@@ -126,12 +153,9 @@ class Solver:
 
         And the times as f sees them, (*B, N + 1, 1), and f as it is called, with its derivative.
         """
-        xp, y, t = array_namespace(found.y), found.y, found.t
-        D = xp.astype(t[..., 1:] - t[..., :-1], y.dtype)[..., None]
-        grid, start = TimeGrid(t, D), padded(self.data.boundary.y0, y.ndim)
-        times = xp.astype(t, y.dtype)
-        times = (times if self.stops is None else grid.sided(times))[..., None]
-        data = with_stages(Data(times, grid, Initial(start), y), self.rule.nodes)
+        start = padded(self.data.boundary.y0, found.y.ndim)
+        data = data_on(found.t, found.y, start, self.stops is not None, self.rule.nodes)
+        seen = data.x[..., -1, :] if self.rule.nodes else data.x
         if self.rule.nodes:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
         problem, system = discrete(self.problem, self.on_grid, self.backend, data)
@@ -139,7 +163,7 @@ class Solver:
         if self.backend.compiles or (self.rule.nodes and self._work(found) > WORK):
             data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
         functions = derivative_of(system, check=False)[0] if self.rule.nodes else system.functions
-        return run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data), times, functions
+        return run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data), seen, functions
 
     def _estimated(self, found: Found, to: Adaptive, sol: Solution, seen: Array, functions: Functions) -> Solved:
         """Return the solution with its error where it is wanted, and what is on the grid of half the steps."""

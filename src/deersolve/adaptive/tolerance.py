@@ -74,7 +74,7 @@ def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
         tighter = to.tighter(max(0.5 / size, 1e-4))
         if tighter.least < 100 * eps_of(made.found.y):
             break
-        again = solver.solved(tighter)
+        again = solver.solved(tighter, made.found)
         if size != UNSETTLED and again.is_no_better(size, asked):
             told += f"; steps to {tighter.least:.0e} did not make it smaller"
             break

@@ -1,0 +1,224 @@
+"""All steps at once by Newton's method, on a grid that is divided anew until each of its intervals is good enough.
+
+A round solves the equation of a collocation rule on the grid as any other solve does, from the polynomials of the
+round before. The error of each interval is what two halves of it make different, of all of them at once; where it is
+too large the grid becomes finer, elsewhere coarser (:mod:`.mesh`). Where Newton's method finds nothing, the first
+interval without a solution is cut: what is before it stands, for the equation is causal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from ..backends.generic import Backend
+from ..backends.namespace import Array, array_namespace, joined
+from ..backends.trees import record
+from ..grids.base import Data
+from ..inverses import Rule
+from ..newton.branch import points_on_branch
+from ..newton.cost import overhead
+from ..newton.equation import System
+from ..newton.iterate import Iterate, Options, start_at
+from ..newton.measures import eps_of, judge, terms
+from ..newton.windows.compiled import persistent
+from ..newton.windows.homotopy import newton_on_branch
+from ..newton.windows.march import can_follow, march
+from ..newton.windows.pace import Pace
+from ..newton.windows.trajectory import Trajectory
+from ..newton.windows.watch import NOBODY
+from ..solution.dense import DenseOutput
+from .error import halved, of_intervals
+from .flow import Route
+from .grid import Found, data_on
+from .march import ARRIVED, NOT_FINITE, TOO_MANY, TOO_SMALL, ULPS
+from .mesh import divided, graded, lengths, needed, wanted
+
+FIRST, FEWEST = 32, 8  # intervals to begin with, and at least
+ROUNDS, SETTLED = 40, 6  # at most, and of those in which all was solved
+OPTIONS = Options(max_steps=20, patience=12)  # of Newton's method; what it does not solve then is cut
+UNKNOWN = -1.0  # the error of an interval behind one that is not solved
+HOLDS = 0.5  # the power of eps that the residual of an interval is below, which is solved
+
+
+@record
+class Round:
+    """What is known of a grid, (*B, N + 1).
+
+    Attributes
+    ----------
+    c : array, shape (*B, N, d + 1, n)
+        The polynomials; where there is no solution y stays what it was.
+    error : array, shape (*B, N)
+        In units of the tolerance; infinite of the first interval without a solution, ``UNKNOWN`` behind it.
+    broken : array of bool, shape (*B,)
+        Whether f is not finite there.
+    rounds, settled : array of int, shape (*B,)
+        How many rounds there were, and in how many of them all was solved.
+    """
+
+    t: Array
+    c: Array
+    error: Array
+    broken: Array
+    rounds: Array
+    settled: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """Everything that was chosen; called with functions and a :class:`Route`, it finds grid and solution."""
+
+    backend: Backend
+    rule: Rule
+    most: int
+    cacheable: bool = True
+    operator: tuple[()] = ()
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What makes two of them the same program."""
+        return self.rule.key, self.most
+
+    def with_operator(self, operator: Any) -> Whole:
+        """Return itself: it holds no numbers."""
+        return self
+
+    def tried(self, route: Route) -> list[Any]:
+        """Return nothing: no operator of a user's own has a part in it."""
+        return []
+
+    def attach(self, functions: Any, route: Route, result: Found) -> Found:
+        """Return the grid: it has no derivative."""
+        return result
+
+    def tangent(self, by: Any, at: Any, theta: Any, direction: Any, result: Found) -> tuple[Any, Any]:
+        """Return 0: a grid is data."""
+        return array_namespace(result.y).zeros_like(result.y), None
+
+    def solve(self, functions: Any, route: Route) -> Found:
+        """Return the grid of every element, with the solution on it."""
+        with self.backend.frozen():
+            first = self._solved(functions, route, self.begun(route))
+            last = self.backend.while_loop(self._goes_on, lambda at: self._refined(functions, route, at), first)
+            return _found(last)
+
+    def begun(self, route: Route) -> Data:
+        """Return the equation on the first grid: that of the solution before, or a uniform one where y stays."""
+        before = route.before
+        if before is None:
+            before = DenseOutput(joined([route.start, route.end], -1), route.y0[..., None, :])
+        s = graded(lengths(before.t), before.t, route.longest)
+        return self._posed(route, divided(before.t, s, self._count(before.t, s, FIRST), route.stops), before)
+
+    def _count(self, t: Array, s: Array, least: int) -> int:
+        """Return how many intervals there are: as many as are needed, where Python sees it."""
+        if self.backend.compiles:
+            return self.most
+        most = math.ceil(float(array_namespace(t).max(needed(s, t))))
+        return min(max(most, least), self.most)
+
+    def _goes_on(self, at: Round) -> Array:
+        """Return which elements want another grid, and may have one."""
+        xp = array_namespace(at.error)
+        lost = xp.isinf(at.error)
+        ulp = ULPS * float(xp.finfo(at.t.dtype).eps) * xp.max(xp.abs(at.t), axis=-1, keepdims=True)
+        is_cut = xp.any(lost & (lengths(at.t) > ulp), axis=-1)
+        wants = xp.where(xp.any(lost, axis=-1), is_cut, xp.any(at.error > 1, axis=-1))
+        has_room = self.backend.compiles or at.t.shape[-1] <= self.most
+        return wants & (at.settled < SETTLED) & (at.rounds < ROUNDS) & has_room
+
+    def _refined(self, functions: Any, route: Route, at: Round) -> Round:
+        """Return the next round."""
+        s = graded(wanted(at.error, at.t, at.c.shape[-2]), at.t, route.longest)
+        t = divided(at.t, s, self._count(at.t, s, FEWEST), route.stops)
+        data = self._posed(route, t, DenseOutput(at.t, at.c))
+        made = self._solved(functions, route, data)
+        return dataclasses.replace(made, rounds=at.rounds + 1, settled=at.settled + made.settled)
+
+    def _posed(self, route: Route, t: Array, before: DenseOutput) -> Data:
+        """Return the equation on a grid, with the guess of a solution before."""
+        xp, n = array_namespace(t), route.y0.shape[-1]
+        y0 = xp.broadcast_to(route.y0, (*t.shape, n))
+        data = data_on(t, y0, route.y0, route.stops is not None, self.rule.nodes)
+        nodes = self.backend.convert(self.rule.nodes, t, t.dtype)
+        times = t[..., :-1, None] + (t[..., 1:] - t[..., :-1])[..., None] * nodes
+        stages = xp.reshape(before(xp.reshape(times, (*t.shape[:-1], -1))), (*times.shape, n))
+        return dataclasses.replace(data, guess=joined([data.guess[..., :1, :, :], stages], -3))
+
+    def _solved(self, functions: Any, route: Route, data: Data) -> Round:
+        """Return the solution on a grid, and the errors of its intervals."""
+        xp = array_namespace(data.guess)
+        system = System(self.backend, self.rule, self.rule.shifts, functions, data)
+        it = _iterated(system)
+        holds, finite = _holds(system, it.y)
+        lost = xp.cumulative_sum(xp.astype(~(holds | it.certified[..., None]), xp.int32), axis=-1)
+        solved, is_first = lost == 0, (lost == 1) & ~holds
+        c = _held(self.rule.polynomials(it.y, functions, data), solved)
+        error = xp.where(solved, self._errors(functions, route, data, c), UNKNOWN)
+        error = xp.where(is_first, xp.inf, error)
+        whole = xp.astype(xp.all(solved, axis=-1), xp.int32)
+        broken = xp.any(is_first & ~finite, axis=-1)
+        return Round(data.grid.t, c, error, broken, 0 * whole, whole)
+
+    def _errors(self, functions: Any, route: Route, data: Data, c: Array) -> Array:
+        """Return the error of every interval in units of the tolerance, (*B, N)."""
+        xp, u = array_namespace(c), DenseOutput(data.grid.t, c).y
+        fine = halved(data.grid.t, data.x[..., -1, :], u, c, self.rule.nodes)
+        error = of_intervals(System(self.backend, self.rule, self.rule.shifts, functions, fine))
+        size = xp.maximum(xp.abs(u[..., 1:, :]), xp.abs(u[..., :-1, :]))
+        ratio = xp.max(error / (route.atol + route.rtol * size), axis=-1)
+        return xp.where(ratio == ratio, ratio, xp.inf)
+
+
+def _iterated(system: System) -> Iterate:
+    """Return what Newton's method makes of the guess; where that is not all, of ever shorter stretches."""
+    if not can_follow(system, OPTIONS):
+        return persistent(system, start_at(system, system.data.guess, OPTIONS), OPTIONS)[0]
+
+    def attempt(stretch: System, alive: Array, by: str) -> Iterate:
+        return newton_on_branch(stretch, start_at(stretch, stretch.data.guess, OPTIONS, active=alive), OPTIONS)
+
+    N = system.grid.length
+    return march(Trajectory(system, OPTIONS, NOBODY), attempt, Pace(N, N, N, overhead(system))).joined()
+
+
+def _holds(system: System, y: Array) -> tuple[Array, Array]:
+    """Return of which intervals the equations hold, and are finite, (*B, N)."""
+    at = system.linearise(y)
+    xp, r = array_namespace(y), system.residual(y, at.fy)
+    found = judge(system, y, terms(system, y, at), r)
+    found = dataclasses.replace(found, largest=lambda a: system.over_points(xp.max, a))
+    holds, branch = found.residual <= eps_of(y) ** HOLDS, points_on_branch(system, at)
+    holds = holds if branch is None else holds & branch[0]
+    return holds[..., 1:], xp.isfinite(system.over_points(xp.max, xp.abs(r)))[..., 1:]
+
+
+def _held(c: Array, solved: Array) -> Array:
+    """Return the polynomials of the intervals that are solved; behind them y stays what it was at their end."""
+    xp = array_namespace(c)
+    c = xp.where(solved[..., None, None], c, 0.0)
+    last = xp.sum(xp.astype(solved, xp.int32), axis=-1, keepdims=True) - 1
+    rows = xp.broadcast_to(xp.maximum(last, 0 * last)[..., None, None], (*last.shape, *c.shape[-2:]))
+    ends = xp.sum(xp.take_along_axis(c, rows, axis=-3), axis=-2, keepdims=True)
+    still = joined([ends + 0 * c[..., :1, :], 0 * c[..., 1:, :]], -2)
+    return xp.where(solved[..., None, None], c, still)
+
+
+def _found(at: Round) -> Found:
+    """Return the part before the first interval that is not good enough."""
+    xp = array_namespace(at.c)
+    bad = xp.astype(~((at.error >= 0) & (at.error <= 1)), xp.int32)
+    good = xp.cumulative_sum(bad, axis=-1) == 0
+    dense, behind = DenseOutput(at.t, at.c), joined([good[..., :1] | True, good], -1)
+    count = xp.sum(xp.astype(good, xp.int32), axis=-1, keepdims=True)
+    t, y = at.t, dense.y
+    t = xp.where(behind, t, xp.take_along_axis(t, count, axis=-1))
+    row = xp.take_along_axis(y, xp.broadcast_to(count[..., None], (*count.shape, y.shape[-1])), axis=-2)
+    y, path = xp.where(behind[..., None], y, row), xp.where(good[..., None, None], at.c[..., 1:, :], 0.0)
+    is_lost, zero = xp.any(xp.isinf(at.error), axis=-1), 0 * at.rounds
+    ended = xp.where(at.broken, NOT_FINITE + zero, xp.where(is_lost, TOO_SMALL + zero, TOO_MANY))
+    code = xp.where(xp.all(good, axis=-1), ARRIVED + zero, ended)
+    taken = xp.sum(xp.astype(good & (lengths(at.t) > 0), xp.int32), axis=-1, dtype=xp.int32)
+    return Found(t, y, code, taken, at.rounds + 1, path)
