@@ -13,21 +13,15 @@ import math
 from typing import Any
 
 from ..backends.generic import Backend
-from ..backends.namespace import Array, array_namespace, joined
+from ..backends.namespace import Array, array_namespace, joined, padded_behind
 from ..backends.trees import record
 from ..grids.base import Data
 from ..inverses import Rule
+from ..linalg.structure import Dense
 from ..newton.branch import points_on_branch
-from ..newton.cost import overhead
 from ..newton.equation import System
-from ..newton.iterate import Iterate, Options, start_at
-from ..newton.measures import eps_of, judge, terms
-from ..newton.windows.compiled import persistent
-from ..newton.windows.homotopy import newton_on_branch
-from ..newton.windows.march import can_follow, march
-from ..newton.windows.pace import Pace
-from ..newton.windows.trajectory import Trajectory
-from ..newton.windows.watch import NOBODY
+from ..newton.iteration import newton_step
+from ..newton.measures import eps_of, judge, least, terms
 from ..solution.dense import DenseOutput
 from .error import halved, of_intervals
 from .flow import Route
@@ -37,7 +31,8 @@ from .mesh import divided, graded, lengths, needed, wanted
 
 FIRST, FEWEST = 32, 8  # intervals to begin with, and at least
 ROUNDS, SETTLED = 40, 6  # at most, and of those in which all was solved
-OPTIONS = Options(max_steps=20, patience=12)  # of Newton's method; what it does not solve then is cut
+STEPS = 16  # of Newton's method at a time
+CLOSE = 2 / 3  # the power of eps that the last of them is below
 UNKNOWN = -1.0  # the error of an interval behind one that is not solved
 HOLDS = 0.5  # the power of eps that the residual of an interval is below, which is solved
 
@@ -64,6 +59,16 @@ class Round:
     broken: Array
     rounds: Array
     settled: Array
+
+
+@record
+class Sweep:
+    """y, which intervals are solved from the first one on and where f is finite, (*B, N), and whether those grow."""
+
+    y: Array
+    solved: Array
+    finite: Array
+    grows: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,16 +156,13 @@ class Whole:
         """Return the solution on a grid, and the errors of its intervals."""
         xp = array_namespace(data.guess)
         system = System(self.backend, self.rule, self.rule.shifts, functions, data)
-        it = _iterated(system)
-        holds, finite = _holds(system, it.y)
-        lost = xp.cumulative_sum(xp.astype(~(holds | it.certified[..., None]), xp.int32), axis=-1)
-        solved, is_first = lost == 0, (lost == 1) & ~holds
-        c = _held(self.rule.polynomials(it.y, functions, data), solved)
-        error = xp.where(solved, self._errors(functions, route, data, c), UNKNOWN)
-        error = xp.where(is_first, xp.inf, error)
-        whole = xp.astype(xp.all(solved, axis=-1), xp.int32)
-        broken = xp.any(is_first & ~finite, axis=-1)
-        return Round(data.grid.t, c, error, broken, 0 * whole, whole)
+        at = _swept(system)
+        c = self.rule.polynomials(at.y, functions, data)
+        is_first = xp.cumulative_sum(xp.astype(~at.solved, xp.int32), axis=-1) == 1
+        error = xp.where(at.solved, self._errors(functions, route, data, c), UNKNOWN)
+        error = xp.where(is_first & ~at.solved, xp.inf, error)
+        whole = xp.astype(xp.all(at.solved, axis=-1), xp.int32)
+        return Round(data.grid.t, c, error, xp.any(is_first & ~at.finite, axis=-1), 0 * whole, whole)
 
     def _errors(self, functions: Any, route: Route, data: Data, c: Array) -> Array:
         """Return the error of every interval in units of the tolerance, (*B, N)."""
@@ -172,16 +174,43 @@ class Whole:
         return xp.where(ratio == ratio, ratio, xp.inf)
 
 
-def _iterated(system: System) -> Iterate:
-    """Return what Newton's method makes of the guess; where that is not all, of ever shorter stretches."""
-    if not can_follow(system, OPTIONS):
-        return persistent(system, start_at(system, system.data.guess, OPTIONS), OPTIONS)[0]
+def _swept(system: System) -> Sweep:
+    """Return the solution from the first point on, as far as Newton's method comes.
 
-    def attempt(stretch: System, alive: Array, by: str) -> Iterate:
-        return newton_on_branch(stretch, start_at(stretch, stretch.data.guess, OPTIONS, active=alive), OPTIONS)
+    What it solves stands: the equation is causal. Behind it y stays what it was there, and is tried from that again.
+    """
+    guess = system.data.guess
+    xp, no = array_namespace(guess), system.over_points(array_namespace(guess).max, guess)[..., 1:] != 0
 
-    N = system.grid.length
-    return march(Trajectory(system, OPTIONS, NOBODY), attempt, Pace(N, N, N, overhead(system))).joined()
+    def sweep(at: Sweep) -> Sweep:
+        y = _iterated(system, at.y)
+        holds, finite = _holds(system, y)
+        solved = xp.cumulative_sum(xp.astype(~holds, xp.int32), axis=-1) == 0
+        u = system.grid.present(y)
+        count = xp.sum(xp.astype(solved, xp.int32), axis=-1, keepdims=True)[..., None]
+        last = xp.take_along_axis(u, xp.broadcast_to(count, (*count.shape[:-1], u.shape[-1])), axis=-2)
+        stands = padded_behind(joined([solved[..., :1] | True, solved], -1), y.ndim)
+        y = xp.where(stands, y, last[..., None, :])
+        return Sweep(y, solved, finite, xp.any(solved & ~at.solved, axis=-1) & ~xp.all(solved, axis=-1))
+
+    no = no & False
+    first = Sweep(guess, no, no, ~no[..., 0])
+    return system.backend.while_loop(lambda at: at.grows, sweep, first)
+
+
+def _iterated(system: System, y: Array) -> Array:
+    """Return y behind some steps of Newton's method, without those that are not finite."""
+    xp, enough = array_namespace(y), eps_of(y) ** CLOSE
+
+    def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        y, _, left = state
+        delta = newton_step(system, y, Dense)[2]
+        delta = xp.where(xp.isfinite(delta), delta, 0.0)
+        return y + delta, xp.max(xp.abs(delta) / (system.peaks(y) + least(y))), left - 1
+
+    state = (y, xp.max(xp.abs(y)) * 0 + 1, xp.asarray(STEPS))
+    made: Array = system.backend.while_loop(lambda s: (s[1] > enough) & (s[2] > 0), step, state)[0]
+    return made
 
 
 def _holds(system: System, y: Array) -> tuple[Array, Array]:
@@ -193,17 +222,6 @@ def _holds(system: System, y: Array) -> tuple[Array, Array]:
     holds, branch = found.residual <= eps_of(y) ** HOLDS, points_on_branch(system, at)
     holds = holds if branch is None else holds & branch[0]
     return holds[..., 1:], xp.isfinite(system.over_points(xp.max, xp.abs(r)))[..., 1:]
-
-
-def _held(c: Array, solved: Array) -> Array:
-    """Return the polynomials of the intervals that are solved; behind them y stays what it was at their end."""
-    xp = array_namespace(c)
-    c = xp.where(solved[..., None, None], c, 0.0)
-    last = xp.sum(xp.astype(solved, xp.int32), axis=-1, keepdims=True) - 1
-    rows = xp.broadcast_to(xp.maximum(last, 0 * last)[..., None, None], (*last.shape, *c.shape[-2:]))
-    ends = xp.sum(xp.take_along_axis(c, rows, axis=-3), axis=-2, keepdims=True)
-    still = joined([ends + 0 * c[..., :1, :], 0 * c[..., 1:, :]], -2)
-    return xp.where(solved[..., None, None], c, still)
 
 
 def _found(at: Round) -> Found:
