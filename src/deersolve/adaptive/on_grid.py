@@ -89,7 +89,7 @@ class Polished(Given):
             delta = newton_step(system, y, Dense)[2]
             return y + delta, system.over_grid(xp.max, xp.abs(delta) / (system.peaks(y) + least(y))), left - 1
 
-        first = step((y, 0, xp.asarray(STEPS)))
+        first = step((y, 0, xp.asarray(STEPS, device=system.backend.placement(y))))
         y, size, _ = system.backend.while_loop(lambda s: xp.any(s[1] > enough) & (s[2] > 0), step, first)
         return _known(system, y, size <= enough, ~xp.isfinite(size), error=size), system.polynomials(y)
 

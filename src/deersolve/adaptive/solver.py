@@ -63,7 +63,7 @@ class Solver:
     def halved(self, made: Solved, to: Adaptive) -> Solved | None:
         """Return the solution on half of the steps, with its error; None where that takes more than what is known."""
         finer, xp = made.finer, array_namespace(made.sol.status)
-        if finer is None or bool(xp.any(finer.code != ARRIVED)) or not self._estimates(finer, to):
+        if finer is None or made.is_cut or not self._estimates(finer, to):
             return None
         half = self.on(finer, to)
         worse = (half.sol.status != 0) & (half.sol.status != made.sol.status)
@@ -114,7 +114,9 @@ class Solver:
         if before is not None:
             c = joined([before.y[..., :-1, None, :], before.path], -2)
             route = dataclasses.replace(route, before=DenseOutput(before.t, c))
-        whole = Whole(self.backend, self.rule, to.max_steps or self._widest(route.y0))
+        room: int = MATRICES // (math.prod(route.y0.shape) * route.y0.shape[-1] * len(self.rule.nodes) ** 2)
+        most = to.max_steps or max(min(room, FEW_COMPILED) if self.backend.compiles else room, FEWEST)
+        whole = Whole(self.backend, self.rule, most)
         data = whole.begun(route)
         functions = derivative_of(discrete(self.problem, self.rule, self.backend, data)[1], check=False)[0]
 
@@ -125,12 +127,11 @@ class Solver:
             return [(data.guess, data.x), (fine.guess, fine.x), point]
 
         called = {name: (f, calls) for name, f in functions.items()}
-        return trimmed(self.backend, self.backend.call(whole, called, route))
-
-    def _widest(self, y0: Array) -> int:
-        """Return how many intervals are solved at once: where all of those are kept, few."""
-        room: int = MATRICES // (math.prod(y0.shape) * y0.shape[-1] * len(self.rule.nodes) ** 2)
-        return max(min(room, FEW_COMPILED) if self.backend.compiles else room, FEWEST)
+        found: Found = self.backend.call(whole, called, route)
+        more = min(room, MANY_COMPILED)
+        if to.max_steps or more <= most or not self.backend.is_concrete(found.code) or not _any(found.code == TOO_MANY):
+            return trimmed(self.backend, found)
+        return self._whole(dataclasses.replace(to, max_steps=more), before)
 
     def _most(self, y0: Array) -> int:
         """Return how many steps may be tried: where all of those are kept, as many as have room."""
@@ -204,10 +205,13 @@ class Solved:
 
     def is_no_better(self, size: float, to: Adaptive) -> bool:
         """Return whether smaller steps to the same end leave an error of about the same size."""
-        left, xp = self.size(to), array_namespace(self.sol.status)
-        if left is None or left == UNSETTLED or bool(xp.any(self.found.code != ARRIVED)):
-            return False
-        return left > 0.5 * size
+        left = self.size(to)
+        return left is not None and left != UNSETTLED and not self.is_cut and left > 0.5 * size
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether some element did not come to its end."""
+        return _any(self.found.code != ARRIVED)
 
 
 def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float, ...]) -> Array:
@@ -215,6 +219,10 @@ def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float,
     powers = [[c ** (k + 1) for k in range(found.path.shape[-2])] for c in nodes]
     moved = array_namespace(guess).matmul(backend.convert(powers, guess, guess.dtype), found.path)
     return joined([guess[..., :1, :, :], found.y[..., :-1, None, :] + moved], -3)
+
+
+def _any(flags: Array) -> bool:
+    return bool(array_namespace(flags).any(flags))
 
 
 def ratio(to: Adaptive, found: Found, error: Array) -> Array:

@@ -1,10 +1,12 @@
-"""An initial value problem solved to a tolerance: a march finds the grid, a rule on it the solution."""
+"""An initial value problem solved to a tolerance: a grid is found, and on it the solution of a rule."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
+from ..backends import backend_of
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, joined, padded
 from ..errors import mismatch
@@ -22,6 +24,7 @@ from .method import Adaptive
 from .report import shown
 from .solver import TIGHTENED, UNSETTLED, Solved, Solver
 
+FEW = 64  # batch elements for which a grid is found by all steps at once, on a GPU
 AGAIN = 3  # how often all is solved again
 LOW = 1e-4  # a tolerance above which the rule of order 5 is cheaper
 
@@ -46,6 +49,7 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
     with backend.quiet():
         if check_inputs:
             probe(discrete(problem, rule_of("ddt.trapezoid"), backend, data)[1])
+        to = dataclasses.replace(to, way=_way(to, inverse, data.guess[..., 0, :]))
         rule, why = _rule(problem, to, inverse)
         solver = Solver(moved, backend, data, rule, inverse is None, _stops(problem, backend, data))
         made = solver.solved(to)
@@ -54,6 +58,8 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
             solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5" if to.least > LOW else "ddt.radau9"))
             why = "implicit, for the explicit pair would be held back by stability"
             made = solver.solved(to)
+        if to.way == "newton" and backend.is_concrete(made.found.tried):
+            why += f", in {int(array_namespace(made.found.tried).max(made.found.tried))} rounds"
         made, more = _mended(solver, to, made)
     return shown(solver, to, made, why + more)
 
@@ -64,7 +70,7 @@ def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
     solver = dataclasses.replace(solver, estimated=TIGHTENED)
     for _ in range(AGAIN):
         size = made.size(asked)
-        if size is None:
+        if size is None or (to.way == "newton" and made.is_cut):
             break
         finer = solver.halved(made, to)
         left = None if finer is None else finer.size(asked)
@@ -100,10 +106,21 @@ def _stops(problem: Problem, backend: Backend, data: Data) -> Array | None:
     return stops if stops.shape[-1] else None
 
 
+def _way(to: Adaptive, inverse: Any, y0: Array) -> str:
+    """Return how the grid is found: on an eager GPU, where calls cost and not their points, with few of them."""
+    backend = backend_of(y0)
+    is_eager = not backend.compiles and backend.device_kind(y0) == "gpu"
+    is_free = inverse is None and to.first_step is None and math.prod(y0.shape[:-1]) <= FEW
+    return to.way if to.way != "auto" else "newton" if is_eager and is_free else "march"
+
+
 def _rule(problem: Problem, to: Adaptive, inverse: Any) -> tuple[Rule, str]:
     """Return the rule to step by, and why."""
-    name = inverse if inverse is not None else "dopri5" if to.least > LOW else "dopri8"
-    rule = rule_of(name, problem.family)
-    if rule.key not in STEPPERS:
-        raise mismatch("inverse", f"a rule that steps to a tolerance: {', '.join(STEPPERS)}", repr(rule.key))
-    return rule, "as asked" if inverse is not None else f"explicit, of order {rule.order}"
+    is_whole, is_low = to.way == "newton", to.least > LOW
+    name = ("radau5" if is_low else "radau9") if is_whole else "dopri5" if is_low else "dopri8"
+    rule = rule_of(inverse if inverse is not None else name, problem.family)
+    known = [key for key in STEPPERS if not is_whole or rule_of(key).nodes]
+    if rule.key not in known:
+        raise mismatch("inverse", f"a rule that steps to a tolerance: {', '.join(known)}", repr(rule.key))
+    by = "as asked" if inverse is not None else f"{'implicit' if is_whole else 'explicit'}, of order {rule.order}"
+    return rule, f"{by}, all steps at once by Newton's method" if is_whole else by

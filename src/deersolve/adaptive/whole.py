@@ -30,7 +30,7 @@ from .march import ARRIVED, NOT_FINITE, TOO_MANY, TOO_SMALL, ULPS
 from .mesh import divided, graded, lengths, needed, wanted
 
 FIRST, FEWEST = 32, 8  # intervals to begin with, and at least
-ROUNDS, SETTLED = 40, 6  # at most, and of those in which all was solved
+ROUNDS, SETTLED = 40, 12  # at most, and of those in which all was solved
 STEPS = 16  # of Newton's method at a time
 CLOSE = 2 / 3  # the power of eps that the last of them is below
 UNKNOWN = -1.0  # the error of an interval behind one that is not solved
@@ -105,7 +105,11 @@ class Whole:
     def solve(self, functions: Any, route: Route) -> Found:
         """Return the grid of every element, with the solution on it."""
         with self.backend.frozen():
-            first = self._solved(functions, route, self.begun(route))
+            data = self.begun(route)
+            c = self.rule.polynomials(data.guess, functions, data)
+            unknown = c[..., 0, 0] * 0 + UNKNOWN
+            zero = array_namespace(c).astype(unknown[..., 0] * 0, array_namespace(c).int32)
+            first = Round(data.grid.t, c, unknown, zero != 0, zero, zero)
             last = self.backend.while_loop(self._goes_on, lambda at: self._refined(functions, route, at), first)
             return _found(last)
 
@@ -130,7 +134,8 @@ class Whole:
         lost = xp.isinf(at.error)
         ulp = ULPS * float(xp.finfo(at.t.dtype).eps) * xp.max(xp.abs(at.t), axis=-1, keepdims=True)
         is_cut = xp.any(lost & (lengths(at.t) > ulp), axis=-1)
-        wants = xp.where(xp.any(lost, axis=-1), is_cut, xp.any(at.error > 1, axis=-1))
+        is_rough = xp.any(~((at.error >= 0) & (at.error <= 1)), axis=-1)
+        wants = xp.where(xp.any(lost, axis=-1), is_cut, is_rough)
         has_room = self.backend.compiles or at.t.shape[-1] <= self.most
         return wants & (at.settled < SETTLED) & (at.rounds < ROUNDS) & has_room
 
@@ -195,7 +200,8 @@ def _swept(system: System) -> Sweep:
 
     no = no & False
     first = Sweep(guess, no, no, ~no[..., 0])
-    return system.backend.while_loop(lambda at: at.grows, sweep, first)
+    last: Sweep = system.backend.while_loop(lambda at: at.grows, sweep, first)
+    return last
 
 
 def _iterated(system: System, y: Array) -> Array:
@@ -208,7 +214,8 @@ def _iterated(system: System, y: Array) -> Array:
         delta = xp.where(xp.isfinite(delta), delta, 0.0)
         return y + delta, xp.max(xp.abs(delta) / (system.peaks(y) + least(y))), left - 1
 
-    state = (y, xp.max(xp.abs(y)) * 0 + 1, xp.asarray(STEPS))
+    here = system.backend.placement(y)
+    state = (y, xp.asarray(1.0, dtype=y.dtype, device=here), xp.asarray(STEPS, device=here))
     made: Array = system.backend.while_loop(lambda s: (s[1] > enough) & (s[2] > 0), step, state)[0]
     return made
 
@@ -239,4 +246,4 @@ def _found(at: Round) -> Found:
     ended = xp.where(at.broken, NOT_FINITE + zero, xp.where(is_lost, TOO_SMALL + zero, TOO_MANY))
     code = xp.where(xp.all(good, axis=-1), ARRIVED + zero, ended)
     taken = xp.sum(xp.astype(good & (lengths(at.t) > 0), xp.int32), axis=-1, dtype=xp.int32)
-    return Found(t, y, code, taken, at.rounds + 1, path)
+    return Found(t, y, code, taken, at.rounds, path)
