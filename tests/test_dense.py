@@ -145,3 +145,21 @@ def test_bad_arguments_and_a_solution_without():
     assert sol.grid is sol.t
     with pytest.raises(ds.InputError, match=r"a solution to a tolerance.*rtol"):
         sol(0.5)
+
+
+@pytest.mark.parametrize("ahead", [1.0, -1.0])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_one_element_is_looked_up_as_one_of_a_batch(lib, side, ahead):
+    """Where Python knows the grid, a number and a row of times have their own way: to the last bit the same."""
+    t, c = pieces(ahead=ahead)
+    t[3] = t[2]
+    t = np.append(t, t[-1])
+    c = np.append(c, 0 * c[:1], axis=0)
+    times = np.append(between(t), t)
+    alone = ds.DenseOutput(lib.asarray(t), lib.asarray(c))
+    batch = ds.DenseOutput(lib.asarray(t), lib.asarray(np.stack([c, c])))
+    for derivative in (0, 1):
+        expected = lib.to_numpy(batch(lib.asarray(times), derivative, side=side))[1]
+        np.testing.assert_array_equal(lib.to_numpy(alone(lib.asarray(times), derivative, side=side)), expected)
+        rows = [lib.to_numpy(alone(float(at), derivative, side=side)) for at in times]
+        np.testing.assert_array_equal(rows, expected)

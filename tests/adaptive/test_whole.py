@@ -139,16 +139,30 @@ def test_not_a_number_on_the_way_has_its_status():
     assert sol.grid[1, -1] == pytest.approx(1.3, abs=1e-6)
 
 
+def test_errors_that_grow_beyond_precision_are_not_called_solved():
+    """y' = y - sin t + cos t over 40 units of time: an error of the first step is 2e17 times as large at the end."""
+    start, slope = np.zeros(1), lambda y, t, p: y - np.sin(t) + np.cos(t)
+    sol = ds.solve(
+        ds.InitialValueProblem(slope, np.array([0.0, 40.0]), start), method=by_newton(1e-6, 1e-6), on_failure="return"
+    )
+    assert sol.status == ds.Status.UNDER_RESOLVED
+    near = ds.solve(ds.InitialValueProblem(slope, np.array([0.0, 12.0]), start), method=by_newton(1e-7, 1e-7))
+    assert abs(near.y[-1, 0] - np.sin(12.0)) <= FACTOR * 1e-7
+
+
 def test_chaos_is_not_called_solved():
-    """Lorenz over 45 units of time in single precision's tolerance: errors grow by e^40."""
+    """Lorenz over 45 units of time: errors grow by e^40. What was good enough until then is there."""
 
     def lorenz(y, t, p):
         u, v, w = y[..., 0], y[..., 1], y[..., 2]
         return np.stack([10 * (v - u), u * (28 - w) - v, u * v - 8 / 3 * w], axis=-1)
 
-    problem = ds.InitialValueProblem(lorenz, np.array([0.0, 45.0]), np.ones(3))
-    sol = ds.solve(problem, method=by_newton(1e-3, max_steps=2000), on_failure="return")
+    problem = ds.InitialValueProblem(lorenz, np.array([0.0, 0.5, 45.0]), np.ones(3))
+    sol = ds.solve(problem, method=by_newton(1e-3, max_steps=120), on_failure="return")
     assert sol.status == ds.Status.UNDER_RESOLVED
+    assert np.isnan(sol.y[2]).all()
+    near = ds.solve(ds.InitialValueProblem(lorenz, np.array([0.0, 0.5]), np.ones(3)), rtol=1e-9)
+    np.testing.assert_allclose(sol.y[1], near.y[-1], rtol=FACTOR * 1e-3)
 
 
 def test_steps_obey_their_limits():

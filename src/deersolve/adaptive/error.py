@@ -1,4 +1,4 @@
-"""How wrong a solution is on the grid that was found: one Newton step of the same rule with every interval halved.
+"""How wrong a solution is on the grid that was found: a Newton step of the same rule with every interval halved.
 
 The discrete equation on the halved grid, at what the polynomials say there, has a residual, which is the error that
 each step made; its linear solve carries them on to the end. So the correction is the difference between the solution
@@ -16,14 +16,20 @@ from ..grids.base import Data
 from ..grids.levels import with_stages
 from ..grids.times import Initial, TimeGrid
 from ..linalg.structure import Dense
+from ..newton.measures import least
 from ..newton.plan import Plan
 from .differences import Differences
-from .on_grid import Given
+from .inputs import Moments
+from .on_grid import PART, Given
+
+ESTIMATED = 2**14  # numbers of y up to which the error is estimated
+FAR = 5.0  # times the tolerance: an error for which all is solved again
+STEPS = 2  # of Newton's method, where a correction is so large that its square is more than PART of the tolerance
 
 
 @record
 class Correction:
-    """That of one Newton step, of the shape of y."""
+    """That of the guess, of its shape."""
 
     y: Array
     y_corrected: None = static(default=None)
@@ -39,14 +45,28 @@ class Estimated(Given):
 
 
 class Refined(Plan):
-    """A plan of one Newton step."""
+    """A plan of one Newton step, of two where what the first one leaves would show."""
 
     def solve(self, functions: Any, data: Data) -> Any:
-        """Return the correction at the guess."""
+        """Return the correction of the guess."""
         system = self.system(functions, self.backend.without_gradient(data))
+        guess, xp, least_error = system.data.guess, array_namespace(data.guess), self.method.to.least
+        enough = max((PART * least_error) ** 0.5, FAR * least_error)
+
+        def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            y, before, left = state
+            at = system.linearise(y, self.method.structure)
+            delta = system.correction(at.Gs, y, at.ys, at.fy)[1]
+            size = system.over_grid(xp.max, xp.abs(delta) / (system.peaks(y) + least(y)))
+            moves = (before == xp.inf) | (size < before)  # the first one is the estimate whatever it is
+            return xp.where(system.per_element(moves), y + delta, y), size, left - 1
+
         with self.backend.frozen():
-            at = system.linearise(data.guess, self.method.structure)
-            return Correction(system.correction(at.Gs, data.guess, at.ys, at.fy)[1])
+            unknown = system.over_grid(xp.max, xp.abs(guess)) * 0 + xp.inf
+            y, _, _ = self.backend.while_loop(
+                lambda s: self.backend.any_true(s[1] > enough) & (s[2] > 0), step, (guess, unknown, xp.asarray(STEPS))
+            )
+            return Correction(y - guess)
 
     def attach(self, functions: Any, data: Data, made: Any) -> Any:
         """Return the correction: it has no derivative."""
@@ -82,7 +102,7 @@ def _in_pairs(a: Array, axis: int) -> Array:
     return xp.stack([a[(..., slice(k, last - 2 + k, 2), *behind)] for k in (0, 1, 2)], axis=axis)
 
 
-def halved(t: Array, x: Array, y: Array, c: Array, nodes: tuple[float, ...]) -> Data:
+def halved(t: Array, x: Array, y: Array, c: Array, nodes: tuple[float, ...], moments: Moments) -> Data:
     """Return the data of a rule on a grid (*B, N + 1) with every interval halved, its guess from the polynomials c.
 
     x are the times as f sees them, (*B, N + 1, 1).
@@ -92,7 +112,7 @@ def halved(t: Array, x: Array, y: Array, c: Array, nodes: tuple[float, ...]) -> 
     times = _between(t[..., None], middle[..., None])[..., 0]
     D = xp.astype(times[..., 1:] - times[..., :-1], y.dtype)[..., None]
     seen = _between(x, (x[..., :-1, :] + x[..., 1:, :]) / 2)
-    data = Data(seen, TimeGrid(times, D), Initial(y[..., :1, :]), _between(y, _at(c, 0.5)))
+    data = Data(moments.at(seen), TimeGrid(times, D), Initial(y[..., :1, :]), _between(y, _at(c, 0.5)))
     made = with_stages(data, nodes)
     if not nodes:
         return made

@@ -47,8 +47,8 @@ class Marcher:
 
     def solve(self, functions: Any, route: Route) -> Found:
         """Return the grid of every element."""
-        flow, stepper = Flow(self.backend, functions), STEPPERS[self.rule]
-        field = Field(flow.slope, flow.jacobian, route.rtol, route.atol, keeps=self.backend.compiles)
+        flow, stepper = Flow(self.backend, functions, route.moments), STEPPERS[self.rule]
+        field = Field(flow.slope, flow.jacobian, route.rtol, route.atol)
         ends, lengths = (route.start, route.end, route.stops), (route.first, route.longest)
         course = Course(self.backend, stepper, field, *ends, *lengths, self.most, self.looks)
         with self.backend.frozen():

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace, joined
-from .flow import linear
+from .inputs import linear
 
 SHARE = 0.25  # of what is allowed: the error that an interval is to have
 FINER, COARSER = 8.0, 4.0  # times as many intervals, or as few, at most

@@ -24,7 +24,7 @@ from .method import Adaptive
 
 ROUNDOFF = 4096  # in units of eps: how far the end of a polynomial may be from y there; weights of 1,000 cancel in it
 PART = 1e-3  # of the tolerance, or that
-STEPS = 4  # of Newton's method on all steps at once
+STEPS = 6  # of Newton's method on all steps at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +59,19 @@ class Kept(Given):
     def run(self, system: System, watch: Watch) -> tuple[Iterate, Array]:
         """Return y and the polynomials."""
         y, data = system.data.guess, system.data
-        xp, u = array_namespace(y), data.grid.present(y)
+        u = data.grid.present(y)
         path: Array = data.path  # type: ignore[attr-defined]
         c = joined([u[..., :-1, None, :], path], -2)
-        finite = system.over_grid(xp.all, xp.isfinite(y))
-        return _known(system, y, finite, ~finite), c
+        return _unseen(system, y), c
+
+
+class Trusted(Given):
+    """The method that leaves y as it was found, where nobody may look at it."""
+
+    def run(self, system: System, watch: Watch) -> tuple[Iterate, Array]:
+        """Return y and the polynomials, which are not computed where they are not used."""
+        y = system.data.guess
+        return _unseen(system, y), system.polynomials(y)
 
 
 @record
@@ -76,7 +84,8 @@ class Marched(Data):
 class Polished(Given):
     """Newton's method on all steps at once, from what an iteration in each of them left: mostly one step.
 
-    A correction of the root of the tolerance, of the largest y, leaves one of about the tolerance behind it.
+    A correction of the root of the tolerance, of the largest y, leaves one of about the tolerance behind it. Where the
+    iteration is lost, y stays what was found, and it is said that it was still moving.
     """
 
     def run(self, system: System, watch: Watch) -> tuple[Iterate, Array]:
@@ -89,9 +98,18 @@ class Polished(Given):
             delta = newton_step(system, y, Dense)[2]
             return y + delta, system.over_grid(xp.max, xp.abs(delta) / (system.peaks(y) + least(y))), left - 1
 
-        first = step((y, 0, xp.asarray(STEPS, device=system.backend.placement(y))))
+        found, first = y, step((y, 0, xp.asarray(STEPS, device=system.backend.placement(y))))
         y, size, _ = system.backend.while_loop(lambda s: xp.any(s[1] > enough) & (s[2] > 0), step, first)
-        return _known(system, y, size <= enough, ~xp.isfinite(size), error=size), system.polynomials(y)
+        lost = ~xp.isfinite(size)
+        y, broken = xp.where(system.per_element(lost), found, y), lost & ~system.over_grid(xp.all, xp.isfinite(found))
+        return _known(system, y, size <= enough, broken, error=size), system.polynomials(y)
+
+
+def _unseen(system: System, y: Array) -> Iterate:
+    """Return y where its last value is finite: what is not is handed on from step to step."""
+    last = system.data.grid.present(y)[..., -1, :]
+    finite = array_namespace(y).all(array_namespace(y).isfinite(last), axis=-1)
+    return _known(system, y, finite, ~finite)
 
 
 def _known(system: System, y: Array, holds: Array, broken: Array, **known: Array) -> Iterate:
@@ -109,6 +127,10 @@ class OnGrid(Plan):
     """A plan whose solution has the polynomials of the rule in the place of ``y_corrected``."""
 
     beside: ClassVar[Any] = staticmethod(polynomials)
+
+    def points(self, data: Data) -> list[int]:
+        """Return the numbers of points that functions are called on at once: of polynomials all but the last."""
+        return [*super().points(data), data.grid.length]
 
     def solve(self, functions: Any, data: Data) -> Solution:
         """Return the solution of the discrete equation."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 from ..backends import backend_of
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, joined, padded
+from ..backends.trees import tree_map
 from ..grids.base import Data
 from ..inverses import Rule
-from ..newton.discrete import discrete
+from ..newton.discrete import discrete, mistuned
 from ..newton.jacobians import Functions, derivative_of
 from ..newton.measures import least
 from ..newton.plan import run
@@ -20,21 +22,21 @@ from ..solution.dense import DenseOutput
 from ..solution.solution import Solution
 from ..solution.status import Status
 from .alone import Single, found_alone
-from .error import Estimated, Refined, halved
-from .flow import Route, carried, linear
+from .error import ESTIMATED, FAR, Estimated, Refined, halved
+from .flow import Route, carried
 from .grid import Found, data_on, trimmed
+from .inputs import Moments, linear
 from .march import ARRIVED, TOO_MANY
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
-from .on_grid import Given, Kept, Marched, OnGrid, Polished
+from .on_grid import Given, Kept, Marched, OnGrid, Polished, Trusted
 from .whole import FEWEST, Whole
 
 MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where Python looks; where all are kept
 MATRICES = 2**27  # numbers of the matrices of all intervals that are solved at once
 HELD = 2**23  # numbers that are kept, if there are not few steps
 WORK = 2_000_000_000  # multiplications of the linear systems, for which no Newton step is made over all steps
-ESTIMATED, TIGHTENED = 2**14, 2**20  # numbers of y up to which the error is estimated, and where it was too large
-FAR = 5.0  # times the tolerance: an error for which all is solved again
+TIGHTENED = 2**20  # numbers of y up to which the error is estimated where it was too large
 UNSETTLED = 50.0  # times the tolerance, in the place of an error that is not known
 
 
@@ -43,6 +45,7 @@ class Solver:
     """What solves one problem to tolerances."""
 
     problem: Problem
+    moments: Moments
     backend: Backend
     data: Data
     rule: Rule
@@ -52,7 +55,7 @@ class Solver:
 
     def solved(self, to: Adaptive, before: Found | None = None) -> Solved:
         """Return a grid with the solution on it; one to less may be known before."""
-        return self.on(self._found(to, before), to)
+        return self.on(self.found(to, before), to)
 
     def on(self, found: Found, to: Adaptive) -> Solved:
         """Return the solution on a grid, and its estimated error."""
@@ -87,18 +90,19 @@ class Solver:
         is_plain = self.rule.scans and self.backend.name == "numpy"
         return self.rule.scanning("sequential") if is_plain else self.rule
 
-    def _found(self, to: Adaptive, before: Found | None) -> Found:
+    def found(self, to: Adaptive, before: Found | None = None) -> Found:
         """Return the grid that the march finds, or Newton's method."""
         if to.way == "newton":
             return self._whole(to, before)
         route, functions, stepper = self._route(to), closed(self.problem, self.data.grid), STEPPERS[self.rule.key]
         if not self.backend.compiles and route.y0.ndim == 2:
-            single = Single(self.backend, self.problem, functions, route.y0)
+            single = Single(self.backend, self.problem, functions, route)
             with self.backend.frozen():
                 return found_alone(self.backend, stepper, single, route, to.max_steps or MANY, self.looks)
         y, xp = route.y0, array_namespace(route.y0)
-        rows = stepper.calls(y, xp.astype(route.start, y.dtype)[..., None])
-        rows.append(tuple(a[(*(slice(1) for _ in a.shape[:-1]), ...)] for a in rows[0]))  # one point
+        calls = stepper.calls(y, xp.astype(route.start, y.dtype)[..., None])
+        rows = [(y, self.moments.at(t)) for y, t in calls]
+        rows.append(tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], rows[0]))  # one point
         called = {name: (f, lambda: rows) for name, f in functions.items()}
         most, is_last = to.max_steps or self._most(y), to.max_steps is not None or not self.backend.compiles
         while True:
@@ -117,14 +121,13 @@ class Solver:
         room: int = MATRICES // (math.prod(route.y0.shape) * route.y0.shape[-1] * len(self.rule.nodes) ** 2)
         most = to.max_steps or max(min(room, FEW_COMPILED) if self.backend.compiles else room, FEWEST)
         whole = Whole(self.backend, self.rule, most)
-        data = whole.begun(route)
+        data, seen = whole.begun(route)
         functions = derivative_of(discrete(self.problem, self.rule, self.backend, data)[1], check=False)[0]
 
-        def calls() -> list[tuple[Array, Array]]:
-            t, x, y = data.grid.t, data.x[..., -1, :], data.guess[..., -1, :]
-            fine = halved(t, x, y, data.guess[..., 1:, :, :], self.rule.nodes)
-            point = tuple(a[(*(slice(1) for _ in a.shape[:-1]), ...)] for a in (data.guess, data.x))
-            return [(data.guess, data.x), (fine.guess, fine.x), point]
+        def calls() -> list[tuple[Any, ...]]:
+            t, y, c, whole = data.grid.t, data.guess[..., -1, :], data.guess[..., 1:, :, :], (data.guess, data.x)
+            fine = halved(t, seen, y, c, self.rule.nodes, self.moments)
+            return [whole, (fine.guess, fine.x), tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], whole)]
 
         called = {name: (f, calls) for name, f in functions.items()}
         found: Found = self.backend.call(whole, called, route)
@@ -147,7 +150,7 @@ class Solver:
         t = xp.broadcast_to(t, (*y0.shape[:-2], t.shape[-1]))
         rtol, atol = allowed(to, y0)
         first, longest = (None if a is None else convert(a, t, t.dtype) for a in (to.first_step, to.max_step))
-        return Route(t[..., :1], t[..., -1:], self.stops, y0, rtol, atol, first, longest)
+        return Route(t[..., :1], t[..., -1:], self.stops, y0, rtol, atol, first, longest, self.moments)
 
     def _on_grid(self, found: Found, to: Adaptive) -> tuple[Solution, Array, Functions]:
         """Return the solution of the rule on the grid that was found, with its polynomials as ``y_corrected``.
@@ -155,21 +158,26 @@ class Solver:
         And the times as f sees them, (*B, N + 1, 1), and f as it is called, with its derivative.
         """
         start = padded(self.data.boundary.y0, found.y.ndim)
-        data = data_on(found.t, found.y, start, self.stops is not None, self.rule.nodes)
-        seen = data.x[..., -1, :] if self.rule.nodes else data.x
+        data, seen = data_on(found.t, found.y, start, self.stops is not None, self.rule.nodes, self.moments)
         if self.rule.nodes:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
         problem, system = discrete(self.problem, self.on_grid, self.backend, data)
         method: Given = (Polished if self.rule.nodes else Given)(to)
-        if self.backend.compiles or (self.rule.nodes and self._work(found) > WORK):
+        if self.rule.nodes and (self.backend.compiles or self._work(found) > WORK):
             data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
+        elif not self.backend.is_concrete(found.t):
+            method = Trusted(to)
         functions = derivative_of(system, check=False)[0] if self.rule.nodes else system.functions
-        return run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data), seen, functions
+        sol = run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data)
+        other = None if _has_converged(self.backend, sol) else mistuned(problem, system, data.guess)
+        if other is not None:
+            return dataclasses.replace(self, problem=other)._on_grid(found, to)
+        return sol, seen, functions
 
     def _estimated(self, found: Found, to: Adaptive, sol: Solution, seen: Array, functions: Functions) -> Solved:
         """Return the solution with its error where it is wanted, and what is on the grid of half the steps."""
         nodes, xp = self.rule.nodes, array_namespace(sol.y)
-        fine = halved(found.t, seen, sol.y[..., -1, :] if nodes else sol.y, sol.y_corrected, nodes)
+        fine = halved(found.t, seen, sol.y[..., -1, :] if nodes else sol.y, sol.y_corrected, nodes, self.moments)
         plan = Refined(self.backend, self.on_grid, self.problem.shift, (Given if nodes else Estimated)(to))
         delta = run(plan, functions, fine).y
         change = fine.grid.present(delta)
@@ -212,6 +220,10 @@ class Solved:
     def is_cut(self) -> bool:
         """Whether some element did not come to its end."""
         return _any(self.found.code != ARRIVED)
+
+
+def _has_converged(backend: Backend, sol: Solution) -> bool:
+    return not backend.is_concrete(sol.status) or not bool(array_namespace(sol.status).any(sol.status))
 
 
 def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float, ...]) -> Array:

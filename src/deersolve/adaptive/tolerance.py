@@ -8,6 +8,7 @@ from typing import Any
 
 from ..backends import backend_of
 from ..backends.generic import Backend
+from ..backends.given import state
 from ..backends.namespace import Array, array_namespace, joined, padded
 from ..errors import mismatch
 from ..grids.base import Data
@@ -17,7 +18,7 @@ from ..newton.discrete import discrete
 from ..newton.measures import eps_of
 from ..problems import Problem
 from ..solution.solution import Solution
-from .flow import timed
+from .inputs import timed
 from .march import STIFF
 from .marcher import STEPPERS
 from .method import Adaptive
@@ -45,22 +46,23 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         raise mismatch("rtol", "an InitialValueProblem beside a tolerance", type(problem).__name__)
     backend, data = problem.discretise(None, rule_of("ddt.trapezoid"))
     to.check(int(data.guess.shape[-1]))
-    moved = timed(problem, data.x, data.grid.t)
-    with backend.quiet():
+    with backend.quiet(), backend.undivided(math.prod(data.boundary.y0.shape)):
         if check_inputs:
-            probe(discrete(problem, rule_of("ddt.trapezoid"), backend, data)[1])
+            problem, system = discrete(problem, rule_of("ddt.trapezoid"), backend, data)
+            probe(system)
+        moved, moments = timed(problem, data.x, data.grid.t)
         to = dataclasses.replace(to, way=_way(to, inverse, data.guess[..., 0, :]))
         rule, why = _rule(problem, to, inverse)
-        solver = Solver(moved, backend, data, rule, inverse is None, _stops(problem, backend, data))
-        made = solver.solved(to)
-        is_stiff = made.found.code == STIFF
+        solver = Solver(moved, moments, backend, data, rule, inverse is None, _stops(problem, backend, data))
+        found = solver.found(to)
+        is_stiff = found.code == STIFF
         if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
             solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5" if to.least > LOW else "ddt.radau9"))
             why = "implicit, for the explicit pair would be held back by stability"
-            made = solver.solved(to)
-        if to.way == "newton" and backend.is_concrete(made.found.tried):
-            why += f", in {int(array_namespace(made.found.tried).max(made.found.tried))} rounds"
-        made, more = _mended(solver, to, made)
+            found = solver.found(to)
+        if to.way == "newton" and backend.is_concrete(found.tried):
+            why += f", in {int(array_namespace(found.tried).max(found.tried))} rounds"
+        made, more = _mended(solver, to, solver.on(found, to))
     return shown(solver, to, made, why + more)
 
 
@@ -94,11 +96,12 @@ def _stops(problem: Problem, backend: Backend, data: Data) -> Array | None:
 
     Where an element has none, its last time stands there.
     """
-    t, D = data.grid.t, data.grid.D[..., 0]
-    xp, first, last, times = array_namespace(t), t[..., :1], t[..., -1:], t[..., 1:]
-    if backend.is_concrete(t):
-        columns = backend.to_numpy(D).reshape(-1, D.shape[-1]) == 0
-        kept = backend.convert(columns.any(0).nonzero()[0], t, None)
+    t, (given, own) = data.grid.t, state(problem.t, "t")
+    xp, first, last, times, D = array_namespace(t), t[..., :1], t[..., -1:], t[..., 1:-1], data.grid.D[..., :-1, 0]
+    if own.is_concrete(given):  # inside jit too
+        numbers = own.to_numpy(given)
+        pairs = (numbers[..., 1:-1] == numbers[..., :-2]).any(axis=(*range(numbers.ndim - 1),))
+        kept = backend.convert(pairs.nonzero()[0], t, None)
         times, D = xp.take(times, kept, axis=-1), xp.take(D, kept, axis=-1)
     knots = padded(backend.convert([*problem.breaks], t, t.dtype), t.ndim) + 0 * first
     inside = (knots > xp.minimum(first, last)) & (knots < xp.maximum(first, last))

@@ -105,7 +105,7 @@ class Whole:
     def solve(self, functions: Any, route: Route) -> Found:
         """Return the grid of every element, with the solution on it."""
         with self.backend.frozen():
-            data = self.begun(route)
+            data, _ = self.begun(route)
             c = self.rule.polynomials(data.guess, functions, data)
             unknown = c[..., 0, 0] * 0 + UNKNOWN
             zero = array_namespace(c).astype(unknown[..., 0] * 0, array_namespace(c).int32)
@@ -113,8 +113,11 @@ class Whole:
             last = self.backend.while_loop(self._goes_on, lambda at: self._refined(functions, route, at), first)
             return _found(last)
 
-    def begun(self, route: Route) -> Data:
-        """Return the equation on the first grid: that of the solution before, or a uniform one where y stays."""
+    def begun(self, route: Route) -> tuple[Data, Array]:
+        """Return the equation on the first grid, that of the solution before, or a uniform one where y stays.
+
+        And the times as f is given them.
+        """
         before = route.before
         if before is None:
             before = DenseOutput(joined([route.start, route.end], -1), route.y0[..., None, :])
@@ -143,36 +146,35 @@ class Whole:
         """Return the next round."""
         s = graded(wanted(at.error, at.t, at.c.shape[-2]), at.t, route.longest)
         t = divided(at.t, s, self._count(at.t, s, FEWEST), route.stops)
-        data = self._posed(route, t, DenseOutput(at.t, at.c))
-        made = self._solved(functions, route, data)
+        made = self._solved(functions, route, *self._posed(route, t, DenseOutput(at.t, at.c)))
         return dataclasses.replace(made, rounds=at.rounds + 1, settled=at.settled + made.settled)
 
-    def _posed(self, route: Route, t: Array, before: DenseOutput) -> Data:
+    def _posed(self, route: Route, t: Array, before: DenseOutput) -> tuple[Data, Array]:
         """Return the equation on a grid, with the guess of a solution before."""
         xp, n = array_namespace(t), route.y0.shape[-1]
         y0 = xp.broadcast_to(route.y0, (*t.shape, n))
-        data = data_on(t, y0, route.y0, route.stops is not None, self.rule.nodes)
+        data, seen = data_on(t, y0, route.y0, route.stops is not None, self.rule.nodes, route.moments)
         nodes = self.backend.convert(self.rule.nodes, t, t.dtype)
         times = t[..., :-1, None] + (t[..., 1:] - t[..., :-1])[..., None] * nodes
         stages = xp.reshape(before(xp.reshape(times, (*t.shape[:-1], -1))), (*times.shape, n))
-        return dataclasses.replace(data, guess=joined([data.guess[..., :1, :, :], stages], -3))
+        return dataclasses.replace(data, guess=joined([data.guess[..., :1, :, :], stages], -3)), seen
 
-    def _solved(self, functions: Any, route: Route, data: Data) -> Round:
+    def _solved(self, functions: Any, route: Route, data: Data, seen: Array) -> Round:
         """Return the solution on a grid, and the errors of its intervals."""
         xp = array_namespace(data.guess)
         system = System(self.backend, self.rule, self.rule.shifts, functions, data)
         at = _swept(system)
         c = self.rule.polynomials(at.y, functions, data)
         is_first = xp.cumulative_sum(xp.astype(~at.solved, xp.int32), axis=-1) == 1
-        error = xp.where(at.solved, self._errors(functions, route, data, c), UNKNOWN)
+        error = xp.where(at.solved, self._errors(functions, route, data, seen, c), UNKNOWN)
         error = xp.where(is_first & ~at.solved, xp.inf, error)
         whole = xp.astype(xp.all(at.solved, axis=-1), xp.int32)
         return Round(data.grid.t, c, error, xp.any(is_first & ~at.finite, axis=-1), 0 * whole, whole)
 
-    def _errors(self, functions: Any, route: Route, data: Data, c: Array) -> Array:
+    def _errors(self, functions: Any, route: Route, data: Data, seen: Array, c: Array) -> Array:
         """Return the error of every interval in units of the tolerance, (*B, N)."""
         xp, u = array_namespace(c), DenseOutput(data.grid.t, c).y
-        fine = halved(data.grid.t, data.x[..., -1, :], u, c, self.rule.nodes)
+        fine = halved(data.grid.t, seen, u, c, self.rule.nodes, route.moments)
         error = of_intervals(System(self.backend, self.rule, self.rule.shifts, functions, fine))
         size = xp.maximum(xp.abs(u[..., 1:, :]), xp.abs(u[..., :-1, :]))
         ratio = xp.max(error / (route.atol + route.rtol * size), axis=-1)

@@ -11,39 +11,36 @@ from ..errors import LibraryError, mismatch
 from . import registry
 from .generic import Backend
 from .namespace import Array
-from .sums import Sums
+from .sums import Rows, Stages, Sums
 
 PLAIN = (np.ndarray, np.memmap)
 
 
-class Rows(Sums):
-    """Arrays as the rows of a matrix: a sum is one product."""
+class StagesInRows(Stages):
+    """Arrays as the rows of a matrix: weights times h are made once for a step, a sum is one product."""
 
     def __init__(self, rows: Sequence[Sequence[float]], like: Array) -> None:
         count = max(map(len, rows))
-        self.stack = np.empty((count, *like.shape), like.dtype)
-        flat = self.stack.reshape(count, -1)
-        self.shape, self.count = like.shape, 0
-        self.flat, self.terms = flat, [(np.asarray(row, like.dtype), flat[: len(row)]) for row in rows]
+        self.weights = np.zeros((len(rows), count), like.dtype)
+        for row, given in zip(self.weights, rows, strict=True):
+            row[: len(given)] = given
+        self.scaled, self.stack = np.empty_like(self.weights), np.empty((count, *like.shape), like.dtype)
+        self.products = [self.scaled[k, : len(row)].dot for k, row in enumerate(rows)]
+        self.heads = [self.stack[: len(row)] for row in rows]
 
-    def restart(self, first: Array) -> None:
-        """Begin with this one."""
-        self.stack[0] = first
-        self.count = 1
+    def begin(self, y: Array, h: float, first: Array) -> None:
+        """Begin a step of length h at y, where F is ``first``."""
+        np.multiply(self.weights, h, self.scaled)
+        self.y, self.stack[0], self.count = y, first, 1
 
-    def append(self, part: Array) -> None:
-        """Add an array."""
-        self.stack[self.count] = part
+    def append(self, F: Array) -> None:
+        """Add the next F."""
+        self.stack[self.count] = F
         self.count += 1
 
-    def of(self, k: int) -> Array:
-        """Return the sum of the first arrays by the weights of row k."""
-        weights, rows = self.terms[k]
-        return weights.dot(rows).reshape(self.shape)
-
-    def weighted(self, weights: Sequence[float]) -> Array:
-        """Return the sum of the first arrays by other weights."""
-        return np.asarray(weights, self.flat.dtype).dot(self.flat[: len(weights)]).reshape(self.shape)
+    def moved(self, k: int) -> Array:
+        """Return ``h sum_l a_kl F_l``."""
+        return self.products[k](self.heads[k])
 
 
 class NumPy(Backend):
@@ -67,7 +64,19 @@ class NumPy(Backend):
 
     def sums(self, rows: Sequence[Sequence[float]], like: Array) -> Sums:
         """Return what holds arrays like ``like`` side by side."""
-        return Rows(rows, like) if type(like) in PLAIN else super().sums(rows, like)
+        if type(like) not in PLAIN:
+            return super().sums(rows, like)
+        stack = np.empty((max(map(len, rows)), *like.shape), like.dtype)
+        return Rows(rows, stack, lambda row: np.asarray(row, like.dtype).dot)
+
+    def stages(self, rows: Sequence[Sequence[float]], like: Array) -> Stages:
+        """Return what holds the stages of a step of one element side by side."""
+        return StagesInRows(rows, like) if type(like) in PLAIN else super().stages(rows, like)
+
+    def numbers(self, t: Array, like: Array) -> list[float] | None:
+        """Return times (N,) as numbers of Python, of plain arrays of float64."""
+        is_plain = all(type(a) in PLAIN and a.dtype == np.float64 for a in (t, like))
+        return t.tolist() if is_plain and t.ndim == 1 else None
 
     def to_numpy(self, array: Array) -> Any:
         """Return the array."""

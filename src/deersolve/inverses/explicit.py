@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends import backend_of
-from ..backends.generic import spans_of
 from ..backends.namespace import Array, Tree, array_namespace, joined, part
+from ..backends.spans import spans_of
 from ..backends.sums import Sums
 from ..backends.trees import tree_map
 from ..grids import shifters
@@ -174,17 +174,20 @@ def _staged(data: Data, nodes: tuple[float, ...]) -> dict[str, Tree]:
     Whole numbers and flags are as they were before.
     """
     D = data.grid.D
-    at = {c: tree_map(lambda a, c=c: _between(a, c, D.shape[-2] + 1), data.x) for c in nodes}
-    return {"h": joined([D, 0 * part(D, -2, None, 1)], -2), "stages": tuple(at[c] for c in nodes)}
+    lines = tree_map(lambda a: _line(a, D.shape[-2] + 1), data.x)
+    stages = tuple(tree_map(lambda line, c=c: line(c), lines) for c in nodes)
+    return {"h": joined([D, 0 * part(D, -2, None, 1)], -2), "stages": stages}
 
 
-def _between(a: Array, c: float, points: int) -> Array:
-    if c == 0.0 or a.ndim < 2 or a.shape[-2] != points:
-        return a
+def _line(a: Array, points: int) -> Callable[[float], Array]:
+    """Return what is between each point and the next, as a function of the place c from 0 to 1."""
+    if a.ndim < 2 or a.shape[-2] != points:
+        return lambda c: a
     ahead = joined([part(a, -2, 1, None), part(a, -2, -1, None)], -2)
-    if c == 1.0:
-        return ahead
-    return a + c * (ahead - a) if array_namespace(a).isdtype(a.dtype, "real floating") else a
+    if not array_namespace(a).isdtype(a.dtype, "real floating"):
+        return lambda c: ahead if c == 1.0 else a
+    rise = ahead - a
+    return lambda c: a if c == 0.0 else ahead if c == 1.0 else a + c * rise
 
 
 def _sum(weights: tuple[float, ...], terms: list[Array]) -> Array:

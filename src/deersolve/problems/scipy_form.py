@@ -89,7 +89,7 @@ class FromScipy:
         FunctionError
             If fun fails at a point, or where vmap calls it.
         """
-        if self.vectorized or self.is_single:
+        if self.vectorized or self.is_single or self.is_whole:
             return self
         args = (ys[0], _time(x), _extra(params))
         if backend.compiles:
@@ -209,10 +209,12 @@ def _row(made: Any, y: Array) -> Array:
 
 def _cast(made: Array, y: Array) -> Array:
     """Return numbers in the dtype of y; of a complex one only where y is, as for a complex step."""
+    if made.dtype == y.dtype:
+        return made
     xp = array_namespace(made)
     if xp.isdtype(made.dtype, "complex floating") and array_namespace(y).isdtype(y.dtype, "real floating"):
         raise FunctionError(f"fun, inside ds.from_scipy: expected numbers of dtype {y.dtype}; received {made.dtype}.")
-    return made if made.dtype == y.dtype else xp.astype(made, y.dtype)
+    return xp.astype(made, y.dtype)
 
 
 def _of_shape(expected: tuple[int, ...], received: Any) -> FunctionError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from ..backends import backend_of
@@ -12,6 +13,7 @@ from ..backends.given import batch_of, beside
 from ..backends.namespace import Array, array_namespace, joined, padded
 from ..backends.trees import record
 from ..errors import check_whole, mismatch
+from .lookup import Table, horner, table
 
 SLACK = 8  # units in the last place that a time may be outside: a caller's own sum
 SIDES = ("left", "right")
@@ -73,8 +75,16 @@ class DenseOutput:
         check_whole("sol(t)", "derivative", derivative, least=0)
         if side not in SIDES:
             raise mismatch("sol(t): side", "'left' or 'right'", repr(side))
+        if isinstance(times, float) and self._table is not None:
+            quick = self._table.at(float(times), derivative, side == "right")
+            if quick is not None:
+                return quick
         xp = array_namespace(self.coefficients)
         at = beside(times, self.t, backend_of(self.coefficients), "sol(t): t")
+        if at.ndim == 1 and self._table is not None:
+            quick = self._table.at_several(at, derivative, side == "right")
+            if quick is not None:
+                return quick
         given = xp.reshape(at, (1,)) if at.ndim == 0 else at
         batch = batch_of([("sol", tuple(self.coefficients.shape[:-3])), ("sol(t): t", tuple(given.shape[:-1]))])
         outside = self._outside(given, len(batch))
@@ -86,6 +96,10 @@ class DenseOutput:
         y = y / (xp.astype(h, y.dtype) ** derivative)[..., None] if derivative else y
         y = y if outside is None else xp.where(outside[..., None], xp.nan, y)
         return y[..., 0, :] if at.ndim == 0 else y
+
+    @cached_property
+    def _table(self) -> Table | None:
+        return table(backend_of(self.t).numbers(self.t, self.coefficients), self.t, self.coefficients)
 
     @property
     def y(self) -> Array:
@@ -193,10 +207,6 @@ def picked(a: Array, index: Array, tail: int = 0) -> Array:
 
 
 def polynomial(coefficients: Array, theta: Array, derivative: int = 0) -> Array:
-    """Return a derivative by theta, (*S,), of polynomials, (*S, d + 1, n) -> (*S, n), by Horner's scheme."""
-    xp = array_namespace(coefficients)
-    theta = xp.astype(theta, coefficients.dtype)[..., None]
-    y = xp.zeros_like(coefficients[..., 0, :])
-    for k in reversed(range(derivative, coefficients.shape[-2])):
-        y = y * theta + math.perm(k, derivative) * coefficients[..., k, :]
-    return y
+    """Return a derivative by theta, (*S,), of polynomials, (*S, d + 1, n) -> (*S, n)."""
+    theta = array_namespace(coefficients).astype(theta, coefficients.dtype)
+    return horner(coefficients, theta[..., None], derivative)
