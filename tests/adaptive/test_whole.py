@@ -6,6 +6,7 @@ import scipy.linalg
 
 import deersolve as ds
 from deersolve.adaptive.mesh import SHARE, divided, graded, lengths, needed, wanted
+from deersolve.backends.generic import Backend
 from deersolve.errors import ConvergenceError, InputError, UnknownKeyError
 
 FACTOR = 10  # times the tolerance: what an error may be
@@ -218,6 +219,21 @@ def test_what_does_not_belong_together_is_refused(method, inverse, error, text):
 def test_on_a_cpu_it_is_a_march():
     sol = ds.solve(ds.InitialValueProblem(lotka_volterra, np.array([0.0, 1.0]), np.ones(2)), rtol=1e-6)
     assert "Newton" not in sol.stats.choice
+
+
+def test_on_a_gpu_few_elements_are_solved_at_once_or_marched(monkeypatch):
+    """Where the device is no CPU, as far as the choice sees it; a pole is left to the march."""
+    problem = ds.InitialValueProblem(lambda y, t, p: y**2, np.array([0.0, 0.5]), np.array([[1.0], [0.5]]))
+    monkeypatch.setattr(Backend, "device_kind", lambda self, array: "gpu")
+    sol = ds.solve(problem, rtol=1e-6)
+    assert "all steps at once" in sol.stats.choice
+    np.testing.assert_allclose(sol.y[:, -1, 0], [2.0, 2 / 3], rtol=1e-5)
+    beyond = ds.InitialValueProblem(lambda y, t, p: y**2, np.array([0.0, 1.5]), np.array([[1.0], [0.5]]))
+    sol = ds.solve(beyond, rtol=1e-6, on_failure="return")
+    assert "did not come to the end" in sol.stats.choice
+    assert list(sol.status) == [ds.Status.UNDER_RESOLVED, ds.Status.CONVERGED]
+    assert sol.y[1, -1, 0] == pytest.approx(2.0, rel=1e-5)
+    assert "all steps" not in ds.solve(problem, rtol=1e-3).stats.choice
 
 
 # Grids -------------------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ class Solver:
     def halved(self, made: Solved, to: Adaptive) -> Solved | None:
         """Return the solution on half of the steps, with its error; None where that takes more than what is known."""
         finer, xp = made.finer, array_namespace(made.sol.status)
-        if finer is None or made.is_cut or not self._estimates(finer, to):
+        if finer is None or is_cut(finer) or not self._estimates(finer, to):
             return None
         half = self.on(finer, to)
         worse = (half.sol.status != 0) & (half.sol.status != made.sol.status)
@@ -214,12 +214,7 @@ class Solved:
     def is_no_better(self, size: float, to: Adaptive) -> bool:
         """Return whether smaller steps to the same end leave an error of about the same size."""
         left = self.size(to)
-        return left is not None and left != UNSETTLED and not self.is_cut and left > 0.5 * size
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether some element did not come to its end."""
-        return _any(self.found.code != ARRIVED)
+        return left is not None and left != UNSETTLED and not is_cut(self.found) and left > 0.5 * size
 
 
 def _has_converged(backend: Backend, sol: Solution) -> bool:
@@ -231,6 +226,11 @@ def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float,
     powers = [[c ** (k + 1) for k in range(found.path.shape[-2])] for c in nodes]
     moved = array_namespace(guess).matmul(backend.convert(powers, guess, guess.dtype), found.path)
     return joined([guess[..., :1, :, :], found.y[..., :-1, None, :] + moved], -3)
+
+
+def is_cut(found: Found) -> bool:
+    """Return whether some element did not come to its end."""
+    return _any(found.code != ARRIVED)
 
 
 def _any(flags: Array) -> bool:
