@@ -6,7 +6,7 @@ import scipy.linalg
 
 import deersolve as ds
 from deersolve.adaptive.mesh import SHARE, divided, graded, lengths, needed, wanted
-from deersolve.backends.generic import Backend
+from deersolve.backends import backend_of
 from deersolve.errors import ConvergenceError, InputError, UnknownKeyError
 
 FACTOR = 10  # times the tolerance: what an error may be
@@ -224,7 +224,7 @@ def test_on_a_cpu_it_is_a_march():
 def test_on_a_gpu_few_elements_are_solved_at_once_or_marched(monkeypatch):
     """Where the device is no CPU, as far as the choice sees it; a pole is left to the march."""
     problem = ds.InitialValueProblem(lambda y, t, p: y**2, np.array([0.0, 0.5]), np.array([[1.0], [0.5]]))
-    monkeypatch.setattr(Backend, "device_kind", lambda self, array: "gpu")
+    monkeypatch.setattr(type(backend_of(problem.start)), "device_kind", lambda self, array: "gpu")
     sol = ds.solve(problem, rtol=1e-6)
     assert "all steps at once" in sol.stats.choice
     np.testing.assert_allclose(sol.y[:, -1, 0], [2.0, 2 / 3], rtol=1e-5)

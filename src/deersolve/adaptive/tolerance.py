@@ -56,10 +56,10 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         solver = Solver(moved, moments, backend, data, rule, inverse is None, _stops(problem, backend, data))
         found = solver.found(to)
         if is_free and to.way == "newton" and is_cut(found):
-            to, why = (
-                dataclasses.replace(to, way="march"),
-                "Newton's method on all steps at once did not come to the end",
-            )
+            to = dataclasses.replace(to, way="march")
+            rule, why = _rule(problem, to, inverse)
+            why += ", for Newton's method on all steps at once did not come to the end"
+            solver = dataclasses.replace(solver, rule=rule)
             found = solver.found(to)
         is_stiff = found.code == STIFF
         if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
@@ -118,8 +118,8 @@ def _stops(problem: Problem, backend: Backend, data: Data) -> Array | None:
 def _way(to: Adaptive, inverse: Any, y0: Array) -> str:
     """Return how the grid is found: by Newton's method on an eager GPU, where calls cost and not what they work on.
 
-    Counted were those of PyTorch for two elements: at 1e-6 a march makes 1.7 times as many, at 1e-9 4 times, at 1e-3
-    as many; for one element, which it steps by numbers of Python, not more.
+    Counted were those of PyTorch for two elements: at 1e-6 a march makes 1.2 to 1.7 times as many, at 1e-9 4 times; at
+    1e-3, and for one element, which it steps by numbers of Python, not more.
     """
     backend = backend_of(y0)
     is_eager = not backend.compiles and backend.device_kind(y0) == "gpu"
