@@ -31,6 +31,8 @@ class Route:
         Lengths of the first and of the longest step.
     moments : Moments
         x at any time.
+    before : DenseOutput or None
+        A solution to less, to start from.
     """
 
     start: Array
@@ -42,6 +44,7 @@ class Route:
     first: Any
     longest: Any
     moments: Moments
+    before: Any = None
 
 
 def carried(backend: Backend, grid: Array, t: Array, stops: Array | None) -> Array:

@@ -7,7 +7,11 @@ from typing import Any
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, joined, padded_behind, part
 from ..backends.trees import record, static
+from ..grids.base import Data
+from ..grids.levels import with_stages
+from ..grids.times import Initial, TimeGrid
 from ..solution.dense import picked
+from .inputs import Moments
 from .march import Course, Trace, Walker
 
 
@@ -94,3 +98,17 @@ def trimmed(backend: Backend, at: Found) -> Found:
     needed = min(max(needed, 1), most)
     path = None if at.path is None else part(at.path, -3, None, needed)
     return Found(part(at.t, -1, None, needed + 1), part(at.y, -2, None, needed + 1), at.code, at.taken, at.tried, path)
+
+
+def data_on(
+    t: Array, y: Array, y0: Array, has_stops: bool, nodes: tuple[float, ...], moments: Moments
+) -> tuple[Data, Array]:
+    """Return the data of a rule on a grid (*B, N + 1), its guess y, (*B, N + 1, n), in all stages of an interval.
+
+    And the times as f is given them, (*B, N + 1, 1): one that stands there twice, where f jumps, on both sides of it.
+    """
+    xp = array_namespace(y)
+    grid = TimeGrid(t, xp.astype(t[..., 1:] - t[..., :-1], y.dtype)[..., None])
+    seen = xp.astype(t, y.dtype)
+    seen = (grid.sided(seen) if has_stops else seen)[..., None]
+    return with_stages(Data(moments.at(seen), grid, Initial(y0), y), nodes), seen

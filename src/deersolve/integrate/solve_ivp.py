@@ -149,7 +149,9 @@ def solve_ivp(  # noqa: PLR0913 - the signature of SciPy
 def _solved(problem: InitialValueProblem, inverse: Any, tolerance: Adaptive, events: list[Event]) -> Solution:
     """Return the solution; of one element with terminal events in pieces, so as not to go far behind the first."""
     options = {"inverse": inverse, "on_failure": "return"}
-    if not any(e.terminal for e in events) or problem.start.ndim > 1 or backend_of(problem.start).compiles:
+    is_open = any(e.terminal for e in events)  # to a time that is not known: a march
+    tolerance = dataclasses.replace(tolerance, way="march") if is_open else tolerance
+    if not is_open or problem.start.ndim > 1 or backend_of(problem.start).compiles:
         return solve(problem, method=tolerance, **options)
     pieces: list[Solution] = []
     end, first = float(problem.t[-1]), tolerance.first_step
