@@ -34,6 +34,8 @@ class Course:
         The largest number of steps, those that are rejected included.
     looks : bool
         Whether an element ends where another rule would be better.
+    halt : Halt or None
+        What ends an element where its events happened.
     """
 
     backend: Backend
@@ -46,6 +48,7 @@ class Course:
     longest: Any
     most: int
     looks: bool
+    halt: Any = None
 
     def between(self, t: Array, stop: Array) -> Field:
         """Return f on the piece from t to a stop: at the ends of pieces the limit from its side."""
@@ -70,6 +73,7 @@ class Walker:
     carry: Tree
     rejected: Array
     code: Array
+    seen: Any = None
 
 
 @record
@@ -108,7 +112,8 @@ def _begun(course: Course, y0: Array) -> Walker:
     else:
         h = xp.minimum(course.first + 0 * t, xp.abs(span))
     arrived = xp.where(span[..., 0] == 0, ARRIVED + 0 * code, code)
-    return Walker(t, y0, xp.where(span < 0, -h, h), carry, arrived < RUNNING, arrived)
+    seen = None if course.halt is None else course.halt.start(t, y0)
+    return Walker(t, y0, xp.where(span < 0, -h, h), carry, arrived < RUNNING, arrived, seen)
 
 
 def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
@@ -139,6 +144,10 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     if course.looks and made.is_stiff is not None:
         code = xp.where(taken & made.is_stiff, STIFF + 0 * code, code)
     code = xp.where(taken & (t == course.end)[..., 0], ARRIVED + 0 * code, code)
+    seen = at.seen
+    if course.halt is not None:
+        seen, ended = course.halt.after(seen, t, y, taken)
+        code = xp.where(running & ended, ARRIVED + 0 * code, code)
     carry = _chosen(taken, made.carry, at.carry if made.kept is None else made.kept)
     if course.stops is not None:
         carry = _begun_anew(course, taken & hits[..., 0] & (code == RUNNING), t, y, carry)
@@ -146,7 +155,7 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     if path is not None:
         path = xp.where(padded_behind(taken, path.ndim), path, 0.0)
     h_next = xp.where(running[..., None], grown, at.h)
-    return Walker(t, y, h_next, carry, running & ~taken, code), Trace(t, y, taken, running, path)
+    return Walker(t, y, h_next, carry, running & ~taken, code, seen), Trace(t, y, taken, running, path)
 
 
 def _begun_anew(course: Course, flags: Array, t: Array, y: Array, carry: Tree) -> Tree:
