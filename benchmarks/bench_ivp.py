@@ -1,11 +1,11 @@
 """Initial value problems to an error: medians in turns, every rival at the loosest setting that reaches it.
 
 ``python benchmarks/bench_ivp.py [lv] [pendulum] [lorenz] [kepler] [vdp100] [robertson] [hires] [ensemble] [jax]
-[torch] [rates]``; without names, all. Single problems on NumPy: to 1e-8 against odeint, LSODA, RK45 and DOP853, stiff
-ones to 1e-6 against Radau, BDF, LSODA and odeint. ``ensemble``: 1,000 pendulums until t = 20 to 1e-6 on NumPy against
-a loop of odeint calls; ``jax``: the same, compiled, against diffrax vmapped; ``torch``: against torchdiffeq.
-``rates``: Robertson's equation with 10,000 sets of rates on JAX against Kvaerno5 vmapped. A rival that is not
-installed is left out.
+[torch] [rates] [loop]``; without names, all. Single problems on NumPy: to 1e-8 against odeint, LSODA, RK45 and DOP853,
+stiff ones to 1e-6 against Radau, BDF, LSODA and odeint. ``ensemble``: 1,000 pendulums until t = 20 to 1e-6 on NumPy
+against a loop of odeint calls; ``jax``: the same, compiled, against diffrax vmapped; ``torch``: against torchdiffeq.
+``rates``: Robertson's equation with 10,000 sets of rates on JAX against Kvaerno5 vmapped. ``loop``: a `Recurrence` of
+one RK4 step of 1,000 pendulums, 800 steps, against the loop by hand. A rival that is not installed is left out.
 
 An error is the largest over the times of evaluation, of each component relative to its largest value, of the worst
 component (and element). Settings are rtol = 10^(-k/2), of ensembles 10^-k; atol is 1e-3 of that, times the size of
@@ -333,8 +333,57 @@ def rates():
     return timed(title, runs, lambda y: measure(np.asarray(y)[list(sample)]), TARGET, 3)
 
 
+# A recurrence of a large batch -------------------------------------------------------------------------------------
+
+STEPS = 800
+
+
+def rk4(rate, D):
+    """Return one step of the classical method, for y of any shape."""
+
+    def step(y, x=None, params=None):
+        k1 = rate(y, None, None)
+        k2 = rate(y + D / 2 * k1, None, None)
+        k3 = rate(y + D / 2 * k2, None, None)
+        k4 = rate(y + D * k3, None, None)
+        return y + D / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+    return step
+
+
+def by_hand(xp, step, y0):
+    def run():
+        y, rows = y0, []
+        for _ in range(STEPS):
+            y = step(y)
+            rows.append(y)
+        return xp.stack(rows, -2)
+
+    return run
+
+
+def loops():
+    """Return the rows of all three libraries; errors are those from the loop by hand."""
+    import torch
+
+    jax, jnp = with_jax()
+    start, rows = np.stack([ANGLES, 0 * ANGLES], axis=-1), []
+    for xp, asarray in ((np, np.asarray), (torch, torch.asarray), (jnp, jnp.asarray)):
+        step, y0 = rk4(swing(xp), T / STEPS), asarray(start)
+        ours, theirs = lambda y0, step=step: ds.solve(ds.Recurrence(step, y0, n_points=STEPS)).y, by_hand(xp, step, y0)
+        if xp is jnp:
+            scan = jax.jit(lambda y0, step=step: jax.lax.scan(lambda y, _: (step(y),) * 2, y0, length=STEPS)[1])
+            ours, theirs = jax.jit(ours), lambda scan=scan, y0=y0: scan(y0)
+        runs = {"ours": lambda ours=ours, y0=y0: ours(y0), "by hand": theirs}
+        a, b = (np.asarray(run()) for run in runs.values())
+        off, times = float(np.abs(a - (np.moveaxis(b, 0, 1) if xp is jnp else b)).max()), compare(runs, 11)
+        rows += [[f"RK4 on {xp.__name__}", name, "-", f"{off:.0e}", 1e3 * times[name].median,
+                  f"{times[name].median / times['ours'].median:.2f}"] for name in runs]  # fmt: skip
+    return rows
+
+
 SECTIONS = {**{name: (lambda n=name: single(n)) for name in SINGLE}, "ensemble": ensemble}
-SECTIONS |= {"jax": on_jax, "torch": on_torch, "rates": rates}
+SECTIONS |= {"jax": on_jax, "torch": on_torch, "rates": rates, "loop": loops}
 
 
 def main():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -198,6 +200,17 @@ def test_a_derivative_that_f_does_not_follow_certifies_no_correction(lib, method
     with np.errstate(invalid="ignore"):
         off = np.abs(y[1:] - y[:-1] - D[:, None] * (slope[1:] + slope[:-1]) / 2) / np.max(np.abs(y))
     assert int(lib.to_numpy(sol.status)) != 0 or np.max(off) <= 64 * np.finfo(np.float64).eps
+
+
+@pytest.mark.parametrize("noise", ["counted", "random", "none"])
+def test_a_long_loop_of_a_function_that_is_not_pure_is_found(lib, noise):
+    """Only some steps of a long loop are looked at afresh: f that gives other numbers each time shows in each."""
+    count, rng = itertools.count(1), np.random.default_rng(0)
+    more = {"counted": lambda: 1e-9 * next(count), "random": lambda: 1e-9 * rng.random(), "none": lambda: 0.0}[noise]
+    y0 = lib.asarray(np.linspace(1.0, 2.0, 400).reshape(200, 2))
+    problem = ds.Recurrence(lambda y, x, params: 0.5 * y + (1.0 + more()), y0, n_points=100)
+    sol = lib.solve(problem, method="sequential", on_failure="return", check_inputs=False)
+    assert np.all(lib.to_numpy(sol.converged) == (noise == "none"))
 
 
 STIFF = [1e8, 1e12, 1e14, 1e30, 1e200]

@@ -27,8 +27,8 @@ FLOORS = [
     {"inverses", "problems"},
     {"newton", "adaptive"},
     {"solver"},
-    {"analysis", "integrate"},
-    {"__init__", "__main__", "cli", "testing"},
+    {"analysis", "integrate", "recurrent"},
+    {"__init__", "__main__", "cli", "testing", "torch"},
 ]
 """From the ground up: the packages and files at the top, each of which sees those below it and its own floor."""
 
@@ -39,7 +39,7 @@ ARRAY_LIBRARIES = ("numpy", "scipy", "torch", "jax", "cupy", "numba")
 MAX_LINES = {"src": 400, "others": 1000}
 MEDIAN = 121  # lines of a file
 MOST_OF_A_FUNCTION = 50  # lines without its docstring
-LINES_OF_SOURCE = 33522
+LINES_OF_SOURCE = 34938
 """Lowered whenever the package gets shorter."""
 
 
@@ -87,11 +87,11 @@ def floor_of(path: Path) -> int:
     return floor
 
 
-def test_the_house_has_eleven_packages_five_files_and_nine_floors():
+def test_the_house_has_twelve_packages_six_files_and_nine_floors():
     rooms = {room_of(path) for path in sources()}
     packages = {room for room in rooms if (SOURCE / room).is_dir()}
-    assert len(packages) <= 11
-    assert len(rooms - packages) <= 5
+    assert len(packages) <= 12
+    assert len(rooms - packages) <= 6
     assert len(FLOORS) <= 9
     assert rooms == set().union(*FLOORS)
 

@@ -73,6 +73,7 @@ if TYPE_CHECKING:  # what the table says, for type checkers: tests/test_hygiene.
         rowwise as rowwise,
         unravel as unravel,
     )
+    from .recurrent.scan import scan as scan
     from .solution.dense import DenseOutput as DenseOutput
     from .solution.named_axes import from_xarray as from_xarray
     from .solution.solution import Solution as Solution, Stats as Stats
@@ -112,6 +113,7 @@ _rooms = {
         "Problem Recurrence TwoPointProblem"
     ),
     "problems.adapters": "from_scipy pointwise ravel rowwise unravel",
+    "recurrent.scan": "scan",
     "solution.dense": "DenseOutput",
     "solution.named_axes": "from_xarray",
     "solution.solution": "Solution Stats",

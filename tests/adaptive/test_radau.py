@@ -31,12 +31,12 @@ def marched(lib, f, y0, span, rtol, rule=RADAU_5, jacobian=None, atol=None):
     course = Course(backend_of(y), Radau(rule), field, t, t + span, None, None, None, 2000, looks=False)
 
     def run(y):
-        trace, walker = march(course, y)
-        return walker.y[..., 0, :], walker.code, walker.t, trace.running
+        _, walker = march(course, y)
+        return walker.y[..., 0, :], walker.code, walker.t, walker.tried
 
     with course.backend.quiet():
-        y, code, t, running = (lib.to_numpy(a) for a in course.backend.compiled(run)(y))
-    return y, code, t, int(running.sum(0).max())
+        y, code, t, tried = (lib.to_numpy(a) for a in course.backend.compiled(run)(y))
+    return y, code, t, int(tried.max())
 
 
 def vdp(xp, t, y):

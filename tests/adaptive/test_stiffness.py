@@ -96,11 +96,9 @@ def test_others_are_not(problem, name):
 
 @pytest.mark.deep_backend("jax")
 def test_counts_of_every_element(lib):
-    h, held = lib.asarray([[1.0], [1.0], [-1.0]]), Held(*(lib.asarray([HITS - 1, 3, 3], "int32"),) * 2)
+    held = Held(*(lib.asarray([HITS - 1, 3, 3], "int32"),) * 2)
     held = Held(held.hits, lib.asarray([0, MISSES - 1, 0], "int32"))
-    points = lib.asarray([[[1.0]], [[1.0]], [[1.0]]]), lib.asarray([[[0.0]], [[0.0]], [[0.0]]])
-    slopes = lib.asarray([[[-4.0]], [[-1.0]], [[-1.0]]]), points[1]
-    held = held_back(h, points, slopes, 3.25, held)
+    held = held_back(lib.asarray([[[-4.0]], [[-1.0]], [[1.0]]]), lib.asarray([[[1.0]]] * 3), 3.25, held)
     np.testing.assert_array_equal(lib.to_numpy(held.hits), [HITS, 0, 3])
     np.testing.assert_array_equal(lib.to_numpy(held.misses), [0, MISSES, 1])
     np.testing.assert_array_equal(lib.to_numpy(is_stiff(held)), [True, False, False])

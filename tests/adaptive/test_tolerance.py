@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
@@ -319,3 +320,41 @@ def test_a_jump_that_is_not_named_is_resolved_or_told():
         sol = ds.solve(wave, rtol=rtol, atol=rtol, on_failure="return")
         exact = 2 * np.pi / 5 - 10 % (2 * np.pi / 5)
         assert sol.status == ds.Status.UNDER_RESOLVED or abs(sol.y[-1, 0] - exact) < 10 * FACTOR * rtol
+
+
+def epidemic(y, x, p):
+    infected, recovered = x["rates"][..., 0] * y[..., 0] * y[..., 1], x["rates"][..., 1] * y[..., 1]
+    return np.stack([-infected, infected - recovered, recovered], axis=-1)
+
+
+FOOLED = np.array(  # rates, shares of susceptible and infected, and the step where the error of order 5 is 0
+    [
+        [0.123, 0.454, 0.553, 0.0271, 14.625],
+        [0.139, 0.553, 0.751, 0.0259, 12.579],
+        [0.403, 0.834, 0.738, 0.0066, 10.507],
+        [0.490, 0.737, 0.837, 0.0051, 17.121],
+        [0.379, 0.835, 0.579, 0.1310, 8.902],
+        [1.933, 0.794, 0.100, 0.0284, 9.116],
+    ]
+)
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_an_estimate_that_is_0_by_chance_takes_no_step(is_alone):
+    """By the estimate of order 5 these first steps would be taken, with errors of 10^6 tolerances."""
+    for *rates, s, i, h in FOOLED:
+        y0, t = np.array([s, i, 1 - s - i]), np.array([0.0, 1.5 * h])
+        batch = () if is_alone else (1,)
+        x = {"rates": np.broadcast_to(rates, (*batch, 1, 2))}
+        problem = ds.InitialValueProblem(epidemic, t, np.broadcast_to(y0, (*batch, 3)), x=x)
+        sol = ds.solve(problem, method=ds.Adaptive(1e-7, 1e-10, first_step=h, estimate=False), inverse="dopri8")
+        known = scipy.integrate.solve_ivp(
+            lambda t, y, x: epidemic(y, x, None),
+            t,
+            y0,
+            "DOP853",
+            args=({"rates": np.array(rates)},),
+            rtol=1e-12,
+            atol=1e-15,
+        ).y[:, -1]
+        assert np.abs(sol.y[..., -1, :] - known).max() < FACTOR * 1e-7

@@ -19,25 +19,27 @@ from .march_alone import march
 class Single:
     """f of one element, of times that are numbers."""
 
-    def __init__(self, backend: Backend, problem: Problem, functions: dict[str, Any], like: Array) -> None:
-        self.backend, self.f, self.flow = backend, functions["f"], Flow(backend, functions)
-        self.clock: Any = 0 * abs(like[:, :1])
+    def __init__(self, backend: Backend, problem: Problem, functions: dict[str, Any], route: Route) -> None:
+        self.backend, self.f, self.moments = backend, functions["f"], route.moments
+        self.flow = Flow(backend, functions, route.moments)
+        self.clock: Any = 0 * abs(route.y0[:, :1])
         known = getattr(problem.f, "of_one", None)
         self.slope: Callable[[float, Array], Array] = self._slope
         self.is_plain = known is None
         if known is not None:
-            self.slope = known(problem.params, like[0, ...])
+            self.slope = known(problem.params, route.y0[0, ...])
 
     def _slope(self, t: float, y: Array) -> Array:
         """Return f of a time and y (n,)."""
-        made: Array = self.f(y[None, :], self.clock + t)[0, ...]
+        made: Array = self.f(y[None, :], self.moments.at(self.clock + t))[0, ...]
         return made
 
     def slopes(self, ts: list[float], ys: Array) -> Array:
         """Return f of K times and y (K, n)."""
         if not self.is_plain:
             return array_namespace(ys).stack([self.slope(t, ys[k, ...]) for k, t in enumerate(ts)])
-        made: Array = self.f(ys, self.backend.convert([[t] for t in ts], self.clock, self.clock.dtype))
+        at = self.moments.at(self.backend.convert([[t] for t in ts], self.clock, self.clock.dtype))
+        made: Array = self.f(ys, at)
         return made
 
     @property

@@ -26,15 +26,12 @@ class Field:
         df/dy of the same, (*B, K, n, n); None for differences.
     rtol, atol : array
         The tolerance of a component: atol + rtol |y|.
-    keeps : bool
-        Whether the polynomial of a step is kept, where it could be made again.
     """
 
     slope: Slope
     jacobian: Slope | None
     rtol: Array
     atol: Array
-    keeps: bool = False
 
     def scale(self, y: Array, new: Array) -> Array:
         """Return the tolerance of each component at two ends of a step."""
@@ -88,6 +85,10 @@ class Stepper(abc.ABC):
     @abc.abstractmethod
     def alone(self, backend: Any, single: Any, rtol: Array, atol: Array, looks: bool) -> Any:
         """Return the same for one element by numbers of Python, which may look whether it is the wrong rule."""
+
+    def beside(self, field: Field, y: Array, looks: bool) -> Stepper:
+        """Return itself for arrays like y (*B, 1, n), and whether it is to say where it is the wrong rule."""
+        return self
 
     @abc.abstractmethod
     def start(self, field: Field, t: Array, y: Array) -> Tree:

@@ -10,6 +10,13 @@ SAFETY, SHORTEST, LONGEST = 0.9, 0.2, 10.0
 FAILED = 0.5  # where an iteration did not converge
 
 
+def square(error: Array) -> Array:
+    """Return the sum of ``|error|^2`` over components, (*B,), of an array (*B, 1, n)."""
+    xp = array_namespace(error)
+    size = xp.abs(error)
+    return xp.sum(size * size, axis=(-2, -1))
+
+
 def norm(error: Array, scale: Array) -> Array:
     """Return the root of the mean square of ``error / scale`` over components, (*B,), of arrays (*B, 1, n)."""
     xp = array_namespace(error)

@@ -17,6 +17,7 @@ from ..grids.times import Initial, TimeGrid
 from ..newton.measures import least
 from ..newton.plan import Plan
 from .differences import Differences
+from .inputs import Moments
 from .on_grid import PART, Given
 
 ESTIMATED = 2**14  # numbers of y up to which the error is estimated
@@ -74,7 +75,7 @@ class Refined(Plan):
         return array_namespace(made.y).zeros_like(made.y), None
 
 
-def halved(t: Array, x: Array, y: Array, c: Array, nodes: tuple[float, ...]) -> Data:
+def halved(t: Array, x: Array, y: Array, c: Array, nodes: tuple[float, ...], moments: Moments) -> Data:
     """Return the data of a rule on a grid (*B, N + 1) with every interval halved, its guess from the polynomials c.
 
     x are the times as f sees them, (*B, N + 1, 1).
@@ -84,7 +85,7 @@ def halved(t: Array, x: Array, y: Array, c: Array, nodes: tuple[float, ...]) -> 
     times = _between(t[..., None], middle[..., None])[..., 0]
     D = xp.astype(times[..., 1:] - times[..., :-1], y.dtype)[..., None]
     seen = _between(x, (x[..., :-1, :] + x[..., 1:, :]) / 2)
-    data = Data(seen, TimeGrid(times, D), Initial(y[..., :1, :]), _between(y, _at(c, 0.5)))
+    data = Data(moments.at(seen), TimeGrid(times, D), Initial(y[..., :1, :]), _between(y, _at(c, 0.5)))
     made = with_stages(data, nodes)
     if not nodes:
         return made

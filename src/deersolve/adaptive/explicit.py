@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import add
+import copy
 from typing import Any
 
 from ..backends import backend_of
@@ -12,8 +11,8 @@ from ..backends.sums import Sums
 from ..backends.trees import record
 from ..inverses.tableaux import Pair
 from .base import Attempt, Field, Stepper
-from .controller import norm
-from .march_alone import PairAlone
+from .controller import square
+from .march_alone import FLOOR, PairAlone
 from .stiffness import Held, held_back, is_stiff, nothing_held
 
 
@@ -28,6 +27,11 @@ class Memory:
 class Explicit(Stepper):
     """``Y_k = y + h sum_{l < k} a_kl F_l``; f at the end of a step is the first F of the next."""
 
+    F: Sums
+    places: Array
+    floor: Array
+    looks: bool
+
     def __init__(self, pair: Pair) -> None:
         self.pair, self.order = pair, pair.error_order
         self.rows, self.nodes = pair.rows[1 : pair.stages], pair.nodes[1 : pair.stages]
@@ -36,42 +40,47 @@ class Explicit(Stepper):
         """Return the same for one element by numbers of Python."""
         return PairAlone(backend, self.pair, single.slope, rtol, atol, looks)
 
+    def beside(self, field: Field, y: Array, looks: bool) -> Explicit:
+        """Return itself with room for the slopes of a step, and with its numbers as arrays."""
+        made, backend = copy.copy(self), backend_of(y)
+        errors = [[weight * y.shape[-1] ** -0.5 for weight in row] for row in self.pair.errors]
+        made.looks, made.F = looks, backend.sums((*self.rows, *errors), y)
+        made.places = backend.convert(self.nodes, y, field.atol.dtype)
+        made.floor = FLOOR * array_namespace(y).max(field.rtol)
+        return made
+
     def start(self, field: Field, t: Array, y: Array) -> Memory:
         """Return f."""
         return Memory(field.slope(t, y), nothing_held(t))
 
     def attempt(self, field: Field, t: Array, y: Array, h: Array, carry: Memory) -> Attempt:
         """Return y at t + h and the error of the pair."""
-        xp, F = array_namespace(y), backend_of(y).sums((*self.rows, *self.pair.errors), y)
-        step, new, last = xp.astype(h, y.dtype)[..., None] + xp.zeros_like(y), y, carry.f
+        xp, F, count = array_namespace(y), self.F, len(self.rows)
+        step, times = xp.astype(h, y.dtype, copy=False)[..., None] + xp.zeros_like(y), t + h * self.places
+        new, last = y, carry.f
         F.restart(last)
-        for k, c in enumerate(self.nodes):
+        for k in range(count):
             points, slopes = new, last
-            new = y + step * F.of(k)
-            last = field.slope(t + c * h, new)
+            new = F.of(k)
+            new *= step
+            new += y
+            last = field.slope(times[..., k : k + 1], new)
             F.append(last)
-        allowed, count = field.scale(y, new), len(self.rows)
-        sizes = [norm(step * F.of(count + k), allowed) for k in range(len(self.pair.errors))]
-        held = held_back(h, (new, points), (last, slopes), self.pair.bound, carry.held)
-        path = self._path(field, t, y, h, F) if field.keeps else None
-        memory, failed = Memory(last, held), sizes[0] != sizes[0]
-        return Attempt(new, judged(sizes), memory, failed, is_stiff=is_stiff(held), path=path)
-
-    def _path(self, field: Field, t: Array, y: Array, h: Array, F: Sums) -> Array:
-        """Return the coefficients of the continuous extension, behind the stages that only it needs."""
-        xp, step, pair = array_namespace(y), array_namespace(y).astype(h, y.dtype)[..., None], self.pair
-        for c, row in zip(pair.nodes[pair.stages :], pair.rows[pair.stages :], strict=True):
-            F.append(field.slope(t + c * h, y + step * F.weighted(row)))
-        return step * xp.concat([F.weighted(row) for row in zip(*pair.extension, strict=True)], axis=-2)
+        share = step / field.scale(y, new)
+        error = judged([square(share * F.of(count + k)) for k in range(len(self.pair.errors))], self.floor)
+        held = carry.held
+        if self.looks:
+            held = held_back(step * (last - slopes), new - points, self.pair.bound, held)
+        return Attempt(new, error, Memory(last, held), error != error, is_stiff=is_stiff(held))
 
 
-def judged(sizes: list[Array]) -> Array:
-    """Return one error of several estimates, the first of the highest order: e_1^2 / sqrt(e_1^2 + e_2^2 / 100).
+def judged(squares: list[Array], floor: Array) -> Array:
+    """Return one error of the squares of several, the first of the highest order: e_1^2 / sqrt(e_1^2 + e_2^2 / 100).
 
-    Hairer, Norsett and Wanner, section II.10.
+    Hairer, Norsett and Wanner, section II.10. Where e_1 is 0 by chance, a floor times e_2^2 stands in: see FLOOR.
     """
-    if len(sizes) == 1:
-        return sizes[0]
-    xp, squares = array_namespace(sizes[0]), [e * e for e in sizes]
-    below = xp.sqrt(squares[0] + reduce(add, (0.01 * s for s in squares[1:])))
-    return xp.where(below > 0, squares[0] / xp.where(below > 0, below, 1.0), 0.0 * below) + 0 * sizes[0]
+    xp, first = array_namespace(squares[0]), squares[0]
+    if len(squares) == 1:
+        return xp.sqrt(first)
+    error = first / xp.sqrt(first + 0.01 * squares[1] + float(xp.finfo(first.dtype).smallest_normal))
+    return xp.maximum(error, floor * squares[1])

@@ -38,25 +38,27 @@ class Found:
 
 
 def found(course: Course, y0: Array, trace: Trace, walker: Walker) -> Found:
-    """Return the steps that were taken, of each element; where one was not, an interval has no length.
-
-    Where Python looks on, those are left out.
-    """
+    """Return the steps that were taken, of each element; behind the last one it stands still."""
     xp, n_batch = array_namespace(y0), y0.ndim - 2
-    behind = (*range(1, n_batch + 1), 0)
-    taken, running, t = (xp.permute_dims(a, behind) for a in (trace.taken, trace.running, trace.t[..., 0]))
-    y = xp.permute_dims(trace.y[..., 0, :], (*behind, n_batch + 1))
-    path = None if trace.path is None else xp.permute_dims(trace.path, (*behind, n_batch + 1, n_batch + 2))
-    taken_count, tried = (xp.sum(xp.astype(a, xp.int32), axis=-1, dtype=xp.int32) for a in (taken, running))
-    if not course.backend.compiles:
-        order = xp.argsort(xp.astype(~taken, xp.int32), axis=-1, stable=True)
-        t, running = (xp.take_along_axis(a, order, axis=-1) for a in (t, taken))
-        y = xp.take_along_axis(y, xp.broadcast_to(order[..., None], y.shape), axis=-2)
-        if path is not None:
-            path = xp.take_along_axis(path, xp.broadcast_to(order[..., None, None], path.shape), axis=-3)
-    t, y = xp.where(running, t, walker.t), xp.where(running[..., None], y, walker.y)
-    stands = xp.broadcast_to(course.start, (*taken.shape[:-1], 1))
-    whole = Found(joined([stands, t], -1), joined([y0, y], -2), walker.code, taken_count, tried, path)
+    behind, most = (*range(1, n_batch + 1), 0), trace.taken.shape[0]
+    taken = xp.permute_dims(trace.taken, behind)
+    places = xp.arange(most, device=course.backend.placement(taken))
+    order = xp.sort(xp.where(taken, places, places + most), axis=-1)
+    there, order = order < most, xp.where(order < most, order, 0)
+
+    def of_taken(a: Array, last: Array) -> Array:
+        rows = xp.permute_dims(a, (*behind, *range(n_batch + 1, a.ndim)))
+        rows = xp.take_along_axis(rows, xp.broadcast_to(padded_behind(order, rows.ndim), rows.shape), axis=n_batch)
+        return xp.where(padded_behind(there, rows.ndim), rows, last)
+
+    first = xp.broadcast_to(course.start, (*taken.shape[:-1], 1))
+    t = joined([first, of_taken(trace.t[..., 0], walker.t), walker.t], -1)
+    y = joined([y0, of_taken(trace.y[..., 0, :], walker.y), walker.y], -2)
+    path = None
+    if trace.path is not None:
+        path = of_taken(trace.path, xp.zeros_like(trace.path[0, ...])[..., None, :, :])
+        path = joined([path, 0 * path[..., :1, :, :]], -3)
+    whole = Found(t, y, walker.code, walker.taken, walker.tried, path)
     return whole if course.stops is None else _doubled(course, whole)
 
 

@@ -65,7 +65,7 @@ class Course:
 
 @record
 class Walker:
-    """Where each element is: t, h (*B, 1), y (*B, 1, n)."""
+    """Where each element is: t, h (*B, 1), y (*B, 1, n), and how many steps it took and tried."""
 
     t: Array
     y: Array
@@ -73,22 +73,24 @@ class Walker:
     carry: Tree
     rejected: Array
     code: Array
+    taken: Array
+    tried: Array
     seen: Any = None
 
 
 @record
 class Trace:
-    """Every attempt, (M, *B, ...): where it led, whether it was taken, whether it was one, and its polynomial."""
+    """Every attempt, (M, *B, ...): where it led, whether it was taken, and its polynomial where the rule has it."""
 
     t: Array
     y: Array
     taken: Array
-    running: Array
     path: Any
 
 
 def march(course: Course, y0: Array) -> tuple[Trace, Walker]:
     """Go from y0, (*B, 1, n), to the last time; return all steps and where each element came to."""
+    course = dataclasses.replace(course, stepper=course.stepper.beside(course.field, y0, course.looks))
     walker = _begun(course, y0)
 
     def goes_on(walker: Walker) -> Array:
@@ -112,8 +114,8 @@ def _begun(course: Course, y0: Array) -> Walker:
     else:
         h = xp.minimum(course.first + 0 * t, xp.abs(span))
     arrived = xp.where(span[..., 0] == 0, ARRIVED + 0 * code, code)
-    seen = None if course.halt is None else course.halt.start(t, y0)
-    return Walker(t, y0, xp.where(span < 0, -h, h), carry, arrived < RUNNING, arrived, seen)
+    none, seen = 0 * arrived, None if course.halt is None else course.halt.start(t, y0)
+    return Walker(t, y0, xp.where(span < 0, -h, h), carry, arrived < RUNNING, arrived, none, none, seen)
 
 
 def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
@@ -151,11 +153,9 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     carry = _chosen(taken, made.carry, at.carry if made.kept is None else made.kept)
     if course.stops is not None:
         carry = _begun_anew(course, taken & hits[..., 0] & (code == RUNNING), t, y, carry)
-    path = made.path
-    if path is not None:
-        path = xp.where(padded_behind(taken, path.ndim), path, 0.0)
     h_next = xp.where(running[..., None], grown, at.h)
-    return Walker(t, y, h_next, carry, running & ~taken, code, seen), Trace(t, y, taken, running, path)
+    counts = (count + xp.astype(flag, xp.int32) for count, flag in ((at.taken, taken), (at.tried, running)))
+    return Walker(t, y, h_next, carry, running & ~taken, code, *counts, seen), Trace(t, y, taken, made.path)
 
 
 def _begun_anew(course: Course, flags: Array, t: Array, y: Array, carry: Tree) -> Tree:

@@ -49,8 +49,8 @@ class Marcher:
 
     def solve(self, functions: Any, route: Route) -> Found:
         """Return the grid of every element."""
-        flow, stepper = Flow(self.backend, functions), STEPPERS[self.rule]
-        field = Field(flow.slope, flow.jacobian, route.rtol, route.atol, keeps=self.backend.compiles)
+        flow, stepper = Flow(self.backend, functions, route.moments), STEPPERS[self.rule]
+        field = Field(flow.slope, flow.jacobian, route.rtol, route.atol)
         ends, lengths = (route.start, route.end, route.stops), (route.first, route.longest)
         halt = None if self.halts is None else self.halts.on(self.backend, route.start, route.y0)
         course = Course(self.backend, stepper, field, *ends, *lengths, self.most, self.looks, halt)

@@ -59,11 +59,19 @@ class Kept(Given):
     def run(self, system: System, watch: Watch) -> tuple[Iterate, Array]:
         """Return y and the polynomials."""
         y, data = system.data.guess, system.data
-        xp, u = array_namespace(y), data.grid.present(y)
+        u = data.grid.present(y)
         path: Array = data.path  # type: ignore[attr-defined]
         c = joined([u[..., :-1, None, :], path], -2)
-        finite = system.over_grid(xp.all, xp.isfinite(y))
-        return _known(system, y, finite, ~finite), c
+        return _unseen(system, y), c
+
+
+class Trusted(Given):
+    """The method that leaves y as it was found, where nobody may look at it."""
+
+    def run(self, system: System, watch: Watch) -> tuple[Iterate, Array]:
+        """Return y and the polynomials, which are not computed where they are not used."""
+        y = system.data.guess
+        return _unseen(system, y), system.polynomials(y)
 
 
 @record
@@ -97,6 +105,13 @@ class Polished(Given):
         return _known(system, y, size <= enough, broken, error=size), system.polynomials(y)
 
 
+def _unseen(system: System, y: Array) -> Iterate:
+    """Return y where its last value is finite: what is not is handed on from step to step."""
+    last = system.data.grid.present(y)[..., -1, :]
+    finite = array_namespace(y).all(array_namespace(y).isfinite(last), axis=-1)
+    return _known(system, y, finite, ~finite)
+
+
 def _known(system: System, y: Array, holds: Array, broken: Array, **known: Array) -> Iterate:
     at = start_at(system, y, Options(max_steps=0))
     return dataclasses.replace(at, active=at.active & False, certified=holds, broken=broken, **known)
@@ -112,6 +127,10 @@ class OnGrid(Plan):
     """A plan whose solution has the polynomials of the rule in the place of ``y_corrected``."""
 
     beside: ClassVar[Any] = staticmethod(polynomials)
+
+    def points(self, data: Data) -> list[int]:
+        """Return the numbers of points that functions are called on at once: of polynomials all but the last."""
+        return [*super().points(data), data.grid.length]
 
     def solve(self, functions: Any, data: Data) -> Solution:
         """Return the solution of the discrete equation."""

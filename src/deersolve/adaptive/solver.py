@@ -8,6 +8,7 @@ import math
 from ..backends import backend_of
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, joined, padded
+from ..backends.trees import tree_map
 from ..grids.base import Data
 from ..grids.levels import with_stages
 from ..grids.times import Initial, TimeGrid
@@ -22,12 +23,13 @@ from ..solution.solution import Solution
 from ..solution.status import Status
 from .alone import Single, found_alone
 from .error import ESTIMATED, FAR, Estimated, Refined, halved
-from .flow import Route, carried, linear
+from .flow import Route, carried
 from .grid import Found, trimmed
+from .inputs import Moments, linear
 from .march import ARRIVED, TOO_MANY
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
-from .on_grid import Given, Kept, Marched, OnGrid, Polished
+from .on_grid import Given, Kept, Marched, OnGrid, Polished, Trusted
 
 MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where Python looks; where all are kept
 HELD = 2**23  # numbers that are kept, if there are not few steps
@@ -41,6 +43,7 @@ class Solver:
     """What solves one problem to tolerances."""
 
     problem: Problem
+    moments: Moments
     backend: Backend
     data: Data
     rule: Rule
@@ -89,12 +92,13 @@ class Solver:
         """Return the grid that the march finds."""
         route, functions, stepper = self._route(to), closed(self.problem, self.data.grid), STEPPERS[self.rule.key]
         if not self.backend.compiles and route.y0.ndim == 2:
-            single = Single(self.backend, self.problem, functions, route.y0)
+            single = Single(self.backend, self.problem, functions, route)
             with self.backend.frozen():
                 return found_alone(self.backend, stepper, single, route, to.max_steps or MANY, self.looks)
         y, xp = route.y0, array_namespace(route.y0)
-        rows = stepper.calls(y, xp.astype(route.start, y.dtype)[..., None])
-        rows.append(tuple(a[(*(slice(1) for _ in a.shape[:-1]), ...)] for a in rows[0]))  # one point
+        calls = stepper.calls(y, xp.astype(route.start, y.dtype)[..., None])
+        rows = [(y, self.moments.at(t)) for y, t in calls]
+        rows.append(tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], rows[0]))  # one point
         called = {name: (f, lambda: rows) for name, f in functions.items()}
         most, is_last = to.max_steps or self._most(y), to.max_steps is not None or not self.backend.compiles
         halts = None if self.backend.compiles else self.problem.halts
@@ -120,7 +124,7 @@ class Solver:
         t = xp.broadcast_to(t, (*y0.shape[:-2], t.shape[-1]))
         rtol, atol = allowed(to, y0)
         first, longest = (None if a is None else convert(a, t, t.dtype) for a in (to.first_step, to.max_step))
-        return Route(t[..., :1], t[..., -1:], self.stops, y0, rtol, atol, first, longest)
+        return Route(t[..., :1], t[..., -1:], self.stops, y0, rtol, atol, first, longest, self.moments)
 
     def _on_grid(self, found: Found, to: Adaptive) -> tuple[Solution, Array, Functions]:
         """Return the solution of the rule on the grid that was found, with its polynomials as ``y_corrected``.
@@ -132,13 +136,15 @@ class Solver:
         grid, start = TimeGrid(t, D), padded(self.data.boundary.y0, y.ndim)
         times = xp.astype(t, y.dtype)
         times = (times if self.stops is None else grid.sided(times))[..., None]
-        data = with_stages(Data(times, grid, Initial(start), y), self.rule.nodes)
+        data = with_stages(Data(self.moments.at(times), grid, Initial(start), y), self.rule.nodes)
         if self.rule.nodes:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
         problem, system = discrete(self.problem, self.on_grid, self.backend, data)
         method: Given = (Polished if self.rule.nodes else Given)(to)
-        if self.backend.compiles or (self.rule.nodes and self._work(found) > WORK):
+        if self.rule.nodes and (self.backend.compiles or self._work(found) > WORK):
             data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
+        elif not self.backend.is_concrete(found.t):
+            method = Trusted(to)
         functions = derivative_of(system, check=False)[0] if self.rule.nodes else system.functions
         sol = run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data)
         other = None if _has_converged(self.backend, sol) else mistuned(problem, system, data.guess)
@@ -149,7 +155,7 @@ class Solver:
     def _estimated(self, found: Found, to: Adaptive, sol: Solution, seen: Array, functions: Functions) -> Solved:
         """Return the solution with its error where it is wanted, and what is on the grid of half the steps."""
         nodes, xp = self.rule.nodes, array_namespace(sol.y)
-        fine = halved(found.t, seen, sol.y[..., -1, :] if nodes else sol.y, sol.y_corrected, nodes)
+        fine = halved(found.t, seen, sol.y[..., -1, :] if nodes else sol.y, sol.y_corrected, nodes, self.moments)
         plan = Refined(self.backend, self.on_grid, self.problem.shift, (Given if nodes else Estimated)(to))
         delta = run(plan, functions, fine).y
         change = fine.grid.present(delta)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import record
+from .controller import square
 
 HITS, MISSES = 15, 6  # steps that are held back, and those on end between them that forget them
 
@@ -30,26 +31,25 @@ def nothing_held(t: Array) -> Held:
     return Held(zero, zero)
 
 
-def held_back(h: Array, points: tuple[Array, Array], slopes: tuple[Array, Array], bound: float, held: Held) -> Held:
+def held_back(change: Array, way: Array, bound: float, held: Held) -> Held:
     """Return the counts behind a step that was taken.
 
     Parameters
     ----------
-    h : array, shape (*B, 1)
-        The length of the step.
-    points, slopes : pair of array, each of shape (*B, 1, n)
-        y of two stages at the end of the step, and f there.
+    change : array, shape (*B, 1, n)
+        h (f_1 - f_2) of two stages at the end of the step.
+    way : array, shape (*B, 1, n)
+        Y_1 - Y_2 of those.
     bound : float
         Near the end of the region of stability: 2.6 for "dopri5" and 5.0 for "dopri8". Steps of stiff equations have
         stayed above (at a small tolerance the error keeps them short of the end, 3.3 and 6.4), others below 2 and 3.
     held : Held
         The counts before.
     """
-    xp = array_namespace(h)
-    way, change = (xp.sum(xp.abs(a - b) ** 2, axis=(-2, -1)) for a, b in (points, slopes))
-    is_hit = h[..., 0] ** 2 * change > bound**2 * way
-    misses = xp.where(is_hit, 0 * held.misses, held.misses + 1)
-    hits = xp.where(is_hit, held.hits + 1, xp.where(misses >= MISSES, 0 * held.hits, held.hits))
+    xp = array_namespace(change)
+    is_hit = square(change) > bound**2 * square(way)
+    misses = xp.where(is_hit, 0, held.misses + 1)
+    hits = xp.where(is_hit, held.hits + 1, xp.where(misses < MISSES, held.hits, 0))
     return Held(hits, misses)
 
 

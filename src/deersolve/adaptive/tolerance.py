@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from ..backends.generic import Backend
+from ..backends.given import state
 from ..backends.namespace import Array, array_namespace, joined, padded
 from ..errors import mismatch
 from ..grids.base import Data
@@ -15,7 +17,7 @@ from ..newton.discrete import discrete
 from ..newton.measures import eps_of
 from ..problems import Problem
 from ..solution.solution import Solution
-from .flow import timed
+from .inputs import timed
 from .march import STIFF
 from .marcher import STEPPERS
 from .method import Adaptive
@@ -42,13 +44,13 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         raise mismatch("rtol", "an InitialValueProblem beside a tolerance", type(problem).__name__)
     backend, data = problem.discretise(None, rule_of("ddt.trapezoid"))
     to.check(int(data.guess.shape[-1]))
-    with backend.quiet():
+    with backend.quiet(), backend.undivided(math.prod(data.boundary.y0.shape)):
         if check_inputs:
             problem, system = discrete(problem, rule_of("ddt.trapezoid"), backend, data)
             probe(system)
-        moved = timed(problem, data.x, data.grid.t)
+        moved, moments = timed(problem, data.x, data.grid.t)
         rule, why = _rule(problem, to, inverse)
-        solver = Solver(moved, backend, data, rule, inverse is None, _stops(problem, backend, data))
+        solver = Solver(moved, moments, backend, data, rule, inverse is None, _stops(problem, backend, data))
         found = solver.found(to)
         is_stiff = found.code == STIFF
         if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
@@ -89,11 +91,12 @@ def _stops(problem: Problem, backend: Backend, data: Data) -> Array | None:
 
     Where an element has none, its last time stands there.
     """
-    t, D = data.grid.t, data.grid.D[..., 0]
-    xp, first, last, times = array_namespace(t), t[..., :1], t[..., -1:], t[..., 1:]
-    if backend.is_concrete(t):
-        columns = backend.to_numpy(D).reshape(-1, D.shape[-1]) == 0
-        kept = backend.convert(columns.any(0).nonzero()[0], t, None)
+    t, (given, own) = data.grid.t, state(problem.t, "t")
+    xp, first, last, times, D = array_namespace(t), t[..., :1], t[..., -1:], t[..., 1:-1], data.grid.D[..., :-1, 0]
+    if own.is_concrete(given):  # inside jit too
+        numbers = own.to_numpy(given)
+        pairs = (numbers[..., 1:-1] == numbers[..., :-2]).any(axis=(*range(numbers.ndim - 1),))
+        kept = backend.convert(pairs.nonzero()[0], t, None)
         times, D = xp.take(times, kept, axis=-1), xp.take(D, kept, axis=-1)
     knots = padded(backend.convert([*problem.breaks], t, t.dtype), t.ndim) + 0 * first
     inside = (knots > xp.minimum(first, last)) & (knots < xp.maximum(first, last))

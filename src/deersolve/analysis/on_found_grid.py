@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 
-from ..adaptive.flow import timed
+from ..adaptive.inputs import Moments, timed
 from ..backends import backend_of
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, joined, part
@@ -17,6 +17,7 @@ from ..solution.dense import before, picked
 from ..solution.solution import Solution
 from ..solver import solve
 
+GIVEN = "ddt.trapezoid"  # a rule whose x is at the times alone
 FAR = 100  # times the tolerance: y is the solution of another problem
 
 
@@ -57,7 +58,7 @@ def on_found_grid(problem: Problem, sol: Solution, names: tuple[str, ...]) -> On
         If a name is of what belongs to the times, or what was found is not the solution of this problem.
     """
     rule, is_usable = rule_of(sol.stats.rule, problem.family), sol.converged[..., None, None]
-    backend, data = problem.discretise(None, rule)
+    backend, data = problem.discretise(None, rule_of(GIVEN))
     is_constant = problem.x is not None and all(leaf.shape[-2] == 1 for leaf in tree_leaves(data.x))
     for name in {*names} & ({"t"} if is_constant else {"x", "t"}):
         advice = "Let f make x of t and params, and use sol(t, derivative=1); on JAX and PyTorch differentiate solve()."
@@ -66,8 +67,10 @@ def on_found_grid(problem: Problem, sol: Solution, names: tuple[str, ...]) -> On
     ahead = xp.where(grid[..., -1:] < grid[..., :1], -1.0, xp.ones_like(grid[..., :1]))
     times = xp.broadcast_to(ahead * data.grid.t, (*grid.shape[:-1], data.grid.t.shape[-1]))
     t = _union(backend, ahead * grid, times)
-    new = copy.copy(problem if is_constant else timed(problem, data.x, data.grid.t))
+    new, moments = (copy.copy(problem), Moments()) if is_constant else timed(copy.copy(problem), data.x, data.grid.t)
     new.t, rows = ahead * t, before(t, xp.minimum(times, t[..., -1:]), begins=False)
+    if moments.rows is not None:
+        new.x = moments.at(new.discretise(None, rule_of(GIVEN))[1].x)
     y = sol.dense(new.t)
     found = solve(new, xp.where(xp.isfinite(y), y, 0.0), inverse=rule, on_failure="return", check_inputs=False)
     made = OnFoundGrid(new, dataclasses.replace(found, status=xp.where(sol.converged, found.status, sol.status)), rows)

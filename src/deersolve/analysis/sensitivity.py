@@ -6,7 +6,7 @@ from typing import Any
 
 from ..backends import backend_of
 from ..backends._compilers import untraced
-from ..backends.generic import passed
+from ..backends.columns import passed
 from ..backends.given import alike, beside
 from ..backends.namespace import Array, array_namespace
 from ..backends.pairs import complex_of, paired

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from .generic import Later, passed
+from .columns import passed
+from .generic import Later
 from .trees import tree_leaves, tree_map
 
 TOO_HIGH = (

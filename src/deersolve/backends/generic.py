@@ -9,10 +9,11 @@ from typing import Any
 
 from ..errors import InputError
 from . import registry
+from .columns import split_columns
 from .compilable import Solver
-from .namespace import Array, Tree, array_namespace, joined, padded_behind, part
+from .namespace import Array, Tree, array_namespace, joined, part
 from .sums import Stages, Sums
-from .trees import tree_leaves, tree_map
+from .trees import Form, stacked, tree_leaves, tree_map, unstacked
 
 Functions = dict[str, tuple[Callable[..., Any], Callable[[], list[tuple[Any, ...]]]]]
 """A user's functions by name, each with what makes the arguments it will be called with."""
@@ -114,7 +115,7 @@ class Backend:
             is_last = i == length - 1
             size = size or max(map(math.prod, _shapes(out)))
             if is_last or (len(outputs) * size >= HELD and self.can_write(out)):
-                stack = tree_map(lambda *parts: array_namespace(parts[0]).stack(parts), *outputs)
+                stack = stacked(outputs)
                 if is_last and whole is None:
                     return carry, stack
                 if whole is None:
@@ -122,6 +123,22 @@ class Backend:
                 tree_map(write, whole, stack)
                 filled, outputs = filled + len(outputs), []
         return carry, whole
+
+    def steps(self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
+        """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of a tree."""
+        outputs = []
+        for x in unstacked(xs, length):
+            carry, out = f(carry, x)
+            outputs.append(out)
+        return carry, stacked(outputs)
+
+    def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
+        """Return the leaves of a tree, and its form, whose ``unflatten`` makes a tree of leaves."""
+        return tree_leaves(tree), Form(tree)
+
+    def cell(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a layer of the library that takes a step as ``f(carry, x) -> (carry, y)``; others as they are."""
+        return f
 
     def recorded_loop(
         self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int
@@ -132,11 +149,15 @@ class Backend:
             state, out = body(state)
             outputs.append(out)
         outputs = outputs or [body(state)[1]]
-        return tree_map(lambda *parts: array_namespace(parts[0]).stack(parts), *outputs), state
+        return stacked(outputs), state
 
     def sums(self, rows: Sequence[Sequence[float]], like: Array) -> Sums:
         """Return what holds arrays like ``like`` and sums them by rows of weights."""
         return Sums(rows, like)
+
+    def undivided(self, numbers: int) -> contextlib.AbstractContextManager[Any]:
+        """Return a context for work on arrays of so many numbers, which are not to be divided where those are few."""
+        return contextlib.nullcontext()
 
     def stages(self, rows: Sequence[Sequence[float]], like: Array) -> Stages:
         """Return what holds the stages of a step of one element, like ``like``, and sums them by rows of weights."""
@@ -346,9 +367,9 @@ class Backend:
 
     def vmap(self, f: Callable[..., Array], args: tuple[Tree, ...]) -> Array:
         """Map f over the first axis of every array of ``args``; here a loop."""
-        count = args[0].shape[0]
+        count = tree_leaves(args)[0].shape[0]
         rows = [f(*(tree_map(lambda a, i=i: a[i, ...], arg) for arg in args)) for i in range(count)]
-        return array_namespace(args[0]).stack(rows)
+        return stacked(rows)
 
     def call(self, solver: Solver, functions: Functions, arrays: Tree) -> Any:
         """Return what ``solver`` makes of the functions and arrays; a backend with a compiler compiles it."""
@@ -369,40 +390,8 @@ class Backend:
             yield
 
 
-def end_to_end(stack: Array, axis: int, overlap: int = 0) -> Array:
-    """Lay windows (W, *B, P, ...) end to end along the axis of P: (*B, W (P - overlap) + overlap, ...)."""
-    xp = array_namespace(stack)
-    places = range(1, stack.ndim)
-    inner = xp.permute_dims(part(stack, axis, overlap, None), (*places[:axis], 0, *places[axis:]))
-    W, P = inner.shape[axis - 1 :][:2]
-    flat = xp.reshape(inner, (*inner.shape[: axis - 1], W * P, *inner.shape[axis + 1 :]))
-    return joined([part(stack[0, ...], axis, None, overlap), flat], axis) if overlap else flat
-
-
-def spans_of(length: int, block: int) -> list[tuple[int, int]]:
-    """Return the starts and lengths of blocks, all but the last of one length."""
-    return [(start, min(block, length - start)) for start in range(0, length, block)]
-
-
 def _shapes(tree: Tree) -> list[tuple[int, ...]]:
     return [tuple(a.shape) for a in tree_leaves(tree)]
-
-
-def passed(change: Array, usable: Array) -> Array:
-    """Return a derivative where elements are usable; of others zero if it is zero there, and NaN if not."""
-    xp = array_namespace(change)
-    touched = xp.any(change != 0, axis=tuple(range(usable.ndim - change.ndim, 0)))
-    usable, known = (padded_behind(flags, change.ndim) for flags in (usable, usable | ~touched))
-    return xp.where(known, xp.where(usable, change, 0.0), xp.nan)
-
-
-def split_columns(columns: Array, ys: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Cut the columns of all P Jacobians, side by side on the last axis, into P arrays."""
-    ends, parts = 0, []
-    for y in ys:
-        parts.append(columns[..., ends : ends + y.shape[-1]])
-        ends += y.shape[-1]
-    return tuple(parts)
 
 
 registry.add("generic", Backend())

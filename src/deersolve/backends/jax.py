@@ -20,9 +20,11 @@ from . import _jax_programs, registry
 from ._jax_arguments import Arguments
 from ._jax_programs import Programs, callbacks, nested_constants, rebuilt, whole
 from ._jax_solve import solve
+from .columns import passed, split_columns
 from .compilable import Solver
-from .generic import Backend, Functions, Jacobians, end_to_end, passed, split_columns
+from .generic import Backend, Functions, Jacobians
 from .namespace import Array, Tree, joined, part
+from .spans import end_to_end
 from .trees import each_record, field_names
 
 CACHE_SIZE = 64
@@ -122,6 +124,14 @@ class Jax(Backend):
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
         """Return ``lax.scan`` of ``body(carry, i)`` over ``i = 0 ... length - 1``."""
         return _jax_programs.scan(body, carry, length)
+
+    def steps(self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
+        """Return ``lax.scan(f, carry, xs, length)``, with its own derivatives."""
+        return jax.lax.scan(f, carry, xs, length)  # type: ignore[no-any-return]
+
+    def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
+        """Return the leaves of any pytree, and its form."""
+        return jax.tree_util.tree_flatten(tree)  # type: ignore[no-any-return]
 
     def over_spans(
         self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], axis: int, overlap: int = 0
@@ -275,7 +285,7 @@ class Jax(Backend):
         tells whether the whole one is needed, which then takes its place.
         """
         made = {
-            name: [jax.make_jaxpr(f, return_shape=True)(*args) for args in calls()]
+            name: [jax.make_jaxpr(f, return_shape=True)(*args) for args in jax.eval_shape(calls)]
             for name, (f, calls) in functions.items()
         }
         traced = {name: [t for t, _ in group] for name, group in made.items()}

@@ -74,9 +74,9 @@ def padded_behind(a: Array, rank: int) -> Array:
     return a[(..., *(None,) * (rank - a.ndim))]
 
 
-def part(a: Array, axis: int, start: int | None, stop: int | None) -> Array:
-    """Return the points from start to stop along an axis, counted from the last."""
-    return a[(..., slice(start, stop), *(slice(None),) * (-axis - 1))]
+def part(a: Array, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Array:
+    """Return the points from start to stop along an axis, counted from the last; of those every ``step``-th."""
+    return a[(..., slice(start, stop, step), *(slice(None),) * (-axis - 1))]
 
 
 def joined(parts: Sequence[Array], axis: int) -> Array:

@@ -11,39 +11,9 @@ from ..errors import LibraryError, mismatch
 from . import registry
 from .generic import Backend
 from .namespace import Array
-from .sums import Stages, Sums
+from .sums import Rows, Stages, Sums
 
 PLAIN = (np.ndarray, np.memmap)
-
-
-class Rows(Sums):
-    """Arrays as the rows of a matrix: a sum is one product."""
-
-    def __init__(self, rows: Sequence[Sequence[float]], like: Array) -> None:
-        count = max(map(len, rows))
-        self.stack = np.empty((count, *like.shape), like.dtype)
-        flat = self.stack.reshape(count, -1)
-        self.shape, self.count = like.shape, 0
-        self.flat, self.terms = flat, [(np.asarray(row, like.dtype), flat[: len(row)]) for row in rows]
-
-    def restart(self, first: Array) -> None:
-        """Begin with this one."""
-        self.stack[0] = first
-        self.count = 1
-
-    def append(self, part: Array) -> None:
-        """Add an array."""
-        self.stack[self.count] = part
-        self.count += 1
-
-    def of(self, k: int) -> Array:
-        """Return the sum of the first arrays by the weights of row k."""
-        weights, rows = self.terms[k]
-        return weights.dot(rows).reshape(self.shape)
-
-    def weighted(self, weights: Sequence[float]) -> Array:
-        """Return the sum of the first arrays by other weights."""
-        return np.asarray(weights, self.flat.dtype).dot(self.flat[: len(weights)]).reshape(self.shape)
 
 
 class StagesInRows(Stages):
@@ -94,7 +64,10 @@ class NumPy(Backend):
 
     def sums(self, rows: Sequence[Sequence[float]], like: Array) -> Sums:
         """Return what holds arrays like ``like`` side by side."""
-        return Rows(rows, like) if type(like) in PLAIN else super().sums(rows, like)
+        if type(like) not in PLAIN:
+            return super().sums(rows, like)
+        stack = np.empty((max(map(len, rows)), *like.shape), like.dtype)
+        return Rows(rows, stack, lambda row: np.asarray(row, like.dtype).dot)
 
     def stages(self, rows: Sequence[Sequence[float]], like: Array) -> Stages:
         """Return what holds the stages of a step of one element side by side."""

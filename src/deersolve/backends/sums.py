@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
 
@@ -30,6 +30,39 @@ class Sums:
     def weighted(self, weights: Sequence[float]) -> Array:
         """Return the sum of the first arrays by other weights."""
         return reduce(add, [w * part for w, part in zip(weights, self.parts, strict=False) if w])
+
+
+class Rows(Sums):
+    """The same with arrays as the rows of a matrix, which is written to: a sum is one product."""
+
+    def __init__(
+        self,
+        rows: Sequence[Sequence[float]],
+        stack: Array,
+        product: Callable[[Sequence[float]], Callable[[Array], Array]],
+    ) -> None:
+        self.stack, self.shape, self.count, self.product = stack, stack.shape[1:], 0, product
+        self.flat = flat = stack.reshape(stack.shape[0], -1)
+        self.terms = [(product(row), flat[: len(row)]) for row in rows]
+
+    def restart(self, first: Array) -> None:
+        """Begin with this one."""
+        self.stack[0] = first
+        self.count = 1
+
+    def append(self, part: Array) -> None:
+        """Add an array."""
+        self.stack[self.count] = part
+        self.count += 1
+
+    def of(self, k: int) -> Array:
+        """Return the sum of the first arrays by the weights of row k."""
+        times, rows = self.terms[k]
+        return times(rows).reshape(self.shape)
+
+    def weighted(self, weights: Sequence[float]) -> Array:
+        """Return the sum of the first arrays by other weights."""
+        return self.product(weights)(self.flat[: len(weights)]).reshape(self.shape)
 
 
 class Stages:

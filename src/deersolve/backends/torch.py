@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,10 @@ from ._torch_nodes import Gate, Guard, Order, Refused, Weightless, as_written, f
 from ._torch_rows import apart, has_hooks, rows_of, without_hooks
 from .generic import ON_HOST, Backend, Deferred, Jacobians, Later
 from .namespace import Array, Tree
+from .sums import Rows, Sums
 from .trees import tree_map
+
+FEW = 2**15  # numbers that an operation does not divide among threads, which would wait for one another
 
 
 class Torch(Backend):
@@ -82,6 +85,26 @@ class Torch(Backend):
         tree_map(lambda a: tensors.append(a) if isinstance(a, torch.Tensor) else None, tree)
         return not any(functorch.is_batchedtensor(layer) for a in tensors for layer in _layers(a))
 
+    def sums(self, rows: Sequence[Sequence[float]], like: Array) -> Sums:
+        """Return what holds tensors like ``like`` side by side, where no graph follows them."""
+        if not self.can_write(like):
+            return super().sums(rows, like)
+        stack = torch.empty((max(map(len, rows)), *like.shape), dtype=like.dtype, device=like.device)
+        return Rows(rows, stack, lambda row: torch.tensor(row, dtype=like.dtype, device=like.device).matmul)
+
+    @contextlib.contextmanager
+    def undivided(self, numbers: int) -> Iterator[None]:
+        """Work in one thread, if arrays are of few numbers."""
+        threads = torch.get_num_threads()
+        if numbers > FEW or threads == 1:
+            yield
+            return
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
     def recorded(self, compute: Callable[[], Array]) -> Array | None:
         """Return what is computed if a graph, a transform of ``torch.func`` or forward mode follows it, else None."""
         if not torch.is_grad_enabled() and not _in_forward_mode():
@@ -136,6 +159,17 @@ class Torch(Backend):
         """Map f over the first axis of every tensor."""
         dims = tuple(None if a is None else 0 for a in args)
         return torch.func.vmap(f, in_dims=dims)(*args)
+
+    def cell(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``RNNCell``, ``GRUCell`` and ``LSTMCell`` as f(carry, x) -> (carry, h); others as they are."""
+        if not isinstance(f, torch.nn.RNNCellBase):
+            return f
+
+        def step(carry: Any, x: Array) -> Any:
+            new = f(x, carry)
+            return new, new[0] if isinstance(new, tuple) else new
+
+        return step
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, dataclass_transform
+
+from .namespace import array_namespace
 
 T = TypeVar("T")
 
@@ -60,6 +62,58 @@ def tree_map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
 
 def tree_leaves(tree: Any) -> list[Any]:
     """Return the leaves of a tree in order."""
+    if not _is_inner(tree):
+        return [tree]
     leaves: list[Any] = []
     tree_map(leaves.append, tree)
     return leaves
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Form:
+    """How the leaves of a tree are nested."""
+
+    tree: Any
+
+    def unflatten(self, leaves: Sequence[Any]) -> Any:
+        """Return a tree of this form with other leaves, in order."""
+        if len(leaves) == 1 and not _is_inner(self.tree):
+            return leaves[0]
+        rest = iter(leaves)
+        return tree_map(lambda _: next(rest), self.tree)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether leaves are nested alike."""
+        return isinstance(other, Form) and _alike(self.tree, other.tree)
+
+
+def _alike(a: Any, b: Any) -> bool:
+    if _is_inner(a):
+        if type(a) is not type(b) or (isinstance(a, dict) and {*a} != {*b}):
+            return False
+        if type(a) in _records:
+            names = field_names(type(a))[0]
+            return all(_alike(getattr(a, k), getattr(b, k)) for k in names)
+        if a is None:
+            return True
+        keys = a if isinstance(a, dict) else range(len(a))
+        return len(a) == len(b) and all(_alike(a[k], b[k]) for k in keys)
+    return not _is_inner(b)
+
+
+def _is_inner(a: Any) -> bool:
+    """Return whether something is no leaf."""
+    return a is None or isinstance(a, dict | list | tuple) or type(a) in _records
+
+
+def unstacked(tree: Any, length: int) -> Any:
+    """Return a tree for each entry on the first axis of all leaves; so many where there are none."""
+    rows = [array_namespace(a).unstack(a) for a in tree_leaves(tree)]
+    if not rows:
+        return [tree] * length
+    return map(Form(tree).unflatten, zip(*rows, strict=True)) if _is_inner(tree) else rows[0]
+
+
+def stacked(trees: list[Any]) -> Any:
+    """Return trees of one form as one, whose leaves have an axis more, in front."""
+    return tree_map(lambda *parts: array_namespace(parts[0]).stack(parts), *trees)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from ..backends import backend_of
@@ -76,11 +77,18 @@ class Signal:
         self.last, grid = part(u, -2, -1, None), backend_of(u).convert(knots, u, None)
         self.dense = DenseOutput(grid, _pieces(kind, knots, u))
 
-    def at(self, t: Array, n_batch: int) -> Array:
-        """Return u at times (*B, *S, 1), as a leaf of x: (*B, *S, k)."""
-        xp = array_namespace(t)
-        u = self(xp.reshape(t, (*t.shape[:n_batch], -1)))
-        return xp.reshape(u, (*u.shape[:-2], *t.shape[n_batch:-1], u.shape[-1]))
+    @property
+    def numbers(self) -> tuple[Array, Array]:
+        """What u is made of for each element, in a row: (*B, m) and (*B, k)."""
+        c = self.dense.coefficients
+        return array_namespace(c).reshape(c, (*c.shape[:-3], -1)), self.last[..., 0, :]
+
+    def holding(self, numbers: Array, last: Array) -> Signal:
+        """Return the signal of the same knots that is made of other numbers."""
+        new = copy.copy(self)
+        c = array_namespace(numbers).reshape(numbers, (*numbers.shape[:-1], *self.dense.coefficients.shape[-3:]))
+        new.dense, new.last = DenseOutput(self.dense.t, c), last[..., None, :]
+        return new
 
     def __call__(self, t: Any, *, side: str = "right") -> Array:
         """Return u at any times, in any order.

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends import backend_of
-from ..backends.generic import spans_of
 from ..backends.namespace import Array, Tree, array_namespace, joined, part
+from ..backends.spans import spans_of
 from ..backends.sums import Sums
 from ..backends.trees import tree_map
 from ..grids import shifters

@@ -11,8 +11,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from ..backends.generic import spans_of
 from ..backends.namespace import Array, array_namespace, joined, part
+from ..backends.spans import spans_of
 from ..grids.shifters import apply_shifters
 from ..grids.times import Initial
 from .equation import Linearised, System

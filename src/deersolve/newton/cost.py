@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from ..backends.generic import Backend
+from ..backends.namespace import Array
 from .equation import System
 
 SHORT = 256  # steps of the shortest window that memory asks for
@@ -57,3 +59,11 @@ def overhead(system: System) -> int:
     cost, (n, batch) = cost_of(system), system.sizes
     one = cost.of_newton(1, n, batch) - cost.call
     return max(round(cost.call / 2 / one), FEW)
+
+
+def prefers_loop(backend: Backend, like: Array, T: int, n: int, batch: int) -> bool:
+    """Return whether the loop over T steps is faster than Newton's method on arrays like one."""
+    if backend.device_kind(like) != "cpu":
+        return False
+    cost = TORCH if backend.name == "torch" else NUMPY
+    return backend.compiles or cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch)

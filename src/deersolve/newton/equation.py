@@ -8,8 +8,10 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
-from ..backends.generic import Backend, spans_of, split_columns
+from ..backends.columns import split_columns
+from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree, array_namespace, joined, padded, padded_behind, part
+from ..backends.spans import spans_of
 from ..backends.trees import record, tree_map
 from ..grids.base import Data, Grid
 from ..grids.shifters import Shifter, apply_shifters

@@ -79,6 +79,7 @@ class Iterate:
     reached: Reached
     damping: Array
     windows: tuple[Window, ...] = static(default=())
+    is_loop: bool = static(default=False)  # whether f gave y, and no Jacobian had a part in it
 
     @property
     def at_roundoff(self) -> Array:

@@ -33,7 +33,7 @@ class Stats:
         step before; by a rule that iterates, as far as that went. NaN where the sequential loop found y.
     residual : array, shape (*B,)
         The backward error: the largest |M f - L y| relative to |L||y| + |M|(|f| + sum_p |G_p||y_p|); of the loop that
-        of f of all points at once relative to the largest component of its terms, without G.
+        of f of all points at once, or of some of a long one, beside the largest component of its terms, without G.
     history : array, shape (*B, max_steps + 1)
         ``error`` at every iterate, NaN after the last; of windows the largest, those left out that were not solved.
     rule_errors : RuleErrors or None

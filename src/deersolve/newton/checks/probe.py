@@ -16,7 +16,7 @@ from ...backends.trees import tree_map
 from ...errors import FunctionError, InputError
 from ..equation import System
 
-LENGTH, SHORT, NUMBERS = 48, 8, 2**14  # points of a stretch; of one of many elements not fewer, and what those hold
+LENGTH, SHORT, NUMBERS = 48, 4, 2**12  # points of a stretch; of one of many elements not fewer, and what those hold
 COUPLED = (
     "f of one batch element at one grid point differs from that entry of f of all of them: expected an "
     "f that acts on each point by itself, over (*B, T, n). {} Batch norm and other statistics over the batch couple "

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ...backends.generic import end_to_end
 from ...backends.namespace import Array, array_namespace, joined, part
+from ...backends.spans import end_to_end
 from ...backends.trees import record
 from ...grids.times import Initial
 from ...inverses import Rule

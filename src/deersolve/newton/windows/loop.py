@@ -8,33 +8,35 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from ...backends.generic import end_to_end
 from ...backends.namespace import Array, array_namespace, joined, part
-from ...backends.trees import tree_map
+from ...backends.spans import end_to_end
+from ...backends.trees import tree_leaves, tree_map
 from ...grids.times import Initial
 from ..blocks import Blockwise
 from ..equation import System
 from ..iterate import Iterate, Options, start_at
 from ..measures import eps_of, least
 
-ENOUGH = 2**16  # numbers in the steps of a loop that f of all points is compared with
+ENOUGH, FEW = 2**14, 16  # numbers in the steps of a loop that f of many points is compared with; not fewer steps
+RARE = 8  # of a compiled loop, which costs no more than f of all points: one step in so many
 ROUNDOFF = 64  # in units of eps: how far f of one point may differ from f of all points
 
 
 def loop(system: System, options: Options) -> Iterate:
     """Run the loop of a recurrence, or of an explicit rule: f of one point after the other."""
     grid, cut, (functions, x) = system.grid, system.backend.slice, system.posed
+    f, advanced, axis, D, lags = functions["f"], system.rule.advanced, grid.axis, grid.lengths, grid.lags
+    first = carried(system).y0
+    K, varies = first.shape[axis], any(map(system.spans, tree_leaves(x)))
 
-    def body(before: Initial, i: Any) -> tuple[Initial, Array]:
-        K = before.y0.shape[grid.axis]
-        ys = [cut(before.y0, K - max(k, 1), 1, grid.axis) for k in grid.lags]
-        D = None if grid.lengths is None else cut(grid.lengths, i, 1, grid.axis)
-        y = system.rule.advanced(ys[0], functions["f"](*ys, system.cut(x, i, 1)), D)
-        return before.after(y, grid.axis), y
+    def body(before: Array, i: Any) -> tuple[Array, Array]:
+        ys = [before] if K == 1 else [cut(before, K - k, 1, axis) for k in lags]
+        fy = f(*ys, system.cut(x, i, 1) if varies else x)
+        y = advanced(ys[0], fy, None if D is None else cut(D, i, 1, axis))
+        return (y if K == 1 else Initial(before).after(y, axis).y0), y
 
-    first = carried(system)
-    y = end_to_end(system.backend.scan(body, first, grid.length)[1], grid.axis)
-    return loop_checked(system, options, joined([first.y0, y], grid.axis) if grid.overlap else y)
+    y = end_to_end(system.backend.scan(body, first, grid.length)[1], axis)
+    return loop_checked(system, options, joined([first, y], axis) if grid.overlap else y)
 
 
 def carried(system: System) -> Initial:
@@ -43,9 +45,8 @@ def carried(system: System) -> Initial:
 
 
 def loop_checked(system: System, options: Options, y: Array) -> Iterate:
-    """Certify the loop: f of all points at once must give back what f of one point after the other gave."""
-    xp = array_namespace(y)
-    fresh = start_at(system, y, options)
+    """Certify the loop: f of many points at once must give back what f of one point after the other gave."""
+    xp, fresh = array_namespace(y), start_at(system, y, options)
     stride = stride_of(system)
     if system.block is None or stride > 1:
         here = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=y))
@@ -53,28 +54,49 @@ def loop_checked(system: System, options: Options, y: Array) -> Iterate:
     else:
         residual = Blockwise(system, y).rows(_misses)
     residual = system.over_grid(xp.max, residual)
-    finite = system.over_grid(xp.all, xp.isfinite(y))
+    finite = _is_finite(system, y)
     certified = finite & (residual <= ROUNDOFF * eps_of(y))
     return dataclasses.replace(
-        fresh, active=fresh.active & False, certified=certified, broken=~finite, residual=residual
+        fresh, active=fresh.active & False, certified=certified, broken=~finite, residual=residual, is_loop=True
     )
+
+
+def _is_finite(system: System, y: Array) -> Array:
+    """Return whether each batch element is finite: where a sum is, its terms are, and it is the cheapest to look at."""
+    xp, axis = array_namespace(y), system.grid.axis
+    first = part(y, axis, 0, 1)
+    if system.backend.is_concrete(y) and bool(xp.all(xp.isfinite(xp.sum(y, axis=axis)))):
+        return system.over_grid(xp.all, first == first)
+    return system.over_grid(xp.all, xp.all(xp.isfinite(y), axis=axis, keepdims=True))  # time is the outermost axis
 
 
 def _misses(stretch: System, stride: int = 1) -> Array:
     """Return by how much y, the guess, misses every k-th of its steps, relative to its terms, (*B, T / k, 1)."""
     grid, y, (functions, x) = stretch.grid, stretch.data.guess, stretch.posed
-    axis, T = grid.axis, y.shape[grid.axis]
-    some = (..., slice(None, grid.length, stride), *(slice(None),) * (-axis - 1))
-    ys, D = [a[some] for a in stretch.shifted(y)], grid.lengths
-    x = tree_map(lambda a: a[some] if a.shape[axis] == T else a, x)
-    made = stretch.rule.advanced(ys[0], functions["f"](*ys, x), None if D is None else D[some])
-    y, xp = part(y, axis, grid.overlap, None)[some], array_namespace(y)
+    axis, T, D, xp = grid.axis, y.shape[grid.axis], grid.lengths, array_namespace(y)
+    ys = [_earlier(stretch, y, k, stride) for k in grid.lags]
+    x = tree_map(lambda a: part(a, axis, None, grid.length, stride) if a.shape[axis] == T else a, x)
+    D = None if D is None else part(D, axis, None, None, stride)
+    made = stretch.rule.advanced(ys[0], functions["f"](*ys, x), D)
+    y = part(y, axis, grid.overlap, None, stride)
     local = xp.max(reduce(add, map(xp.abs, (y, made, *ys))), axis=-1, keepdims=True)
     rows = xp.max(xp.abs(made - y) / (local + least(y)), axis=-1, keepdims=True)
     return joined([0 * part(rows, axis, None, grid.overlap), rows], axis)  # the first point of intervals is given
 
 
+def _earlier(system: System, y: Array, lag: int, stride: int) -> Array:
+    """Return what every k-th step starts from, ``lag`` steps before it: the other steps are not copied."""
+    grid, axis, history = system.grid, system.grid.axis, system.start().y0
+    if grid.overlap:
+        return part(y, axis, None, -1, stride)
+    K, T, known = history.shape[axis], y.shape[axis], -(-lag // stride)
+    first = part(history, axis, K - lag, min(K, K - lag + T), stride)
+    return joined([first, part(y, axis, known * stride - lag, max(T - lag, 0), stride)], axis)
+
+
 def stride_of(system: System) -> int:
     """Return 1, or k where every k-th step is looked at: a loop takes hardly longer than f of all points."""
-    size = math.prod(system.data.guess.shape)
-    return -(-size // ENOUGH) if size > 2 * ENOUGH else 1
+    size, T = math.prod(system.data.guess.shape), int(system.grid.length)
+    most = T // RARE if system.backend.compiles else T
+    enough = most if size <= 2 * ENOUGH else min(ENOUGH * T // size, most)
+    return max(T // max(enough, FEW), 1)

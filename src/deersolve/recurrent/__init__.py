@@ -1,0 +1,1 @@
+"""Recurrences as people write them: ``scan`` of a step."""
