@@ -154,8 +154,8 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     if course.stops is not None:
         carry = _begun_anew(course, taken & hits[..., 0] & (code == RUNNING), t, y, carry)
     h_next = xp.where(running[..., None], grown, at.h)
-    counts = (count + xp.astype(flag, xp.int32) for count, flag in ((at.taken, taken), (at.tried, running)))
-    return Walker(t, y, h_next, carry, running & ~taken, code, *counts, seen), Trace(t, y, taken, made.path)
+    took, tried = (count + xp.astype(flag, xp.int32) for count, flag in ((at.taken, taken), (at.tried, running)))
+    return Walker(t, y, h_next, carry, running & ~taken, code, took, tried, seen), Trace(t, y, taken, made.path)
 
 
 def _begun_anew(course: Course, flags: Array, t: Array, y: Array, carry: Tree) -> Tree:

@@ -80,7 +80,6 @@ class InitialValueProblem(Problem):
 
     family: str = "ddt"
     takes_tolerance: ClassVar[bool] = True
-    halts: Any = None  # terminal events, with which an element of a march ends
     fields = {"y0": ("k",), "x": ("t", "k"), "t": ("t",)}  # noqa: RUF012
 
     def __init__(
