@@ -17,7 +17,7 @@ from torch.nn.functional import dropout, linear
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from .newton.methods import Auto, method_of
-from .recurrent.kernels import prefers_native
+from .recurrent.kernels import FORWARD, WITH_BACKWARD
 from .recurrent.scan import scan
 
 __all__ = ["GRU", "LSTM", "RNN", "Cell", "from_cell"]
@@ -59,6 +59,14 @@ def _lstm(
     return (h, c), h
 
 
+def _sizes(x: Tensor, batch_first: bool) -> tuple[int, int]:
+    """Return the numbers of steps and of sequences."""
+    shape = tuple(x.shape)
+    if len(shape) == 2:
+        return shape[0], 1
+    return (shape[1], shape[0]) if batch_first else (shape[0], shape[1])
+
+
 class _AtOnce(torch.nn.RNNBase):  # type: ignore[misc]
     """What the three layers have in common: their sequences, laid out for a scan, and back."""
 
@@ -71,7 +79,7 @@ class _AtOnce(torch.nn.RNNBase):  # type: ignore[misc]
 
     def forward(self, input: Any, hx: State = None) -> tuple[Any, State]:
         """Return the outputs and the last states, as the layer of :mod:`torch.nn` does."""
-        if isinstance(self.method, Auto) and prefers_native(input, self):
+        if isinstance(self.method, Auto) and self._kernel_is_faster(input):
             return super().forward(input, hx)  # type: ignore[no-any-return]
         if isinstance(input, PackedSequence):
             x, lengths = pad_packed_sequence(input)
@@ -88,6 +96,15 @@ class _AtOnce(torch.nn.RNNBase):  # type: ignore[misc]
         if input.dim() == 3:
             return y, last
         return y.squeeze(self._batch_dim), self._of_each(lambda a: a.squeeze(1), last)
+
+    def _kernel_is_faster(self, x: Any) -> bool:
+        """Return whether PyTorch's own kernel is: cuDNN's always, on a CPU that of few steps or many numbers."""
+        data = x.data if isinstance(x, PackedSequence) else x
+        if data.device.type != "cpu" or data.dim() < 2 or data.numel() == 0:
+            return True
+        T, batch = (len(x.batch_sizes), int(x.batch_sizes[0])) if data is not x else _sizes(x, self.batch_first)
+        follows = torch.is_grad_enabled() and (data.requires_grad or any(p.requires_grad for p in self.parameters()))
+        return (WITH_BACKWARD if follows else FORWARD).is_faster(T, batch, sum(self._widths))
 
     @property
     def _batch_dim(self) -> int:

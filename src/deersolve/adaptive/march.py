@@ -99,6 +99,7 @@ def march(course: Course, y0: Array) -> tuple[Trace, Walker]:
     trace, walker = course.backend.recorded_loop(goes_on, lambda w: _step(course, w), walker, course.most)
     xp = array_namespace(y0)
     code = xp.where(walker.code == RUNNING, TOO_MANY + 0 * walker.code, walker.code)
+    code = xp.where(xp.all(xp.isfinite(walker.y), axis=(-2, -1)), code, NOT_FINITE + 0 * code)
     return trace, dataclasses.replace(walker, code=code)
 
 

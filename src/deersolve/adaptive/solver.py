@@ -152,6 +152,14 @@ class Solver:
             return dataclasses.replace(self, problem=other)._on_grid(found, to)
         return sol, times, functions
 
+    def ends(self, found: Found, sol: Solution) -> tuple[Array, Array]:
+        """Return y at the first and the last point, (*B, 1, n): compiled without the rest if alone."""
+        u = sol.y[..., -1, :] if self.rule.nodes else sol.y
+        if not self.backend.compiles:
+            return u[..., :1, :], u[..., -1:, :]
+        first, last = (self.backend.following(found.y[..., k, :], u[..., k, :]) for k in (slice(1), slice(-1, None)))
+        return first, last
+
     def _estimated(self, found: Found, to: Adaptive, sol: Solution, seen: Array, functions: Functions) -> Solved:
         """Return the solution with its error where it is wanted, and what is on the grid of half the steps."""
         nodes, xp = self.rule.nodes, array_namespace(sol.y)
@@ -203,9 +211,10 @@ def _has_converged(backend: Backend, sol: Solution) -> bool:
 
 def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float, ...]) -> Array:
     """Return y at every stage, (*B, N + 1, m, n), by the polynomials of the march."""
-    powers = [[c ** (k + 1) for k in range(found.path.shape[-2])] for c in nodes]
+    powers = [[c ** (k + 1) for k in range(found.path.shape[-2])] for c in nodes[:-1]]
     moved = array_namespace(guess).matmul(backend.convert(powers, guess, guess.dtype), found.path)
-    return joined([guess[..., :1, :, :], found.y[..., :-1, None, :] + moved], -3)
+    inner, last = found.y[..., :-1, None, :] + moved, found.y[..., 1:, None, :]
+    return joined([guess[..., :1, :, :], joined([inner, last], -2)], -3)
 
 
 def ratio(to: Adaptive, found: Found, error: Array) -> Array:

@@ -52,9 +52,12 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         rule, why = _rule(problem, to, inverse)
         solver = Solver(moved, moments, backend, data, rule, inverse is None, _stops(problem, backend, data))
         found = solver.found(to)
-        is_stiff = found.code == STIFF
-        if backend.is_concrete(is_stiff) and bool(array_namespace(is_stiff).any(is_stiff)):
-            solver = dataclasses.replace(solver, rule=rule_of("ddt.radau5" if to.least > LOW else "ddt.radau9"))
+        is_stiff, implicit = found.code == STIFF, "radau5" if to.least > LOW else "radau9"
+        is_seen = backend.is_concrete(is_stiff)
+        if not is_seen and solver.looks:
+            why += f"; inside jit nobody can look: what is stiff is UNDER_RESOLVED, and wants inverse={implicit!r}"
+        if is_seen and bool(array_namespace(is_stiff).any(is_stiff)):
+            solver = dataclasses.replace(solver, rule=rule_of(f"ddt.{implicit}"))
             why = "implicit, for the explicit pair would be held back by stability"
             found = solver.found(to)
         made, more = _mended(solver, to, solver.on(found, to))

@@ -14,6 +14,7 @@ from .equation import System
 
 SHORT = 256  # steps of the shortest window that memory asks for
 FEW = 64  # points that no Newton step is much cheaper without
+PACKED = 3  # times a call of Newton's method: to pack trees in rows, and to look whether f is one of rows
 NEVER = 10**9  # steps: an accelerator works on all points at once
 
 
@@ -62,8 +63,8 @@ def overhead(system: System) -> int:
 
 
 def prefers_loop(backend: Backend, like: Array, T: int, n: int, batch: int) -> bool:
-    """Return whether the loop over T steps is faster than Newton's method on arrays like one."""
+    """Return whether a loop over T steps of f as it is written is faster than Newton's method on arrays like one."""
     if backend.device_kind(like) != "cpu":
         return False
     cost = TORCH if backend.name == "torch" else NUMPY
-    return backend.compiles or cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch)
+    return backend.compiles or cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch) + PACKED * cost.call
