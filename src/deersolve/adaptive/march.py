@@ -38,6 +38,8 @@ class Course:
         The largest number of steps, those that are rejected included.
     looks : bool
         Whether an element ends where another rule would be better.
+    halt : Halt or None
+        What ends an element where its events happened.
     """
 
     backend: Backend
@@ -50,6 +52,7 @@ class Course:
     longest: Any
     most: int
     looks: bool
+    halt: Any = None
 
     def between(self, t: Array, stop: Array) -> Field:
         """Return f on the piece from t to a stop: at the ends of pieces the limit from its side."""
@@ -76,6 +79,7 @@ class Walker:
     code: Array
     taken: Array
     tried: Array
+    seen: Any = None
 
 
 @record
@@ -116,8 +120,8 @@ def _begun(course: Course, y0: Array) -> Walker:
     else:
         h = xp.minimum(course.first + 0 * t, xp.abs(span))
     arrived = xp.where(span[..., 0] == 0, ARRIVED + 0 * code, code)
-    none = 0 * arrived
-    return Walker(t, y0, xp.where(span < 0, -h, h), carry, arrived < RUNNING, arrived, none, none)
+    none, seen = 0 * arrived, None if course.halt is None else course.halt.start(t, y0)
+    return Walker(t, y0, xp.where(span < 0, -h, h), carry, arrived < RUNNING, arrived, none, none, seen)
 
 
 def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
@@ -148,12 +152,16 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     if course.looks and made.is_stiff is not None:
         code = xp.where(taken & made.is_stiff, STIFF + 0 * code, code)
     code = xp.where(taken & (t == course.end)[..., 0], ARRIVED + 0 * code, code)
+    seen = at.seen
+    if course.halt is not None:
+        seen, ended = course.halt.after(seen, t, y, taken)
+        code = xp.where(running & ended, ARRIVED + 0 * code, code)
     carry = _chosen(taken, made.carry, at.carry if made.kept is None else made.kept)
     if course.stops is not None:
         carry = _begun_anew(course, taken & hits[..., 0] & (code == RUNNING), t, y, carry)
     h_next = xp.where(running[..., None], grown, at.h)
-    counts = (count + xp.astype(flag, xp.int32) for count, flag in ((at.taken, taken), (at.tried, running)))
-    return Walker(t, y, h_next, carry, running & ~taken, code, *counts), Trace(t, y, taken, made.path)
+    took, tried = (count + xp.astype(flag, xp.int32) for count, flag in ((at.taken, taken), (at.tried, running)))
+    return Walker(t, y, h_next, carry, running & ~taken, code, took, tried, seen), Trace(t, y, taken, made.path)
 
 
 class Watched:

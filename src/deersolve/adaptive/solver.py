@@ -105,8 +105,10 @@ class Solver:
         rows.append(tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], rows[0]))  # one point
         called = {name: (f, lambda: rows) for name, f in functions.items()}
         most, is_last = to.max_steps or self._most(y), to.max_steps is not None or not self.backend.compiles
+        halts = None if self.backend.compiles else self.problem.halts
         while True:
-            found: Found = self.backend.call(Marcher(self.backend, self.rule.key, most, self.looks), called, route)
+            marcher = Marcher(self.backend, self.rule.key, most, self.looks, halts)
+            found: Found = self.backend.call(marcher, called, route)
             is_last = is_last or most >= MANY_COMPILED or not self.backend.is_concrete(found.code)
             if is_last or not bool(xp.any(found.code == TOO_MANY)):
                 return trimmed(self.backend, found)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..adaptive.events import Event, cut, events_of, located
+from ..adaptive.halts import Halts
 from ..adaptive.method import Adaptive
 from ..backends import backend_of
 from ..backends.given import COMPLEX, REAL, in_floats, state
@@ -127,6 +128,8 @@ def solve_ivp(  # noqa: PLR0913 - the signature of SciPy
     f = FromScipy(calls.fun, is_column=bool(vectorized))
     problem = InitialValueProblem(f, ends, given, params=extra)
     problem.jac = None if jac is None else Jacobians(calls.jac)
+    terminal = [event for event in asked if event.terminal]
+    problem.halts = Halts(terminal, extra or ()) if terminal else None
     found = _standing(problem) if span[0] == span[1] else _solved(problem, inverse, tolerance, asked)
     crossings, last = located(found.dense, asked, extra or ())
     dense = cut(found.dense, last) if any(event.terminal for event in asked) else found.dense
