@@ -66,12 +66,11 @@ class FromScipy:
             made = fun(t, y, *extra)
             if getattr(made, "shape", None) == shape and made.dtype == dtype:
                 return made
-            if isinstance(made, list | tuple):
-                try:
-                    return _row(listed(made, like), y)
-                except (TypeError, ValueError):
-                    pass
-            return _row(made, y)
+            try:
+                row = listed(made, like) if isinstance(made, list | tuple) else made
+            except (TypeError, ValueError):
+                row = made
+            return row if getattr(row, "shape", None) == shape and row.dtype == dtype else _row(row, y)
 
         return (lambda t, y: slope(t, y) + 0) if self.reuses else slope
 
