@@ -52,6 +52,7 @@ class Solver:
     looks: bool
     stops: Array | None
     estimated: int = ESTIMATED
+    share: float = 1.0  # of a tolerance, which a march is allowed
 
     def solved(self, to: Adaptive, before: Found | None = None) -> Solved:
         """Return a grid with the solution on it; one to less may be known before."""
@@ -94,6 +95,7 @@ class Solver:
         """Return the grid that the march finds, or Newton's method."""
         if to.way == "newton":
             return self._whole(to, before)
+        to = to.tighter(self.share)
         route, functions, stepper = self._route(to), closed(self.problem, self.data.grid), STEPPERS[self.rule.key]
         if not self.backend.compiles and route.y0.ndim == 2:
             single = Single(self.backend, self.problem, functions, route)

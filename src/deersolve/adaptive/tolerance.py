@@ -26,9 +26,11 @@ from .march import ARRIVED, STIFF
 from .marcher import STEPPERS
 from .method import Adaptive
 from .parts import chunks, found_of, has_parts, part_of, sample, whole, with_sample
+from .pilot import piloted
 from .report import shown
 from .solver import TIGHTENED, UNSETTLED, Solved, Solver, is_cut
 
+SAMPLED = 2**13  # numbers of y of a large batch whose error is estimated
 FEW = 64  # batch elements for which a grid is found by all steps at once, on a GPU
 AGAIN = 3  # how often all is solved again
 LOW = 1e-4  # a tolerance above which the rule of order 5 is cheaper
@@ -58,6 +60,9 @@ def solve_to(problem: Problem, to: Adaptive, inverse: Any, check_inputs: bool = 
         is_free, to = to.way == "auto", dataclasses.replace(to, way=_way(to, inverse, data.guess[..., 0, :]))
         rule, why = _rule(problem, to, inverse)
         solver = Solver(moved, moments, backend, data, rule, inverse is None, _stops(problem, backend, data))
+        solver = piloted(solver, to)
+        if solver.share < 1:
+            why += f"; steps to {to.least * solver.share:.0e}, for errors grow on their way"
         found = solver.found(to)
         if is_free and to.way == "newton" and is_cut(found):
             to = dataclasses.replace(to, way="march")
@@ -80,7 +85,7 @@ def _chosen(solver: Solver, found: Found, to: Adaptive, why: str) -> Solution:
         why += f"; inside jit nobody can look: what is stiff is UNDER_RESOLVED, and wants inverse={name!r}"
     if not is_seen or not bool(xp.any(is_stiff)):
         return _solution(solver, found, to, why)
-    implicit = dataclasses.replace(solver, rule=rule_of(f"ddt.{name}"))
+    implicit = dataclasses.replace(solver, rule=rule_of(f"ddt.{name}"), share=1.0)
     because = "implicit, for the explicit pair would be held back by stability"
     if not has_parts(solver) or bool(xp.all(is_stiff)):
         return _solution(implicit, implicit.found(to), to, because)
@@ -118,7 +123,7 @@ def _of_a_sample(solver: Solver, found: Found, to: Adaptive, why: str) -> Soluti
     """
     asked, before = dataclasses.replace(to, estimate=True), math.inf
     for _ in range(AGAIN):
-        rows = sample(found, ESTIMATED)
+        rows = sample(found, SAMPLED)
         some, grid = part_of(solver, rows), found_of(solver, found, rows)
         made = some.on(grid, asked)
         told, size = shown(some, asked, made, why), made.size(asked)
