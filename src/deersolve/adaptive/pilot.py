@@ -13,7 +13,7 @@ from .parts import has_parts, part_of
 from .solver import Solver
 
 FEW = 32  # elements that go ahead
-MANY = 256  # elements for which it pays
+MANY = 2**13  # numbers of y0 for which it pays: a march of few takes as many operations
 ROUNDS = 3  # of smaller steps
 WORST = 0.5  # times the tolerance: an error at which smaller steps aim
 
@@ -21,7 +21,7 @@ WORST = 0.5  # times the tolerance: an error at which smaller steps aim
 def piloted(solver: Solver, to: Adaptive) -> Solver:
     """Return the solver with steps whose errors together are as allowed, of every k-th element at least."""
     size, share, before = solver.data.guess.shape[0], 1.0, math.inf
-    if size < MANY or to.estimate is not None or to.way != "march" or not has_parts(solver):
+    if math.prod(solver.data.boundary.y0.shape) < MANY or to.estimate is not None or to.way != "march" or not has_parts(solver):
         return solver
     some, asked = part_of(solver, [*range(0, size, -(-size // FEW))]), dataclasses.replace(to, estimate=True)
     for _ in range(ROUNDS):
