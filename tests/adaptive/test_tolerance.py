@@ -359,3 +359,23 @@ def test_an_estimate_that_is_0_by_chance_takes_no_step(is_alone):
             atol=1e-15,
         ).y[:, -1]
         assert np.abs(sol.y[..., -1, :] - known).max() < FACTOR * 1e-7
+
+
+@pytest.mark.parametrize(("rate", "count", "tolerance"), [(1e6, 4, 1e-4), (1e6, 4, 1e-9), (1e3, 200, 1e-6)])
+def test_values_inside_of_long_steps_are_judged_too(rate, count, tolerance):
+    """y = cos t + e^{-kt}: behind a step of several units of time y is right, the polynomial inside of it is not."""
+    t = np.linspace(0.0, 6.0, count)
+    slope = lambda y, t, k: -k * (y - np.cos(t)) - np.sin(t)  # noqa: E731
+    sol = ds.solve(ds.InitialValueProblem(slope, t, np.array([2.0]), params=rate), rtol=tolerance, atol=tolerance)
+    assert np.abs(sol.y[:, 0] - np.cos(t) - np.exp(-rate * t)).max() < FACTOR * 2 * tolerance
+
+
+@pytest.mark.parametrize("inverse", [None, "radau5"])
+def test_an_f_that_is_not_a_number_at_once(inverse):
+    rates, t = np.array([np.nan, 0.5])[:, None, None], np.array([0.0, 1.0])
+    options = {"rtol": 1e-6, "on_failure": "return", "inverse": inverse}
+    decay = lambda y, k, p: -k * y  # noqa: E731
+    sol = ds.solve(ds.InitialValueProblem(decay, t, np.ones((2, 1)), rates), **options)
+    assert sol.status.tolist() == [ds.Status.NONFINITE, ds.Status.CONVERGED]
+    alone = ds.solve(ds.InitialValueProblem(lambda y, t, k: -k * y, t, np.ones(1), params=np.nan), **options)
+    assert alone.status == ds.Status.NONFINITE

@@ -18,6 +18,7 @@ from ..grids.times import Initial, TimeGrid
 from ..linalg.structure import Dense
 from ..newton.measures import least
 from ..newton.plan import Plan
+from ..solution.dense import DenseOutput
 from .differences import Differences
 from .inputs import Moments
 from .on_grid import PART, Given
@@ -100,6 +101,19 @@ def _in_pairs(a: Array, axis: int) -> Array:
     xp, last = array_namespace(a), a.shape[axis]
     behind = (slice(None),) * (-axis - 1)
     return xp.stack([a[(..., slice(k, last - 2 + k, 2), *behind)] for k in (0, 1, 2)], axis=axis)
+
+
+def between(t: Array, change: Array) -> DenseOutput:
+    """Return the size of an error at any times, of a correction at times (*B, N + 1) and in the middle of each two.
+
+    At the ends of an interval it is that of y there. Inside, the polynomial has an error of its own, which vanishes at
+    both ends: about a parabola. A stiff equation may come out right behind a step that is wrong all along.
+    """
+    xp, ends, middle = array_namespace(change), change[..., ::2, :], change[..., 1::2, :]
+    first, last = ends[..., :-1, :], ends[..., 1:, :]
+    own, size = xp.abs(middle - (first + last) / 2), xp.abs(ends)
+    rise = size[..., 1:, :] - size[..., :-1, :] + 4 * own
+    return DenseOutput(t, xp.stack([size[..., :-1, :], rise, -4 * own], axis=-2))
 
 
 def halved(t: Array, x: Array, y: Array, c: Array, nodes: tuple[float, ...], moments: Moments) -> Data:

@@ -146,7 +146,7 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     moved = xp.where(hits, stop, at.t + h)
     t, y = xp.where(taken[..., None], moved, at.t), xp.where(taken[..., None, None], made.y, at.y)
     least = ULPS * float(xp.finfo(t.dtype).eps) * xp.maximum(xp.abs(t), xp.abs(gap) * 0)
-    stuck = ~taken & (xp.abs(grown) <= least)[..., 0]
+    stuck = ~taken & ~(xp.abs(grown) > least)[..., 0]  # NaN too
     lost = xp.where(made.error < xp.inf, TOO_SMALL + 0 * at.code, NOT_FINITE)
     code = xp.where(running & stuck, lost, at.code)
     if course.looks and made.is_stiff is not None:

@@ -21,7 +21,12 @@ WORST = 0.5  # times the tolerance: an error at which smaller steps aim
 def piloted(solver: Solver, to: Adaptive) -> Solver:
     """Return the solver with steps whose errors together are as allowed, of every k-th element at least."""
     size, share, before = solver.data.guess.shape[0], 1.0, math.inf
-    if math.prod(solver.data.boundary.y0.shape) < MANY or to.estimate is not None or to.way != "march" or not has_parts(solver):
+    if (
+        math.prod(solver.data.boundary.y0.shape) < MANY
+        or to.estimate is not None
+        or to.way != "march"
+        or not has_parts(solver)
+    ):
         return solver
     some, asked = part_of(solver, [*range(0, size, -(-size // FEW))]), dataclasses.replace(to, estimate=True)
     for _ in range(ROUNDS):

@@ -22,10 +22,10 @@ from ..solution.dense import DenseOutput
 from ..solution.solution import Solution
 from ..solution.status import Status
 from .alone import Single, found_alone
-from .error import ESTIMATED, FAR, Estimated, Refined, halved
+from .error import ESTIMATED, FAR, Estimated, Refined, between, halved
 from .flow import Route, carried
 from .grid import Found, data_on, trimmed
-from .inputs import Moments, linear
+from .inputs import Moments
 from .march import ARRIVED, TOO_MANY
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
@@ -195,7 +195,7 @@ class Solver:
         change = fine.grid.present(delta)
         t, wanted = self.backend.without_gradient((found.t, self.data.grid.t))
         beyond = xp.abs(wanted - t[..., :1]) > xp.abs(t[..., -1:] - t[..., :1])
-        error = linear(t, change[..., ::2, :])(xp.where(beyond, t[..., -1:], wanted))
+        error = between(t, change)(xp.where(beyond, t[..., -1:], wanted))
         y = fine.guess + delta
         path = self.rule.polynomials(y, functions, fine)[..., 1:, :] if nodes else None
         finer = Found(fine.grid.times, fine.grid.present(y), found.code, 2 * found.taken, found.tried, path)
@@ -234,7 +234,9 @@ def _has_converged(backend: Backend, sol: Solution) -> bool:
 
 
 def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float, ...]) -> Array:
-    """Return y at every stage, (*B, N + 1, m, n), by the polynomials of the march."""
+    """Return y at every stage, (*B, N + 1, m, n), by the polynomials of the march; without a step the guess."""
+    if found.path is None:
+        return guess
     powers = [[c ** (k + 1) for k in range(found.path.shape[-2])] for c in nodes[:-1]]
     moved = array_namespace(guess).matmul(backend.convert(powers, guess, guess.dtype), found.path)
     inner, last = found.y[..., :-1, None, :] + moved, found.y[..., 1:, None, :]

@@ -123,7 +123,9 @@ class Backend:
                 filled, outputs = filled + len(outputs), []
         return carry, whole
 
-    def steps(self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
+    def steps(
+        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int
+    ) -> tuple[Any, Any]:
         """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of a tree."""
         outputs = []
         for x in unstacked(xs, length):

@@ -126,9 +126,11 @@ class Jax(Backend):
         """Return ``lax.scan`` of ``body(carry, i)`` over ``i = 0 ... length - 1``."""
         return _jax_programs.scan(body, carry, length)
 
-    def steps(self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
-        """Return ``lax.scan(f, carry, xs, length)``, with its own derivatives."""
-        return jax.lax.scan(f, carry, xs, length)  # type: ignore[no-any-return]
+    def steps(
+        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int
+    ) -> tuple[Any, Any]:
+        """Return ``lax.scan(f, carry, xs, length, unroll=unroll)``, with its own derivatives."""
+        return jax.lax.scan(f, carry, xs, length, unroll=unroll)  # type: ignore[no-any-return]
 
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
         """Return the leaves of any pytree, and its form."""
