@@ -68,3 +68,9 @@ def prefers_loop(backend: Backend, like: Array, T: int, n: int, batch: int) -> b
         return False
     cost = TORCH if backend.name == "torch" else NUMPY
     return backend.compiles or cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch) + PACKED * cost.call
+
+
+def prefers_steps(system: System) -> bool:
+    """Return whether derivatives of a loop go back step by step."""
+    backend = system.backend
+    return backend.name == "jax" and backend.device_kind(system.data.guess) == "cpu"

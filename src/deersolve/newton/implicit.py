@@ -19,6 +19,7 @@ from ..inverses import Rule
 from ..inverses.operator import Known
 from ..linalg.structure import Dense, Structure
 from .blocks import Blockwise
+from .by_steps import BySteps, goes_by_steps
 from .equation import Linearised, System
 from .iteration import newton_step
 
@@ -40,7 +41,27 @@ class Linear(NamedTuple):
 
 
 def linearisation(system: System, y: Array) -> Linear:
-    """Return ``(L + M sum_p G_p S_p)^{-1}`` at y, with the dense G, and its transpose."""
+    """Return ``(L + M sum_p G_p S_p)^{-1}`` at y, with the dense G or a step at a time, and its transpose."""
+    if goes_by_steps(system):
+        return _by_steps(system, y)
+    return _by_matrices(system, y)
+
+
+def _by_steps(system: System, y: Array) -> Linear:
+    """Return the same without G, which only slopes of f ask for that its derivative does not have."""
+    steps, by, xp = BySteps(system, y), system.backend, array_namespace(y)
+
+    def safe(made: Array, given: Array, otherwise: Callable[[Array], Array]) -> Array:
+        lost = system.over_grid(xp.all, xp.isfinite(given)) & ~system.over_grid(xp.all, xp.isfinite(made))
+        return by.when(lost, lambda _: otherwise(given), made)
+
+    return Linear(
+        lambda r: safe(steps.solve(r), r, lambda r: _by_matrices(system, y).solve(r)),
+        lambda c: safe(steps.transpose(c), c, lambda c: _by_matrices(system, y).transpose(c)),
+    )
+
+
+def _by_matrices(system: System, y: Array) -> Linear:
     if system.block is not None:
         return Linear(Blockwise(system, y).solve, Blockwise(system, y).transpose)
     return inverse_at(system, system.linearise(y))
