@@ -12,6 +12,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import concrete_or_error
 from jax.sharding import AxisType
 
@@ -224,8 +225,29 @@ class Jax(Backend):
     @whole
     def jvp(self, function: Callable[..., Array], primals: Any, tangents: Any) -> tuple[Array, Array]:
         """Return ``jax.jvp(function, primals, tangents)``."""
-        value, tangent = jax.jvp(function, primals, tangents)
+        value, tangent = jax.jvp(function, primals, jax.tree.map(_instantiated, tangents))
         return value, tangent
+
+    def moves(self, direction: Tree) -> bool:
+        """Return whether any array moves along a direction, as far as is known."""
+        return not all(isinstance(d, SymbolicZero) for d in jax.tree.leaves(direction))
+
+    def moving(self, tree: Tree, direction: Tree) -> tuple[list[Array], list[Array], Callable[[list[Array]], Tree]]:
+        """Return the arrays that move along a direction, how they do, and what puts others in their place."""
+        leaves, form = jax.tree.flatten(tree)
+        changes = jax.tree.leaves(direction)
+        places = [k for k, d in enumerate(changes) if not isinstance(d, SymbolicZero) and d.dtype != jax.dtypes.float0]
+
+        def put(others: list[Array]) -> Tree:
+            new = dict(zip(places, others, strict=True))
+            return form.unflatten([new.get(k, a) for k, a in enumerate(leaves)])
+
+        return [leaves[k] for k in places], [changes[k] for k in places], put
+
+    @whole
+    def heard(self, function: Callable[[Tree], Array], at: Tree, cotangent: Array) -> Tree:
+        """Return the derivatives of ``sum(cotangent * function(tree))`` by all arrays of the tree."""
+        return jax.vjp(function, at)[1](cotangent)[0]
 
     @whole
     def inverse(
@@ -358,8 +380,15 @@ def _implicit(backend: Jax, solver: Solver, at: Callable[[Tree], Any]) -> Callab
         with _full_precision():
             return (y, corrected), solver.tangent(backend, at, theta, tangents[0], here)
 
-    solution.defjvp(rule)
+    solution.defjvp(rule, symbolic_zeros=True)
     return cast("Callable[..., tuple[Array, Any]]", solution)
+
+
+def _instantiated(tangent: Any) -> Any:
+    """Return numbers in the place of a zero that is known to be one."""
+    if not isinstance(tangent, SymbolicZero):
+        return tangent
+    return np.zeros(tangent.shape, tangent.dtype) if tangent.dtype == jax.dtypes.float0 else jnp.zeros_like(tangent)
 
 
 def _is_concrete(a: Any) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -19,7 +21,7 @@ from ..inverses import Rule
 from ..inverses.operator import Known
 from ..linalg.structure import Dense, Structure
 from .blocks import Blockwise
-from .by_steps import BySteps, goes_by_steps
+from .by_steps import BySteps, Pieces, goes_by_steps, steps_of
 from .equation import Linearised, System
 from .iteration import newton_step
 
@@ -41,27 +43,7 @@ class Linear(NamedTuple):
 
 
 def linearisation(system: System, y: Array) -> Linear:
-    """Return ``(L + M sum_p G_p S_p)^{-1}`` at y, with the dense G or a step at a time, and its transpose."""
-    if goes_by_steps(system):
-        return _by_steps(system, y)
-    return _by_matrices(system, y)
-
-
-def _by_steps(system: System, y: Array) -> Linear:
-    """Return the same without G, which only slopes of f ask for that its derivative does not have."""
-    steps, by, xp = BySteps(system, y), system.backend, array_namespace(y)
-
-    def safe(made: Array, given: Array, otherwise: Callable[[Array], Array]) -> Array:
-        lost = system.over_grid(xp.all, xp.isfinite(given)) & ~system.over_grid(xp.all, xp.isfinite(made))
-        return by.when(lost, lambda _: otherwise(given), made)
-
-    return Linear(
-        lambda r: safe(steps.solve(r), r, lambda r: _by_matrices(system, y).solve(r)),
-        lambda c: safe(steps.transpose(c), c, lambda c: _by_matrices(system, y).transpose(c)),
-    )
-
-
-def _by_matrices(system: System, y: Array) -> Linear:
+    """Return ``(L + M sum_p G_p S_p)^{-1}`` at y, with the dense G, and its transpose."""
     if system.block is not None:
         return Linear(Blockwise(system, y).solve, Blockwise(system, y).transpose)
     return inverse_at(system, system.linearise(y))
@@ -224,12 +206,68 @@ def tangent(
         for _ in range(1 if system.rule.exact else INEXACT_STEPS):
             dy = by.jvp(step, (theta, at), (direction, dy))[1]
         return by.guarded(dy, usable)
+    if goes_by_steps(system):
+        return by.guarded(_along_steps(by, *steps_of(by, system, at, system_at, there, theta, direction)), usable)
     change = by.jvp(lambda theta: residual(there(theta), at), (theta,), (direction,))[1]
     solve, transpose = linearisation(system, at)
     if not system.rule.has_transpose:
         transpose = partial(by.transposed, solve)
     dy = by.inverse(lambda d: -by.jvp(system.residual, (at,), (d,))[1], solve, transpose, change)
     return by.guarded(dy, usable)
+
+
+def _along_steps(by: Transforms, steps: BySteps, dz: Pieces) -> Array:
+    """Return dy where the pieces of the steps move by dz; the Jacobians help out where a derivative has no slope of f.
+
+    The unknowns are dy and dz, so that the transposed solve gives what all of dz hears of c: in the same loop.
+    """
+    system, y, xp = steps.system, steps.y, array_namespace(steps.y)
+
+    def is_lost(made: Array, given: Array) -> Array:
+        return system.over_grid(xp.all, xp.isfinite(given)) & ~system.over_grid(xp.all, xp.isfinite(made))
+
+    def apply(d: tuple[Array, Pieces]) -> tuple[Array, Pieces]:
+        return -by.jvp(steps.residual, (steps.at, y), d[::-1])[1], d[1]
+
+    def solve(b: tuple[Array, Pieces]) -> tuple[Array, Pieces]:
+        def otherwise(_: Array) -> Array:
+            change = by.jvp(lambda z: steps.residual(z, y), (steps.at,), b[1:])[1]
+            return linearisation(system, y).solve(b[0] + change)
+
+        dy = steps.solve(*b)
+        return system.backend.when(is_lost(dy, b[0]), otherwise, dy), b[1]
+
+    def transpose(c: tuple[Array, Pieces]) -> tuple[Array, Pieces]:
+        def otherwise(_: Any) -> tuple[Array, Pieces]:
+            u = linearisation(system, y).transpose(c[0])
+            return u, by.heard(lambda z: steps.residual(z, y), steps.at, u)
+
+        made = steps.transpose(c[0])
+        u, bar = system.backend.when(is_lost(made[0], c[0]), otherwise, made)
+        return u, tree_map(operator.add, c[1], bar)
+
+    flat, back = packed(by, (xp.zeros_like(y), dz))  # in one array: JAX transposes a solve of all of b, or of nothing
+
+    def of_flat(function: Callable[[Any], Any]) -> Callable[[Array], Array]:
+        return lambda b: packed(by, function(back(b)))[0]
+
+    return back(by.inverse(of_flat(apply), of_flat(solve), of_flat(transpose), flat))[0]
+
+
+def packed(by: Any, tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
+    """Return the arrays of a tree in one vector, and what makes such a tree of another vector."""
+    leaves, form = by.flatten(tree)
+    xp, shapes = array_namespace(*leaves), [a.shape for a in leaves]
+
+    def back(flat: Array) -> Tree:
+        made, start = list[Array](), 0
+        for shape in shapes:
+            end = start + math.prod(shape)
+            made.append(xp.reshape(flat[start:end], shape))
+            start = end
+        return form.unflatten(made)
+
+    return xp.concat([xp.reshape(a, (-1,)) for a in leaves]), back
 
 
 def through(
