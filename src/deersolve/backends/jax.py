@@ -12,13 +12,13 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import concrete_or_error
 from jax.sharding import AxisType
 
 from ..errors import mismatch
 from . import _jax_programs, registry
 from ._jax_arguments import Arguments
+from ._jax_directions import instantiated, moving
 from ._jax_programs import Programs, callbacks, nested_constants, rebuilt, whole
 from ._jax_solve import solve
 from .columns import passed, split_columns
@@ -223,31 +223,12 @@ class Jax(Backend):
         return "cpu" if self.device(array).platform == "cpu" else "gpu"
 
     @whole
-    def jvp(self, function: Callable[..., Array], primals: Any, tangents: Any) -> tuple[Array, Array]:
+    def jvp(self, function: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
         """Return ``jax.jvp(function, primals, tangents)``."""
-        value, tangent = jax.jvp(function, primals, jax.tree.map(_instantiated, tangents))
+        value, tangent = jax.jvp(function, primals, jax.tree.map(instantiated, tangents))
         return value, tangent
 
-    def moves(self, direction: Tree) -> bool:
-        """Return whether any array moves along a direction, as far as is known."""
-        return not all(isinstance(d, SymbolicZero) for d in jax.tree.leaves(direction))
-
-    def moving(self, tree: Tree, direction: Tree) -> tuple[list[Array], list[Array], Callable[[list[Array]], Tree]]:
-        """Return the arrays that move along a direction, how they do, and what puts others in their place."""
-        leaves, form = jax.tree.flatten(tree)
-        changes = jax.tree.leaves(direction)
-        places = [k for k, d in enumerate(changes) if not isinstance(d, SymbolicZero) and d.dtype != jax.dtypes.float0]
-
-        def put(others: list[Array]) -> Tree:
-            new = dict(zip(places, others, strict=True))
-            return form.unflatten([new.get(k, a) for k, a in enumerate(leaves)])
-
-        return [leaves[k] for k in places], [changes[k] for k in places], put
-
-    @whole
-    def heard(self, function: Callable[[Tree], Array], at: Tree, cotangent: Array) -> Tree:
-        """Return the derivatives of ``sum(cotangent * function(tree))`` by all arrays of the tree."""
-        return jax.vjp(function, at)[1](cotangent)[0]
+    moving = staticmethod(moving)
 
     @whole
     def inverse(
@@ -382,13 +363,6 @@ def _implicit(backend: Jax, solver: Solver, at: Callable[[Tree], Any]) -> Callab
 
     solution.defjvp(rule, symbolic_zeros=True)
     return cast("Callable[..., tuple[Array, Any]]", solution)
-
-
-def _instantiated(tangent: Any) -> Any:
-    """Return numbers in the place of a zero that is known to be one."""
-    if not isinstance(tangent, SymbolicZero):
-        return tangent
-    return np.zeros(tangent.shape, tangent.dtype) if tangent.dtype == jax.dtypes.float0 else jnp.zeros_like(tangent)
 
 
 def _is_concrete(a: Any) -> bool:

@@ -146,19 +146,18 @@ class BySteps:
 def steps_of(
     by: Any,
     system: System,
-    y: Array,
     system_at: Callable[[Tree], System],
     there: Callable[[Tree], System],
     theta: tuple[Tree, Tree],
     direction: tuple[Tree, Tree],
 ) -> tuple[BySteps, Pieces]:
-    """Return the steps of a system at y, and how their pieces move with theta: what functions hold, and the data.
+    """Return the steps of a system at its guess, and how their pieces move with theta.
 
-    ``system_at(theta)`` has the functions at another theta, and ``there(theta)`` the data.
+    theta is what functions hold, and the data: ``system_at(theta)`` has those functions, ``there(theta)`` those data.
     """
     constants, changes, put = by.moving(theta[0], direction[0])
-    moves, form = by.moves(direction[1]), by.flatten(system.posed[1])[1]
-    leaves, xp = _leaves(system), array_namespace(y)
+    moves, form = bool(by.moving(direction[1], direction[1])[0]), by.flatten(system.posed[1])[1]
+    leaves, xp = _leaves(system), array_namespace(system.data.guess)
     of_all = [k for k, a in enumerate(leaves) if moves and xp.isdtype(a.dtype, "real floating")]
     spans = [k for k, a in enumerate(leaves) if system.spans(a)]
     shared, rows = [k for k in of_all if k not in spans], [k for k in of_all if k in spans]
@@ -178,10 +177,8 @@ def steps_of(
         return system.rule.advanced(ys[0], f(*ys, form.unflatten(x)), D)
 
     at, change = by.jvp(data, (theta,), (direction,)) if moves else (Pieces([], [], []), Pieces([], [], []))
-    at, change = (
-        dataclasses.replace(z, shared=[*own, *z.shared]) for z, own in ((at, constants), (change, changes))
-    )
-    return BySteps(system, y, phi, at, [leaves[k] for k in held]), change
+    at, change = (dataclasses.replace(z, shared=[*own, *z.shared]) for z, own in ((at, constants), (change, changes)))
+    return BySteps(system, system.data.guess, phi, at, [leaves[k] for k in held]), change
 
 
 def _leaves(system: System) -> list[Array]:

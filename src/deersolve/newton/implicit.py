@@ -119,12 +119,15 @@ def _trace(system: System, y: Array) -> Array:
         return xp.sum(r * padded(weights, r.ndim), axis=-1, keepdims=True)
 
 
-def described(rule: Rule) -> str:
+def described(system: System) -> str:
     """Return one sentence on the derivative that a solution has."""
+    rule = system.rule
     if not rule.exact:
         return f"{INEXACT_STEPS} Newton steps differentiated: not exact, as the solution depends on G"
     if not rule.has_residual:
         return "exact, by a Newton step differentiated at the solution"
+    if goes_by_steps(system):
+        return "exact, by a derivative of each step, from the last to the first in reverse mode"
     return "exact, by one linear solve" + (", transposed in reverse mode" if rule.has_transpose else "")
 
 
@@ -164,7 +167,7 @@ def attach(live: System, y: Array, usable: Array) -> Array:
 class Transforms(Protocol):
     """What a library of function transformations supplies."""
 
-    def jvp(self, function: Callable[..., Array], primals: Any, tangents: Any) -> tuple[Array, Array]:
+    def jvp(self, function: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
         """Return the value and the derivative along ``tangents``."""
 
     def transposed(self, linear: Callable[[Array], Array], c: Array) -> Array:
@@ -181,6 +184,15 @@ class Transforms(Protocol):
 
     def guarded(self, y: Array, usable: Array) -> Array:
         """Return y, whose derivatives pass :func:`passed`."""
+
+    def moving(self, tree: Tree, direction: Tree) -> tuple[list[Array], list[Array], Callable[[list[Array]], Tree]]:
+        """Return the arrays that move along a direction, how they do, and what puts others in their place."""
+
+    def pullback(self, function: Callable[..., Array], primals: list[Array], cotangent: Array) -> list[Array] | None:
+        """Return the derivatives of ``sum(cotangent * function(*primals))``."""
+
+    def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
+        """Return the leaves of a tree, and its form."""
 
 
 def tangent(
@@ -207,7 +219,10 @@ def tangent(
             dy = by.jvp(step, (theta, at), (direction, dy))[1]
         return by.guarded(dy, usable)
     if goes_by_steps(system):
-        return by.guarded(_along_steps(by, *steps_of(by, system, at, system_at, there, theta, direction)), usable)
+        here = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=at))
+        steps, dz = steps_of(by, here, system_at, there, theta, direction)
+        if all(a.dtype == y.dtype for a in by.flatten(dz)[0]):
+            return by.guarded(_along_steps(by, steps, dz), usable)
     change = by.jvp(lambda theta: residual(there(theta), at), (theta,), (direction,))[1]
     solve, transpose = linearisation(system, at)
     if not system.rule.has_transpose:
@@ -240,7 +255,8 @@ def _along_steps(by: Transforms, steps: BySteps, dz: Pieces) -> Array:
     def transpose(c: tuple[Array, Pieces]) -> tuple[Array, Pieces]:
         def otherwise(_: Any) -> tuple[Array, Pieces]:
             u = linearisation(system, y).transpose(c[0])
-            return u, by.heard(lambda z: steps.residual(z, y), steps.at, u)
+            leaves, form = by.flatten(steps.at)
+            return u, form.unflatten(by.pullback(lambda *z: steps.residual(form.unflatten(z), y), leaves, u))
 
         made = steps.transpose(c[0])
         u, bar = system.backend.when(is_lost(made[0], c[0]), otherwise, made)
@@ -254,7 +270,7 @@ def _along_steps(by: Transforms, steps: BySteps, dz: Pieces) -> Array:
     return back(by.inverse(of_flat(apply), of_flat(solve), of_flat(transpose), flat))[0]
 
 
-def packed(by: Any, tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
+def packed(by: Transforms, tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
     """Return the arrays of a tree in one vector, and what makes such a tree of another vector."""
     leaves, form = by.flatten(tree)
     xp, shapes = array_namespace(*leaves), [a.shape for a in leaves]
