@@ -187,9 +187,9 @@ def swing(xp):
     return lambda y, t, params: xp.stack([y[..., 1], -xp.sin(y[..., 0])], axis=-1)
 
 
-def ours_at_the_end(f, y0, times, rtol, params=None, atol=None):
-    problem = ds.InitialValueProblem(f, times, y0, params)
-    return ds.solve(problem, rtol=rtol, atol=1e-3 * rtol if atol is None else atol).y[..., -1, :]
+def ours_at_the_end(f, y0, times, rtol, x=None, **options):
+    problem = ds.InitialValueProblem(f, times, y0, x)
+    return ds.solve(problem, rtol=rtol, **{"atol": 1e-3 * rtol, **options}).y[..., -1, :]
 
 
 def ensemble():
@@ -311,10 +311,11 @@ def rates():
     given = jnp.asarray(k)
 
     def ours(rtol):
-        def f(y, t, params):
-            return jnp.stack(change(y, params), axis=-1)
+        def f(y, k, params):
+            return jnp.stack(change(y, k), axis=-1)
 
-        compiled = jax.jit(lambda k: ours_at_the_end(f, y0, times, rtol, k[:, None, :], 1e-8 * rtol))
+        options = {"atol": 1e-8 * rtol, "inverse": "radau9"}
+        compiled = jax.jit(lambda k: ours_at_the_end(f, y0, times, rtol, k[:, None, :], **options))
         return lambda: compiled(given)
 
     runs = {"ours, JAX": cached(ours)}

@@ -274,6 +274,11 @@ def test_bad_arguments_are_refused(change, message):
         solve_ivp(**given)
 
 
+def test_args_that_are_no_tuple_are_a_type_error_as_in_scipy():
+    with pytest.raises(TypeError, match=r"args=\(c,\)"):
+        solve_ivp(decay, (0, 1), [1.0], args=3.0)
+
+
 def test_a_tolerance_below_roundoff_is_raised_with_a_warning():
     with pytest.warns(UserWarning, match="below roundoff"):
         ours = solve_ivp(decay, [0, 1], [1.0], rtol=1e-18, atol=1e-12)
@@ -316,6 +321,48 @@ def test_each_element_of_a_batch_ends_at_its_own_event():
     np.testing.assert_allclose(ours.solution.grid[:, -1], ends, rtol=1e-7)
     exact = np.where(t <= ends[:, None], y0 * np.exp(-0.5 * t), np.nan)
     np.testing.assert_allclose(ours.y[:, 0], exact, rtol=1e-7)
+
+
+@pytest.mark.skip_backend("jax", reason="a compiled march looks at no events")
+def test_an_element_of_a_batch_does_not_go_behind_its_event(lib):
+    """y = y0 / (1 - y0 t) has a pole a tenth behind the event; the march of an element ends with the step before."""
+
+    def ten(t, y):
+        return y[0] - 10.0
+
+    ten.terminal = True
+    y0 = np.array([[1.0], [0.5], [2.0], [0.01]])
+    ours = solve_ivp(lambda t, y: y**2, (0.0, 5.0), lib.asarray(y0), events=ten, **TIGHT)
+    assert lib.to_numpy(ours.status).tolist() == [1, 1, 1, 0]
+    assert lib.to_numpy(ours.solution.status).tolist() == [0, 0, 0, 0]
+    np.testing.assert_allclose(lib.to_numpy(ours.t_events[0])[:3, 0], 1 / y0[:3, 0] - 0.1, rtol=1e-7)
+    assert lib.to_numpy(ours.solution.stats.steps).max() < 40  # on the way to the pole there are 450
+
+
+def test_of_a_batch_the_second_crossing_upwards_ends_a_complex_element():
+    def half(t, y):
+        return y[0].real - 0.5
+
+    half.terminal, half.direction = 2, 1
+    ours = solve_ivp(lambda t, y: 1j * y, [0.0, 30.0], np.array([[1.0 + 0j], [1j]]), events=half, **TIGHT)
+    first = np.array([5 / 3, 7 / 6]) * np.pi  # cos(t) and -sin(t) pass 1/2 upwards
+    np.testing.assert_allclose(ours.t_events[0], first[:, None] + [0.0, 2 * np.pi], rtol=1e-7)
+    np.testing.assert_allclose(ours.solution.grid[:, -1], first + 2 * np.pi, rtol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["RK45", "Radau"])
+def test_a_function_may_return_one_array_each_time(method):
+    held = np.empty(2)
+
+    def pendulum(t, y):
+        held[:] = y[1], -np.sin(y[0])
+        return held[:]
+
+    def fresh(t, y):
+        return np.array([y[1], -np.sin(y[0])])
+
+    ours, expected = (solve_ivp(f, (0, 3), [2.0, 0.0], method, rtol=1e-6).y[:, -1] for f in (pendulum, fresh))
+    np.testing.assert_allclose(ours, expected, rtol=1e-9)
 
 
 def test_the_derivative_of_an_event_through_a_solve():

@@ -16,12 +16,16 @@ from torch import Tensor
 from torch.nn.functional import dropout, linear
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from .backends._compilers import untraced
+from .errors import mismatch
 from .newton.methods import Auto, method_of
 from .recurrent.kernels import FORWARD, WITH_BACKWARD
 from .recurrent.scan import scan
 
 __all__ = ["GRU", "LSTM", "RNN", "Cell", "from_cell"]
 
+ADVICE = "Ragged sequences: pad them, and give lengths=..."
+_SHORT = (torch.float16, torch.bfloat16)
 State = Any
 """h, (layers, B, n), or of an LSTM (h, c)."""
 
@@ -71,6 +75,7 @@ class _AtOnce(torch.nn.RNNBase):  # type: ignore[misc]
     """What the three layers have in common: their sequences, laid out for a scan, and back."""
 
     step: ClassVar[Callable[..., Any]]
+    compiled: ClassVar[tuple[torch.dtype, ...]] = ()  # of which a CPU has one kernel for all steps, by oneDNN
 
     def __init__(self, *args: Any, method: Any = "auto", **options: Any) -> None:
         """Take what the layer of :mod:`torch.nn` takes, and a method of :func:`deersolve.scan`."""
@@ -79,18 +84,29 @@ class _AtOnce(torch.nn.RNNBase):  # type: ignore[misc]
 
     def forward(self, input: Any, hx: State = None) -> tuple[Any, State]:
         """Return the outputs and the last states, as the layer of :mod:`torch.nn` does."""
-        if isinstance(self.method, Auto) and self._kernel_is_faster(input):
+        data = input.data if isinstance(input, PackedSequence) else input
+        if data.numel() == 0 or (isinstance(self.method, Auto) and self._kernel_is_faster(input)):
             return super().forward(input, hx)  # type: ignore[no-any-return]
-        if isinstance(input, PackedSequence):
+        return self._at_once(input, hx)
+
+    @untraced
+    def _at_once(self, input: Any, hx: State) -> tuple[Any, State]:
+        """Return the same by a scan; half precision is widened on the way."""
+        is_packed = isinstance(input, PackedSequence)
+        x, lengths = input, None
+        if is_packed:
             x, lengths = pad_packed_sequence(input)
             self.check_input(input.data, input.batch_sizes)
         else:
             self._check(input)
-            x, lengths = input if input.dim() == 3 else input.unsqueeze(self._batch_dim), None
+            x = input if input.dim() == 3 else input.unsqueeze(self._batch_dim)
             x = x.transpose(0, 1) if self.batch_first else x
-        states = self._first(hx, x, is_batched=isinstance(input, PackedSequence) or input.dim() == 3)
-        y, last = self._layers(x, states, lengths)
-        if isinstance(input, PackedSequence):
+        wide, kind = torch.promote_types(x.dtype, torch.float32), x.dtype
+        states = self._first(hx, x, is_batched=is_packed or input.dim() == 3)
+        states = self._of_each(lambda a: a.to(wide), states)
+        y, last = self._layers(x.to(wide), states, lengths, input)
+        y, last = y.to(kind).contiguous(), self._of_each(lambda a: a.to(kind), last)
+        if is_packed:
             return self._packed(y, lengths, input), last
         y = y.transpose(0, 1) if self.batch_first else y
         if input.dim() == 3:
@@ -100,7 +116,8 @@ class _AtOnce(torch.nn.RNNBase):  # type: ignore[misc]
     def _kernel_is_faster(self, x: Any) -> bool:
         """Return whether PyTorch's own kernel is: cuDNN's always, on a CPU that of few steps or many numbers."""
         data = x.data if isinstance(x, PackedSequence) else x
-        if data.device.type != "cpu" or data.dim() < 2 or data.numel() == 0:
+        is_short = data.dtype in _SHORT or torch.is_autocast_enabled(data.device.type)
+        if data.device.type != "cpu" or data.dim() < 2 or is_short or data.dtype in self.compiled:
             return True
         T, batch = (len(x.batch_sizes), int(x.batch_sizes[0])) if data is not x else _sizes(x, self.batch_first)
         follows = torch.is_grad_enabled() and (data.requires_grad or any(p.requires_grad for p in self.parameters()))
@@ -140,37 +157,44 @@ class _AtOnce(torch.nn.RNNBase):  # type: ignore[misc]
         """The components of each state."""
         return [self.hidden_size]
 
-    def _weights(self, suffix: str) -> tuple[Tensor | None, ...]:
-        names = ("weight_hh", "bias_hh", "weight_hr")
-        return tuple(getattr(self, f"{name}_{suffix}", None) for name in names)
+    def _weights(self, suffix: str, like: Tensor, *names: str) -> tuple[Tensor | None, ...]:
+        found = (getattr(self, f"{name}_{suffix}", None) for name in names)
+        return tuple(a if a is None else a.to(like.dtype) for a in found)
 
-    def _layers(self, x: Tensor, states: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    def _layers(self, x: Tensor, states: State, lengths: Tensor | None, given: Any) -> tuple[Tensor, State]:
         """Return the outputs of the last layer, (T, B, n), and all last states."""
         ends, directions = [], ("", "_reverse") if self.bidirectional else ("",)
         for layer in range(self.num_layers):
             outputs = []
             for k, direction in enumerate(directions):
                 suffix, row = f"l{layer}{direction}", layer * len(directions) + k
-                gates = linear(x, getattr(self, f"weight_ih_{suffix}"), getattr(self, f"bias_ih_{suffix}", None))
+                gates = linear(x, *self._weights(suffix, x, "weight_ih", "bias_ih"))
                 first = self._of_each(operator.itemgetter(row), states)
                 last, y = scan(
                     self._step,
                     first,
-                    gates.to(states[0].dtype),
+                    gates.to(x.dtype),
                     reverse=bool(k),
                     lengths=lengths,
                     batch_axis=0,
-                    params=self._weights(suffix),
+                    params=self._weights(suffix, x, "weight_hh", "bias_hh", "weight_hr"),
                     method=self.method,
                 )
                 ends.append(last)
                 outputs.append(y)
             x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
             if self.dropout and self.training and layer < self.num_layers - 1:
-                x = dropout(x, self.dropout)
+                x = self._dropped(x, lengths, given)
         if isinstance(states, tuple):
             return x, tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
         return x, torch.stack(ends)
+
+    def _dropped(self, x: Tensor, lengths: Any, given: Any) -> Tensor:
+        """Return x without some of its numbers: of packed sequences those that PyTorch would draw."""
+        if not isinstance(given, PackedSequence):
+            return dropout(x, self.dropout)
+        packed = self._packed(x, lengths, given)
+        return pad_packed_sequence(packed._replace(data=dropout(packed.data, self.dropout)))[0]
 
     @property
     def _step(self) -> Callable[..., Any]:
@@ -230,6 +254,7 @@ class LSTM(_AtOnce, torch.nn.LSTM):  # type: ignore[misc]
     """
 
     step = staticmethod(_lstm)
+    compiled = (torch.float32,)
 
     @property
     def _widths(self) -> list[int]:
@@ -254,10 +279,13 @@ class Cell(torch.nn.Module):  # type: ignore[misc]
         lengths : tensor of int, shape (B,), optional
             How many steps each sequence has.
         """
+        if not isinstance(input, Tensor) or input.dim() != 3:
+            received = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
+            raise mismatch(
+                "input", "a tensor (T, B, k), or (B, T, k) with batch_first", received, "lengths=... of ragged ones."
+            )
         x = input.transpose(0, 1) if self.batch_first else input
-        if hx is None:
-            hx = x.new_zeros(x.shape[1], int(self.cell.hidden_size))
-            hx = (hx, torch.zeros_like(hx)) if isinstance(self.cell, torch.nn.LSTMCell) else hx
+        hx = self._zero(x) if hx is None else hx
 
         def step(state: State, x: Tensor) -> tuple[State, Tensor]:
             new = self.cell(x, state)
@@ -265,6 +293,14 @@ class Cell(torch.nn.Module):  # type: ignore[misc]
 
         last, y = scan(step, hx, x, reverse=self.reverse, lengths=lengths, batch_axis=0, method=self.method)
         return (y.transpose(0, 1) if self.batch_first else y), last
+
+    def _zero(self, x: Tensor) -> State:
+        """Return the first state where none is given."""
+        size = getattr(self.cell, "hidden_size", None)
+        if not isinstance(size, int):
+            raise mismatch("hx", "a first state, where the cell has no hidden_size", "None")
+        zero = x.new_zeros(x.shape[1], size)
+        return (zero, torch.zeros_like(zero)) if isinstance(self.cell, torch.nn.LSTMCell) else zero
 
 
 def from_cell(cell: torch.nn.Module, *, batch_first: bool = False, reverse: bool = False, method: Any = "auto") -> Cell:

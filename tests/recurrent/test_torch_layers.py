@@ -181,3 +181,42 @@ class TestAnyCell:
 def test_a_method_that_is_none():
     with pytest.raises(ds.DeerError, match="no method is named"):
         layers.GRU(3, 4, method="fast")
+
+
+class TestInAModel:
+    """What stands around a layer in training code."""
+
+    def test_strides_precisions_and_compilers(self):
+        theirs, ours = pair("GRU")
+        x = torch.randn(6, 2, 3, dtype=torch.float64)
+        assert ours(x)[0].stride() == theirs(x)[0].stride()
+        same(leaves(torch.compile(ours, backend="eager")(x)), leaves(theirs(x)))
+        short = ours.bfloat16()
+        y, h = short(x.bfloat16())
+        assert y.dtype == h.dtype == torch.bfloat16
+        torch.testing.assert_close(y, theirs.bfloat16()(x.bfloat16())[0], rtol=0, atol=0.05)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layers.GRU(3, 4, method="newton")(torch.nn.Linear(3, 3)(x.float()))[0].dtype == torch.bfloat16
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_dropout_of_packed_sequences_draws_the_same_numbers(self, kind):
+        theirs, ours = pair(kind, num_layers=2, dropout=0.5)
+        packed = torch.nn.utils.rnn.pack_padded_sequence(
+            torch.randn(6, 3, 3, dtype=torch.float64), [3, 6, 2], enforce_sorted=False
+        )
+        made = []
+        for layer in (ours, theirs):
+            torch.manual_seed(2)
+            made.append(leaves(layer(packed)))
+        same(*made)
+
+    def test_an_empty_batch(self):
+        theirs, ours = pair("LSTM")
+        x = torch.zeros(7, 0, 3, dtype=torch.float64)
+        assert [a.shape for a in leaves(ours(x))] == [a.shape for a in leaves(theirs(x))]
+
+    def test_a_cell_without_a_size_or_a_batch(self):
+        with pytest.raises(ds.InputError, match="hx: expected a first state"):
+            layers.from_cell(torch.nn.Linear(2, 2))(torch.zeros(3, 1, 2))
+        with pytest.raises(ds.InputError, match="input: expected a tensor"):
+            layers.from_cell(torch.nn.GRUCell(2, 2))(torch.zeros(3, 2))

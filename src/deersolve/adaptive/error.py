@@ -7,15 +7,18 @@ with steps of h / 2 and that with steps of h, which is all but 2^-p of the error
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from ..backends.namespace import Array, array_namespace, joined
+from ..backends.namespace import Array, array_namespace, joined, part
 from ..backends.trees import record, static
 from ..grids.base import Data
 from ..grids.levels import with_stages
 from ..grids.times import Initial, TimeGrid
+from ..linalg.structure import Dense
 from ..newton.measures import least
 from ..newton.plan import Plan
+from ..solution.dense import DenseOutput
 from .differences import Differences
 from .inputs import Moments
 from .on_grid import PART, Given
@@ -73,6 +76,44 @@ class Refined(Plan):
     def tangent(self, by: Any, at: Any, theta: Any, direction: Any, made: Any) -> tuple[Any, Any]:
         """Return 0."""
         return array_namespace(made.y).zeros_like(made.y), None
+
+
+def of_intervals(system: Any) -> Array:
+    """Return how far the polynomials of every interval are from the steps over its halves, (*B, N, n).
+
+    The system is that of the halved grid; its linear solve is made of every pair of intervals by itself.
+    """
+    at, grid, axis = system.linearise(system.data.guess), system.grid, system.grid.axis
+    xp, r = array_namespace(at.fy), _in_pairs(system.residual(system.data.guess, at.fy), axis)
+    Gs = tuple(Dense(_in_pairs(G.to_dense(), axis - 1)) for G in at.Gs)
+    t, D = grid.t[..., None], joined([part(grid.D, axis, None, 1), grid.D], axis)
+    t, D = _in_pairs(t, -2)[..., 0], _in_pairs(D, axis)
+    pairs = dataclasses.replace(grid, t=t, D=part(D, axis, 1, None))
+    first = part(r, axis, None, 1)
+    r = joined([0 * first, part(r, axis, 1, None)], axis)
+    delta = system.rule.solve(Gs, r, grid=pairs, boundary=Initial(0 * first))
+    inner = tuple(range(axis, -1))
+    return xp.max(xp.abs(delta), axis=inner)
+
+
+def _in_pairs(a: Array, axis: int) -> Array:
+    """Return the points of every two intervals, (*B, 2 N + 1, ...) -> (*B, N, 3, ...)."""
+    xp, last = array_namespace(a), a.shape[axis]
+    behind = (slice(None),) * (-axis - 1)
+    return xp.stack([a[(..., slice(k, last - 2 + k, 2), *behind)] for k in (0, 1, 2)], axis=axis)
+
+
+def between(t: Array, change: Array) -> DenseOutput:
+    """Return the size of an error at any times, of a correction at times (*B, N + 1) and in the middle of each two.
+
+    At the ends of an interval it is that of y there. Inside, the polynomial has an error of its own, which vanishes at
+    both ends: about a parabola. A stiff equation may come out right behind a step that is wrong all along.
+    """
+    xp, ends, middle = array_namespace(change), change[..., ::2, :], change[..., 1::2, :]
+    first, last = ends[..., :-1, :], ends[..., 1:, :]
+    own, size = xp.abs(middle - (first + last) / 2), xp.abs(ends)
+    rise = size[..., 1:, :] - size[..., :-1, :] + 4 * own
+    return DenseOutput(t, xp.stack([size[..., :-1, :], rise, -4 * own], axis=-2))
 
 
 def halved(t: Array, x: Array, y: Array, c: Array, nodes: tuple[float, ...], moments: Moments) -> Data:

@@ -178,19 +178,22 @@ def _happens(a: Array, b: Array, direction: float) -> Array:
 
 def _compiled(backend: Backend, event: Event, args: tuple[Any, ...], c: Array, t: Array) -> Callable[..., Array]:
     """Return the event as a function of times (*S) and y (*S, n), in the fastest way that has its values."""
-    xp = array_namespace(c)
+    return each_point(backend, event, args, c[..., 0, :], t[..., :-1])
+
+
+def each_point(backend: Backend, event: Event, args: tuple[Any, ...], y: Array, t: Array) -> Callable[..., Array]:
+    """Return the event as a function of many points, found at some: times (*B, K) and y (*B, K, n)."""
+    xp = array_namespace(y)
 
     def spread(t: Any, y: Array, *args: Any) -> Array:
         return xp.zeros_like(y) + event.function(t, y, *args)
 
-    first = (0,) * (t.ndim - 1)
-    made = event.function(t[(*first, 0)], c[(*first, 0, 0, ...)], *args)
+    made = event.function(t[(0,) * t.ndim], y[(*(0,) * (y.ndim - 1), ...)], *args)
     size = getattr(made, "shape", ())
     if isinstance(made, list | tuple) or any(s != 1 for s in size):
         received = f"shape {tuple(size)}" if size else type(made).__name__
         raise FunctionError(f"an event: expected {CONTRACT}; received {received}.")
-    rows = c[..., 0, :]
-    f = FromScipy(spread).tuned(backend, (rows,), t[..., :-1, None], args)
+    f = FromScipy(spread).tuned(backend, (y,), t[..., None], args)
 
     def g(times: Array, y: Array) -> Array:
         values = f(y, times[..., None], args)[..., 0]

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from ..backends import backend_of
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, padded
 from ..backends.sums import Sums
 from ..backends.trees import record
 from ..inverses.tableaux import Pair
@@ -56,7 +56,8 @@ class Explicit(Stepper):
     def attempt(self, field: Field, t: Array, y: Array, h: Array, carry: Memory) -> Attempt:
         """Return y at t + h and the error of the pair."""
         xp, F, count = array_namespace(y), self.F, len(self.rows)
-        step, times = xp.astype(h, y.dtype, copy=False)[..., None] + xp.zeros_like(y), t + h * self.places
+        step = xp.astype(h, y.dtype, copy=False)[..., None] + xp.zeros_like(y)
+        times = t + h * padded(self.places, h.ndim)
         new, last = y, carry.f
         F.restart(last)
         for k in range(count):

@@ -31,6 +31,8 @@ class Route:
         Lengths of the first and of the longest step.
     moments : Moments
         x at any time.
+    before : DenseOutput or None
+        A solution to less, to start from.
     """
 
     start: Array
@@ -42,6 +44,7 @@ class Route:
     first: Any
     longest: Any
     moments: Moments
+    before: Any = None
 
 
 def carried(backend: Backend, grid: Array, t: Array, stops: Array | None) -> Array:
@@ -56,9 +59,7 @@ def carried(backend: Backend, grid: Array, t: Array, stops: Array | None) -> Arr
     grid = held(grid)
     order = xp.argsort(xp.where(ends[..., -1:] < ends[..., :1], -1.0, 1.0) * held(ends), axis=-1)
     ends = xp.take_along_axis(ends, order, axis=-1)
-    lines = linear(held(ends), ends[..., None])
-    moved = joined([lines(grid[..., :-1]), lines(grid[..., -1:])], -2)[..., 0]  # the last one often is all that is used
-    return grid + (moved - held(moved))
+    return backend.following(grid, linear(held(ends), ends[..., None])(grid)[..., 0])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,11 @@ from typing import Any
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, joined, padded_behind, part
 from ..backends.trees import record, static
+from ..grids.base import Data
+from ..grids.levels import with_stages
+from ..grids.times import Initial, TimeGrid
+from ..solution.dense import picked
+from .inputs import Moments
 from .march import Course, Trace, Walker
 
 
@@ -47,8 +52,7 @@ def found(course: Course, y0: Array, trace: Trace, walker: Walker) -> Found:
     there, order = order < most, xp.where(order < most, order, 0)
 
     def of_taken(a: Array, last: Array) -> Array:
-        rows = xp.permute_dims(a, (*behind, *range(n_batch + 1, a.ndim)))
-        rows = xp.take_along_axis(rows, xp.broadcast_to(padded_behind(order, rows.ndim), rows.shape), axis=n_batch)
+        rows = picked(xp.permute_dims(a, (*behind, *range(n_batch + 1, a.ndim))), order, a.ndim - 1 - n_batch)
         return xp.where(padded_behind(there, rows.ndim), rows, last)
 
     first = xp.broadcast_to(course.start, (*taken.shape[:-1], 1))
@@ -72,17 +76,13 @@ def _doubled(course: Course, at: Found) -> Found:
     last = at.t[..., -1:]
     t = joined([at.t, xp.where(inside, stops, last)], -1)
     hit = xp.astype(at.t[..., None, :] == stops[..., :, None], xp.int32)
-    rows = xp.argmax(hit, axis=-1)[..., None]
-    of_stops = xp.take_along_axis(at.y, xp.broadcast_to(rows, (*rows.shape[:-1], at.y.shape[-1])), axis=-2)
+    of_stops = picked(at.y, xp.argmax(hit, axis=-1), 1)
     y = joined([at.y, xp.where(inside[..., None], of_stops, at.y[..., -1:, :])], -2)
     order = xp.argsort(ahead * t, axis=-1, stable=True)
-    y = xp.take_along_axis(y, xp.broadcast_to(order[..., None], y.shape), axis=-2)
-    path = at.path
+    y, path = picked(y, order, 1), at.path
     if path is not None:  # of an interval that ends where it begins there is none
         none = xp.zeros((*path.shape[:-3], stops.shape[-1], *path.shape[-2:]), dtype=path.dtype)
-        rows = padded_behind(order[..., 1:] - 1, path.ndim)
-        path = joined([path, none], -3)
-        path = xp.take_along_axis(path, xp.broadcast_to(rows, path.shape), axis=-3)
+        path = picked(joined([path, none], -3), order[..., 1:] - 1, 2)
     return Found(xp.take_along_axis(t, order, axis=-1), y, at.code, at.taken, at.tried, path)
 
 
@@ -98,3 +98,17 @@ def trimmed(backend: Backend, at: Found) -> Found:
     needed = min(max(needed, 1), most)
     path = None if at.path is None else part(at.path, -3, None, needed)
     return Found(part(at.t, -1, None, needed + 1), part(at.y, -2, None, needed + 1), at.code, at.taken, at.tried, path)
+
+
+def data_on(
+    t: Array, y: Array, y0: Array, has_stops: bool, nodes: tuple[float, ...], moments: Moments
+) -> tuple[Data, Array]:
+    """Return the data of a rule on a grid (*B, N + 1), its guess y, (*B, N + 1, n), in all stages of an interval.
+
+    And the times as f is given them, (*B, N + 1, 1): one that stands there twice, where f jumps, on both sides of it.
+    """
+    xp = array_namespace(y)
+    grid = TimeGrid(t, xp.astype(t[..., 1:] - t[..., :-1], y.dtype)[..., None])
+    seen = xp.astype(t, y.dtype)
+    seen = (grid.sided(seen) if has_stops else seen)[..., None]
+    return with_stages(Data(moments.at(seen), grid, Initial(y0), y), nodes), seen

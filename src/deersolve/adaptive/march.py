@@ -11,9 +11,13 @@ from ..backends.trees import record, tree_leaves, tree_map
 from .base import Field, Stepper
 from .controller import FAILED, SHORTEST, factor, first_step
 
-RUNNING, ARRIVED, TOO_SMALL, TOO_MANY, STIFF, NOT_FINITE = range(6)
+RUNNING, ARRIVED, TOO_SMALL, TOO_MANY, STIFF, NOT_FINITE, STALLED = range(7)
 """How far an element is: those behind did not, for the step they ended with."""
 ULPS = 16  # of the time: what a step is more than
+EVERY, LEFT = 1000, 1e6  # attempts after which it is asked whether so many are left
+WAY = 100  # tolerances
+"""The error of a smooth step is a small part of its way. Where f jumps at a value that y stays at, as -sign(y) at 0, it
+is as large as the way, whatever the step: with ways below WAY, and more than LEFT attempts ahead, it is STALLED."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Course:
         The largest number of steps, those that are rejected included.
     looks : bool
         Whether an element ends where another rule would be better.
+    halt : Halt or None
+        What ends an element where its events happened.
     """
 
     backend: Backend
@@ -46,6 +52,7 @@ class Course:
     longest: Any
     most: int
     looks: bool
+    halt: Any = None
 
     def between(self, t: Array, stop: Array) -> Field:
         """Return f on the piece from t to a stop: at the ends of pieces the limit from its side."""
@@ -72,6 +79,7 @@ class Walker:
     code: Array
     taken: Array
     tried: Array
+    seen: Any = None
 
 
 @record
@@ -92,9 +100,11 @@ def march(course: Course, y0: Array) -> tuple[Trace, Walker]:
     def goes_on(walker: Walker) -> Array:
         return walker.code == RUNNING
 
-    trace, walker = course.backend.recorded_loop(goes_on, lambda w: _step(course, w), walker, course.most)
+    watched = _step if course.backend.compiles else Watched(walker.t)
+    trace, walker = course.backend.recorded_loop(goes_on, lambda w: watched(course, w), walker, course.most)
     xp = array_namespace(y0)
     code = xp.where(walker.code == RUNNING, TOO_MANY + 0 * walker.code, walker.code)
+    code = xp.where(xp.all(xp.isfinite(walker.y), axis=(-2, -1)), code, NOT_FINITE + 0 * code)
     return trace, dataclasses.replace(walker, code=code)
 
 
@@ -110,8 +120,8 @@ def _begun(course: Course, y0: Array) -> Walker:
     else:
         h = xp.minimum(course.first + 0 * t, xp.abs(span))
     arrived = xp.where(span[..., 0] == 0, ARRIVED + 0 * code, code)
-    none = 0 * arrived
-    return Walker(t, y0, xp.where(span < 0, -h, h), carry, arrived < RUNNING, arrived, none, none)
+    none, seen = 0 * arrived, None if course.halt is None else course.halt.start(t, y0)
+    return Walker(t, y0, xp.where(span < 0, -h, h), carry, arrived < RUNNING, arrived, none, none, seen)
 
 
 def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
@@ -136,18 +146,41 @@ def _step(course: Course, at: Walker) -> tuple[Walker, Trace]:
     moved = xp.where(hits, stop, at.t + h)
     t, y = xp.where(taken[..., None], moved, at.t), xp.where(taken[..., None, None], made.y, at.y)
     least = ULPS * float(xp.finfo(t.dtype).eps) * xp.maximum(xp.abs(t), xp.abs(gap) * 0)
-    stuck = ~taken & (xp.abs(grown) <= least)[..., 0]
+    stuck = ~taken & ~(xp.abs(grown) > least)[..., 0]  # NaN too
     lost = xp.where(made.error < xp.inf, TOO_SMALL + 0 * at.code, NOT_FINITE)
     code = xp.where(running & stuck, lost, at.code)
     if course.looks and made.is_stiff is not None:
         code = xp.where(taken & made.is_stiff, STIFF + 0 * code, code)
     code = xp.where(taken & (t == course.end)[..., 0], ARRIVED + 0 * code, code)
+    seen = at.seen
+    if course.halt is not None:
+        seen, ended = course.halt.after(seen, t, y, taken)
+        code = xp.where(running & ended, ARRIVED + 0 * code, code)
     carry = _chosen(taken, made.carry, at.carry if made.kept is None else made.kept)
     if course.stops is not None:
         carry = _begun_anew(course, taken & hits[..., 0] & (code == RUNNING), t, y, carry)
     h_next = xp.where(running[..., None], grown, at.h)
-    counts = (count + xp.astype(flag, xp.int32) for count, flag in ((at.taken, taken), (at.tried, running)))
-    return Walker(t, y, h_next, carry, running & ~taken, code, *counts), Trace(t, y, taken, made.path)
+    took, tried = (count + xp.astype(flag, xp.int32) for count, flag in ((at.taken, taken), (at.tried, running)))
+    return Walker(t, y, h_next, carry, running & ~taken, code, took, tried, seen), Trace(t, y, taken, made.path)
+
+
+class Watched:
+    """Steps that end where they get nowhere, looked at now and then."""
+
+    def __init__(self, t: Array) -> None:
+        self.t, self.count = t, 0
+
+    def __call__(self, course: Course, at: Walker) -> tuple[Walker, Trace]:
+        """Attempt one step of every element."""
+        at, trace = _step(course, at)
+        self.count += 1
+        if self.count % EVERY == 0:
+            xp, field = array_namespace(at.y), course.field
+            way = xp.abs(at.h)[..., None] * xp.abs(tree_leaves(at.carry)[0]) / field.scale(at.y, at.y)
+            left = xp.abs(course.end - at.t) * EVERY > LEFT * xp.abs(at.t - self.t)
+            is_lost = left[..., 0] & (xp.max(way, axis=(-2, -1)) < WAY) & (at.code == RUNNING)
+            at, self.t = dataclasses.replace(at, code=xp.where(is_lost, STALLED + 0 * at.code, at.code)), at.t
+        return at, trace
 
 
 def _begun_anew(course: Course, flags: Array, t: Array, y: Array, carry: Tree) -> Tree:

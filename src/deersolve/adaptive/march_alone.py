@@ -12,7 +12,7 @@ from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
 from ..inverses.tableaux import Pair
 from .controller import FAILED, LONGEST, SAFETY, SHORTEST
-from .march import ARRIVED, NOT_FINITE, STIFF, TOO_MANY, TOO_SMALL, ULPS
+from .march import ARRIVED, EVERY, LEFT, NOT_FINITE, STALLED, STIFF, TOO_MANY, TOO_SMALL, ULPS, WAY
 from .stiffness import HITS, MISSES
 
 FLOOR = 0.01
@@ -35,11 +35,15 @@ class StepperAlone(Protocol):
         Whether stability, and not the error, holds back its steps.
     path : array, shape (s, n), or None
         The coefficients of theta, ..., theta^s in the step that was taken last, of rules that have them.
+    rtol, atol : array
+        The tolerance.
     """
 
     order: int
     is_stiff: bool
     path: Any
+    rtol: Array
+    atol: Array
 
     def start(self, t: float, y: Array, limits: tuple[float, float]) -> None:
         """Begin at a time, with no step before; f is called between two limits of time only."""
@@ -60,12 +64,20 @@ class Steps:
     paths: list[Any]
     tried: int = 0
     code: int = ARRIVED
+    seen: float = math.nan
 
     def add(self, t: float, y: Array, path: Any) -> None:
         """Take a step."""
         self.t.append(t)
         self.y.append(y)
         self.paths.append(path)
+
+    def is_lost(self, stop: float, rtol: Array, atol: Array) -> bool:
+        """Return whether too many steps are left, and the last one was short by the tolerance too."""
+        xp, t, y = array_namespace(self.y[-1]), self.t[-1], self.y[-1]
+        if not abs(stop - t) * EVERY > LEFT * abs(t - self.seen):
+            return False
+        return bool(xp.max(abs(y - self.y[-2]) / (atol + rtol * abs(y))) < WAY)
 
 
 def march(stepper: StepperAlone, times: list[float], y: Array, h: float, longest: float, most: int) -> Steps:
@@ -93,6 +105,11 @@ def _piece(stepper: StepperAlone, at: Steps, stop: float, h: float, longest: flo
             at.code = TOO_MANY
             break
         at.tried += 1
+        if at.tried % EVERY == 0:
+            if len(at.y) > 1 and at.is_lost(stop, stepper.rtol, stepper.atol):
+                at.code = STALLED
+                break
+            at.seen = t
         length = h if abs(h) <= longest else math.copysign(longest, h)
         is_last = abs(length) >= 0.999 * abs(stop - t)
         step = stop - t if is_last else (t + length) - t or length  # what is between two times, not what was meant

@@ -12,6 +12,7 @@ from .base import Field, Stepper
 from .explicit import Explicit
 from .flow import Flow, Route
 from .grid import Found, found
+from .halts import Halts
 from .march import Course, march
 from .radau import Radau
 from .radau_numbers import RADAU_5, RADAU_9
@@ -29,6 +30,7 @@ class Marcher:
     rule: str
     most: int
     looks: bool
+    halts: Halts | None = None
     cacheable: bool = True
     operator: tuple[()] = ()
 
@@ -50,7 +52,8 @@ class Marcher:
         flow, stepper = Flow(self.backend, functions, route.moments), STEPPERS[self.rule]
         field = Field(flow.slope, flow.jacobian, route.rtol, route.atol)
         ends, lengths = (route.start, route.end, route.stops), (route.first, route.longest)
-        course = Course(self.backend, stepper, field, *ends, *lengths, self.most, self.looks)
+        halt = None if self.halts is None else self.halts.on(self.backend, route.start, route.y0)
+        course = Course(self.backend, stepper, field, *ends, *lengths, self.most, self.looks, halt)
         with self.backend.frozen():
             return found(course, route.y0, *march(course, route.y0))
 

@@ -7,8 +7,10 @@ import math
 from typing import Any
 
 from ..backends.given import real_numbers
-from ..errors import check_real, check_whole, mismatch
+from ..backends.registration import close_matches
+from ..errors import UnknownKeyError, check_real, check_whole, mismatch
 
+WAYS = ("auto", "march", "newton")
 RTOL, RATIO = 1e-6, 1e-3  # the relative tolerance where only the absolute one is given; atol by rtol where it is not
 
 
@@ -24,17 +26,25 @@ class Adaptive:
         The length of the first step, and of the longest, in the unit of t. By default f tells the first.
     max_steps : int, optional
         How many steps may be tried. By default 10^7. On JAX it is the size of what is kept: by default 4,096, and for
-        large batches as many as are 2^23 numbers, but not below 256; outside of ``jit`` 4,096 if those do not do.
-
+        large batches as many as are 2^23 numbers, but not below 256; outside of ``jit`` 4,096 if those do not do. With
+        ``way="newton"`` it is the largest number of steps of the grid, on JAX 256 and 4,096 likewise.
     estimate : bool, optional
         Whether to estimate the error that all steps together have made, where y is wanted, and to halve the steps, or
         solve again with smaller ones, where it is far above the tolerance. By default it is done for up to 16,384
-        numbers of y, except on JAX, where it is another program to compile. Inside ``jit`` it is never done.
+        numbers of y, of a larger batch for a sample of its elements, except on JAX, where it is another program to
+        compile. Inside ``jit`` it is never done. With True it is done for all, of a large batch in parts.
+    way : {"auto", "march", "newton"}
+        How the grid is found. "march": step after step, each as long as its error allows. "newton": all steps at once
+        by Newton's method, on a grid that is divided anew from round to round until each step is good enough, by
+        "radau5" or "radau9"; no step waits for the one before. By default that is the way on a GPU where nothing is
+        compiled and batch elements are few, and a march everywhere else.
 
     Raises
     ------
     InputError
-        If an option is out of range.
+        If an option is out of range, or there is a first step where none is first.
+    UnknownKeyError
+        If there is no such way.
     """
 
     rtol: Any = None
@@ -43,6 +53,7 @@ class Adaptive:
     max_step: float | None = None
     max_steps: int | None = None
     estimate: bool | None = None
+    way: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("rtol", "atol"):
@@ -67,6 +78,13 @@ class Adaptive:
                 check_real(name, "a number > 0", value, lambda length: length > 0)
         if self.max_steps is not None:
             check_whole("Adaptive", "max_steps", self.max_steps)
+        self._check_way()
+
+    def _check_way(self) -> None:
+        if not isinstance(self.way, str) or self.way not in WAYS:
+            raise UnknownKeyError(f"way: there is no {self.way!r}." + close_matches(str(self.way), [*WAYS]))
+        if self.way == "newton" and self.first_step is not None:
+            raise mismatch("first_step", 'None beside way="newton", which has all steps at once', self.first_step)
 
     @property
     def least(self) -> float:

@@ -10,7 +10,7 @@ from ..linalg.structure import identity
 from .radau_numbers import Collocation
 
 MOST = 10  # Newton steps
-ENOUGH = 1e-4  # of the tolerance: what is left of Z
+ENOUGH = 0.01  # of the tolerance: what is left of Z
 SLOW = 1e-2  # rate of convergence from which on J is made anew
 LEAST = 1e-2  # of an error, where two are compared
 ROUNDOFF = 10  # times eps |y|: nothing below is asked for

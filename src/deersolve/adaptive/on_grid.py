@@ -98,7 +98,7 @@ class Polished(Given):
             delta = newton_step(system, y, Dense)[2]
             return y + delta, system.over_grid(xp.max, xp.abs(delta) / (system.peaks(y) + least(y))), left - 1
 
-        found, first = y, step((y, 0, xp.asarray(STEPS)))
+        found, first = y, step((y, 0, system.backend.convert(STEPS, y, xp.int32)))
         y, size, _ = system.backend.while_loop(lambda s: xp.any(s[1] > enough) & (s[2] > 0), step, first)
         lost = ~xp.isfinite(size)
         y, broken = xp.where(system.per_element(lost), found, y), lost & ~system.over_grid(xp.all, xp.isfinite(found))
@@ -106,10 +106,9 @@ class Polished(Given):
 
 
 def _unseen(system: System, y: Array) -> Iterate:
-    """Return y where its last value is finite: what is not is handed on from step to step."""
-    last = system.data.grid.present(y)[..., -1, :]
-    finite = array_namespace(y).all(array_namespace(y).isfinite(last), axis=-1)
-    return _known(system, y, finite, ~finite)
+    """Return y, of which the march says whether it is one."""
+    at = start_at(system, y, Options(max_steps=0))
+    return dataclasses.replace(at, active=at.active & False, certified=at.active)
 
 
 def _known(system: System, y: Array, holds: Array, broken: Array, **known: Array) -> Iterate:

@@ -14,6 +14,8 @@ from .error import ESTIMATED
 from .modes import ENOUGH, LEAST, MOST, ROUNDOFF, SLOW, Modes
 from .radau_numbers import Collocation
 
+CLOSE, FINEST = 1e-10, 1e-4  # what is left of Z: of y, and of the tolerance at least, for errors of steps grow
+STALLED = 0.5  # the rate that stands for one at roundoff
 FEW = 256  # steps: equations of which so many are not estimated have no slack
 Slopes = Callable[[list[float], Array], Array]
 """f of times, and of y (K, n) at them."""
@@ -38,6 +40,7 @@ class RadauAlone:
         self.backend, self.rule, self.given, self.jacobian = backend, rule, slopes, jacobian
         self.rtol, self.atol, self.order, self.s = rtol, atol, len(rule.nodes) + 1, len(rule.nodes)
         self.slack, self.taken = slack(rule, rtol), 0
+        self.close = min(max(CLOSE / (float(array_namespace(rtol).min(rtol)) or CLOSE), FINEST), ENOUGH)
 
     def start(self, t: float, y: Array, limits: tuple[float, float]) -> None:
         """Begin at a time, with no step before."""
@@ -100,7 +103,8 @@ class RadauAlone:
         """Return Z and the rate of convergence, which is not below 1 where there is no Z."""
         xp, modes, rule, eps = array_namespace(y), self.modes, self.rule, self.eps
         times = [t + c * h for c in rule.nodes]
-        enough = ENOUGH + ROUNDOFF * eps * _size(y / allowed)
+        roundoff = ROUNDOFF * eps * _size(y / allowed)
+        close, enough, nearest = self.close + roundoff, ENOUGH + roundoff, math.inf
         Z: Any = 0 * self.nodes * y
         if self.path is not None:
             Z = ((1 + self.nodes * (h / self.h)) ** self.powers - 1) @ self.path
@@ -114,14 +118,14 @@ class RadauAlone:
                 rate = size / before
                 ahead = rate / (1 - rate) if rate < 1 else math.inf
             left = ahead * size
-            if left <= enough:
+            if left <= close:
                 self.ahead = ahead
                 return Z, rate
             if not left * min(rate, 1.0) ** (MOST - 1 - k) <= enough and (k or not left < math.inf):
                 break
-            before = size
+            before, nearest = size, min(nearest, left)
         self.ahead = 1.0
-        return Z, math.inf
+        return Z, STALLED if nearest <= enough and size <= enough else math.inf
 
 
 def _size(part: Array) -> float:

@@ -8,6 +8,7 @@ from ..backends.namespace import array_namespace, joined
 from ..solution.dense import DenseOutput
 from ..solution.solution import Solution
 from ..solution.status import Status, advice_on, numbers
+from .between import between
 from .error import FAR
 from .march import ARRIVED, NOT_FINITE
 from .method import Adaptive
@@ -21,9 +22,9 @@ def shown(solver: Solver, to: Adaptive, made: Solved, why: str) -> Solution:
     xp, times = array_namespace(found.y), solver.data.grid.t
     reached = found.t[..., -1:]
     beyond = xp.abs(times - found.t[..., :1]) > xp.abs(reached - found.t[..., :1])
-    u, inner = sol.y[..., -1, :] if solver.rule.nodes else sol.y, xp.where(beyond, reached, times)[..., 1:-1]
-    between = [dense(inner)] if inner.shape[-1] else []
-    y = joined([u[..., :1, :], *between, u[..., -1:, :]], -2)
+    inner = xp.where(beyond, reached, times)[..., 1:-1]
+    first, last = solver.ends(found, sol)
+    y = joined([first, *([between(solver, found, sol, inner)] if inner.shape[-1] else []), last], -2)
     y = xp.where(beyond[..., None], xp.nan, y)
     ended = xp.where(found.code == NOT_FINITE, int(Status.NONFINITE) + 0 * sol.status, int(Status.UNDER_RESOLVED))
     moving = sol.status == int(Status.MAX_STEPS)  # there is no y_guess to try: as where steps are too large

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 from ..backends import backend_of
 from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace, joined, padded
 from ..backends.trees import tree_map
 from ..grids.base import Data
-from ..grids.levels import with_stages
-from ..grids.times import Initial, TimeGrid
 from ..inverses import Rule
 from ..newton.discrete import discrete, mistuned
 from ..newton.jacobians import Functions, derivative_of
@@ -19,19 +18,22 @@ from ..newton.measures import least
 from ..newton.plan import run
 from ..problems import Problem
 from ..problems.inputs import closed
+from ..solution.dense import DenseOutput
 from ..solution.solution import Solution
 from ..solution.status import Status
 from .alone import Single, found_alone
-from .error import ESTIMATED, FAR, Estimated, Refined, halved
+from .error import ESTIMATED, FAR, Estimated, Refined, between, halved
 from .flow import Route, carried
-from .grid import Found, trimmed
-from .inputs import Moments, linear
+from .grid import Found, data_on, trimmed
+from .inputs import Moments
 from .march import ARRIVED, TOO_MANY
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
 from .on_grid import Given, Kept, Marched, OnGrid, Polished, Trusted
+from .whole import FEWEST, Whole
 
 MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where Python looks; where all are kept
+MATRICES = 2**27  # numbers of the matrices of all intervals that are solved at once
 HELD = 2**23  # numbers that are kept, if there are not few steps
 WORK = 2_000_000_000  # multiplications of the linear systems, for which no Newton step is made over all steps
 TIGHTENED = 2**20  # numbers of y up to which the error is estimated where it was too large
@@ -50,27 +52,28 @@ class Solver:
     looks: bool
     stops: Array | None
     estimated: int = ESTIMATED
+    share: float = 1.0  # of a tolerance, which a march is allowed
 
-    def solved(self, to: Adaptive) -> Solved:
-        """Return the grid of a march with the solution on it."""
-        return self.on(self.found(to), to)
+    def solved(self, to: Adaptive, before: Found | None = None) -> Solved:
+        """Return a grid with the solution on it; one to less may be known before."""
+        return self.on(self.found(to, before), to)
 
     def on(self, found: Found, to: Adaptive) -> Solved:
         """Return the solution on a grid, and its estimated error."""
         found = dataclasses.replace(found, t=carried(self.backend, found.t, self.data.grid.t, self.stops))
         made = self._on_grid(found, to)
-        return self._estimated(found, to, *made) if self._estimates(found, to) else Solved(found, made[0])
+        return self._estimated(found, to, *made) if self.estimates(found, to) else Solved(found, made[0])
 
     def halved(self, made: Solved, to: Adaptive) -> Solved | None:
         """Return the solution on half of the steps, with its error; None where that takes more than what is known."""
         finer, xp = made.finer, array_namespace(made.sol.status)
-        if finer is None or bool(xp.any(finer.code != ARRIVED)) or not self._estimates(finer, to):
+        if finer is None or is_cut(finer) or not self.estimates(finer, to):
             return None
         half = self.on(finer, to)
         worse = (half.sol.status != 0) & (half.sol.status != made.sol.status)
         return None if bool(xp.any(worse)) else half
 
-    def _estimates(self, found: Found, to: Adaptive) -> bool:
+    def estimates(self, found: Found, to: Adaptive) -> bool:
         """Return whether the error is estimated."""
         asked = to.estimate if to.estimate is not None else not self.backend.compiles
         if not asked or not self.backend.is_concrete(found.t):
@@ -88,8 +91,11 @@ class Solver:
         is_plain = self.rule.scans and self.backend.name == "numpy"
         return self.rule.scanning("sequential") if is_plain else self.rule
 
-    def found(self, to: Adaptive) -> Found:
-        """Return the grid that the march finds."""
+    def found(self, to: Adaptive, before: Found | None = None) -> Found:
+        """Return the grid that the march finds, or Newton's method."""
+        if to.way == "newton":
+            return self._whole(to, before)
+        to = to.tighter(self.share)
         route, functions, stepper = self._route(to), closed(self.problem, self.data.grid), STEPPERS[self.rule.key]
         if not self.backend.compiles and route.y0.ndim == 2:
             single = Single(self.backend, self.problem, functions, route)
@@ -101,12 +107,38 @@ class Solver:
         rows.append(tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], rows[0]))  # one point
         called = {name: (f, lambda: rows) for name, f in functions.items()}
         most, is_last = to.max_steps or self._most(y), to.max_steps is not None or not self.backend.compiles
+        halts = None if self.backend.compiles else self.problem.halts
         while True:
-            found: Found = self.backend.call(Marcher(self.backend, self.rule.key, most, self.looks), called, route)
+            marcher = Marcher(self.backend, self.rule.key, most, self.looks, halts)
+            found: Found = self.backend.call(marcher, called, route)
             is_last = is_last or most >= MANY_COMPILED or not self.backend.is_concrete(found.code)
             if is_last or not bool(xp.any(found.code == TOO_MANY)):
                 return trimmed(self.backend, found)
             most = MANY_COMPILED
+
+    def _whole(self, to: Adaptive, before: Found | None) -> Found:
+        """Return the grid that Newton's method on all steps at once finds."""
+        route = self._route(to)
+        if before is not None:
+            c = joined([before.y[..., :-1, None, :], before.path], -2)
+            route = dataclasses.replace(route, before=DenseOutput(before.t, c))
+        room: int = MATRICES // (math.prod(route.y0.shape) * route.y0.shape[-1] * len(self.rule.nodes) ** 2)
+        most = to.max_steps or max(min(room, FEW_COMPILED) if self.backend.compiles else room, FEWEST)
+        whole = Whole(self.backend, self.rule, most)
+        data, seen = whole.begun(route)
+        functions = derivative_of(discrete(self.problem, self.rule, self.backend, data)[1], check=False)[0]
+
+        def calls() -> list[tuple[Any, ...]]:
+            t, y, c, whole = data.grid.t, data.guess[..., -1, :], data.guess[..., 1:, :, :], (data.guess, data.x)
+            fine = halved(t, seen, y, c, self.rule.nodes, self.moments)
+            return [whole, (fine.guess, fine.x), tree_map(lambda a: a[(*(slice(1) for _ in a.shape[:-1]), ...)], whole)]
+
+        called = {name: (f, calls) for name, f in functions.items()}
+        found: Found = self.backend.call(whole, called, route)
+        more = min(room, MANY_COMPILED)
+        if to.max_steps or more <= most or not self.backend.is_concrete(found.code) or not _any(found.code == TOO_MANY):
+            return trimmed(self.backend, found)
+        return self._whole(dataclasses.replace(to, max_steps=more), before)
 
     def _most(self, y0: Array) -> int:
         """Return how many steps may be tried: where all of those are kept, as many as have room."""
@@ -129,12 +161,8 @@ class Solver:
 
         And the times as f sees them, (*B, N + 1, 1), and f as it is called, with its derivative.
         """
-        xp, y, t = array_namespace(found.y), found.y, found.t
-        D = xp.astype(t[..., 1:] - t[..., :-1], y.dtype)[..., None]
-        grid, start = TimeGrid(t, D), padded(self.data.boundary.y0, y.ndim)
-        times = xp.astype(t, y.dtype)
-        times = (times if self.stops is None else grid.sided(times))[..., None]
-        data = with_stages(Data(self.moments.at(times), grid, Initial(start), y), self.rule.nodes)
+        start = padded(self.data.boundary.y0, found.y.ndim)
+        data, seen = data_on(found.t, found.y, start, self.stops is not None, self.rule.nodes, self.moments)
         if self.rule.nodes:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
         problem, system = discrete(self.problem, self.on_grid, self.backend, data)
@@ -148,7 +176,15 @@ class Solver:
         other = None if _has_converged(self.backend, sol) else mistuned(problem, system, data.guess)
         if other is not None:
             return dataclasses.replace(self, problem=other)._on_grid(found, to)
-        return sol, times, functions
+        return sol, seen, functions
+
+    def ends(self, found: Found, sol: Solution) -> tuple[Array, Array]:
+        """Return y at the first and the last point, (*B, 1, n): compiled without the rest if alone."""
+        u = sol.y[..., -1, :] if self.rule.nodes else sol.y
+        if not self.backend.compiles:
+            return u[..., :1, :], u[..., -1:, :]
+        first, last = (self.backend.following(found.y[..., k, :], u[..., k, :]) for k in (slice(1), slice(-1, None)))
+        return first, last
 
     def _estimated(self, found: Found, to: Adaptive, sol: Solution, seen: Array, functions: Functions) -> Solved:
         """Return the solution with its error where it is wanted, and what is on the grid of half the steps."""
@@ -159,7 +195,7 @@ class Solver:
         change = fine.grid.present(delta)
         t, wanted = self.backend.without_gradient((found.t, self.data.grid.t))
         beyond = xp.abs(wanted - t[..., :1]) > xp.abs(t[..., -1:] - t[..., :1])
-        error = linear(t, change[..., ::2, :])(xp.where(beyond, t[..., -1:], wanted))
+        error = between(t, change)(xp.where(beyond, t[..., -1:], wanted))
         y = fine.guess + delta
         path = self.rule.polynomials(y, functions, fine)[..., 1:, :] if nodes else None
         finer = Found(fine.grid.times, fine.grid.present(y), found.code, 2 * found.taken, found.tried, path)
@@ -189,10 +225,8 @@ class Solved:
 
     def is_no_better(self, size: float, to: Adaptive) -> bool:
         """Return whether smaller steps to the same end leave an error of about the same size."""
-        left, xp = self.size(to), array_namespace(self.sol.status)
-        if left is None or left == UNSETTLED or bool(xp.any(self.found.code != ARRIVED)):
-            return False
-        return left > 0.5 * size
+        left = self.size(to)
+        return left is not None and left != UNSETTLED and not is_cut(self.found) and left > 0.5 * size
 
 
 def _has_converged(backend: Backend, sol: Solution) -> bool:
@@ -200,10 +234,22 @@ def _has_converged(backend: Backend, sol: Solution) -> bool:
 
 
 def _in_stages(backend: Backend, guess: Array, found: Found, nodes: tuple[float, ...]) -> Array:
-    """Return y at every stage, (*B, N + 1, m, n), by the polynomials of the march."""
-    powers = [[c ** (k + 1) for k in range(found.path.shape[-2])] for c in nodes]
+    """Return y at every stage, (*B, N + 1, m, n), by the polynomials of the march; without a step the guess."""
+    if found.path is None:
+        return guess
+    powers = [[c ** (k + 1) for k in range(found.path.shape[-2])] for c in nodes[:-1]]
     moved = array_namespace(guess).matmul(backend.convert(powers, guess, guess.dtype), found.path)
-    return joined([guess[..., :1, :, :], found.y[..., :-1, None, :] + moved], -3)
+    inner, last = found.y[..., :-1, None, :] + moved, found.y[..., 1:, None, :]
+    return joined([guess[..., :1, :, :], joined([inner, last], -2)], -3)
+
+
+def is_cut(found: Found) -> bool:
+    """Return whether some element did not come to its end."""
+    return _any(found.code != ARRIVED)
+
+
+def _any(flags: Array) -> bool:
+    return bool(array_namespace(flags).any(flags))
 
 
 def ratio(to: Adaptive, found: Found, error: Array) -> Array:

@@ -67,8 +67,7 @@ class Backend:
 
         fy, tangents = value_and_tangents(lambda *ys: f(*ys, x), ys)
         xp = array_namespace(fy)
-        columns = xp.moveaxis(tangents, 0, -1)
-        return fy, split_columns(columns, ys)
+        return fy, split_columns(xp.moveaxis(tangents, 0, -1), ys)
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         """Return the state after ``body`` was applied for as long as ``cond`` holds."""
@@ -124,7 +123,9 @@ class Backend:
                 filled, outputs = filled + len(outputs), []
         return carry, whole
 
-    def steps(self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
+    def steps(
+        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int
+    ) -> tuple[Any, Any]:
         """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of a tree."""
         outputs = []
         for x in unstacked(xs, length):
@@ -209,6 +210,10 @@ class Backend:
     def without_gradient(self, tree: Tree) -> Tree:
         """Return the same values, cut from any graph of derivatives."""
         return tree
+
+    def following(self, value: Array, other: Array) -> Array:
+        """Return the value with the derivative of another."""
+        return value + (other - self.without_gradient(other))
 
     def matvec(self, matrices: Array, v: Array) -> Array:
         """Return the products of ``(*S, n, n)`` with ``(*S, n)``, on a GPU by one sum unless n is large.

@@ -19,6 +19,7 @@ from ..errors import mismatch
 from . import _jax_programs, registry
 from ._jax_arguments import Arguments
 from ._jax_directions import instantiated, moving
+from ._jax_points import at_each_point, following
 from ._jax_programs import Programs, callbacks, nested_constants, rebuilt, whole
 from ._jax_solve import solve
 from .columns import passed, split_columns
@@ -61,7 +62,7 @@ class Jax(Backend):
             linear = jax.linearize(lambda *ys: f(*ys, x), *ys)[1]
             return jax.vmap(lambda *e: linear(*(d.reshape(*ones, -1) for d in e)), out_axes=-1)(*seeds)
 
-        return f(*ys, x), split_columns(_at_each_point(columns, ys, x), ys)
+        return f(*ys, x), split_columns(at_each_point(columns, ys, x), ys)
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         """Return ``lax.while_loop(cond, body, state)``; a short program ends where it is not enough."""
@@ -126,9 +127,11 @@ class Jax(Backend):
         """Return ``lax.scan`` of ``body(carry, i)`` over ``i = 0 ... length - 1``."""
         return _jax_programs.scan(body, carry, length)
 
-    def steps(self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
-        """Return ``lax.scan(f, carry, xs, length)``, with its own derivatives."""
-        return jax.lax.scan(f, carry, xs, length)  # type: ignore[no-any-return]
+    def steps(
+        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int
+    ) -> tuple[Any, Any]:
+        """Return ``lax.scan(f, carry, xs, length, unroll=unroll)``, with its own derivatives."""
+        return jax.lax.scan(f, carry, xs, length, unroll=unroll)  # type: ignore[no-any-return]
 
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
         """Return the leaves of any pytree, and its form."""
@@ -167,6 +170,10 @@ class Jax(Backend):
     def without_gradient(self, tree: Tree) -> Tree:
         """Stop the gradient of every array of the tree; what a user's own objects hold was given without one."""
         return jax.tree.map(lambda a: jax.lax.stop_gradient(a) if hasattr(a, "dtype") else a, tree)
+
+    def following(self, value: Array, other: Array) -> Array:
+        """Return the value with the derivative of another, which is not computed where nobody asks for one."""
+        return cast("Array", following(value, other))
 
     def linear_solve(self, matrices: Array, rhs: Array) -> Array:
         """Solve ``(*S, n, n)`` systems; a singular one gives numbers that are not finite."""
@@ -374,27 +381,6 @@ def _is_concrete(a: Any) -> bool:
     except jax.errors.ConcretizationTypeError:
         return False
     return True
-
-
-def _at_each_point(function: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> Array:
-    """Map a function of one point, its arrays with grid axes of 1, over all of them; axes of 1 in x broadcast."""
-    for axis, size in enumerate(ys[0].shape[:-1]):
-        function = _mapped(function, axis, size)
-    return function(ys, x)
-
-
-def _mapped(function: Callable[..., Array], axis: int, size: int) -> Callable[..., Array]:
-    def over_axis(ys: tuple[Array, ...], x: Tree) -> Array:
-        leaves, tree = jax.tree.flatten((ys, x))
-        spans = [a.shape[axis] == size for a in leaves]
-
-        def one(*parts: Array) -> Array:
-            whole = [jnp.expand_dims(a, axis) if s else a for a, s in zip(parts, spans, strict=True)]
-            return jnp.squeeze(function(*jax.tree.unflatten(tree, whole)), axis)
-
-        return jax.vmap(one, in_axes=tuple(axis if s else None for s in spans), out_axes=axis)(*leaves)
-
-    return over_axis
 
 
 registry.add("jax", Jax())

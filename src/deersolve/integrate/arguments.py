@@ -13,7 +13,7 @@ from ..backends import backend_of
 from ..backends.given import beside, real_numbers
 from ..backends.namespace import Array, array_namespace
 from ..backends.registration import close_matches
-from ..errors import FunctionError, UnknownKeyError, check_real, level_of_caller, mismatch
+from ..errors import FunctionError, InputError, UnknownKeyError, check_real, level_of_caller, mismatch
 from ..inverses import rule_of
 
 METHODS: dict[str, str | None] = {
@@ -30,6 +30,10 @@ METHODS: dict[str, str | None] = {
 NEAREST = ("RK23", "BDF", "LSODA")  # of which the package has no rule of its own
 LATEST = 1e30  # a time that stands for infinity
 LEAST_RTOL = 100  # in units of eps
+
+
+class ArgumentError(InputError, TypeError):
+    """What SciPy answers with a TypeError."""
 
 
 def span_of(t_span: Any, ends: bool) -> tuple[float, float]:
@@ -69,7 +73,8 @@ def args_of(args: Any) -> tuple[Any, ...] | None:
     try:
         return None if args is None else tuple(args)
     except TypeError as error:
-        raise mismatch("args", "a tuple", type(args).__name__, "Write args=(c,) for one.") from error
+        text = f"args: expected a tuple; received {type(args).__name__}. Write args=(c,) for one."
+        raise ArgumentError(text) from error
 
 
 def rule_for(asked: Any) -> tuple[str | None, str]:
@@ -128,12 +133,14 @@ class Calls:
     def __init__(self, fun: Any, jac: Any) -> None:
         if not callable(fun):
             raise mismatch("fun", "fun(t, y) of a number t and y of shape (n,), which returns n numbers", repr(fun))
-        self.fun, self.jac = self._counted("nfev", fun), self._counted("njev", jac) if callable(jac) else jac
         self.counts = {"nfev": 0, "njev": 0}
+        self.fun, self.jac = self._counted("nfev", fun), self._counted("njev", jac) if callable(jac) else jac
 
     def _counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        counts = self.counts
+
         def called(*args: Any) -> Any:
-            self.counts[name] += 1
+            counts[name] += 1
             return function(*args)
 
         return called

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..adaptive.events import Event, cut, events_of, located
+from ..adaptive.halts import Halts
 from ..adaptive.method import Adaptive
 from ..backends import backend_of
 from ..backends.given import COMPLEX, REAL, in_floats, state
@@ -127,6 +128,8 @@ def solve_ivp(  # noqa: PLR0913 - the signature of SciPy
     f = FromScipy(calls.fun, is_column=bool(vectorized))
     problem = InitialValueProblem(f, ends, given, params=extra)
     problem.jac = None if jac is None else Jacobians(calls.jac)
+    terminal = [event for event in asked if event.terminal]
+    problem.halts = Halts(terminal, extra or ()) if terminal else None
     found = _standing(problem) if span[0] == span[1] else _solved(problem, inverse, tolerance, asked)
     crossings, last = located(found.dense, asked, extra or ())
     dense = cut(found.dense, last) if any(event.terminal for event in asked) else found.dense
@@ -149,7 +152,9 @@ def solve_ivp(  # noqa: PLR0913 - the signature of SciPy
 def _solved(problem: InitialValueProblem, inverse: Any, tolerance: Adaptive, events: list[Event]) -> Solution:
     """Return the solution; of one element with terminal events in pieces, so as not to go far behind the first."""
     options = {"inverse": inverse, "on_failure": "return"}
-    if not any(e.terminal for e in events) or problem.start.ndim > 1 or backend_of(problem.start).compiles:
+    is_open = any(e.terminal for e in events)  # to a time that is not known: a march
+    tolerance = dataclasses.replace(tolerance, way="march") if is_open else tolerance
+    if not is_open or problem.start.ndim > 1 or backend_of(problem.start).compiles:
         return solve(problem, method=tolerance, **options)
     pieces: list[Solution] = []
     end, first = float(problem.t[-1]), tolerance.first_step

@@ -71,6 +71,8 @@ class Problem:
     family: str = ""
     takes_tolerance: ClassVar[bool] = False
     """Whether it can be solved to a tolerance, on a grid that the solver finds."""
+    halts: Any = None
+    """Terminal events, with which an element of a march ends."""
     t: Any = None
     breaks: Any = ()
     """Times where y is wanted, and those where its inputs jump or have a kink."""

@@ -24,7 +24,8 @@ CONTRACT = "fun(t, y) of a number t and y of shape (n,), which returns n numbers
 class FromScipy:
     """f from ``fun(t, y)``: what is meant is fun at every point by itself; ``is_whole`` calls it once for all.
 
-    ``is_single`` forbids that: it was found to have other values.
+    That was found for y of a ``rank``. ``is_single`` forbids it: fun was found to have other values. ``reuses``: fun
+    returns the same array each time.
 
     A point is a number t and y of shape (n,), as solve_ivp has it, or a column of each (``is_column``), as solve_bvp.
     """
@@ -35,6 +36,8 @@ class FromScipy:
     is_column: bool = False
     is_whole: bool = False
     is_single: bool = False
+    reuses: bool = False
+    rank: int = 0
     adapter: ClassVar[str] = "ds.from_scipy"
     contract: ClassVar[str] = CONTRACT
 
@@ -61,14 +64,15 @@ class FromScipy:
 
         def slope(t: float, y: Array) -> Array:
             made = fun(t, y, *extra)
-            if isinstance(made, list | tuple):
-                try:
-                    made = listed(made, like)
-                except (TypeError, ValueError):
-                    return _row(made, y)
-            return made if getattr(made, "shape", None) == shape and made.dtype == dtype else _row(made, y)
+            if getattr(made, "shape", None) == shape and made.dtype == dtype:
+                return made
+            try:
+                row = listed(made, like) if isinstance(made, list | tuple) else made
+            except (TypeError, ValueError):
+                row = made
+            return row if getattr(row, "shape", None) == shape and row.dtype == dtype else _row(row, y)
 
-        return slope
+        return (lambda t, y: slope(t, y) + 0) if self.reuses else slope
 
     def conditions(self, u_a: Array, u_b: Array, params: Any) -> Array:
         """Return ``bc(ya, yb)`` for arrays (*B, 1, n)."""
@@ -89,15 +93,17 @@ class FromScipy:
         FunctionError
             If fun fails at a point, or where vmap calls it.
         """
-        if self.vectorized or self.is_single or self.is_whole:
+        if self.vectorized or self.is_single or (self.is_whole and self.rank == ys[0].ndim):
             return self
         args = (ys[0], _time(x), _extra(params))
         if backend.compiles:
             return self._of_a_kind(lambda f: f._mapped(*args), MAPPED)
         held = list[bool]()
         one = self._of_a_kind(lambda f: held.append(dataclasses.replace(f, is_whole=True).holds(ys[0], x, params)), "")
+        one = dataclasses.replace(one, is_whole=held[-1], rank=ys[0].ndim)
+        one = dataclasses.replace(one, reuses=one.reuses or one._overwrites(*args))
         if held[-1]:
-            return dataclasses.replace(one, is_whole=True)
+            return one
         if backend.derivative != "dual numbers":
             one._of_a_kind(lambda f: f._mapped(*args), MAPPED)
         return one
@@ -107,7 +113,7 @@ class FromScipy:
         t, extra = _time(x), _extra(params)
         Y, ts = _rows(y, y.shape), _rows(t, y.shape)
         picks = sorted({round(k * (Y.shape[0] - 1) / (CHECKED - 1)) for k in range(CHECKED)})
-        expected = array_namespace(y).stack([self._at_point(Y[i, ...], ts[i, 0], extra) for i in picks])
+        expected = array_namespace(y).stack([self._at_point(Y[i, ...], ts[i, 0], extra) + 0 for i in picks])
         try:
             found = _rows(self._whole(y, t, extra), y.shape)
         except Exception:
@@ -119,6 +125,14 @@ class FromScipy:
         if not self.is_whole or self.holds(ys[0], x, params):
             return None
         return dataclasses.replace(self, is_whole=False, is_single=True)
+
+    def _overwrites(self, y: Array, t: Array, extra: tuple[Any, ...]) -> bool:
+        """Return whether what fun has returned at one point is another after it was called at another."""
+        Y, ts = _rows(y, y.shape), _rows(t, y.shape)
+        first = self._at_point(Y[0, ...], ts[0, 0], extra)
+        kept = first + 0
+        self._at_point(Y[-1, ...], ts[-1, 0], extra)
+        return not equal(first, kept, 0.0)
 
     def _of_a_kind(self, call: Callable[[FromScipy], Any], advice: str) -> FromScipy:
         """Return this, or of columns if fun can only be called with those."""
@@ -144,7 +158,8 @@ class FromScipy:
             made = self.fun(xp.reshape(t, (1,)), *(part[:, None] for part in parts), *extra)
         else:
             made = self.fun(t, *parts, *extra)
-        return self._with_unknowns(_row(made, parts[0]), y)
+        row = _row(made, parts[0])
+        return self._with_unknowns(row + 0 if self.reuses else row, y)
 
     def _whole(self, y: Array, t: Array, extra: tuple[Any, ...]) -> Array:
         xp, n = array_namespace(y), y.shape[-1] - self.unknowns

@@ -9,6 +9,8 @@ from ..backends.namespace import Array, array_namespace, dtype_name, padded_behi
 from ..backends.trees import record
 from ..errors import mismatch
 
+WHERE = "batch_axis=... says where the elements of a batch stand."
+
 
 @record
 class Inputs:
@@ -55,7 +57,8 @@ def holds_of(lengths: Any, T: int, batch: tuple[int, ...], like: Array) -> Array
         return None
     a = _beside("lengths", lengths, like, "integral", "whole numbers")
     if tuple(a.shape) != batch:
-        raise mismatch("lengths", f"shape {batch}, a number of steps for each element of the batch", tuple(a.shape))
+        expected = f"shape {batch}, a number of steps for each element of the batch"
+        raise mismatch("lengths", expected, tuple(a.shape), "" if batch else WHERE)
     xp, backend = array_namespace(a), backend_of(a)
     known = backend.to_numpy(a) if backend.is_concrete(a) else None
     if known is not None and ((known < 0) | (known > T)).any():
@@ -71,7 +74,7 @@ def begins_of(reset: Any, T: int, batch: tuple[int, ...], like: Array) -> Array 
     a = _beside("reset", reset, like, "bool", "flags")
     if tuple(a.shape) not in {(T,), (T, *batch)}:
         expected = f"shape {(T,)}" + (f" or {(T, *batch)}" if batch else "")
-        raise mismatch("reset", expected, tuple(a.shape))
+        raise mismatch("reset", expected, tuple(a.shape), "" if batch else WHERE)
     xp = array_namespace(a)
     return xp.broadcast_to(padded_behind(a, 1 + len(batch)), (T, *batch))
 
@@ -91,7 +94,7 @@ def _beside(name: str, value: Any, like: Array, kind: str, expected: str) -> Arr
     backend = backend_of(like)
     a = value if backend.is_array(value) else backend.convert(np.asarray(value), like, None)
     if not array_namespace(a).isdtype(a.dtype, kind):
-        raise mismatch(name, expected, dtype_name(a))
+        raise mismatch(name, expected, dtype_name(a), "Such as reset.astype(bool)." if kind == "bool" else "")
     return a
 
 

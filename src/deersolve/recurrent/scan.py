@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..backends import backend_of
+from ..backends._compilers import untraced
 from ..backends.generic import Backend
 from ..backends.namespace import Array
 from ..backends.trees import tree_leaves
-from ..errors import check_flag, is_whole, mismatch
+from ..errors import check_flag, check_whole, is_whole, mismatch
 from ..newton.methods import method_of
 from .inputs import Inputs, begins_of, holds_of
 from .step import Step
 from .ways import run
 
 
+@untraced
 def scan(  # noqa: PLR0913 - the signature of lax.scan, and what ragged batches and episodes need
     f: Callable[..., Any],
     init: Any,
@@ -27,6 +31,7 @@ def scan(  # noqa: PLR0913 - the signature of lax.scan, and what ragged batches 
     reset: Any = None,
     batch_axis: int | None = None,
     params: Any = None,
+    unroll: int = 1,
     method: Any = "auto",
 ) -> tuple[Any, Any]:
     """Return the last carry and all y of carry_i, y_i = f(carry_{i-1}, x_i), i = 0 ... T - 1.
@@ -56,6 +61,8 @@ def scan(  # noqa: PLR0913 - the signature of lax.scan, and what ragged batches 
         one behind time. Newton's method then solves B equations of n unknowns, without it one of all of them.
     params : any, optional
         Passed to f, where derivatives by it are wanted of a function that does not close over it.
+    unroll : int
+        How many steps of the loop are compiled as one, on JAX.
     method : "auto", "newton", "sequential", Newton, Sequential or Auto
         "auto" takes the loop where that is faster, or where f cannot be called at many steps at once.
 
@@ -92,23 +99,35 @@ def scan(  # noqa: PLR0913 - the signature of lax.scan, and what ragged batches 
     array([0.5   , 0.25  , 0.125 , 0.0625])
     """
     check_flag("reverse", reverse)
-    backend, leaves, carry = _leaves(init)
+    check_whole("scan", "unroll", unroll)
+    backend, leaves, carry = _leaves(init, xs)
     x_leaves, inputs = backend.flatten(xs)
     T = _length(x_leaves, length)
     batch = _batch(leaves, x_leaves, batch_axis)
     step = Step(backend, backend.cell(f), carry, inputs, leaves, batch_axis)
     holds, begins = holds_of(lengths, T, batch, leaves[0]), begins_of(reset, T, batch, leaves[0])
     given = Inputs(step.moved_behind_time(x_leaves, back=True), holds, begins).without_padding()
-    return run(step, given.reversed() if reverse else given, params, T, method_of(method), reverse)
+    return run(step, given.reversed() if reverse else given, params, T, method_of(method), reverse, unroll)
 
 
-def _leaves(init: Any) -> tuple[Backend, list[Array], Any]:
-    first = next((a for a in tree_leaves(init) if hasattr(a, "shape")), None)
-    if first is None:
-        raise mismatch("init", "a tree of arrays", type(init).__name__)
-    backend = backend_of(first)
+def _leaves(init: Any, xs: Any) -> tuple[Backend, list[Array], Any]:
+    """Return the backend, and the leaves of the first carry with their form; NumPy's arrays become those of another."""
+    arrays = [a for a in (*tree_leaves(init), *tree_leaves(xs)) if hasattr(a, "shape")]
+    like = next(
+        (a for a in arrays if not isinstance(a, np.ndarray | np.generic)), arrays[0] if arrays else np.zeros(())
+    )
+    backend = backend_of(like)
     leaves, form = backend.flatten(init)
-    leaves = [a if hasattr(a, "shape") else backend.convert(a, first, None) for a in leaves]
+    if not leaves:
+        raise mismatch("init", "a tree of arrays or numbers", repr(init))
+    try:
+        dtypes = [like.dtype if isinstance(a, float) else None for a in leaves]
+        leaves = [
+            a if backend.is_array(a) else backend.convert(np.asarray(a), like, dtype)
+            for a, dtype in zip(leaves, dtypes, strict=True)
+        ]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise mismatch("init", "a tree of arrays or numbers", repr(init)) from error
     return backend, leaves, form
 
 
@@ -137,8 +156,11 @@ def _batch(carry: list[Array], xs: list[Array], axis: int | None) -> tuple[int, 
     if not is_whole(axis) or axis < 0:
         raise mismatch("batch_axis", "None or an axis >= 0 of every leaf of init", repr(axis))
     found = {tuple(a.shape[axis : axis + 1]) for a in carry} | {tuple(a.shape[axis + 1 : axis + 2]) for a in xs}
-    if len(found) != 1 or () in found:
-        sizes = sorted(size[0] if size else 0 for size in found)
-        expected = f"leaves with one size on axis {axis} of init, and on axis {axis + 1} of xs"
-        raise mismatch("batch_axis", expected, f"sizes {sizes}")
+    expected = f"leaves with one size on axis {axis} of init, and on axis {axis + 1} of xs"
+    if () in found:
+        raise mismatch(
+            "batch_axis", expected, "one without that axis", "A counter of all steps is to be one of each element."
+        )
+    if len(found) != 1:
+        raise mismatch("batch_axis", expected, f"sizes {sorted(size for (size,) in found)}")
     return found.pop()

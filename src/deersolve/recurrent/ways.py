@@ -19,17 +19,18 @@ from .step import Step
 Leaves = list[Array]
 
 
-def run(step: Step, given: Inputs, params: Any, T: int, method: Any, reverse: bool) -> tuple[Any, Any]:
+def run(  # noqa: PLR0913 - what is asked for
+    step: Step, given: Inputs, params: Any, T: int, method: Any, reverse: bool, unroll: int
+) -> tuple[Any, Any]:
     """Return the last carry and all y, by the loop or by Newton's method, time turned round where it goes back."""
-    last, ys, outputs = _run(step, given, params, T, method)
+    last, ys, outputs = _run(step, given, params, T, method, unroll)
     ys = [array_namespace(a).flip(a, axis=0) for a in ys] if reverse else ys
     return step.carry.unflatten(last), outputs.unflatten(ys)
 
 
-def _run(step: Step, given: Inputs, params: Any, T: int, method: Any) -> tuple[Leaves, Leaves, Any]:
+def _run(step: Step, given: Inputs, params: Any, T: int, method: Any, unroll: int) -> tuple[Leaves, Leaves, Any]:
     """Return the leaves of the last carry, those of all y, and the form of y."""
-    xp, is_auto = array_namespace(step.start[0]), isinstance(method, Auto)
-    is_smooth = all(xp.isdtype(a.dtype, ("real floating", "complex floating")) for a in step.start)
+    is_auto, is_smooth = isinstance(method, Auto), all(map(_is_floating, step.start))
     loops = isinstance(method, Sequential) or T == 0
     if not (is_smooth or is_auto or loops):
         raise mismatch("init", "floating-point numbers beside Newton's method", "a leaf of integers")
@@ -40,15 +41,15 @@ def _run(step: Step, given: Inputs, params: Any, T: int, method: Any) -> tuple[L
             if not is_auto:
                 raise
     if given.flags or T == 0:
-        return _shown(step, *_masked(step, given, params, T))
-    return _plain(step, step.moved_behind_time(given.xs), params, T)
+        return _shown(step, *_masked(step, given, params, T, unroll))
+    return _plain(step, step.moved_behind_time(given.xs), params, T, unroll)
 
 
 def _shown(step: Step, last: Leaves, ys: Leaves) -> tuple[Leaves, Leaves, Any]:
     return step.moved(last), step.moved_behind_time(ys), step.outputs[0]
 
 
-def _plain(step: Step, xs: Leaves, params: Any, T: int) -> tuple[Leaves, Leaves, Any]:
+def _plain(step: Step, xs: Leaves, params: Any, T: int, unroll: int) -> tuple[Leaves, Leaves, Any]:
     """Return what the loop gives that one would write, of f as it is."""
     f, looks = step.by(params), [True]
 
@@ -61,11 +62,12 @@ def _plain(step: Step, xs: Leaves, params: Any, T: int) -> tuple[Leaves, Leaves,
             looks.clear()
         return checked
 
-    last, ys = step.backend.steps(body, step.carry.unflatten(step.start), step.inputs.unflatten(xs), T)
+    way = f if step.backend.compiles else body  # a compiler knows f by itself, and looks at what it returns
+    last, ys = step.backend.steps(way, step.carry.unflatten(step.start), step.inputs.unflatten(xs), T, unroll)
     return step.backend.flatten(last)[0], *step.backend.flatten(ys)
 
 
-def _masked(step: Step, given: Inputs, params: Any, T: int) -> tuple[Leaves, Leaves]:
+def _masked(step: Step, given: Inputs, params: Any, T: int, unroll: int) -> tuple[Leaves, Leaves]:
     """Return what the loop gives of a step with ragged ends and restarts; of no steps, arrays without entries."""
     start, names, count = step.moved(step.start, back=True), [*given.flags], len(given.xs)
     parts, xp = [*given.xs, *given.flags.values()], array_namespace(step.start[0])
@@ -76,7 +78,7 @@ def _masked(step: Step, given: Inputs, params: Any, T: int) -> tuple[Leaves, Lea
     if T == 0:
         blank = [xp.zeros(a.shape[1:], dtype=a.dtype) for a in parts]
         return start, [a[None, ...][:0, ...] for a in body(start, blank)[1]]
-    return step.backend.steps(body, start, parts, T)
+    return step.backend.steps(body, start, parts, T, unroll)
 
 
 def _at_once(step: Step, given: Inputs, params: Any, T: int, method: Any) -> tuple[Leaves, Leaves]:
@@ -94,6 +96,13 @@ def _at_once(step: Step, given: Inputs, params: Any, T: int, method: Any) -> tup
     before = xp.concat([y0[..., None, :], y[..., :-1, :]], axis=-2)
     outputs = f.tuned(step.backend, (before,), x, params).made(before, x, params)[1]
     return packing.leaves(y[..., -1, :]), [xp.moveaxis(a, n_batch, 0) for a in outputs]
+
+
+def _is_floating(a: Array) -> bool:
+    try:
+        return bool(array_namespace(a).isdtype(a.dtype, ("real floating", "complex floating")))
+    except TypeError:  # of keys of a random number generator
+        return False
 
 
 def _pays(step: Step, T: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,8 @@ class Stats:
         largest over t relative to the largest |y|, the worst component.
     is_asymptotic : array of bool, shape (*B,) or None
         Whether that is right within a factor of 2 and ``y_corrected`` better than y, as a second correction and the
-        spread of the quadrature tell. Where not, the number is a guess: f jumps, is stiff, or the grid too coarse.
+        spread of the quadrature tell. Where not, the number is a guess: f jumps, is stiff, or the grid too coarse. Of a
+        large batch solved to a tolerance it tells which elements the error was estimated of: ``choice`` counts them.
     local_error : array, shape (*B, T) or None
         The same at each point of time (of a :class:`TwoPointProblem`, each point), relative to the size of y there and
         at the two points beside it: the largest |error| by the largest |y|, each component in units of its own largest
@@ -290,7 +292,9 @@ class Solution:
             f"  {_forward(s)}backward error {_backward(s)} (relative)",
         ]
         if s.discretisation_error is not None:
-            sure = "" if _every(s.is_asymptotic) else ", not asymptotic: refine the grid to trust it"
+            is_sample = s.tolerance and _largest(s.discretisation_error) < math.inf
+            doubt = ", of a sample" if is_sample else ", not asymptotic: refine the grid to trust it"
+            sure = "" if _every(s.is_asymptotic) else doubt
             lines.append(f"  discretisation error {_largest(s.discretisation_error):.1e} (relative{sure})")
         return "\n".join(lines) + ")"
 
