@@ -246,7 +246,7 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
         scan=scan if uses_scan else "none",
         derivative=derivative,
         choice="; ".join(filter(None, (why, told))),
-        gradient=described(system.rule),
+        gradient=described(system),
     )
     return dataclasses.replace(sol, stats=stats)
 

@@ -18,6 +18,7 @@ from jax.sharding import AxisType
 from ..errors import mismatch
 from . import _jax_programs, registry
 from ._jax_arguments import Arguments
+from ._jax_directions import instantiated, moving
 from ._jax_points import at_each_point, following
 from ._jax_programs import Programs, callbacks, nested_constants, rebuilt, whole
 from ._jax_solve import solve
@@ -229,10 +230,12 @@ class Jax(Backend):
         return "cpu" if self.device(array).platform == "cpu" else "gpu"
 
     @whole
-    def jvp(self, function: Callable[..., Array], primals: Any, tangents: Any) -> tuple[Array, Array]:
+    def jvp(self, function: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
         """Return ``jax.jvp(function, primals, tangents)``."""
-        value, tangent = jax.jvp(function, primals, tangents)
+        value, tangent = jax.jvp(function, primals, jax.tree.map(instantiated, tangents))
         return value, tangent
+
+    moving = staticmethod(moving)
 
     @whole
     def inverse(
@@ -365,7 +368,7 @@ def _implicit(backend: Jax, solver: Solver, at: Callable[[Tree], Any]) -> Callab
         with _full_precision():
             return (y, corrected), solver.tangent(backend, at, theta, tangents[0], here)
 
-    solution.defjvp(rule)
+    solution.defjvp(rule, symbolic_zeros=True)
     return cast("Callable[..., tuple[Array, Any]]", solution)
 
 

@@ -15,6 +15,7 @@ from .equation import System
 SHORT = 256  # steps of the shortest window that memory asks for
 FEW = 64  # points that no Newton step is much cheaper without
 PACKED = 3  # times a call of Newton's method: to pack trees in rows, and to look whether f is one of rows
+CROSSING = 11  # components of one element from which a vjp of each step costs less than Jacobians; of 16, half as many
 NEVER = 10**9  # steps: an accelerator works on all points at once
 
 
@@ -68,3 +69,9 @@ def prefers_loop(backend: Backend, like: Array, T: int, n: int, batch: int) -> b
         return False
     cost = TORCH if backend.name == "torch" else NUMPY
     return backend.compiles or cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch) + PACKED * cost.call
+
+
+def prefers_steps(system: System) -> bool:
+    """Return whether the derivative of a compiled loop is faster by one step after the other than by Jacobians."""
+    backend, like, (n, batch) = system.backend, system.data.guess, system.sizes
+    return backend.compiles and backend.device_kind(like) == "cpu" and n**4 * batch > CROSSING**4

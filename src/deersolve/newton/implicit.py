@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -19,6 +21,7 @@ from ..inverses import Rule
 from ..inverses.operator import Known
 from ..linalg.structure import Dense, Structure
 from .blocks import Blockwise
+from .by_steps import BySteps, Pieces, goes_by_steps, steps_of
 from .equation import Linearised, System
 from .iteration import newton_step
 
@@ -116,12 +119,15 @@ def _trace(system: System, y: Array) -> Array:
         return xp.sum(r * padded(weights, r.ndim), axis=-1, keepdims=True)
 
 
-def described(rule: Rule) -> str:
+def described(system: System) -> str:
     """Return one sentence on the derivative that a solution has."""
+    rule = system.rule
     if not rule.exact:
         return f"{INEXACT_STEPS} Newton steps differentiated: not exact, as the solution depends on G"
     if not rule.has_residual:
         return "exact, by a Newton step differentiated at the solution"
+    if goes_by_steps(system):
+        return "exact, by a derivative of each step, from the last to the first in reverse mode"
     return "exact, by one linear solve" + (", transposed in reverse mode" if rule.has_transpose else "")
 
 
@@ -161,7 +167,7 @@ def attach(live: System, y: Array, usable: Array) -> Array:
 class Transforms(Protocol):
     """What a library of function transformations supplies."""
 
-    def jvp(self, function: Callable[..., Array], primals: Any, tangents: Any) -> tuple[Array, Array]:
+    def jvp(self, function: Callable[..., Any], primals: Any, tangents: Any) -> tuple[Any, Any]:
         """Return the value and the derivative along ``tangents``."""
 
     def transposed(self, linear: Callable[[Array], Array], c: Array) -> Array:
@@ -178,6 +184,15 @@ class Transforms(Protocol):
 
     def guarded(self, y: Array, usable: Array) -> Array:
         """Return y, whose derivatives pass :func:`passed`."""
+
+    def moving(self, tree: Tree, direction: Tree) -> tuple[list[Array], list[Array], Callable[[list[Array]], Tree]]:
+        """Return the arrays that move along a direction, how they do, and what puts others in their place."""
+
+    def pullback(self, function: Callable[..., Array], primals: list[Array], cotangent: Array) -> list[Array] | None:
+        """Return the derivatives of ``sum(cotangent * function(*primals))``."""
+
+    def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
+        """Return the leaves of a tree, and its form."""
 
 
 def tangent(
@@ -203,12 +218,72 @@ def tangent(
         for _ in range(1 if system.rule.exact else INEXACT_STEPS):
             dy = by.jvp(step, (theta, at), (direction, dy))[1]
         return by.guarded(dy, usable)
+    if goes_by_steps(system):
+        here = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=at))
+        steps, dz = steps_of(by, here, system_at, there, theta, direction)
+        if all(a.dtype == y.dtype for a in by.flatten(dz)[0]):
+            return by.guarded(_along_steps(by, steps, dz), usable)
     change = by.jvp(lambda theta: residual(there(theta), at), (theta,), (direction,))[1]
     solve, transpose = linearisation(system, at)
     if not system.rule.has_transpose:
         transpose = partial(by.transposed, solve)
     dy = by.inverse(lambda d: -by.jvp(system.residual, (at,), (d,))[1], solve, transpose, change)
     return by.guarded(dy, usable)
+
+
+def _along_steps(by: Transforms, steps: BySteps, dz: Pieces) -> Array:
+    """Return dy where the pieces of the steps move by dz; the Jacobians help out where a derivative has no slope of f.
+
+    The unknowns are dy and dz, so that the transposed solve gives what all of dz hears of c: in the same loop.
+    """
+    system, y, xp = steps.system, steps.y, array_namespace(steps.y)
+
+    def is_lost(made: Array, given: Array) -> Array:
+        return system.over_grid(xp.all, xp.isfinite(given)) & ~system.over_grid(xp.all, xp.isfinite(made))
+
+    def apply(d: tuple[Array, Pieces]) -> tuple[Array, Pieces]:
+        return -by.jvp(steps.residual, (steps.at, y), d[::-1])[1], d[1]
+
+    def solve(b: tuple[Array, Pieces]) -> tuple[Array, Pieces]:
+        def otherwise(_: Array) -> Array:
+            change = by.jvp(lambda z: steps.residual(z, y), (steps.at,), b[1:])[1]
+            return linearisation(system, y).solve(b[0] + change)
+
+        dy = steps.solve(*b)
+        return system.backend.when(is_lost(dy, b[0]), otherwise, dy), b[1]
+
+    def transpose(c: tuple[Array, Pieces]) -> tuple[Array, Pieces]:
+        def otherwise(_: Any) -> tuple[Array, Pieces]:
+            u = linearisation(system, y).transpose(c[0])
+            leaves, form = by.flatten(steps.at)
+            return u, form.unflatten(by.pullback(lambda *z: steps.residual(form.unflatten(z), y), leaves, u))
+
+        made = steps.transpose(c[0])
+        u, bar = system.backend.when(is_lost(made[0], c[0]), otherwise, made)
+        return u, tree_map(operator.add, c[1], bar)
+
+    flat, back = packed(by, (xp.zeros_like(y), dz))  # in one array: JAX transposes a solve of all of b, or of nothing
+
+    def of_flat(function: Callable[[Any], Any]) -> Callable[[Array], Array]:
+        return lambda b: packed(by, function(back(b)))[0]
+
+    return back(by.inverse(of_flat(apply), of_flat(solve), of_flat(transpose), flat))[0]
+
+
+def packed(by: Transforms, tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:
+    """Return the arrays of a tree in one vector, and what makes such a tree of another vector."""
+    leaves, form = by.flatten(tree)
+    xp, shapes = array_namespace(*leaves), [a.shape for a in leaves]
+
+    def back(flat: Array) -> Tree:
+        made, start = list[Array](), 0
+        for shape in shapes:
+            end = start + math.prod(shape)
+            made.append(xp.reshape(flat[start:end], shape))
+            start = end
+        return form.unflatten(made)
+
+    return xp.concat([xp.reshape(a, (-1,)) for a in leaves]), back
 
 
 def through(
