@@ -112,7 +112,7 @@ class Backend:
             carry, out = body(carry, i)
             outputs.append(out)
             is_last = i == length - 1
-            size = size or max(map(math.prod, _shapes(out)))
+            size = size or max(math.prod(a.shape) for a in tree_leaves(out))
             if is_last or (len(outputs) * size >= HELD and self.can_write(out)):
                 stack = stacked(outputs)
                 if is_last and whole is None:
@@ -393,10 +393,6 @@ class Backend:
 
         with np.errstate(all="ignore"):
             yield
-
-
-def _shapes(tree: Tree) -> list[tuple[int, ...]]:
-    return [tuple(a.shape) for a in tree_leaves(tree)]
 
 
 registry.add("generic", Backend())
