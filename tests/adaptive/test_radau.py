@@ -73,7 +73,7 @@ def test_numbers_are_those_of_the_rule_on_a_grid(rule):
 def fixed_steps(slope, rule, steps, y0):
     """Return y at t = 1 by steps of one length, their equations solved to roundoff."""
     stepper, t, y, h = Radau(rule), np.zeros((1,)), np.array([y0]), np.full((1,), 1 / steps)
-    field = Field(slope, None, np.array(0.0), np.array(1e-12))
+    field = Field(slope, None, np.array(0.0), np.array(1e-14))
     carry = stepper.start(field, t, y)
     for _ in range(steps):
         made = stepper.attempt(field, t, y, h, carry)

@@ -291,9 +291,14 @@ def test_chaos_on_many_steps_is_not_called_solved():
     assert sol.stats.discretisation_error > 1e-2
 
 
-@pytest.mark.parametrize("rtol", [1e-6, 1e-7])
+UNTOLD = pytest.mark.xfail(reason="off by 24 to 75 tolerances in silence: half of the steps jump over the same edges")
+
+
+@pytest.mark.parametrize(
+    "rtol", [1e-3, 1e-4, pytest.param(1e-5, marks=UNTOLD), 1e-6, 1e-7, pytest.param(1e-8, marks=UNTOLD)]
+)
 def test_steps_that_jump_over_a_square_wave_are_right_or_told(rtol):
-    """Of jumps that are not named the estimate is a chance: at 1e-5 this one is off by 75 tolerances, and not told."""
+    """Of jumps that are not named the estimate is a chance."""
     wave = ds.InitialValueProblem(lambda y, t, p: np.sign(np.sin(5 * t)) + 0 * y, np.array([0.0, 10.0]), np.zeros(1))
     sol = ds.solve(wave, rtol=rtol, atol=rtol, on_failure="return")
     rises = np.pi / 5 - (10 - 15 * np.pi / 5)  # fifteen half periods, of which one is left over, and a part of a fall
