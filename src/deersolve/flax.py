@@ -36,7 +36,8 @@ class RNN(nnx.RNN):  # type: ignore[misc]
         Those of ``flax.nnx.RNN``.
     method
         That of :func:`deersolve.scan`. A cell that updates variables of its own (statistics of a batch, the counts of a
-        random number generator) has steps that cannot be taken at once: "auto" runs the loop of ``flax.nnx.RNN``.
+        random number generator, as dropout in training) has steps that cannot be taken at once: "auto" runs the loop of
+        ``flax.nnx.RNN`` itself.
 
     Raises
     ------
@@ -102,24 +103,21 @@ class RNN(nnx.RNN):  # type: ignore[misc]
         """Return why the steps cannot be taken at once; "" where they can."""
         if any(jnp.shape(a)[: len(batch)] != batch for a in jax.tree.leaves(carry)):
             return f"a carry without the axes of the batch, {batch}"
-        axes = nnx.StateAxes({nnx.All(nnx.RngState, self.broadcast_rngs): None, **self.state_axes})
         graphdef, state = nnx.split(self.cell)
-        before, changed = nnx.to_flat_state(state), set()
-        if any(isinstance(axes.map_prefix(*pair), int) for pair in before):
+        if any(isinstance(self.state_axes.map_prefix(*pair), int) for pair in nnx.to_flat_state(state)):
             return "one with other variables at each step (state_axes)"
+        changed: set[tuple[Any, ...]] = set()
 
         def once(state: Any, carry: Any, x: Any) -> Any:
-            before, cell = dict(nnx.to_flat_state(state)), nnx.merge(graphdef, state)
+            cell = nnx.merge(graphdef, state, copy=True)
             made = cell(carry, x)
-            after = dict(nnx.to_flat_state(nnx.split(cell)[1]))
-            kept = {path for path, v in after.items() if path in before and v.get_value() is before[path].get_value()}
+            before, after = (dict(nnx.to_flat_state(s)) for s in (state, nnx.state(cell)))
+            kept = {path for path in before.keys() & after if after[path].get_value() is before[path].get_value()}
             changed.update((before.keys() | after.keys()) - kept)
             return made
 
         jax.eval_shape(once, state, carry, x)
-        known = dict(before)
-        carried = [p for p in changed if p not in known or axes.map_prefix(p, known[p]) is nnx.Carry]
-        names = sorted(".".join(map(str, path)) for path in carried)
+        names = sorted(".".join(map(str, path)) for path in changed)
         return f"one that updates {', '.join(names)}" if names else ""
 
     def _at_once(self, x: Any, carry: Any, batch: tuple[int, ...], seq_lengths: Any) -> tuple[Any, Any]:
@@ -132,7 +130,7 @@ class RNN(nnx.RNN):  # type: ignore[misc]
         def all_axes(a: Any, lead: int) -> Any:
             return jnp.reshape(a, (*a.shape[:lead], *batch, *a.shape[lead + 1 :]))
 
-        @nnx.split_rngs(splits=1, only=self.broadcast_rngs, squeeze=True)
+        @nnx.split_rngs(splits=1, only=self.broadcast_rngs, squeeze=True)  # type: ignore[untyped-decorator]
         def scanned(cell: Any) -> Any:
             graphdef, state = nnx.split(cell)
             return scan(
@@ -146,10 +144,7 @@ class RNN(nnx.RNN):  # type: ignore[misc]
             )
 
         last, made = scanned(self.cell)
-        last, made = (
-            jax.tree.map(lambda a: all_axes(a, 0), last),
-            jax.tree.map(lambda a: all_axes(a, 1), made),
-        )
+        last, made = (jax.tree.map(lambda a, k=k: all_axes(a, k), tree) for k, tree in enumerate((last, made)))
         if seq_lengths is None:
             return last, made
         carries, outputs = made
@@ -162,7 +157,7 @@ def _step(graphdef: Any, keeps: bool) -> Callable[..., Any]:
     """Return the cell as a step with its variables as parameters; its carry is an output too where that is kept."""
 
     def step(carry: Any, x: Any, state: Any) -> Any:
-        carry, y = nnx.merge(graphdef, state)(carry, x)
+        carry, y = nnx.merge(graphdef, state, copy=True)(carry, x)
         return carry, (carry, y) if keeps else y
 
     return step
