@@ -1,8 +1,8 @@
 """Digits read one pixel after the other by a GRU of flax.nnx, trained with nnx.RNN or with deersolve.flax.RNN.
 
 The 1,797 handwritten digits of UCI that scikit-learn ships, 8 x 8 pixels each, are sequences of 64 numbers; a fifth is
-held back. The equation is h_t = GRU(h_{t-1}, x_t), the logits are W h_64 + b. `--layer both` starts both layers from the
-same weights, with the same batches, and compares their losses.
+held back. The equation is h_t = GRU(h_{t-1}, x_t), the logits are W h_64 + b. `--layer both` starts both layers from
+the same weights, with the same batches, and compares their losses.
 
 Run: python examples/classify_flax.py [--layer flax|deersolve|both] [--method auto|newton] [--epochs 30] [--seed 0]
 Needs: pip install flax optax scikit-learn

@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from .backends._compilers import untraced
 from .errors import mismatch
 from .newton.methods import Auto, method_of
-from .recurrent.kernels import FORWARD, WITH_BACKWARD
+from .recurrent.kernels import kernel
 from .recurrent.scan import scan
 
 __all__ = ["GRU", "LSTM", "RNN", "Cell", "from_cell"]
@@ -121,7 +121,7 @@ class _AtOnce(torch.nn.RNNBase):  # type: ignore[misc]
             return True
         T, batch = (len(x.batch_sizes), int(x.batch_sizes[0])) if data is not x else _sizes(x, self.batch_first)
         follows = torch.is_grad_enabled() and (data.requires_grad or any(p.requires_grad for p in self.parameters()))
-        return (WITH_BACKWARD if follows else FORWARD).is_faster(T, batch, sum(self._widths))
+        return kernel(follows).is_faster(T, batch, sum(self._widths))
 
     @property
     def _batch_dim(self) -> int:
