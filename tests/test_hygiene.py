@@ -87,7 +87,11 @@ def floor_of(path: Path) -> int:
     return floor
 
 
-LINES_OF_SOURCE = 36732
+def test_the_house_has_few_packages_files_and_floors():
+    rooms = {room_of(path) for path in sources()}
+    packages = {room for room in rooms if (SOURCE / room).is_dir()}
+    assert len(packages) <= 13
+    assert len(rooms - packages) <= 6
     assert len(FLOORS) <= 9
     assert rooms == set().union(*FLOORS)
 
