@@ -133,6 +133,10 @@ class Backend:
             outputs.append(out)
         return carry, stacked(outputs)
 
+    def evaluated(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return ``function(*args)``, of arrays, compiled where the library compiles."""
+        return function(*args)
+
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
         """Return the leaves of a tree, and its form, whose ``unflatten`` makes a tree of leaves."""
         return tree_leaves(tree), Form(tree)

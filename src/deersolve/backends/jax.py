@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from ..errors import mismatch
 from . import _jax_programs, registry
 from ._jax_arguments import Arguments
 from ._jax_directions import instantiated, moving
+from ._jax_kept import Kept, modes
 from ._jax_points import at_each_point, following
 from ._jax_programs import Programs, callbacks, nested_constants, rebuilt, whole
 from ._jax_solve import solve
@@ -28,8 +28,6 @@ from .generic import Backend, Functions, Jacobians
 from .namespace import Array, Tree, joined, part
 from .spans import end_to_end
 from .trees import each_record, field_names
-
-CACHE_SIZE = 64
 
 
 def _register(cls: type) -> None:
@@ -48,7 +46,7 @@ class Jax(Backend):
     compiles = True
 
     def __init__(self) -> None:
-        self._compiled: OrderedDict[Any, Programs] = OrderedDict()
+        self._compiled, self._evaluated = Kept(), Kept()
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and its Jacobians: forward mode at one point, mapped over all points.
@@ -132,6 +130,10 @@ class Jax(Backend):
     ) -> tuple[Any, Any]:
         """Return ``lax.scan(f, carry, xs, length, unroll=unroll)``, with its own derivatives."""
         return jax.lax.scan(f, carry, xs, length, unroll=unroll)  # type: ignore[no-any-return]
+
+    def evaluated(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return ``function(*args)``; outside of ``jit`` compiled once for all functions of the same operations."""
+        return self._evaluated.evaluated(function, *args) if self.is_concrete(args) else function(*args)
 
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
         """Return the leaves of any pytree, and its form."""
@@ -322,15 +324,10 @@ class Jax(Backend):
             return Programs(run, inner)(self.is_concrete(given), *given)
         shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), given)
         texts = tuple(map(str, jaxprs))
-        modes = (jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision)
         shown = (texts, tuple(map(tuple, trees.values())), text, fixed, str(shapes))
-        key = (solver.key, *shown, modes, tuple(id(c) for c in inner))
-        if key not in self._compiled:
-            self._compiled[key] = Programs(run, [*inner, *called])
-            if len(self._compiled) > CACHE_SIZE:
-                self._compiled.popitem(last=False)
-        self._compiled.move_to_end(key)
-        return self._compiled[key](self.is_concrete(given), *given)
+        key = (solver.key, *shown, modes(), tuple(id(c) for c in inner))
+        programs = self._compiled.of(key, lambda: Programs(run, [*inner, *called]))
+        return programs(self.is_concrete(given), *given)
 
 
 def _of_numpy(function: Callable[..., Any], *given: Any) -> Any:
