@@ -128,10 +128,15 @@ class Backend:
     ) -> tuple[Any, Any]:
         """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of a tree."""
         outputs = []
-        for x in unstacked(xs, length):
+        for x in unstacked(xs, length, self.entries):
             carry, out = f(carry, x)
             outputs.append(out)
         return carry, stacked(outputs)
+
+    def entries(self, array: Array) -> Sequence[Array]:
+        """Return what stands at each place of the first axis."""
+        entries: Sequence[Array] = array_namespace(array).unstack(array)
+        return entries
 
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
         """Return the leaves of a tree, and its form, whose ``unflatten`` makes a tree of leaves."""

@@ -32,7 +32,7 @@ class Torch(Backend):
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and its Jacobians: one reverse-mode derivative a row."""
-        if not _is_plain():
+        if not is_plain():
             return _by_transforms(f, ys, x)
         try:
             return _by_graph(f, ys, x)
@@ -215,6 +215,11 @@ class Torch(Backend):
         """Return "cpu" or "gpu"."""
         return "cpu" if array.device.type == "cpu" else "gpu"
 
+    def entries(self, array: Array) -> Sequence[Array]:
+        """Return what stands at each place of the first axis, by the one function that ``torch.func.vmap`` has."""
+        entries: Sequence[Array] = array.unbind()
+        return entries
+
     def convert(self, value: Any, like: Array, dtype: Any) -> Array:
         """Return a tensor on the device of ``like``."""
         return torch.as_tensor(value, dtype=dtype, device=like.device)
@@ -222,10 +227,10 @@ class Torch(Backend):
 
 def _has_graph_only() -> bool:
     """Return whether a graph is recorded, and no transform or forward mode follows."""
-    return torch.is_grad_enabled() and _is_plain()
+    return torch.is_grad_enabled() and is_plain()
 
 
-def _is_plain() -> bool:
+def is_plain() -> bool:
     """Return whether no transform and no forward mode follows."""
     return not _in_forward_mode() and functorch.peek_interpreter_stack() is None
 
