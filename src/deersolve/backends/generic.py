@@ -40,6 +40,7 @@ class Backend:
     derivative = "dual numbers"
     compiles = False  # whether call() runs where Python cannot look
     in_cache: int | None = None  # the numbers of an intermediate result above which it pays to work in parts
+    entries: Callable[[Array], Sequence[Array]] = staticmethod(lambda a: array_namespace(a).unstack(a))
 
     def owns(self, array: Any) -> bool:
         """Return whether an array is of this library: it is asked once about each type, if it is not built in."""
@@ -132,11 +133,6 @@ class Backend:
             carry, out = f(carry, x)
             outputs.append(out)
         return carry, stacked(outputs)
-
-    def entries(self, array: Array) -> Sequence[Array]:
-        """Return what stands at each place of the first axis."""
-        entries: Sequence[Array] = array_namespace(array).unstack(array)
-        return entries
 
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
         """Return the leaves of a tree, and its form, whose ``unflatten`` makes a tree of leaves."""

@@ -29,6 +29,7 @@ class Torch(Backend):
 
     name = "torch"
     derivative = "automatic differentiation"
+    entries = staticmethod(torch.unbind)
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and its Jacobians: one reverse-mode derivative a row."""
@@ -214,11 +215,6 @@ class Torch(Backend):
     def device_kind(self, array: Array) -> str:
         """Return "cpu" or "gpu"."""
         return "cpu" if array.device.type == "cpu" else "gpu"
-
-    def entries(self, array: Array) -> Sequence[Array]:
-        """Return what stands at each place of the first axis, by the one function that ``torch.func.vmap`` has."""
-        entries: Sequence[Array] = array.unbind()
-        return entries
 
     def convert(self, value: Any, like: Array, dtype: Any) -> Array:
         """Return a tensor on the device of ``like``."""

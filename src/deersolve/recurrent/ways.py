@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..backends.namespace import Array, array_namespace, moved
 from ..errors import ConvergenceError, FunctionError, mismatch
-from ..newton.cost import prefers_loop
+from ..newton.cost import PACKED, prefers_loop
 from ..newton.methods import Auto, Sequential
 from ..problems.recurrence import Recurrence
 from ..solution.solution import Solution
@@ -138,4 +138,4 @@ def _pays(step: Step, T: int) -> bool:
     """Return whether Newton's method on all steps at once is faster than the loop."""
     batch = 1 if step.batch_axis is None else int(step.start[0].shape[step.batch_axis])
     n = sum(math.prod(a.shape) for a in step.start) // batch
-    return not prefers_loop(step.backend, step.start[0], T, n, batch)
+    return not prefers_loop(step.backend, step.start[0], T, (n, batch), PACKED)

@@ -15,7 +15,7 @@ from ..backends import backend_of
 from ..backends._compilers import untraced
 from ..errors import check_flag
 from ..newton.methods import Auto, method_of
-from ..recurrent.kernels import FORWARD, WITH_BACKWARD
+from ..recurrent.kernels import kernel
 from ..solution.solution import Solution
 from . import steps
 from .sequences import packed, unpacked
@@ -84,7 +84,7 @@ class _AtOnce(torch.nn.RNNBase):  # type: ignore[misc]
             return True
         T, batch = (len(x.batch_sizes), int(x.batch_sizes[0])) if data is not x else self._sizes(x)
         follows = torch.is_grad_enabled() and (data.requires_grad or any(p.requires_grad for p in self.parameters()))
-        return (WITH_BACKWARD if follows else FORWARD).is_faster(T, batch, sum(self._widths))
+        return kernel(follows).is_faster(T, batch, sum(self._widths))
 
     def _sizes(self, x: Tensor) -> tuple[int, int]:
         """Return the numbers of steps and of sequences."""
