@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..backends.namespace import Array, array_namespace, moved
+from ..backends.namespace import Array, array_namespace, dtype_name, moved
 from ..errors import ConvergenceError, FunctionError, mismatch
 from ..newton.cost import PACKED, prefers_loop
 from ..newton.methods import Auto, Sequential
@@ -135,7 +135,9 @@ def _is_floating(a: Array) -> bool:
 
 
 def _pays(step: Step, T: int) -> bool:
-    """Return whether Newton's method on all steps at once is faster than the loop."""
+    """Return whether Newton's method on all steps at once is faster than the loop, and has digits to converge in."""
+    if any("float16" in dtype_name(a) for a in step.start):
+        return False
     batch = 1 if step.batch_axis is None else int(step.start[0].shape[step.batch_axis])
     n = sum(math.prod(a.shape) for a in step.start) // batch
     return not prefers_loop(step.backend, step.start[0], T, (n, batch), PACKED)

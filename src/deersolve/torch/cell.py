@@ -52,6 +52,8 @@ class Cell(torch.nn.Module):  # type: ignore[misc]
             raise mismatch("lengths", "None beside a PackedSequence, which has its own", type(lengths).__name__)
         x, known = unpacked(input, self.batch_first)
         lengths, hx = known if is_packed else lengths, self._zero(x) if hx is None else hx
+        if any(tuple(a.shape[:1]) != (x.shape[1],) for a in (hx if isinstance(hx, tuple) else (hx,))):
+            raise mismatch("hx", f"a state of {x.shape[1]} rows, (B, n), or a tuple of such", _shapes(hx))
         numbers = numbers_of(index, x.shape[1]) if self.warm_start and self.training else None
 
         def step(state: State, x: Tensor) -> tuple[State, Tensor]:
@@ -72,6 +74,10 @@ class Cell(torch.nn.Module):  # type: ignore[misc]
             raise mismatch("hx", "a first state, where the cell has no hidden_size", "None")
         zero = x.new_zeros(x.shape[1], size)
         return (zero, torch.zeros_like(zero)) if isinstance(self.cell, torch.nn.LSTMCell) else zero
+
+
+def _shapes(state: State) -> Any:
+    return [tuple(a.shape) for a in state] if isinstance(state, tuple) else tuple(state.shape)
 
 
 def from_cell(

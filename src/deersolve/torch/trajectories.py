@@ -51,7 +51,8 @@ class Trajectories:
         found = [self.kept.get((place, number)) for number in numbers]
         if all(a is None for a in found):
             return None
-        first = torch.cat(init if isinstance(init, tuple) else (init,), -1).detach()
+        leaves = init if isinstance(init, tuple) else (init,)
+        first = torch.cat([a.reshape(len(numbers), -1) for a in leaves], -1).detach()
         if any(a is not None and a.shape[1] != first.shape[1] for a in found):
             return None
         return torch.stack([(row[None] if a is None else a.to(row))[_steps(a, T)]
