@@ -38,6 +38,7 @@ class Backend:
     name = "generic"
     namespaces: tuple[str, ...] = ()  # of a backend that is not built in: by whose __name__ its arrays are known
     derivative = "dual numbers"
+    records = False  # whether arrays carry a graph of what they were made from
     compiles = False  # whether call() runs where Python cannot look
     in_cache: int | None = None  # the numbers of an intermediate result above which it pays to work in parts
 
@@ -112,7 +113,7 @@ class Backend:
             carry, out = body(carry, i)
             outputs.append(out)
             is_last = i == length - 1
-            size = size or max(math.prod(a.shape) for a in tree_leaves(out))
+            size = size or max((math.prod(a.shape) for a in tree_leaves(out)), default=1)
             if is_last or (len(outputs) * size >= HELD and self.can_write(out)):
                 stack = stacked(outputs)
                 if is_last and whole is None:
@@ -127,11 +128,8 @@ class Backend:
         self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int
     ) -> tuple[Any, Any]:
         """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of a tree."""
-        outputs = []
-        for x in unstacked(xs, length):
-            carry, out = f(carry, x)
-            outputs.append(out)
-        return carry, stacked(outputs)
+        rows = unstacked(xs, length)
+        return self.scan(lambda carry, i: f(carry, rows[i]), carry, length)
 
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
         """Return the leaves of a tree, and its form, whose ``unflatten`` makes a tree of leaves."""
@@ -202,6 +200,12 @@ class Backend:
         where = [slice(None)] * array.ndim
         where[axis] = slice(start, start + length)
         return array[tuple(where)]
+
+    def entries(self, array: Array, axis: int) -> Callable[[Any], Array]:
+        """Return what gives ``array[i : i + 1]`` along ``axis`` for each i, at no cost to speak of."""
+        xp = array_namespace(array)
+        entries: list[Array] = xp.unstack(xp.expand_dims(array, axis=axis), axis=axis - 1)
+        return entries.__getitem__
 
     def any_true(self, flag: Array) -> bool:
         """Return whether a boolean array of any shape holds anywhere, as the loops can use it."""
