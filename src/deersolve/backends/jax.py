@@ -163,6 +163,10 @@ class Jax(Backend):
         """Return ``array[start : start + length]`` along ``axis``; ``start`` may be traced."""
         return jax.lax.dynamic_slice_in_dim(array, start, length, axis % array.ndim)
 
+    def entries(self, array: Array, axis: int) -> Callable[[Any], Array]:
+        """Return ``i -> array[i : i + 1]`` along ``axis``; i may be traced."""
+        return lambda i: self.slice(array, i, 1, axis)
+
     def any_true(self, flag: Array) -> Any:
         """Return a scalar boolean array."""
         return jnp.any(flag)

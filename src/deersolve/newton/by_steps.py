@@ -27,6 +27,11 @@ def goes_by_steps(system: System) -> bool:
     return is_loop and is_plain and prefers_steps(system)
 
 
+def records_steps(system: System) -> bool:
+    """Return whether that is the derivative of the loop itself, on a library that records a graph."""
+    return system.backend.records and goes_by_steps(system)
+
+
 @record
 class Pieces:
     """What the steps are made of, each a list of arrays.
