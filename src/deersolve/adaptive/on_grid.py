@@ -141,7 +141,8 @@ class OnGrid(Plan):
 
         def system_at(theta: Any) -> System:
             plan, functions, data = at(theta)
-            return dataclasses.replace(plan.system(functions, data), strict=True)
+            made: System = plan.system(functions, data)
+            return dataclasses.replace(made, strict=True)
 
         made = tangents_of_steps(by, system_at, theta, direction, sol.y, sol.converged, _crossing)
         if made is None:

@@ -28,6 +28,8 @@ class Looped(Sums):
     def fill(self, stage: Stage, first: int, places: Sequence[Tree]) -> list[tuple[Array, Array]]:
         """Append what ``stage`` makes of sums and places; return the last two."""
         known, count = self.stack.shape[0], len(places)
+        if not count:
+            return []
         room = jnp.zeros((count, *self.stack.shape[1:]), self.stack.dtype)
         weights = self._weights(self.rows[first : first + count], known + count)
         numbers = jnp.arange(known, known + count)

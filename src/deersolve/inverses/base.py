@@ -153,7 +153,9 @@ class Rule:
         """
         return functions, data.x
 
-    def crossing(self, functions: dict[str, Callable[..., Any]], data: Any) -> tuple[dict[str, Callable[..., Any]], Any]:
+    def crossing(
+        self, functions: dict[str, Callable[..., Any]], data: Any
+    ) -> tuple[dict[str, Callable[..., Any]], Any]:
         """Return what :meth:`posed` does, where f has behind its components what else is known of each step.
 
         Those are the coefficients of :meth:`polynomials` but the first, (*B, T, d n), of a rule with ``is_loop``.

@@ -152,7 +152,6 @@ class BySteps:
 
 
 def steps_of(
-    by: Any,
     system: System,
     system_at: Callable[[Tree], System],
     there: Callable[[Tree], System],
@@ -164,6 +163,7 @@ def steps_of(
 
     theta is what functions hold, and the data: ``system_at(theta)`` has those functions, ``there(theta)`` those data.
     """
+    by: Any = system.backend
     constants, changes, put = by.moving(theta[0], direction[0])
     moves, form = bool(by.moving(direction[1], direction[1])[0]), by.flatten(posed(system)[1])[1]
     leaves, xp = _leaves(system, posed), array_namespace(system.data.guess)
@@ -182,7 +182,10 @@ def steps_of(
         given = dict(zip(places, [*alike[len(constants) :], *varying, *still], strict=True))
         x = [given.get(k, a) for k, a in enumerate(leaves)]
         D = None if system.grid.lengths is None else x.pop()
-        fy, n = posed(system_at((put(alike[: len(constants)]), theta[1])))[0]["f"](*ys, form.unflatten(x)), ys[0].shape[-1]
+        fy, n = (
+            posed(system_at((put(alike[: len(constants)]), theta[1])))[0]["f"](*ys, form.unflatten(x)),
+            ys[0].shape[-1],
+        )
         return joined([system.rule.advanced(ys[0], fy[..., :n], D), fy[..., n:]], -1)
 
     at, change = by.jvp(data, (theta,), (direction,)) if moves else (Pieces([], [], []), Pieces([], [], []))

@@ -231,7 +231,7 @@ def tangent(
     return by.guarded(dy, usable)
 
 
-def tangents_of_steps(
+def tangents_of_steps(  # noqa: PLR0913 - what a derivative is of, and how
     by: Transforms,
     system_at: Callable[[Tree], System],
     theta: Tree,
@@ -252,7 +252,7 @@ def tangents_of_steps(
         return substituted(system_at(theta), y, usable)[0]
 
     here = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=at))
-    steps, dz = steps_of(by, here, system_at, there, theta, direction, posed)
+    steps, dz = steps_of(here, system_at, there, theta, direction, posed)
     if not all(a.dtype == y.dtype for a in by.flatten(dz)[0]):
         return None
     dy, dp = _along_steps(by, steps, dz)
@@ -260,15 +260,20 @@ def tangents_of_steps(
 
 
 def _along_steps(by: Transforms, steps: BySteps, dz: Pieces) -> tuple[Array, Array]:
-    """Return dy and dp where the pieces move by dz; Jacobians help out where a derivative has no slope of f.
+    """Return dy and dp where the pieces move by dz.
 
     The unknowns are dy, dp and dz, so that the transposed solve gives what all of dz hears of c: in the same loop.
+    Jacobians help out where a derivative of y has no slope of f; with p beside it, that would be most of a program.
     """
     system, y, xp = steps.system, steps.y, array_namespace(steps.y)
     pieces, form = by.flatten(steps.at)
 
     def is_lost(made: Array, given: Array) -> Array:
         return system.over_grid(xp.all, xp.isfinite(given)) & ~system.over_grid(xp.all, xp.isfinite(made))
+
+    def mended(made: Any, given: Array, otherwise: Callable[[Any], Any]) -> Any:
+        is_alone = 0 in p.shape
+        return system.backend.when(is_lost(made[0], given), otherwise, made) if is_alone else made
 
     def moved(dz: Pieces, dy: Array) -> tuple[Array, Array]:
         r, p = by.jvp(steps.crossed, (steps.at, y), (dz, dy))[1]
@@ -281,26 +286,21 @@ def _along_steps(by: Transforms, steps: BySteps, dz: Pieces) -> tuple[Array, Arr
 
     def solve(b: Unknowns) -> Unknowns:
         def otherwise(_: Any) -> tuple[Array, Array]:
-            dy = linearisation(system, y).solve(b[0] + moved(b[2], xp.zeros_like(y))[0])
-            return dy, moved(b[2], dy)[1]
+            return linearisation(system, y).solve(b[0] + moved(b[2], xp.zeros_like(y))[0]), p
 
-        made = steps.solve(b[0], b[2])
-        dy, dp = system.backend.when(is_lost(made[0], b[0]), otherwise, made)
+        dy, dp = mended(steps.solve(b[0], b[2]), b[0], otherwise)
         return dy, dp + b[1], b[2]
 
     def transpose(c: Unknowns) -> Unknowns:
         def otherwise(_: Any) -> tuple[Array, Pieces]:
-            (share,) = by.pullback(lambda y: steps.crossed(steps.at, y)[1], [y], c[1]) or ()
-            u = linearisation(system, y).transpose(c[0] + share)
-            both = packed(by, (u, c[1]))[0]
-            bars = by.pullback(lambda *z: packed(by, steps.crossed(form.unflatten(z), y))[0], pieces, both)
-            return u, form.unflatten(bars)
+            u = linearisation(system, y).transpose(c[0])
+            return u, form.unflatten(by.pullback(lambda *z: steps.crossed(form.unflatten(z), y)[0], pieces, u))
 
-        made = steps.transpose(*c[:2])
-        u, bar = system.backend.when(is_lost(made[0], c[0]), otherwise, made)
+        u, bar = mended(steps.transpose(*c[:2]), c[0], otherwise)
         return u, c[1], tree_map(operator.add, c[2], bar)
 
-    nothing: Unknowns = (xp.zeros_like(y), xp.zeros_like(steps.crossed(steps.at, y)[1]), dz)
+    p = xp.zeros_like(steps.crossed(steps.at, y)[1])
+    nothing: Unknowns = (xp.zeros_like(y), p, dz)
     flat, back = packed(by, nothing)  # in one array: JAX transposes a solve of all of b, or of nothing
 
     def of_flat(function: Callable[[Any], Any]) -> Callable[[Array], Array]:
