@@ -22,6 +22,7 @@ from ._jax_directions import instantiated, moving
 from ._jax_points import at_each_point, following
 from ._jax_programs import Programs, callbacks, nested_constants, rebuilt, whole
 from ._jax_solve import solve
+from ._jax_sums import Looped
 from .columns import passed, split_columns
 from .compilable import Solver
 from .generic import Backend, Functions, Jacobians
@@ -123,6 +124,23 @@ class Jax(Backend):
         _, state, rows = jax.lax.while_loop(goes_on, once, (jnp.asarray(0), state, rows))
         return rows, state
 
+    @whole
+    def first_of_scan(
+        self, body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, count: Any, length: int, reverse: bool = False
+    ) -> tuple[Any, Any]:
+        """Return what :meth:`scan` does over ``i = 0 ... count - 1``, or back from there; outputs behind are 0."""
+        shapes = jax.eval_shape(lambda c: body(c, jnp.asarray(0))[1], carry)
+        rows = jax.tree.map(lambda a: jnp.zeros((length, *a.shape), a.dtype), shapes)
+
+        def once(k: Any, state: Any) -> Any:
+            carry, rows = state
+            i = count - 1 - k if reverse else k
+            carry, out = body(carry, i)
+            return carry, jax.tree.map(lambda a, v: a.at[i].set(v), rows, out)
+
+        made: tuple[Any, Any] = jax.lax.fori_loop(0, count, once, (carry, rows))
+        return made
+
     def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
         """Return ``lax.scan`` of ``body(carry, i)`` over ``i = 0 ... length - 1``."""
         return _jax_programs.scan(body, carry, length)
@@ -132,6 +150,8 @@ class Jax(Backend):
     ) -> tuple[Any, Any]:
         """Return ``lax.scan(f, carry, xs, length, unroll=unroll)``, with its own derivatives."""
         return jax.lax.scan(f, carry, xs, length, unroll=unroll)  # type: ignore[no-any-return]
+
+    sums = staticmethod(Looped)
 
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
         """Return the leaves of any pytree, and its form."""

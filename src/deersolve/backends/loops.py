@@ -65,6 +65,18 @@ class Loops:
                 filled, outputs = filled + len(outputs), []
         return carry, whole
 
+    def first_of_scan(
+        self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, count: int, length: int, reverse: bool = False
+    ) -> tuple[Any, Any]:
+        """Return what :meth:`scan` does over ``i = 0 ... count - 1``, or back from there; outputs behind are 0."""
+        carry, rows = self.scan(lambda at, k: body(at, count - 1 - k if reverse else k), carry, count)
+
+        def filled(a: Array) -> Array:
+            a = array_namespace(a).flip(a, axis=0) if reverse else a
+            return joined([a, *[0 * a[:1, ...]] * (length - count)], 0)
+
+        return carry, tree_map(filled, rows)
+
     def steps(
         self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int
     ) -> tuple[Any, Any]:
