@@ -25,7 +25,7 @@ class Cost:
 
     call: float  # once for each window
     loop: tuple[float, float]  # c0 + c1 B n for each step
-    newton: tuple[float, float]  # b1 n + b2 n^2 for each point and element
+    newton: tuple[float, float]  # (b1 + b2 w) n for each point and element, of Jacobians with w numbers in a row
     cache: int  # bytes of a Jacobian and of the vectors beside it that a window should hold
     vectors: int  # how many those are
 
@@ -33,9 +33,9 @@ class Cost:
         """Return what the loop over T steps takes."""
         return T * (self.loop[0] + self.loop[1] * batch * n)
 
-    def of_newton(self, T: int, n: int, batch: int) -> float:
+    def of_newton(self, T: int, n: int, batch: int, width: int) -> float:
         """Return what Newton's method takes on T points."""
-        return self.call + T * batch * (self.newton[0] * n + self.newton[1] * n * n)
+        return self.call + T * batch * n * (self.newton[0] + self.newton[1] * width)
 
 
 # A window on NumPy should stay in the cache; one on PyTorch in what malloc does not hand back to the system each time.
@@ -51,7 +51,7 @@ def cost_of(system: System) -> Cost:
 def window_of(system: System) -> int:
     """Return how many steps a window should have, by memory alone."""
     (n, batch), cost = system.sizes, cost_of(system)
-    return max(SHORT, int(cost.cache // (8 * batch * n * (n + cost.vectors))))
+    return max(SHORT, int(cost.cache // (8 * batch * n * (system.width + cost.vectors))))
 
 
 def overhead(system: System) -> int:
@@ -59,16 +59,16 @@ def overhead(system: System) -> int:
     if system.backend.device_kind(system.data.guess) != "cpu":
         return NEVER
     cost, (n, batch) = cost_of(system), system.sizes
-    one = cost.of_newton(1, n, batch) - cost.call
+    one = cost.of_newton(1, n, batch, system.width) - cost.call
     return max(round(cost.call / 2 / one), FEW)
 
 
-def prefers_loop(backend: Backend, like: Array, T: int, n: int, batch: int) -> bool:
+def prefers_loop(backend: Backend, like: Array, T: int, n: int, batch: int, width: int) -> bool:
     """Return whether a loop over T steps of f as it is written is faster than Newton's method on arrays like one."""
     if backend.device_kind(like) != "cpu":
         return False
     cost = TORCH if backend.name == "torch" else NUMPY
-    return backend.compiles or cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch) + PACKED * cost.call
+    return backend.compiles or cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch, width) + PACKED * cost.call
 
 
 def prefers_steps(system: System) -> bool:

@@ -247,11 +247,11 @@ class Auto(Method):
                 return self._newton(MARCH), "a compiled loop over short windows is fast and robust on a CPU"
             return self._loop(), "on a CPU a compiled loop over the steps beats any parallel scan"
         cost, T = cost_of(system), system.grid.length
-        most = steps_within(bytes_of(self.memory), guess, system.grid)
+        most = steps_within(bytes_of(self.memory), guess, system.grid, system.layout)
         whole = self._newton(most or T)  # windows grow shorter where they must
         if not on_cpu:
             return whole, "an accelerator works on all grid points at once"
-        if system.rule.is_loop and cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch):
+        if system.rule.is_loop and cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch, system.width):
             sizes = f"{T:,} steps, n = {n} and {batch} elements"
             return self._loop(), f"with {sizes} the loop costs less than the Jacobians"
         window = min(window_of(system), most or T)
