@@ -199,7 +199,9 @@ def _run(system: System, asked: Any, on_window: Any) -> tuple[Solution, System, 
 def _told(derivative: str, system: System, is_mended: bool, way: str) -> str:
     """Return how f is differentiated, and called."""
     blocks = "" if system.layout is None else str(system.layout)
-    return ", ".join(filter(None, (derivative, blocks, "differences where those are not finite" if is_mended else "", way)))
+    return ", ".join(
+        filter(None, (derivative, blocks, "differences where those are not finite" if is_mended else "", way))
+    )
 
 
 def _rule_for(problem: Problem, inverse: Any) -> Rule:

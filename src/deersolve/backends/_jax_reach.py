@@ -17,12 +17,12 @@ from .namespace import Array, Tree
 NONE, MANY = -1, -2
 Labels = np.ndarray[Any, Any]
 
-EACH = frozenset(
-    "abs add add_any clamp complex conj convert_element_type copy copy_p div imag max min mul neg real"
-    " reduce_precision select_n stop_gradient sub".split()
-)
+EACH = {"abs", "add", "add_any", "clamp", "complex", "conj", "convert_element_type", "copy", "copy_p", "div", "imag"}
+EACH |= {"max", "min", "mul", "neg", "real", "reduce_precision", "select_n", "stop_gradient", "sub"}
 INSIDE = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-CALLS = frozenset(("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat2", "checkpoint"))
+CALLS = frozenset(
+    ("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat2", "checkpoint")
+)
 
 
 def keeps_apart(f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, blocks: list[int]) -> bool:

@@ -69,7 +69,8 @@ class Jax(Backend):
         """Return ``f(*ys, x)`` and its derivatives along seeds of every signal, all points at once."""
         fy, linear = jax.linearize(lambda *ys: f(*ys, x), *ys)
         every = jnp.kron(jnp.eye(len(ys), dtype=seeds.dtype), seeds)
-        directions = [jnp.reshape(part, (-1, *(1,) * (ys[0].ndim - 1), part.shape[-1])) for part in split_columns(every, ys)]
+        ones = (1,) * (ys[0].ndim - 1)
+        directions = [part.reshape(-1, *ones, part.shape[-1]) for part in split_columns(every, ys)]
         rows = jax.vmap(lambda *d: linear(*map(jnp.broadcast_to, d, [y.shape for y in ys])), out_axes=-2)(*directions)
         return fy, split_rows(rows, len(ys))
 

@@ -17,7 +17,13 @@ class Layout:
 
     def __str__(self) -> str:
         kind = f"blocks of {self.size} components"
-        return "each component by itself" if self.size == 1 else f"{kind}, as far apart as can be" if self.strided else kind
+        return (
+            "each component by itself"
+            if self.size == 1
+            else f"{kind}, as far apart as can be"
+            if self.strided
+            else kind
+        )
 
     @property
     def name(self) -> str:

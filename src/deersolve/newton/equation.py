@@ -195,7 +195,14 @@ class System:
             columns = split_rows(array_namespace(rows).moveaxis(rows, 0, -2), len(ys))
             return tuple(of_layout(layout, a, False).values for a in columns)
 
-        slopes = mended(by, lambda *ys: f(*ys, x), ys, tuple(J.values for J in Js), Directions(b * len(ys), along, laid), self.strict)
+        slopes = mended(
+            by,
+            lambda *ys: f(*ys, x),
+            ys,
+            tuple(J.values for J in Js),
+            Directions(b * len(ys), along, laid),
+            self.strict,
+        )
         return fy, tuple(J.map(lambda _, a=a: a) for J, a in zip(Js, slopes, strict=True))
 
     def _directions(self, ys: tuple[Array, ...]) -> Directions:

@@ -13,6 +13,7 @@ from .approximate_jacobians import Hutchinson, Picard
 from .causality import check_window
 from .cost import cost_of, window_of
 from .equation import System
+from .first_guess import first_guess
 from .iterate import REUSE, Iterate, Options, start_at
 from .memory import bytes_of, steps_within
 from .steps.base import Step
@@ -144,7 +145,7 @@ class Newton(Method):
     def run(self, system: System, watch: Watch = NOBODY) -> Iterate:
         """Solve the system."""
         if self.window is None:
-            return newton_on_branch(system, start_at(system, system.data.guess, self.options), self.options)
+            return newton_on_branch(system, start_at(system, first_guess(system), self.options), self.options)
         if self.is_seen(system):
             return adaptive(system, self.options, self.window, watch)
         return windowed(system, self.options, self.window)

@@ -92,4 +92,3 @@ def _apart(y: Array, system: System) -> Array:
     xp = array_namespace(y)
     places = xp.reshape(xp.arange(math.prod(y.shape), dtype=y.dtype, device=system.backend.placement(y)), y.shape)
     return y + 0.3 * xp.sin(1 + 2 * places) * (xp.abs(y) + 1)
-

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..backends.namespace import Array, array_namespace
 from ..errors import ConvergenceError, FunctionError, mismatch
+from ..inverses import rule_of
 from ..newton.cost import prefers_loop
+from ..newton.discrete import discrete
 from ..newton.methods import Auto, Sequential
+from ..newton.pattern import layout_of
+from ..problems.inputs import prepare
 from ..problems.recurrence import Recurrence
 from ..solver import solve
 from .inputs import Inputs
@@ -36,7 +42,9 @@ def _run(step: Step, given: Inputs, params: Any, T: int, method: Any, unroll: in
         raise mismatch("init", "floating-point numbers beside Newton's method", "a leaf of integers")
     if not (loops or (is_auto and not (is_smooth and _pays(step, T)))):
         try:
-            return _shown(step, *_at_once(step, given, params, T, method))
+            made = _at_once(step, given, params, T, method)
+            if made is not None:
+                return _shown(step, *made)
         except (ConvergenceError, FunctionError):
             if not is_auto:
                 raise
@@ -81,8 +89,8 @@ def _masked(step: Step, given: Inputs, params: Any, T: int, unroll: int) -> tupl
     return step.backend.steps(body, start, parts, T, unroll)
 
 
-def _at_once(step: Step, given: Inputs, params: Any, T: int, method: Any) -> tuple[Leaves, Leaves]:
-    """Return what Newton's method gives."""
+def _at_once(step: Step, given: Inputs, params: Any, T: int, method: Any) -> tuple[Leaves, Leaves] | None:
+    """Return what Newton's method gives; None where it was to be chosen, and the Jacobians cost too much."""
     start, n_batch, xp = step.moved(step.start, back=True), step.n_batch, array_namespace(step.start[0])
     shapes = tuple(tuple(a.shape[n_batch:]) for a in start)
     packing = Packing(shapes, tuple(a.dtype for a in start), xp.result_type(*start))
@@ -92,7 +100,10 @@ def _at_once(step: Step, given: Inputs, params: Any, T: int, method: Any) -> tup
     x |= {name: xp.moveaxis(a, 0, n_batch)[..., None] for name, a in given.flags.items()}
     x |= {"start": y0[..., None, :]} if given.begins is not None else {}
     f = OverSteps(step, packing, sizes)
-    y = solve(Recurrence(f, y0, x, params, n_points=T), method=method).y
+    problem = Recurrence(f, y0, x, params, n_points=T)
+    if isinstance(method, Auto) and not _pays(step, T, partial(_width, problem)):
+        return None
+    y = solve(problem, method=method).y
     before = xp.concat([y0[..., None, :], y[..., :-1, :]], axis=-2)
     outputs = f.tuned(step.backend, (before,), x, params).made(before, x, params)[1]
     return packing.leaves(y[..., -1, :]), [xp.moveaxis(a, n_batch, 0) for a in outputs]
@@ -105,8 +116,21 @@ def _is_floating(a: Array) -> bool:
         return False
 
 
-def _pays(step: Step, T: int) -> bool:
-    """Return whether Newton's method on all steps at once is faster than the loop."""
+def _pays(step: Step, T: int, width: Callable[[], int] = lambda: 1) -> bool:
+    """Return whether Newton's method on all steps at once is faster than the loop, of Jacobians of that width.
+
+    That is asked for where it matters; by default those are diagonal, which is the most that can be hoped for.
+    """
     batch = 1 if step.batch_axis is None else int(step.start[0].shape[step.batch_axis])
     n = sum(math.prod(a.shape) for a in step.start) // batch
-    return not prefers_loop(step.backend, step.start[0], T, n, batch)
+    loses = partial(prefers_loop, step.backend, step.start[0], T, n, batch)
+    return not loses(n) or not (loses(1) or loses(width()))
+
+
+def _width(problem: Recurrence) -> int:
+    """Return how many numbers a row of a Jacobian has."""
+    rule = rule_of(problem.inverse, problem.family)
+    backend, data = prepare(problem, None, rule)
+    with backend.quiet():
+        system = discrete(problem, rule, backend, data)[1]
+        return dataclasses.replace(system, layout=layout_of(system)).width
