@@ -40,6 +40,7 @@ class Backend:
     derivative = "dual numbers"
     compiles = False  # whether call() runs where Python cannot look
     in_cache: int | None = None  # the numbers of an intermediate result above which it pays to work in parts
+    entries: Callable[[Array], Sequence[Array]] = staticmethod(lambda a: array_namespace(a).unstack(a))
 
     def owns(self, array: Any) -> bool:
         """Return whether an array is of this library: it is asked once about each type, if it is not built in."""
@@ -141,7 +142,7 @@ class Backend:
     ) -> tuple[Any, Any]:
         """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of a tree."""
         outputs = []
-        for x in unstacked(xs, length):
+        for x in unstacked(xs, length, self.entries):
             carry, out = f(carry, x)
             outputs.append(out)
         return carry, stacked(outputs)

@@ -29,6 +29,7 @@ class Torch(Backend):
 
     name = "torch"
     derivative = "automatic differentiation"
+    entries = staticmethod(torch.unbind)
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and its Jacobians: one reverse-mode derivative a row."""
@@ -221,10 +222,10 @@ class Torch(Backend):
 
 def _has_graph_only() -> bool:
     """Return whether a graph is recorded, and no transform or forward mode follows."""
-    return torch.is_grad_enabled() and _is_plain()
+    return torch.is_grad_enabled() and is_plain()
 
 
-def _is_plain() -> bool:
+def is_plain() -> bool:
     """Return whether no transform and no forward mode follows."""
     return not _in_forward_mode() and functorch.peek_interpreter_stack() is None
 
@@ -257,7 +258,7 @@ def _is_dual(tensor: Array) -> bool:
 
 def _pulled_back(f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, rows: Array | None) -> Jacobians:
     """Return ``f(*ys, x)`` and its Jacobians, or rows times them."""
-    if not _is_plain():
+    if not is_plain():
         return _by_transforms(f, ys, x, rows)
     try:
         return _by_graph(f, ys, x, rows)
