@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InputError
 from . import registry
-from .columns import split_columns
+from .columns import split_columns, split_rows
 from .compilable import Solver
 from .loops import Loops
 from .namespace import Array, Tree, array_namespace
@@ -68,6 +68,19 @@ class Backend(Loops):
         fy, tangents = value_and_tangents(lambda *ys: f(*ys, x), ys)
         xp = array_namespace(fy)
         return fy, split_columns(xp.moveaxis(tangents, 0, -1), ys)
+
+    by_rows = False  # whether derivatives along seeds are the seeds times the Jacobians, else those times the seeds
+
+    def along_seeds(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, seeds: Array) -> Jacobians:
+        """Return ``f(*ys, x)`` and each d f / d y_p times the seeds (k, n), or those times it, as rows (*S, k, n)."""
+        from .dual import value_and_tangents
+
+        fy, tangents = value_and_tangents(lambda *ys: f(*ys, x), ys, seeds)
+        return fy, split_rows(array_namespace(fy).moveaxis(tangents, 0, -2), len(ys))
+
+    def keeps_apart(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, blocks: list[int]) -> bool | None:
+        """Return whether no component of f knows one of y of another block, at any y; None if numbers have to tell."""
+        return None
 
     def rematerialised(self, function: Callable[..., Array]) -> Callable[..., Array]:
         """Return the function, of which a graph of derivatives keeps the arguments only."""

@@ -85,7 +85,7 @@ def _recorded(system: System, y: Array) -> tuple[Array, Later]:
     f is not called again for them: they are those of the x, the params and the weights that it was called with now.
     """
     by, ys, where = system.backend, system.shifted(y), system.where
-    made = None if "jac" in system.functions else by.deferred(system.f, ys)
+    made = None if "jac" in system.functions or system.layout is not None else by.deferred(system.f, ys)
     if made is None:
         with by.frozen():
             Gs = tuple(-J for J in system.jacobians(by.without_gradient(ys))[1])
