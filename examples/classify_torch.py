@@ -1,9 +1,9 @@
 """Handwritten digits as sequences of pixels, classified by a GRU: torch.nn's, or deersolve's in its place.
 
-scikit-learn ships 1,797 scans of 8 x 8 pixels. A sequence has the pixels row by row up to the last one with ink, packed.
-deersolve.torch.GRU has the arguments and the state_dict of torch.nn.GRU, so one word is changed. Here it is made to solve
-for all steps at once, which at so few steps takes more time than PyTorch's kernel (method="auto", the default, would take
-that), and starts in each epoch from the states that the same digits had in the last one.
+scikit-learn ships 1,797 scans of 8 x 8 pixels. A sequence has the pixels row by row up to the last one with ink,
+packed. deersolve.torch.GRU has the arguments and the state_dict of torch.nn.GRU, so one word is changed. Here it is
+made to solve for all steps at once, which at so few steps takes more time than PyTorch's kernel (method="auto", the
+default, would take that), and starts in each epoch from the states that the same digits had in the last one.
 
 Run: python examples/classify_torch.py [--layer torch|deersolve] [--seed 0] [--bf16] [--resume file.pt]
 Without --layer both are trained, from the same weights on the same batches, and their curves compared.

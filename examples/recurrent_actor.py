@@ -1,8 +1,9 @@
 """An actor that has to remember: a cue at the door tells which way to turn at the end of a corridor (Bakker's T-maze).
 
-Rollouts hold many episodes behind one another. Acting goes step by step. Learning takes the states of all steps at once,
-by ds.scan with reset= at the first step of each episode, and generalised advantages (Schulman et al., arXiv 1506.02438),
-A_t = delta_t + gamma lambda A_{t+1}, by a scan that goes back. Without memory half of the turns are right.
+Rollouts hold many episodes behind one another. Acting goes step by step. Learning takes the states of all steps at
+once, by ds.scan with reset= at the first step of each episode, and generalised advantages (Schulman et al., arXiv
+1506.02438), A_t = delta_t + gamma lambda A_{t+1}, by a scan that goes back. Without memory half of the turns are
+right.
 
 Run: python examples/recurrent_actor.py
 """
