@@ -29,7 +29,7 @@ from .inputs import Moments
 from .march import ARRIVED, TOO_MANY
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
-from .on_grid import Given, Kept, Marched, OnGrid, Polished, Trusted
+from .on_grid import Given, Kept, Marched, OnGrid, Polished
 from .whole import FEWEST, Whole
 
 MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where Python looks; where all are kept
@@ -175,10 +175,8 @@ class Solver:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
         problem, system = discrete(self.problem, self.on_grid, self.backend, data)
         method: Given = (Polished if self.rule.nodes else Given)(to)
-        if self.rule.nodes and (self.backend.compiles or self._work(found) > WORK):
+        if found.path is not None and (self.backend.compiles or self._work(found) > WORK):
             data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
-        elif not self.backend.is_concrete(found.t):
-            method = Trusted(to)
         functions = derivative_of(system, check=False)[0] if self.rule.nodes else system.functions
         sol = run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data)
         other = None if _has_converged(self.backend, sol) else mistuned(problem, system, data.guess)
