@@ -11,17 +11,19 @@ from ..backends.sums import Sums
 from ..backends.trees import record
 from ..inverses.tableaux import Pair
 from .base import Attempt, Field, Stepper
-from .controller import square
+from .controller import LONGEST, SAFETY, square
+from .jumps import FADE, SHORT, over_a_jump
 from .march_alone import FLOOR, PairAlone
 from .stiffness import Held, held_back, is_stiff, nothing_held
 
 
 @record
 class Memory:
-    """What is kept between steps: f(t, y), and how many of them stability held back."""
+    """What is kept between steps: f(t, y), how many of them stability held back, and the longest of late, (*B, 1)."""
 
     f: Array
     held: Held
+    reach: Array
 
 
 class Explicit(Stepper):
@@ -53,7 +55,7 @@ class Explicit(Stepper):
 
     def start(self, field: Field, t: Array, y: Array) -> Memory:
         """Return f."""
-        return Memory(field.slope(t, y), nothing_held(t))
+        return Memory(field.slope(t, y), nothing_held(t), 0 * t)
 
     def attempt(self, field: Field, t: Array, y: Array, h: Array, carry: Memory) -> Attempt:
         """Return y at t + h and the error of the pair."""
@@ -78,7 +80,13 @@ class Explicit(Stepper):
             F.fill(stage, count, places[count:])
             path = step[..., None, :] * F.of_rows(of_errors + len(self.pair.errors), len(F.rows))
             path = path[..., 0, :, :]
-        return Attempt(new, error, Memory(last, held), error != error, is_stiff=is_stiff(held), path=path)
+        reach = xp.maximum(xp.abs(h), FADE * carry.reach)
+        whole = xp.sqrt(square(share * (last - carry.f)) / y.shape[-1])
+        is_jump = over_a_jump(error, whole, (xp.abs(h) < SHORT * reach)[..., 0])
+        grown = xp.where(is_jump, SAFETY / xp.where(is_jump, whole, 1.0), LONGEST)
+        error, kept = xp.where(is_jump, whole, error), Memory(carry.f, carry.held, reach)
+        made = Memory(last, held, reach)
+        return Attempt(new, error, made, error != error, kept, grown, is_stiff=is_stiff(held), path=path)
 
 
 def judged(squares: list[Array], floor: Array) -> Array:

@@ -21,9 +21,10 @@ from ._jax_arguments import Arguments
 from ._jax_directions import instantiated, moving
 from ._jax_points import at_each_point, following
 from ._jax_programs import Programs, callbacks, nested_constants, rebuilt, whole
+from ._jax_reach import keeps_apart
 from ._jax_solve import solve
 from ._jax_sums import Looped
-from .columns import passed, split_columns
+from .columns import passed, split_columns, split_rows
 from .compilable import Solver
 from .generic import Backend, Functions, Jacobians
 from .namespace import Array, Tree, joined, part
@@ -64,6 +65,19 @@ class Jax(Backend):
             return jax.vmap(lambda *e: linear(*(d.reshape(*ones, -1) for d in e)), out_axes=-1)(*seeds)
 
         return f(*ys, x), split_columns(at_each_point(columns, ys, x), ys)
+
+    def along_seeds(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, seeds: Array) -> Jacobians:
+        """Return ``f(*ys, x)`` and its derivatives along seeds of every signal, all points at once."""
+        fy, linear = jax.linearize(lambda *ys: f(*ys, x), *ys)
+        every = jnp.kron(jnp.eye(len(ys), dtype=seeds.dtype), seeds)
+        ones = (1,) * (ys[0].ndim - 1)
+        directions = [part.reshape(-1, *ones, part.shape[-1]) for part in split_columns(every, ys)]
+        rows = jax.vmap(lambda *d: linear(*map(jnp.broadcast_to, d, [y.shape for y in ys])), out_axes=-2)(*directions)
+        return fy, split_rows(rows, len(ys))
+
+    def keeps_apart(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, blocks: list[int]) -> bool | None:
+        """Return whether no component of f knows one of y of another block, by the operations of f."""
+        return keeps_apart(f, ys, x, blocks)
 
     def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
         """Return ``lax.while_loop(cond, body, state)``; a short program ends where it is not enough."""
@@ -182,6 +196,10 @@ class Jax(Backend):
     def slice(self, array: Array, start: Any, length: int, axis: int) -> Array:
         """Return ``array[start : start + length]`` along ``axis``; ``start`` may be traced."""
         return jax.lax.dynamic_slice_in_dim(array, start, length, axis % array.ndim)
+
+    def entries(self, array: Array, axis: int) -> Callable[[Any], Array]:
+        """Return ``i -> array[i : i + 1]`` along ``axis``; i may be traced."""
+        return lambda i: self.slice(array, i, 1, axis)
 
     def any_true(self, flag: Array) -> Any:
         """Return a scalar boolean array."""

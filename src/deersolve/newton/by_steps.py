@@ -26,8 +26,15 @@ Posed = Callable[[System], tuple[dict[str, Callable[..., Any]], Tree]]
 def goes_by_steps(system: System) -> bool:
     """Return whether the derivative of a solution takes one step after the other: of a loop, where that costs less."""
     is_loop = system.rule.is_loop and system.rule.is_builtin and system.marches and system.grid.live is None
-    is_plain = "jac" not in system.functions and all(isinstance(s, BuiltIn) for s in system.shift)
+    is_plain = (
+        "jac" not in system.functions and system.layout is None and all(isinstance(s, BuiltIn) for s in system.shift)
+    )
     return is_loop and is_plain and prefers_steps(system)
+
+
+def records_steps(system: System) -> bool:
+    """Return whether that is the derivative of the loop itself, on a library that records a graph."""
+    return system.backend.records and goes_by_steps(system)
 
 
 @record

@@ -24,6 +24,7 @@ from .blocks import Blockwise
 from .by_steps import BySteps, Pieces, Posed, goes_by_steps, steps_of
 from .equation import Linearised, System
 from .iteration import newton_step
+from .windows.loop import recorded
 
 Unknowns = tuple[Array, Array, Pieces]
 """dy, dp and dz of :mod:`.by_steps`."""
@@ -84,7 +85,7 @@ def _recorded(system: System, y: Array) -> tuple[Array, Later]:
     f is not called again for them: they are those of the x, the params and the weights that it was called with now.
     """
     by, ys, where = system.backend, system.shifted(y), system.where
-    made = None if "jac" in system.functions else by.deferred(system.f, ys)
+    made = None if "jac" in system.functions or system.layout is not None else by.deferred(system.f, ys)
     if made is None:
         with by.frozen():
             Gs = tuple(-J for J in system.jacobians(by.without_gradient(ys))[1])
@@ -141,14 +142,21 @@ def attach(live: System, y: Array, usable: Array) -> Array:
     correction at y has the value of y and the exact first derivative, in forward and in reverse mode, whatever found y.
     Newton's method doubles the order to which a value is right: k such steps make 2^k - 1 derivatives exact.
     """
-    if live.backend.derivative == "dual numbers":  # nothing is recorded
+    if not live.backend.records:
         return y
-    system, at = substituted(live, y, usable)
     by, xp, is_node = live.backend, array_namespace(y), live.rule.has_transpose
+    is_whole, steps = by.is_concrete(usable) and bool(xp.all(usable)), goes_by_steps(live)
+    if steps and is_whole and by.recorded(lambda: y) is not None:  # the loop is on the graph
+        return y
+    y = by.without_gradient(y)
+    system, at = substituted(live, y, usable)
     on_graph = _on_graph if is_node else _step_on_graph
     some = system.head(SOME) if system.marches and y.shape[system.grid.axis] > 4 * SOME else None
     if some is not None and by.recorded(lambda: on_graph(some, some.data.guess)) is None:
         return y
+    if steps:
+        moved = by.following(at, recorded(system))
+        return moved if is_whole else _kept(system, moved, y, usable)
     made = by.recorded(lambda: on_graph(system, at))
     if made is None:
         return y
@@ -160,8 +168,12 @@ def attach(live: System, y: Array, usable: Array) -> Array:
         for _ in range(by.orders(made).bit_length() if system.rule.exact else INEXACT_STEPS):
             _, _, delta = newton_step(system, moved, Dense)
             moved = moved + (delta - by.without_gradient(delta))
-    if by.is_concrete(usable) and bool(xp.all(usable)):
-        return moved
+    return moved if is_whole else _kept(system, moved, y, usable)
+
+
+def _kept(system: System, moved: Array, y: Array, usable: Array) -> Array:
+    """Return y with the derivatives of ``moved``, of elements that are not usable NaN, or zero where none are asked."""
+    by, xp = system.backend, array_namespace(y)
     moved = by.guarded(moved, usable)
     return xp.where(system.per_element(usable), moved, y + (moved - by.without_gradient(moved)))
 
