@@ -90,6 +90,10 @@ class Backend(Loops):
         """Return an array in the place of ``rows`` in a graph of derivatives; its numbers are not used."""
         return rows
 
+    def evaluated(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return ``function(*args)``, of arrays, compiled where the library compiles."""
+        return function(*args)
+
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
         """Return the leaves of a tree, and its form, whose ``unflatten`` makes a tree of leaves."""
         return tree_leaves(tree), Form(tree)
