@@ -125,11 +125,30 @@ class Backend:
         return carry, whole
 
     def steps(
-        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int
+        self,
+        f: Callable[[Any, Any], tuple[Any, Any]],
+        carry: Any,
+        xs: Any,
+        length: int,
+        unroll: int,
+        checked: Callable[[tuple[Any, Any], Any], tuple[Any, Any]],
     ) -> tuple[Any, Any]:
-        """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of a tree."""
-        rows = unstacked(xs, length)
-        return self.scan(lambda carry, i: f(carry, rows[i]), carry, length)
+        """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of a tree.
+
+        ``checked(f(carry, x), carry)`` looks at the first step, and at the others where it has to change it.
+        """
+        rows, outputs = iter(unstacked(xs, length)), []
+        for x in rows:
+            made = f(carry, x)
+            kept = checked(made, carry)
+            carry, out = kept
+            outputs.append(out)
+            if kept is made:
+                break
+        for x in rows:
+            carry, out = f(carry, x)
+            outputs.append(out)
+        return carry, stacked(outputs)
 
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
         """Return the leaves of a tree, and its form, whose ``unflatten`` makes a tree of leaves."""

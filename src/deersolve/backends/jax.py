@@ -128,9 +128,9 @@ class Jax(Backend):
         return _jax_programs.scan(body, carry, length)
 
     def steps(
-        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int
+        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int, checked: Any
     ) -> tuple[Any, Any]:
-        """Return ``lax.scan(f, carry, xs, length, unroll=unroll)``, with its own derivatives."""
+        """Return ``lax.scan(f, carry, xs, length, unroll=unroll)``, with its own derivatives, and looks at f."""
         return jax.lax.scan(f, carry, xs, length, unroll=unroll)  # type: ignore[no-any-return]
 
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:

@@ -29,6 +29,7 @@ class Cost:
     newton: tuple[float, float]  # b1 n + b2 n^2 for each point and element
     cache: int  # bytes of a Jacobian and of the vectors beside it that a window should hold
     vectors: int  # how many those are
+    least: float  # c0 of the cheapest f, of two operations or three
 
     def of_loop(self, T: int, n: int, batch: int) -> float:
         """Return what the loop over T steps takes."""
@@ -40,8 +41,9 @@ class Cost:
 
 
 # A window on NumPy should stay in the cache; one on PyTorch in what malloc does not hand back to the system each time.
-NUMPY = Cost(2500.0, (23.0, 0.085), (0.42, 0.03), 4_000_000, 10)
-TORCH = Cost(6000.0, (63.0, 0.085), (0.35, 0.06), 25_000_000, 1)
+NUMPY = Cost(2500.0, (23.0, 0.085), (0.42, 0.03), 4_000_000, 10, 4.0)
+TORCH = Cost(6000.0, (63.0, 0.085), (0.35, 0.06), 25_000_000, 1, 20.0)
+GRAPH = Cost(12_000.0, (250.0, 0.2), (0.7, 0.12), 25_000_000, 1, 125.0)  # forward and backward
 
 
 def cost_of(system: System) -> Cost:
@@ -65,11 +67,15 @@ def overhead(system: System) -> int:
 
 
 def prefers_loop(backend: Backend, like: Array, T: int, n: int, batch: int) -> bool:
-    """Return whether a loop over T steps of f as it is written is faster than Newton's method on arrays like one."""
+    """Return whether a loop over T steps of f as it is written is faster than Newton's method on arrays like one.
+
+    Where a graph is recorded its way back counts: the loop goes it step by step.
+    """
     if backend.device_kind(like) != "cpu":
         return False
-    cost = TORCH if backend.name == "torch" else NUMPY
-    return backend.compiles or cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch) + PACKED * cost.call
+    cost = NUMPY if backend.name != "torch" else TORCH if backend.can_write(()) else GRAPH
+    loop = T * (cost.least + cost.loop[1] * batch * n)
+    return backend.compiles or loop < cost.of_newton(T, n, batch) + PACKED * cost.call
 
 
 def prefers_steps(system: System) -> bool:

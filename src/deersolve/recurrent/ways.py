@@ -51,19 +51,8 @@ def _shown(step: Step, last: Leaves, ys: Leaves) -> tuple[Leaves, Leaves, Any]:
 
 def _plain(step: Step, xs: Leaves, params: Any, T: int, unroll: int) -> tuple[Leaves, Leaves, Any]:
     """Return what the loop gives that one would write, of f as it is."""
-    f, looks = step.by(params), [True]
-
-    def body(carry: Any, x: Any) -> tuple[Any, Any]:
-        made = f(carry, x)
-        if not looks:
-            return made  # type: ignore[no-any-return]
-        checked = step.checked(made, carry)
-        if checked is made:  # nothing had to be converted
-            looks.clear()
-        return checked
-
-    way = f if step.backend.compiles else body  # a compiler knows f by itself, and looks at what it returns
-    last, ys = step.backend.steps(way, step.carry.unflatten(step.start), step.inputs.unflatten(xs), T, unroll)
+    carry, inputs = step.carry.unflatten(step.start), step.inputs.unflatten(xs)
+    last, ys = step.backend.steps(step.by(params), carry, inputs, T, unroll, step.checked)
     return step.backend.flatten(last)[0], *step.backend.flatten(ys)
 
 
@@ -78,7 +67,7 @@ def _masked(step: Step, given: Inputs, params: Any, T: int, unroll: int) -> tupl
     if T == 0:
         blank = [xp.zeros(a.shape[1:], dtype=a.dtype) for a in parts]
         return start, [a[None, ...][:0, ...] for a in body(start, blank)[1]]
-    return step.backend.steps(body, start, parts, T, unroll)
+    return step.backend.steps(body, start, parts, T, unroll, lambda made, _: made)
 
 
 def _at_once(step: Step, given: Inputs, params: Any, T: int, method: Any) -> tuple[Leaves, Leaves]:
