@@ -22,6 +22,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,8 @@ def is_installed(name: str) -> bool:
     """Tell whether the library of a backend can be imported."""
     return importlib.util.find_spec(MODULES[name.partition(":")[0]]) is not None
 
+
+os.environ["DEERSOLVE_CACHE"] = str(Path(__file__).with_name("no cache"))  # the stated constants
 
 if is_installed("jax"):
     # Most of the time of the tests is compilation; with these flags it is a quarter of it. XLA ends the process at a

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deersolve import cli
-from deersolve.cli import main
+from deersolve.cli import main, tables
 from deersolve.testing import demo
 from deersolve.testing.cases import in_time
 
@@ -100,7 +99,7 @@ def test_demo_fails_where_an_error_exceeds_its_bound(capsys, monkeypatch):
 
 def test_table_with_rich(capsys, monkeypatch):
     pytest.importorskip("rich")
-    cli._show_rich(("problem", "status"), [("GRU", "CONVERGED")], right=(0,))
+    tables._show_rich(("problem", "status"), [("GRU", "CONVERGED")], right=(0,))
     assert "CONVERGED" in capsys.readouterr().out
 
 

@@ -74,6 +74,13 @@ def padded_behind(a: Array, rank: int) -> Array:
     return a[(..., *(None,) * (rank - a.ndim))]
 
 
+def moved(a: Array, source: int, destination: int) -> Array:
+    """Return an array with one axis at another place: ``torch.func.vmap`` has no rule for ``torch.moveaxis``."""
+    order = [k for k in range(a.ndim) if k != source % a.ndim]
+    order.insert(destination % a.ndim, source % a.ndim)
+    return array_namespace(a).permute_dims(a, tuple(order))
+
+
 def part(a: Array, axis: int, start: int | None, stop: int | None, step: int | None = None) -> Array:
     """Return the points from start to stop along an axis, counted from the last; of those every ``step``-th."""
     return a[(..., slice(start, stop, step), *(slice(None),) * (-axis - 1))]

@@ -106,9 +106,9 @@ def _is_inner(a: Any) -> bool:
     return a is None or isinstance(a, dict | list | tuple) or type(a) in _records
 
 
-def unstacked(tree: Any, length: int) -> Any:
+def unstacked(tree: Any, length: int, entries: Callable[[Any], Any]) -> Any:
     """Return a tree for each entry on the first axis of all leaves; so many where there are none."""
-    rows = [array_namespace(a).unstack(a) for a in tree_leaves(tree)]
+    rows = [*map(entries, tree_leaves(tree))]
     if not rows:
         return [tree] * length
     return map(Form(tree).unflatten, zip(*rows, strict=True)) if _is_inner(tree) else rows[0]

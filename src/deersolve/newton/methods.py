@@ -13,8 +13,9 @@ from ..linalg.scans import ways
 from ..linalg.structure import Choice, Dense, Diagonal, Zero
 from .approximate_jacobians import Hutchinson, Picard
 from .causality import check_window
-from .cost import cost_of, window_of
+from .cost import prefers_loop, window_of
 from .equation import System
+from .first_guess import first_guess
 from .iterate import REUSE, Iterate, Options, start_at
 from .memory import bytes_of, steps_within
 from .steps.base import Step
@@ -146,7 +147,7 @@ class Newton(Method):
     def run(self, system: System, watch: Watch = NOBODY) -> Iterate:
         """Solve the system."""
         if self.window is None:
-            return newton_on_branch(system, start_at(system, system.data.guess, self.options), self.options)
+            return newton_on_branch(system, start_at(system, first_guess(system), self.options), self.options)
         if self.is_seen(system):
             return adaptive(system, self.options, self.window, watch)
         return windowed(system, self.options, self.window)
@@ -241,21 +242,16 @@ class Auto(Method):
 
     def _cheapest(self, system: System) -> tuple[Any, str]:
         """Return the method for what is causal, by backend, device and size."""
-        backend, guess = system.backend, system.data.guess
-        n, batch = system.sizes
-        on_cpu = backend.device_kind(guess) == "cpu"
-        if backend.name == "jax" and on_cpu:
-            if not system.rule.is_loop:
-                return self._newton(MARCH), "a compiled loop over short windows is fast and robust on a CPU"
-            return self._loop(), "on a CPU a compiled loop over the steps beats any parallel scan"
-        cost, T = cost_of(system), system.grid.length
-        most = steps_within(bytes_of(self.memory), guess, system.grid)
+        backend, guess, T = system.backend, system.data.guess, system.grid.length
+        if system.rule.is_loop and prefers_loop(backend, guess, T, system.sizes, system.width):
+            return self._loop(), "on a CPU the loop over the steps costs less than Jacobians of all of them"
+        is_on_cpu = backend.device_kind(guess) == "cpu"
+        if backend.compiles and is_on_cpu:
+            return self._newton(MARCH), "a compiled loop over short windows is fast and robust on a CPU"
+        most = steps_within(bytes_of(self.memory), guess, system.grid, system.layout)
         whole = self._newton(most or T)  # windows grow shorter where they must
-        if not on_cpu:
+        if not is_on_cpu:
             return whole, "an accelerator works on all grid points at once"
-        if system.rule.is_loop and cost.of_loop(T, n, batch) < cost.of_newton(T, n, batch):
-            sizes = f"{T:,} steps, n = {n} and {batch} elements"
-            return self._loop(), f"with {sizes} the loop costs less than the Jacobians"
         window = min(window_of(system), most or T)
         if SPARE * window >= T:
             return whole, "all points at once pay for every call once"

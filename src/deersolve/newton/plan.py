@@ -10,6 +10,7 @@ from ..backends.trees import tree_map
 from ..grids.base import Data
 from ..grids.shifters import BuiltIn, Shifter
 from ..inverses import Rule
+from ..linalg.layout import Layout
 from ..linalg.scans import own_ways
 from ..linalg.structure import Dense
 from ..solution.solution import Solution, Stats
@@ -38,6 +39,7 @@ class Plan:
     shift: tuple[Shifter, ...]
     method: Any
     watch: Watch = NOBODY
+    layout: Layout | None = None
     beside: ClassVar[Any] = staticmethod(corrected)
     """What a solution has beside y, ``y_corrected``, as it is differentiated."""
 
@@ -45,7 +47,7 @@ class Plan:
     def key(self) -> Any:
         """What makes two plans the same program."""
         shift = self.shift if self.cacheable else tuple((type(s), s.reach) for s in self.shift)
-        return (self.rule.claims, shift, self.method, own_ways(self.rule.scan))
+        return (self.rule.claims, shift, self.method, self.layout, own_ways(self.rule.scan))
 
     @property
     def cacheable(self) -> bool:
@@ -85,7 +87,7 @@ class Plan:
 
     def system(self, functions: Any, data: Data) -> System:
         """Return the discrete equation."""
-        return System(self.backend, self.rule, self.shift, functions, data, self._block(data))
+        return System(self.backend, self.rule, self.shift, functions, data, self._block(data), self.layout)
 
     def _block(self, data: Data) -> int | None:
         """Return how many steps are linearised at once, where a block hands the next one no more than its last values.
@@ -97,7 +99,7 @@ class Plan:
         is_own = not all(isinstance(s, BuiltIn) for s in self.shift)
         if is_own or not (self.rule.is_loop or (data.grid.overlap and history_of(data) == 1)):
             return None
-        return steps_within(bytes_of(self.method.memory), data.guess, data.grid)
+        return steps_within(bytes_of(self.method.memory), data.guess, data.grid, self.layout)
 
     def solve(self, functions: Any, data: Data) -> Solution:
         """Solve, certify and estimate the discretisation error; no derivative passes."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ..backends.agreement import AGREEMENT, equal
 from ..backends.generic import Backend
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, array_namespace, moved
 from .inputs import Inputs
 from .step import Step
 
@@ -82,18 +82,18 @@ class OverSteps:
         return tuple([xp.reshape(a, (*lead, *a.shape[1:])) for a in leaves] for leaves in made)  # type: ignore[return-value]
 
     def _mapped(self, y: Array, x: dict[str, Array], params: Any) -> tuple[list[Array], list[Array]]:
-        xp, lead = array_namespace(y), tuple(y.shape[:-1])
-        y, x = xp.moveaxis(y, -2, 0), {name: self._of_times(a, lead) for name, a in x.items()}
+        lead = tuple(y.shape[:-1])
+        y, x = moved(y, -2, 0), {name: self._of_times(a, lead) for name, a in x.items()}
 
         def at_one_time(y: Array, x: Any) -> Any:
             return self._called(y, x, params)
 
         made = self.step.backend.vmap(at_one_time, (y, x))
-        return tuple([xp.moveaxis(a, 0, len(lead) - 1) for a in leaves] for leaves in made)  # type: ignore[return-value]
+        return tuple([moved(a, 0, len(lead) - 1) for a in leaves] for leaves in made)  # type: ignore[return-value]
 
     def _of_times(self, a: Array, lead: tuple[int, ...]) -> Array:
         xp = array_namespace(a)
-        return xp.moveaxis(xp.broadcast_to(a, (*lead, a.shape[-1])), -2, 0)
+        return moved(xp.broadcast_to(a, (*lead, a.shape[-1])), -2, 0)
 
     def _called(self, y: Array, x: dict[str, Array], params: Any) -> tuple[list[Array], list[Array]]:
         """Return what the step makes of rows (*S, n), and of inputs beside them."""

@@ -16,10 +16,9 @@ from ..errors import check_flag, check_whole, is_whole, mismatch
 from ..newton.methods import method_of
 from .inputs import Inputs, begins_of, holds_of
 from .step import Step
-from .ways import run
+from .ways import Scanned, run
 
 
-@untraced
 def scan(  # noqa: PLR0913 - the signature of lax.scan, and what ragged batches and episodes need
     f: Callable[..., Any],
     init: Any,
@@ -53,7 +52,8 @@ def scan(  # noqa: PLR0913 - the signature of lax.scan, and what ragged batches 
         Whether to go from the last step to the first. y_i stays at its place i.
     lengths : array of int, shape (B,), or int, optional
         How many steps each element of the batch has. Behind them the carry is held and y is 0; what xs hold there,
-        NaN included, has no effect, and a derivative of 0.
+        NaN included, has no effect, and a derivative of 0. Inside of ``jax.jit`` nobody sees the numbers: above T they
+        are T, below 0 they are 0.
     reset : array of bool, shape (T,) or (T, B), optional
         Whether a step starts from ``init``: the first of an episode.
     batch_axis : int, optional
@@ -98,6 +98,38 @@ def scan(  # noqa: PLR0913 - the signature of lax.scan, and what ragged batches 
     >>> deviations[:, 0]
     array([0.5   , 0.25  , 0.125 , 0.0625])
     """
+    return scanned(
+        f,
+        init,
+        xs,
+        length,
+        reverse=reverse,
+        lengths=lengths,
+        reset=reset,
+        batch_axis=batch_axis,
+        params=params,
+        unroll=unroll,
+        method=method,
+    )[:2]
+
+
+@untraced
+def scanned(  # noqa: PLR0913 - as scan
+    f: Callable[..., Any],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    *,
+    reverse: bool = False,
+    lengths: Any = None,
+    reset: Any = None,
+    batch_axis: int | None = None,
+    params: Any = None,
+    unroll: int = 1,
+    method: Any = "auto",
+    y_guess: Any = None,
+) -> Scanned:
+    """Return what :func:`scan` does, and the solution of Newton's method, which starts from a guess, (*B, T, n)."""
     check_flag("reverse", reverse)
     check_whole("scan", "unroll", unroll)
     backend, leaves, carry = _leaves(init, xs)
@@ -107,7 +139,7 @@ def scan(  # noqa: PLR0913 - the signature of lax.scan, and what ragged batches 
     step = Step(backend, backend.cell(f), carry, inputs, leaves, batch_axis)
     holds, begins = holds_of(lengths, T, batch, leaves[0]), begins_of(reset, T, batch, leaves[0])
     given = Inputs(step.moved_behind_time(x_leaves, back=True), holds, begins).without_padding()
-    return run(step, given.reversed() if reverse else given, params, T, method_of(method), reverse, unroll)
+    return run(step, given.reversed() if reverse else given, params, T, method_of(method), reverse, unroll, y_guess)
 
 
 def _leaves(init: Any, xs: Any) -> tuple[Backend, list[Array], Any]:

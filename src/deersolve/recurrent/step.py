@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backends.generic import Backend
-from ..backends.namespace import Array, array_namespace
+from ..backends.namespace import Array, moved
 from ..errors import InputError, mismatch
 from .inputs import Inputs, masked
 
@@ -87,14 +87,14 @@ class Step:
         if not self.batch_axis:
             return leaves
         ends = (self.batch_axis, 0) if back else (0, self.batch_axis)
-        return [array_namespace(a).moveaxis(a, *ends) if a.ndim > self.batch_axis else a for a in leaves]
+        return [moved(a, *ends) if a.ndim > self.batch_axis else a for a in leaves]
 
     def moved_behind_time(self, leaves: list[Array], back: bool = False) -> list[Array]:
         """Return leaves (T, ...) with the axis of the batch, the second, where f has it behind time; or back."""
         if not self.batch_axis:
             return leaves
         ends = (self.batch_axis + 1, 1) if back else (1, self.batch_axis + 1)
-        return [array_namespace(a).moveaxis(a, *ends) if a.ndim > self.batch_axis + 1 else a for a in leaves]
+        return [moved(a, *ends) if a.ndim > self.batch_axis + 1 else a for a in leaves]
 
     def _array(self, a: Any) -> Array:
         return a if hasattr(a, "shape") else self.backend.convert(a, self.start[0], None)
@@ -116,7 +116,7 @@ def _kind(a: Any) -> tuple[tuple[int, ...], Any]:
 
 
 def _name(kind: Any) -> str:
-    return kind.__name__ if kind in (int, float, bool, complex) else str(kind).rsplit(".", maxsplit=1)[-1]
+    return kind.__name__ if isinstance(kind, type) else str(kind).rsplit(".", maxsplit=1)[-1]
 
 
 def _told(tree: Any) -> str:
