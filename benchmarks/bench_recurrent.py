@@ -1,14 +1,17 @@
 """Layers of ``deersolve.torch`` against those of ``torch.nn``, and a scan of a cell against the loop by hand.
 
-    python benchmarks/bench_recurrent.py [layers] [scan] [pararnn] [--quick]
+    python benchmarks/bench_recurrent.py [layers] [scan] [recurrence] [pararnn] [--quick] [--memory]
 
-Milliseconds, float32: forward without a graph, and forward and backward. "ours" is what "auto" takes.
-"pararnn", where it is asked for, needs ``pip install pararnn-torch`` in an environment of its own: its diagonal GRU.
+Milliseconds, float32: forward without a graph, and forward and backward. "ours" is what "auto" takes. With ``--memory``
+the peak of forward and backward instead, each layer in a process of its own. "pararnn", where it is asked for, needs
+``pip install pararnn-torch`` in an environment of its own: its diagonal GRU.
 """
 
 from __future__ import annotations
 
 import itertools
+import resource
+import subprocess
 import sys
 
 import torch
@@ -18,7 +21,7 @@ import deersolve.torch
 from timing import compare, header
 
 QUICK = "--quick" in sys.argv
-ASKED = {name for name in sys.argv[1:] if not name.startswith("-")} or {"layers", "scan"}
+ASKED = {name for name in sys.argv[1:] if not name.startswith("-")} or {"layers", "scan", "recurrence"}
 LONGEST = 200_000  # steps times elements of a cell of the table
 
 
@@ -66,23 +69,61 @@ def layers():
         row(f"{kind}, {n}, {B}, {T}", theirs, ours, [lambda a=a, x=x: a(x)[0] for a in (theirs, ours)])
 
 
-def scans():
-    """Print the table of a cell in a scan and in the loop that one would write."""
-    print("\n| n, B, T | forward, loop | scan | times | and backward, loop | scan | times |\n|" + "---|" * 7)
+def by_hand(cell, x, h0):
+    """Return all states of the loop that one would write."""
+    h, out = h0, []
+    for row in x:
+        h = cell(row, h)
+        out.append(h)
+    return torch.stack(out)
+
+
+def scan(cell, x, h0):
+    """Return all states by a scan."""
+    return ds.scan(cell, h0, x, batch_axis=0)[1]
+
+
+def recurrence(cell, x, h0):
+    """Return all states as the solution of a recurrence."""
+    f = ds.rowwise(lambda h, x, _: cell(x, h))
+    return ds.solve(ds.Recurrence(f, h0, x.transpose(0, 1))).y
+
+
+def scans(name, ours):
+    """Print the table of a cell in a scan, or a recurrence, and in the loop that one would write."""
+    print(f"\n| n, B, T | forward, loop | {name} | times | and backward, loop | {name} | times |\n|" + "---|" * 7)
     for n, B, T in ((1, 1, 3000), (4, 1, 3000), (16, 1, 1000), (4, 16, 512), (8, 64, 512), (32, 64, 256)):
-        cell, x, h0 = torch.nn.GRUCell(n, n), torch.randn(T, B, n), torch.zeros(B, n)
+        args = torch.nn.GRUCell(n, n), torch.randn(T, B, n), torch.zeros(B, n)
+        row(f"{n}, {B}, {T}", args[0], args[0], [lambda run=run, a=args: run(*a) for run in (by_hand, ours)])
 
-        def by_hand(cell=cell, x=x, h0=h0):
-            h, out = h0, []
-            for row in x:
-                h = cell(row, h)
-                out.append(h)
-            return torch.stack(out)
 
-        def scan(cell=cell, x=x, h0=h0):
-            return ds.scan(cell, h0, x, batch_axis=0)[1]
+def runs(n, B, T):
+    """Return what has its memory compared, by name: each a run of forward."""
+    cell, x = torch.nn.GRUCell(n, n), torch.randn(T, B, n)
+    return {
+        "torch.nn.GRU": lambda: torch.nn.GRU(n, n)(x)[0],
+        "deersolve.torch.GRU": lambda: deersolve.torch.GRU(n, n)(x)[0],
+        "loop over GRUCell": lambda: by_hand(cell, x, torch.zeros(B, n)),
+        "from_cell(GRUCell)": lambda: deersolve.torch.from_cell(cell)(x)[0],
+    }
 
-        row(f"{n}, {B}, {T}", cell, cell, [by_hand, scan])
+
+def peak(name, n=256, B=64, T=512):
+    """Print by how many MiB forward and backward raise the peak of this process."""
+    run, before = runs(n, B, T)[name], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run().sum().backward()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def memory():
+    """Print the table of peaks, each measured in a process of its own."""
+    print("\n| n = 256, B = 64, T = 512 | MiB | of the one above |\n|---|---|---|")
+    last = 0.0
+    for k, name in enumerate(runs(1, 1, 1)):
+        command = [sys.executable, __file__, "--peak", name]
+        found = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        print(f"| {name} | {found:.0f} | {f'{found / last:.2f}' if k % 2 else ''} |", flush=True)
+        last = found
 
 
 def diagonal():
@@ -111,11 +152,23 @@ def diagonal():
             row(f"{n}, {way}", cell, cell, [lambda a=theirs, x=x: a(x), lambda m=method, f=ours: f(m)])
 
 
-if __name__ == "__main__":
+def main():
+    """Print what is asked for."""
+    if "--peak" in sys.argv:
+        return peak(sys.argv[-1])
     print(header())
+    if "--memory" in sys.argv:
+        return memory()
     if "layers" in ASKED:
         layers()
     if "scan" in ASKED:
-        scans()
+        scans("scan", scan)
+    if "recurrence" in ASKED:
+        scans("recurrence", recurrence)
     if "pararnn" in ASKED:
         diagonal()
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -95,9 +95,9 @@ class JaxLoops(Loops):
         return _jax_programs.scan(body, carry, length)
 
     def steps(
-        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int
+        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int, checked: Any
     ) -> tuple[Any, Any]:
-        """Return ``lax.scan(f, carry, xs, length, unroll=unroll)``, with its own derivatives."""
+        """Return ``lax.scan(f, carry, xs, length, unroll=unroll)``, which looks at f, with its own derivatives."""
         return jax.lax.scan(f, carry, xs, length, unroll=unroll)  # type: ignore[no-any-return]
 
     def over_spans(

@@ -78,11 +78,30 @@ class Loops:
         return carry, tree_map(filled, rows)
 
     def steps(
-        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int
+        self,
+        f: Callable[[Any, Any], tuple[Any, Any]],
+        carry: Any,
+        xs: Any,
+        length: int,
+        unroll: int,
+        checked: Callable[[tuple[Any, Any], Any], tuple[Any, Any]],
     ) -> tuple[Any, Any]:
-        """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of a tree."""
-        rows = [*unstacked(xs, length, self.unbound)]
-        return self.scan(lambda carry, i: f(carry, rows[i]), carry, length)
+        """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of a tree.
+
+        ``checked(f(carry, x), carry)`` looks at the first step, and at the others where it has to change it.
+        """
+        rows, outputs = iter(unstacked(xs, length, self.unbound)), []
+        for x in rows:
+            made = f(carry, x)
+            kept = checked(made, carry)
+            carry, out = kept
+            outputs.append(out)
+            if kept is made:
+                break
+        for x in rows:
+            carry, out = f(carry, x)
+            outputs.append(out)
+        return carry, stacked(outputs)
 
     def recorded_loop(
         self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int

@@ -10,7 +10,7 @@ from .namespace import array_namespace
 
 T = TypeVar("T")
 
-_records: list[type] = []
+_records: dict[type, None] = {}  # in the order they were made; looked up at every turn
 _listeners: list[Callable[[type], None]] = []
 
 
@@ -23,7 +23,7 @@ def static(default: Any = dataclasses.MISSING) -> Any:
 def record(cls: type[T]) -> type[T]:
     """Turn a class into a frozen dataclass whose array fields are the leaves of a JAX pytree."""
     made = dataclasses.dataclass(frozen=True, eq=False, repr="__repr__" not in cls.__dict__)(cls)
-    _records.append(made)
+    _records[made] = None
     for listener in _listeners:
         listener(made)
     return made
@@ -111,7 +111,7 @@ def unstacked(tree: Any, length: int, entries: Callable[[Any], Any]) -> Any:
     rows = [*map(entries, tree_leaves(tree))]
     if not rows:
         return [tree] * length
-    return [*map(Form(tree).unflatten, zip(*rows, strict=True))] if _is_inner(tree) else rows[0]
+    return map(Form(tree).unflatten, zip(*rows, strict=True)) if _is_inner(tree) else rows[0]
 
 
 def stacked(trees: list[Any]) -> Any:

@@ -43,6 +43,8 @@ class Cost:
 # A window on NumPy should stay in the cache; one on PyTorch in what malloc does not hand back to the system each time.
 NUMPY = Cost(2500.0, (23.0, 0.085), (0.42, 0.03), 4_000_000, 10)
 TORCH = Cost(6000.0, (63.0, 0.085), (0.35, 0.06), 25_000_000, 1)
+GRAPH = Cost(12_000.0, (125.0, 0.2), (0.7, 0.12), 25_000_000, 1)  # forward and backward
+LEAST = {"numpy": 4.0, "torch": 20.0}  # c0 of an f of two operations or three
 
 
 STATED = {"numpy": NUMPY, "torch": TORCH}
@@ -69,16 +71,30 @@ def overhead(system: System) -> int:
     return max(round(cost.call / 2 / one), FEW)
 
 
-def prefers_loop(backend: Backend, like: Array, T: int, sizes: tuple[int, int], width: int, beside: int = 0) -> bool:
+def prefers_loop(backend: Backend, like: Array, T: int, sizes: tuple[int, int], width: int) -> bool:
     """Return whether a loop over T steps is faster than Newton's method, for n components and B elements on a device.
 
-    Jacobians have ``width`` numbers in a row; ``beside`` is what else Newton's method takes, in calls. A compiled loop
-    on a CPU always is.
+    Jacobians have ``width`` numbers in a row. A compiled loop on a CPU always is.
     """
     if backend.device_kind(like) != "cpu":
         return False
     cost = cost_of(backend)
-    return backend.compiles or cost.of_loop(T, *sizes) < cost.of_newton(T, *sizes, width) + beside * cost.call
+    return backend.compiles or cost.of_loop(T, *sizes) < cost.of_newton(T, *sizes, width)
+
+
+def prefers_plain_loop(backend: Backend, like: Array, T: int, sizes: tuple[int, int], width: int) -> bool:
+    """Return whether the loop that one would write, of an f that may be cheap, is faster than Newton's method.
+
+    Where a graph is recorded its way back counts too: the loop goes it step by step.
+    """
+    if backend.device_kind(like) != "cpu":
+        return False
+    cost, name = cost_of(backend), "torch" if backend.records else "numpy"
+    cost = dataclasses.replace(cost, loop=(LEAST[name], cost.loop[1]))
+    if backend.records and not backend.can_write(()):
+        cost = GRAPH
+    newton = cost.of_newton(T, *sizes, width) + PACKED * cost.call
+    return backend.compiles or cost.of_loop(T, *sizes) < newton
 
 
 def prefers_steps(system: System) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..backends.registration import close_matches
@@ -256,13 +258,19 @@ class Auto(Method):
         return self._newton(window), f"windows of {window} steps stay in fast memory"
 
 
+@functools.cache
+def _default(kind: Callable[[], Newton | Sequential | Auto]) -> Newton | Sequential | Auto:
+    """Return the method of a kind without options: it is asked for at every turn."""
+    return kind()
+
+
 def method_of(method: Any) -> Newton | Sequential | Auto:
     """Return the method that a user named or made."""
     names = {"newton": Newton, "sequential": Sequential, "auto": Auto}
     if isinstance(method, str):
         if method.lower() not in names:
             raise UnknownKeyError(f"no method is named {method!r}." + close_matches(method.lower(), list(names)))
-        return names[method.lower()]()  # type: ignore[no-any-return]
+        return _default(names[method.lower()])
     if isinstance(method, type) and method in names.values():
         return method()  # type: ignore[no-any-return]
     if not isinstance(method, Newton | Sequential | Auto):

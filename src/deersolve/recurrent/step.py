@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backends.generic import Backend
-from ..backends.namespace import Array, dtype_name, moved
+from ..backends.namespace import Array, moved
 from ..errors import InputError, mismatch
 from .inputs import Inputs, masked
 
@@ -107,12 +107,16 @@ class Step:
         for k, (new, old) in enumerate(zip(leaves, before, strict=True)):
             if _kind(new) != _kind(old):
                 name = "f" if len(leaves) == 1 else f"f, leaf {k} of the carry"
-                expected, received = (" and dtype ".join(map(str, _kind(a))) for a in (old, new))
+                expected, received = (f"{kind[0]} and dtype {_name(kind[1])}" for kind in map(_kind, (old, new)))
                 raise InputError(f"{name}: expected shape {expected} back, those of its argument; received {received}.")
 
 
-def _kind(a: Any) -> tuple[tuple[int, ...], str]:
-    return (tuple(a.shape), dtype_name(a)) if hasattr(a, "shape") else ((), type(a).__name__)
+def _kind(a: Any) -> tuple[tuple[int, ...], Any]:
+    return (tuple(a.shape), a.dtype) if hasattr(a, "shape") else ((), type(a))
+
+
+def _name(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind).rsplit(".", maxsplit=1)[-1]
 
 
 def _told(tree: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..backends.namespace import Array, array_namespace, dtype_name, moved
 from ..errors import ConvergenceError, FunctionError, mismatch
 from ..inverses import rule_of
-from ..newton.cost import PACKED, prefers_loop
+from ..newton.cost import prefers_plain_loop
 from ..newton.discrete import discrete
 from ..newton.methods import Auto, Sequential
 from ..newton.pattern import layout_of
@@ -77,20 +77,9 @@ def _shown(step: Step, last: Leaves, ys: Leaves) -> tuple[Leaves, Leaves, Any]:
 
 def _plain(step: Step, xs: Leaves, params: Any, T: int, unroll: int) -> tuple[Leaves, Leaves, Any]:
     """Return what the loop gives that one would write, of f as it is."""
-    f, looks = step.by(params), [True]
-
-    def body(carry: Any, x: Any) -> tuple[Any, Any]:
-        made = f(carry, x)
-        if not looks:
-            return made  # type: ignore[no-any-return]
-        checked = step.checked(made, carry)
-        if checked is made:  # nothing had to be converted
-            looks.clear()
-        return checked
-
-    way = f if step.backend.compiles else body  # a compiler knows f by itself, and looks at what it returns
+    f = step.by(params)
     given = step.carry.unflatten(step.start), step.inputs.unflatten(xs)
-    loop = partial(step.backend.steps, way, length=T, unroll=unroll)
+    loop = partial(step.backend.steps, f, length=T, unroll=unroll, checked=step.checked)
     last, ys = loop(*given) if f is step.f else step.backend.evaluated(loop, *given)  # f itself a compiler knows again
     return step.backend.flatten(last)[0], *step.backend.flatten(ys)
 
@@ -106,7 +95,7 @@ def _masked(step: Step, given: Inputs, params: Any, T: int, unroll: int) -> tupl
     if T == 0:
         blank = [xp.zeros(a.shape[1:], dtype=a.dtype) for a in parts]
         return start, [a[None, ...][:0, ...] for a in body(start, blank)[1]]
-    loop = partial(step.backend.steps, body, length=T, unroll=unroll)
+    loop = partial(step.backend.steps, body, length=T, unroll=unroll, checked=lambda made, _: made)
     last, ys = step.backend.evaluated(loop, start, parts)
     return last, ys
 
@@ -162,7 +151,7 @@ def _pays(step: Step, T: int, width: Callable[[], int] = lambda: 1) -> bool:
     n = sum(math.prod(a.shape) for a in step.start) // batch
 
     def loses(width: int) -> bool:
-        return prefers_loop(step.backend, step.start[0], T, (n, batch), width, PACKED)
+        return prefers_plain_loop(step.backend, step.start[0], T, (n, batch), width)
 
     return not (loses(n) and (loses(1) or loses(width())))
 
