@@ -71,8 +71,8 @@ def overhead(system: System) -> int:
 def prefers_loop(backend: Backend, like: Array, T: int, sizes: tuple[int, int], width: int, beside: int = 0) -> bool:
     """Return whether a loop over T steps is faster than Newton's method, for n components and B elements on a device.
 
-    Jacobians have ``width`` numbers in a row; ``beside`` is what else Newton's method takes, in calls. A compiled loop on
-    a CPU always is.
+    Jacobians have ``width`` numbers in a row; ``beside`` is what else Newton's method takes, in calls. A compiled loop
+    on a CPU always is.
     """
     if backend.device_kind(like) != "cpu":
         return False
