@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from ..errors import InputError, mismatch
 from . import registry
@@ -29,7 +29,8 @@ class Torch(Backend):
 
     name = "torch"
     derivative = "automatic differentiation"
-    entries = staticmethod(torch.unbind)
+    unbound = staticmethod(torch.unbind)
+    records = True
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and its Jacobians: one reverse-mode derivative a row."""
@@ -57,13 +58,19 @@ class Torch(Backend):
         """Return whether a flag holds anywhere, under ``torch.func.vmap`` for any part that is mapped over."""
         return super().any_true(_layers(flag)[-1] if isinstance(flag, torch.Tensor) else flag)
 
+    def entries(self, array: Array, axis: int) -> Callable[[Any], Array]:
+        """Return ``i -> array[i : i + 1]`` along ``axis``."""
+        entries: Sequence[Array] = array.split(1, axis)
+        return entries.__getitem__
+
     def rematerialised(self, function: Callable[..., Array]) -> Callable[..., Array]:
         """Return the function, checkpointed where a graph is recorded; transforms of ``torch.func`` keep all."""
 
         def light(*args: Any) -> Array:
             if not _has_graph_only():
                 return function(*args)
-            made: Array = checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)
+            with set_checkpoint_early_stop(False):  # the function may look at what it makes when it is called again
+                made: Array = checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)
             return made
 
         return light

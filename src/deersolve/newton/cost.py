@@ -17,6 +17,7 @@ SHORT = 256  # steps of the shortest window that memory asks for
 FEW = 64  # points that no Newton step is much cheaper without
 PACKED = 3  # times a call of Newton's method: to pack trees in rows, and to look whether f is one of rows
 CROSSING = 11  # components of one element from which a vjp of each step costs less than Jacobians; of 16, half as many
+RECORDED = 72  # the same of a graph that has each step, from which on reverse mode through that costs less
 NEVER = 10**9  # steps: an accelerator works on all points at once
 
 
@@ -81,6 +82,8 @@ def prefers_loop(backend: Backend, like: Array, T: int, sizes: tuple[int, int], 
 
 
 def prefers_steps(system: System) -> bool:
-    """Return whether the derivative of a compiled loop is faster by one step after the other than by Jacobians."""
+    """Return whether the derivative of a loop is faster by one step after the other than by Jacobians of all steps."""
     backend, like, (n, batch) = system.backend, system.data.guess, system.sizes
-    return backend.compiles and backend.device_kind(like) == "cpu" and n**4 * batch > CROSSING**4
+    if backend.device_kind(like) != "cpu":
+        return False
+    return n**4 * batch > CROSSING**4 if backend.compiles else n**2.5 * batch > RECORDED**2.5

@@ -14,13 +14,14 @@ from ..linalg.layout import Layout
 from ..linalg.scans import own_ways
 from ..linalg.structure import Dense
 from ..solution.solution import Solution, Stats
+from .by_steps import records_steps
 from .causality import history_of, why_whole
 from .certificate import status_of
 from .discretisation_error import corrected, discretisation
 from .equation import System
 from .implicit import attach, tangent, through
 from .memory import bytes_of, steps_within
-from .windows.loop import stride_of
+from .windows.loop import loop_checked, recorded, stride_of
 from .windows.watch import NOBODY, Watch
 
 NO_DERIVATIVE = (
@@ -102,9 +103,14 @@ class Plan:
 
     def solve(self, functions: Any, data: Data) -> Solution:
         """Solve, certify and estimate the discretisation error; no derivative passes."""
-        system = self.system(functions, self.backend.without_gradient(data))
+        system, y = self.system(functions, self.backend.without_gradient(data)), None
+        if self.method.by == "loop" and records_steps(system):
+            y = recorded(self.system(functions, data))
         with self.backend.frozen():
-            it = self.method.run(system, self.watch)
+            if y is None:
+                it = self.method.run(system, self.watch)
+            else:
+                it = loop_checked(system, self.method.options, self.backend.without_gradient(y))
             (status, rule_errors), estimate = status_of(system, it), discretisation(system, it.y)
         stats, better = Stats(it.steps, it.error, it.residual, it.history, rule_errors, windows=it.windows), None
         if estimate is not None:
@@ -115,7 +121,7 @@ class Plan:
                 is_asymptotic=estimate.is_asymptotic,
                 local_error=estimate.local_error,
             )
-        return Solution(it.y, status, stats, better, data.grid.times)
+        return Solution(it.y if y is None else y, status, stats, better, data.grid.times)
 
     def attach(self, functions: Any, data: Data, sol: Solution) -> Solution:
         """Return the solution with its derivative on the graph, where somebody may ask for one."""

@@ -89,7 +89,11 @@ def _plain(step: Step, xs: Leaves, params: Any, T: int, unroll: int) -> tuple[Le
         return checked
 
     way = f if step.backend.compiles else body  # a compiler knows f by itself, and looks at what it returns
-    last, ys = step.backend.steps(way, step.carry.unflatten(step.start), step.inputs.unflatten(xs), T, unroll)
+    given = step.carry.unflatten(step.start), step.inputs.unflatten(xs)
+    if f is step.f:  # which a compiler knows again
+        last, ys = step.backend.steps(way, *given, T, unroll)
+    else:
+        last, ys = step.backend.evaluated(lambda carry, xs: step.backend.steps(way, carry, xs, T, unroll), *given)
     return step.backend.flatten(last)[0], *step.backend.flatten(ys)
 
 
@@ -104,7 +108,10 @@ def _masked(step: Step, given: Inputs, params: Any, T: int, unroll: int) -> tupl
     if T == 0:
         blank = [xp.zeros(a.shape[1:], dtype=a.dtype) for a in parts]
         return start, [a[None, ...][:0, ...] for a in body(start, blank)[1]]
-    return step.backend.steps(body, start, parts, T, unroll)
+    last, ys = step.backend.evaluated(
+        lambda start, parts: step.backend.steps(body, start, parts, T, unroll), start, parts
+    )
+    return last, ys
 
 
 def _at_once(
@@ -134,7 +141,8 @@ def _at_once(
         sol = solve(problem, method=method)
     y = sol.y
     before = xp.concat([y0[..., None, :], y[..., :-1, :]], axis=-2)
-    outputs = f.tuned(step.backend, (before,), x, params).made(before, x, params)[1]
+    made = f.tuned(step.backend, (before,), x, params).made
+    outputs = step.backend.evaluated(lambda y, x: made(y, x, params)[1], before, x)
     return packing.leaves(y[..., -1, :]), [moved(a, n_batch, 0) for a in outputs], sol
 
 
