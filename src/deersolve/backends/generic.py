@@ -10,13 +10,9 @@ from ..errors import InputError
 from . import registry
 from .columns import split_columns, split_rows
 from .compilable import Solver
-<<<<<<< HEAD
 from .differences import difference
-from .namespace import Array, Tree, array_namespace, joined, part
-=======
 from .loops import Loops
 from .namespace import Array, Tree, array_namespace
->>>>>>> main
 from .sums import Stages, Sums
 from .trees import Form, stacked, tree_leaves, tree_map
 
