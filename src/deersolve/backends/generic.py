@@ -10,6 +10,7 @@ from ..errors import InputError
 from . import registry
 from .columns import split_columns, split_rows
 from .compilable import Solver
+from .differences import difference
 from .loops import Loops
 from .namespace import Array, Tree, array_namespace
 from .sums import Stages, Sums
@@ -39,6 +40,7 @@ class Backend(Loops):
     derivative = "dual numbers"
     records = False  # whether arrays carry a graph of what they were made from
     compiles = False  # whether call() runs where Python cannot look
+    by_rows = False  # whether derivatives along seeds are the seeds times the Jacobians, else those times the seeds
     in_cache: int | None = None  # the numbers of an intermediate result above which it pays to work in parts
 
     def owns(self, array: Any) -> bool:
@@ -69,14 +71,12 @@ class Backend(Loops):
         xp = array_namespace(fy)
         return fy, split_columns(xp.moveaxis(tangents, 0, -1), ys)
 
-    by_rows = False  # whether derivatives along seeds are the seeds times the Jacobians, else those times the seeds
-
     def along_seeds(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, seeds: Array) -> Jacobians:
         """Return ``f(*ys, x)`` and each d f / d y_p times the seeds (k, n), or those times it, as rows (*S, k, n)."""
         from .dual import value_and_tangents
 
-        fy, tangents = value_and_tangents(lambda *ys: f(*ys, x), ys, seeds)
-        return fy, split_rows(array_namespace(fy).moveaxis(tangents, 0, -2), len(ys))
+        fy, rows = value_and_tangents(lambda *ys: f(*ys, x), ys, seeds)
+        return fy, split_rows(array_namespace(fy).moveaxis(rows, 0, -2), len(ys))
 
     def keeps_apart(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, blocks: list[int]) -> bool | None:
         """Return whether no component of f knows one of y of another block, at any y; None if numbers have to tell."""
@@ -254,21 +254,9 @@ class Backend(Loops):
         xp, m = array_namespace(primals[0]), directions[0].shape[0]
         try:
             out = function(*(DualArray(a, d) for a, d in zip(primals, directions, strict=True)))
-            tangent = out.tangent if isinstance(out, DualArray) else xp.zeros_like(out)
-            return xp.broadcast_to(tangent, (m, *out.shape))
+            return xp.broadcast_to(out.tangent if isinstance(out, DualArray) else xp.zeros_like(out), (m, *out.shape))
         except (TypeError, ValueError, AttributeError):
-            rows = [self._difference(function, primals, [d[k, ...] for d in directions]) for k in range(m)]
-            return xp.stack(rows)
-
-    @staticmethod
-    def _difference(function: Callable[..., Array], primals: list[Array], direction: list[Array]) -> Array:
-        xp = array_namespace(primals[0])
-        h = float(xp.finfo(primals[0].dtype).eps) ** (1 / 3)
-        size = max((float(xp.max(xp.abs(a))) for a in primals if 0 not in a.shape), default=1.0) or 1.0
-        most = max((float(xp.max(xp.abs(d))) for d in direction if 0 not in d.shape), default=1.0) or 1.0
-        h = h * size / most
-        up, down = (function(*(a + s * h * d for a, d in zip(primals, direction, strict=True))) for s in (1.0, -1.0))
-        return (up - down) / (2 * h)
+            return xp.stack([difference(function, primals, [d[k, ...] for d in directions]) for k in range(m)])
 
     def pullback(self, function: Callable[..., Array], primals: list[Array], cotangent: Array) -> list[Array] | None:
         """Return the derivatives of ``sum(cotangent * function(*primals))``, or None without reverse mode."""
