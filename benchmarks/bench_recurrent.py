@@ -1,8 +1,9 @@
 """Layers of ``deersolve.torch`` against those of ``torch.nn``, and a scan of a cell against the loop by hand.
 
-    python benchmarks/bench_recurrent.py [layers] [scan] [--quick]
+    python benchmarks/bench_recurrent.py [layers] [scan] [pararnn] [--quick]
 
 Milliseconds, float32: forward without a graph, and forward and backward. "ours" is what "auto" takes.
+"pararnn", where it is asked for, needs ``pip install pararnn-torch`` in an environment of its own: its diagonal GRU.
 """
 
 from __future__ import annotations
@@ -84,9 +85,37 @@ def scans():
         row(f"{n}, {B}, {T}", cell, cell, [by_hand, scan])
 
 
+def diagonal():
+    """Print the table of the diagonal GRU of pararnn-torch: its Newton steps and its loop, and ours of its cell."""
+    import pararnn
+
+    print("\n| n, way | forward, theirs | ours | times | and backward, theirs | ours | times |\n|" + "---|" * 7)
+    for n in (64,) if QUICK else (64, 256):
+        cell, x = pararnn.ParaGRU(n, n), torch.randn(8, 2048, n)
+        h0 = torch.zeros(8, n)
+
+        def ours(method, cell=cell, x=x, h0=h0):
+            a_z, a_r, a_n = cell.clipped_a()
+
+            def step(h, wx):
+                z, r, g = wx.chunk(3, -1)
+                z = torch.sigmoid(z + a_z * h)
+                h = (1 - z) * h + z * torch.tanh(g + a_n * (torch.sigmoid(r + a_r * h) * h))
+                return h, h
+
+            return ds.scan(step, h0, cell.W_x(x).transpose(0, 1), batch_axis=0, method=method)[1].transpose(0, 1)
+
+        for way, method in (("newton", "newton"), ("sequential", "auto")):
+            theirs = pararnn.ParaRNN(cell, solver=way)
+            torch.testing.assert_close(theirs(x), ours(method), atol=1e-4, rtol=1e-4)
+            row(f"{n}, {way}", cell, cell, [lambda a=theirs, x=x: a(x), lambda m=method, f=ours: f(m)])
+
+
 if __name__ == "__main__":
     print(header())
     if "layers" in ASKED:
         layers()
     if "scan" in ASKED:
         scans()
+    if "pararnn" in ASKED:
+        diagonal()

@@ -41,6 +41,7 @@ from .newton.finite_slopes import noticing
 from .newton.implicit import described
 from .newton.jacobians import derivative_of
 from .newton.methods import Auto, Newton, method_of
+from .newton.pattern import is_kept, layout_of
 from .newton.plan import Plan, run
 from .newton.steps.full import FULL
 from .newton.windows.watch import NOBODY, Watch
@@ -168,15 +169,14 @@ def solve(  # noqa: PLR0913 - the public signature
         system = dataclasses.replace(system, functions=functions)
         if check_inputs and rule.offers("refuses"):
             check_unique(system)
-        chosen, why = asked.chosen(system, on_window is not None)
-        check_method(rule, chosen, data.grid)
-        plan = Plan(backend, rule, problem.shift, chosen, NOBODY if on_window is None else Watch(on_window))
+        if on_window is None:  # who watches sees each window once
+            system = dataclasses.replace(system, layout=layout_of(system))
         with noticing() as mends:
-            sol = (run if on_window is None else run_watched)(plan, functions, data)
+            sol, system, chosen, why = _run(system, asked, on_window)
     other = mistuned(problem, system, sol.y)
     if other is not None:
         return solve(other, y_guess, **again, on_window=on_window)
-    derivative = _told(derivative, any(mends), getattr(problem.f, "way", ""))
+    derivative = _told(derivative, system, any(mends), getattr(problem.f, "way", ""))
     sol, y = _described(sol, system, chosen, why, derivative), sol.y
     if check_inputs:
         _warn_if_unresolved(system, sol)
@@ -184,9 +184,24 @@ def solve(  # noqa: PLR0913 - the public signature
     return _finish(shown, system.backend, lambda: _complaint(shown, system, y), on_failure)
 
 
-def _told(derivative: str, is_mended: bool, way: str) -> str:
+def _run(system: System, asked: Any, on_window: Any) -> tuple[Solution, System, Any, str]:
+    """Return the solution, of whole Jacobians where blocks are not all of them; the system, its method and why."""
+    chosen, why = asked.chosen(system, on_window is not None)
+    check_method(system.rule, chosen, system.data.grid)
+    watch = NOBODY if on_window is None else Watch(on_window)
+    plan = Plan(system.backend, system.rule, system.shift, chosen, watch, system.layout)
+    sol = (run if on_window is None else run_watched)(plan, system.functions, system.data)
+    if is_kept(system, sol.y):
+        return sol, system, chosen, why
+    return _run(dataclasses.replace(system, layout=None), asked, on_window)
+
+
+def _told(derivative: str, system: System, is_mended: bool, way: str) -> str:
     """Return how f is differentiated, and called."""
-    return ", ".join(filter(None, (derivative, "differences where those are not finite" if is_mended else "", way)))
+    blocks = "" if system.layout is None else str(system.layout)
+    return ", ".join(
+        filter(None, (derivative, blocks, "differences where those are not finite" if is_mended else "", way))
+    )
 
 
 def _rule_for(problem: Problem, inverse: Any) -> Rule:
@@ -229,7 +244,7 @@ def _described(sol: Solution, system: System, method: Any, why: str, derivative:
     y = sol.y
     batch, grid = math.prod(y.shape[: system.n_batch]), system.grid
     lags = tuple(max(lag, 1) for lag in grid.lags)
-    structure = method.structure.name
+    structure = method.structure.name if system.layout is None else system.layout.name
     kind = system.backend.device_kind(y)
     dtype = dtype_name(y)
     windows = sol.stats.windows

@@ -1,11 +1,14 @@
 """ds.scan against a loop in NumPy, and jax.lax.scan."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import deersolve as ds
+from deersolve.backends import registry
 
 METHODS = ("auto", "sequential", "newton")
 T, B, n = 7, 3, 2
@@ -157,3 +160,39 @@ class TestRefuses:
         """A map that Newton's method does not solve ends by the loop, or with an error where it was asked for."""
         with pytest.raises(ds.FunctionError):
             ds.scan(lambda c, x: (c + np.random.default_rng().normal(), c), np.ones(1), length=5, method="newton")
+
+
+def test_loops_of_jax_are_compiled_once():
+    """Of new functions with other weights; one that branches on its params, or has another constant, is another."""
+    jax = pytest.importorskip("jax")
+    jnp, kept = jax.numpy, registry["jax"]._evaluated
+    h, x = jnp.asarray(H), jnp.asarray(X)
+
+    def last(scale, params, options):
+        def step(h, x, params):
+            h = jnp.tanh(h @ params["W"] * scale + x) if params["is_bounded"] else h @ params["W"] * scale + x
+            return h, h
+
+        return ds.scan(step, h, x, params=params, method="sequential", **options)[0]
+
+    def meant(scale, W, is_bounded, lengths):
+        h = H
+        for i in range(T):
+            new = h @ W * scale + X[i]
+            h = np.where((i < np.asarray(lengths))[:, None], np.tanh(new) if is_bounded else new, h)
+        return h
+
+    for lengths in (None, [T, 3, 0]):
+        options = {} if lengths is None else {"lengths": lengths, "batch_axis": 0}
+        counts = []
+        for k, (scale, is_bounded) in enumerate([(0.5, True), (0.5, True), (0.5 + 2**-53, True), (0.5, False)]):
+            weights = np.roll(W, k)
+            made = last(scale, {"W": jnp.asarray(weights), "is_bounded": is_bounded}, options)
+            expected = meant(scale, weights, is_bounded, lengths or [T] * B)
+            np.testing.assert_allclose(made, expected, rtol=1e-13, atol=1e-13)
+            counts.append(len(kept))
+        assert [b - a for a, b in itertools.pairwise(counts)] == [0, 1, 1]
+    slopes = jax.grad(lambda W: last(0.5, {"W": W, "is_bounded": True}, {})[0, 0])(jnp.asarray(W))
+    steps = [(meant(0.5, W + d, True, [T] * B) - meant(0.5, W - d, True, [T] * B))[0, 0] / 2e-6
+             for d in np.eye(n * n).reshape(-1, n, n) * 1e-6]  # fmt: skip
+    np.testing.assert_allclose(slopes.ravel(), steps, rtol=0, atol=1e-8)

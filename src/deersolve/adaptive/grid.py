@@ -16,6 +16,34 @@ from .march import Course, Trace, Walker
 
 
 @record
+class Walked(TimeGrid):
+    """The grid of a march: at its end times stand still, and move together if they do."""
+
+    @property
+    def taken(self) -> Array:
+        """How many intervals there are, up to the last one with a length in any element."""
+        xp, D = array_namespace(self.D), self.D[..., 0]
+        numbers = xp.where(D != 0, 1 + xp.arange(D.shape[-1]), 0)
+        return xp.max(numbers)
+
+    def continued(self, rows: Array, last: Array, changes: Array) -> Array:
+        """Return rows of steps, of which those behind ``taken`` are the last one and all changes since."""
+        xp = array_namespace(rows)
+        return xp.where(self._rests, last + xp.cumulative_sum(xp.where(self._rests, changes, 0.0), axis=-2), rows)
+
+    def backwards(self, rows: Array) -> tuple[Array, Array]:
+        """Return the sum of the rows behind ``taken``, and for each of those rows that of itself and what is behind."""
+        xp = array_namespace(rows)
+        rows = xp.where(self._rests, rows, 0.0)
+        sums = xp.flip(xp.cumulative_sum(xp.flip(rows, axis=-2), axis=-2), axis=-2)
+        return part(sums, -2, None, 1), xp.where(self._rests, sums, 0.0)
+
+    @property
+    def _rests(self) -> Array:
+        return (array_namespace(self.D).arange(self.D.shape[-2]) >= self.taken)[:, None]
+
+
+@record
 class Found:
     """Where an element came to.
 
@@ -108,7 +136,7 @@ def data_on(
     And the times as f is given them, (*B, N + 1, 1): one that stands there twice, where f jumps, on both sides of it.
     """
     xp = array_namespace(y)
-    grid = TimeGrid(t, xp.astype(t[..., 1:] - t[..., :-1], y.dtype)[..., None])
+    grid = Walked(t, xp.astype(t[..., 1:] - t[..., :-1], y.dtype)[..., None])
     seen = xp.astype(t, y.dtype)
     seen = (grid.sided(seen) if has_stops else seen)[..., None]
     return with_stages(Data(moments.at(seen), grid, Initial(y0), y), nodes), seen

@@ -12,6 +12,7 @@ from ..backends.generic import Backend
 from ..backends.namespace import Array, array_namespace
 from ..inverses.tableaux import Pair
 from .controller import FAILED, LONGEST, SAFETY, SHORTEST
+from .jumps import FADE, SHORT, over_a_jump
 from .march import ARRIVED, EVERY, LEFT, NOT_FINITE, STALLED, STIFF, TOO_MANY, TOO_SMALL, ULPS, WAY
 from .stiffness import HITS, MISSES
 
@@ -149,7 +150,7 @@ class PairAlone:
         self.stages = self.backend.stages((*self.rows, *self.pair.errors), y)
         self.low, self.high = limits
         self.first, self.share = self.slope(min(max(t, self.low), self.high), y), 1.0 / y.shape[0]
-        self.hits = self.misses = 0
+        self.hits, self.misses, self.reach = 0, 0, 0.0
 
     def attempt(self, t: float, y: Array, h: float) -> tuple[Array, float, float]:
         """Return y at t + h and its error."""
@@ -161,12 +162,17 @@ class PairAlone:
             last = slope(at, new)
             append(last)
         scale = self.atol + self.rtol * array_namespace(y).maximum(abs(y), abs(new))
-        error = judged([self.share * _squared(moved(k) / scale) for k in self.errors], self.floor)
+        error, growth = judged([self.share * _squared(moved(k) / scale) for k in self.errors], self.floor), LONGEST
+        self.reach = max(abs(h), FADE * self.reach)
+        if error <= 1 and abs(h) < SHORT * self.reach:
+            whole = math.sqrt(self.share * _squared(h * (last - self.first) / scale))
+            if over_a_jump(error, whole, True):
+                error, growth = whole, SAFETY / whole
         if error <= 1:
             self.first = last
             if self.looks:
                 self._look(h * h * _squared(last - slopes), _squared(new - before))
-        return new, error, LONGEST
+        return new, error, growth
 
     def _times(self, t: float, h: float) -> list[tuple[int, float]]:
         """Return the times of the stages within the limits."""

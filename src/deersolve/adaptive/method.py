@@ -102,6 +102,12 @@ class Adaptive:
         parts = {name: _times(getattr(self, name), by) for name in ("rtol", "atol")}
         return dataclasses.replace(self, **parts)
 
+    def looser(self, most: float, order: int) -> tuple[Adaptive, float]:
+        """Return a tolerance larger by a factor, and that: rtol stays below 1, and the longest step goes with it."""
+        by = min(most, max(real_numbers(self.rtol, "rtol")) ** -0.5) if self.least else most
+        longest = None if self.max_step is None else self.max_step * by ** (1 / order)
+        return dataclasses.replace(self.tighter(by), max_step=longest), by
+
     @property
     def longest(self) -> float:
         """The length of the longest step."""

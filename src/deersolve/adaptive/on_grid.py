@@ -7,12 +7,12 @@ from functools import reduce
 from operator import add
 from typing import Any, ClassVar
 
-from ..backends.namespace import Array, array_namespace, joined
+from ..backends.namespace import Array, array_namespace, joined, part
 from ..backends.trees import record
 from ..grids.base import Data
 from ..linalg.structure import Dense
 from ..newton.equation import System
-from ..newton.implicit import attach
+from ..newton.implicit import attach, tangents_of_steps
 from ..newton.iterate import Iterate, Options, start_at
 from ..newton.iteration import newton_step
 from ..newton.measures import eps_of, least
@@ -63,15 +63,6 @@ class Kept(Given):
         path: Array = data.path  # type: ignore[attr-defined]
         c = joined([u[..., :-1, None, :], path], -2)
         return _unseen(system, y), c
-
-
-class Trusted(Given):
-    """The method that leaves y as it was found, where nobody may look at it."""
-
-    def run(self, system: System, watch: Watch) -> tuple[Iterate, Array]:
-        """Return y and the polynomials, which are not computed where they are not used."""
-        y = system.data.guess
-        return _unseen(system, y), system.polynomials(y)
 
 
 @record
@@ -144,3 +135,22 @@ class OnGrid(Plan):
         system = dataclasses.replace(self.system(functions, data), strict=True)
         y = attach(system, sol.y, sol.converged)
         return sol if y is sol.y else dataclasses.replace(sol, y=y, y_corrected=system.polynomials(y))
+
+    def tangent(self, by: Any, at: Any, theta: Any, direction: Any, sol: Solution) -> tuple[Any, Any]:
+        """Return the derivatives of y and of the polynomials; ``at(theta)``: plan, functions, data."""
+
+        def system_at(theta: Any) -> System:
+            plan, functions, data = at(theta)
+            made: System = plan.system(functions, data)
+            return dataclasses.replace(made, strict=True)
+
+        made = tangents_of_steps(by, system_at, theta, direction, sol.y, sol.converged, _crossing)
+        if made is None:
+            return super().tangent(by, at, theta, direction, sol)
+        dy, dp = made
+        rest = array_namespace(dp).reshape(dp, (*dp.shape[:-1], -1, dy.shape[-1]))
+        return dy, joined([part(dy, -2, None, -1)[..., None, :], rest], -2)
+
+
+def _crossing(system: System) -> tuple[dict[str, Any], Any]:
+    return system.rule.crossing(system.functions, system.data)

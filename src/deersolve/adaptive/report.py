@@ -29,8 +29,8 @@ def shown(solver: Solver, to: Adaptive, made: Solved, why: str) -> Solution:
     ended = xp.where(found.code == NOT_FINITE, int(Status.NONFINITE) + 0 * sol.status, int(Status.UNDER_RESOLVED))
     moving = sol.status == int(Status.MAX_STEPS)  # there is no y_guess to try: as where steps are too large
     status = xp.where((found.code == ARRIVED) & ~moving, sol.status, ended)
-    stats = dataclasses.replace(sol.stats, steps=found.taken, rule=solver.rule.key, method="adaptive", choice=why)
-    stats = dataclasses.replace(stats, tolerance=(to.rtol, to.atol))
+    stats = dataclasses.replace(sol.stats, steps=found.taken, rule=solver.rule.key, method="adaptive")
+    stats = dataclasses.replace(stats, choice=why + made.told, tolerance=(to.rtol, to.atol))
     if error is not None:
         largest = peak(found)
         rel = xp.max(xp.where(error == 0, 0.0, xp.abs(error) / xp.where(largest > 0, largest, 1.0)), axis=(-2, -1))

@@ -29,7 +29,7 @@ from .inputs import Moments
 from .march import ARRIVED, TOO_MANY
 from .marcher import STEPPERS, Marcher
 from .method import Adaptive
-from .on_grid import Given, Kept, Marched, OnGrid, Polished, Trusted
+from .on_grid import Given, Kept, Marched, OnGrid, Polished
 from .whole import FEWEST, Whole
 
 MANY, FEW_COMPILED, MANY_COMPILED = 10**7, 256, 4096  # steps of a march: where Python looks; where all are kept
@@ -37,6 +37,7 @@ MATRICES = 2**27  # numbers of the matrices of all intervals that are solved at 
 HELD = 2**23  # numbers that are kept, if there are not few steps
 WORK = 2_000_000_000  # multiplications of the linear systems, for which no Newton step is made over all steps
 TIGHTENED = 2**20  # numbers of y up to which the error is estimated where it was too large
+LOOSER = 10.0  # a tolerance to compare with, where an error is not estimated on halved steps
 UNSETTLED = 50.0  # times the tolerance, in the place of an error that is not known
 
 
@@ -62,7 +63,9 @@ class Solver:
         """Return the solution on a grid, and its estimated error."""
         found = dataclasses.replace(found, t=carried(self.backend, found.t, self.data.grid.t, self.stops))
         made = self._on_grid(found, to)
-        return self._estimated(found, to, *made) if self.estimates(found, to) else Solved(found, made[0])
+        if self.estimates(found, to):
+            return self._estimated(found, to, *made)
+        return self._compared(found, to, made[0]) if self.asks(found, to) else Solved(found, made[0])
 
     def halved(self, made: Solved, to: Adaptive) -> Solved | None:
         """Return the solution on half of the steps, with its error; None where that takes more than what is known."""
@@ -73,12 +76,16 @@ class Solver:
         worse = (half.sol.status != 0) & (half.sol.status != made.sol.status)
         return None if bool(xp.any(worse)) else half
 
-    def estimates(self, found: Found, to: Adaptive) -> bool:
+    def asks(self, found: Found, to: Adaptive) -> bool:
         """Return whether the error is estimated."""
         asked = to.estimate if to.estimate is not None else not self.backend.compiles
-        if not asked or not self.backend.is_concrete(found.t):
-            return False
-        return to.estimate is True or (math.prod(found.y.shape) <= self.estimated and self._work(found) <= WORK)
+        return asked and self.backend.is_concrete(found.t)
+
+    def estimates(self, found: Found, to: Adaptive) -> bool:
+        """Return whether that is done on halved steps, which takes a matrix for each."""
+        each = math.prod(found.y.shape[:-2]) if to.estimate is True else 1  # a batch is cut in parts then
+        is_small = math.prod(found.y.shape) <= self.estimated * each and self._work(found) <= WORK * each
+        return self.asks(found, to) and is_small
 
     def _work(self, found: Found) -> int:
         """Return about how many multiplications the linear systems of all steps take."""
@@ -167,10 +174,8 @@ class Solver:
             data = dataclasses.replace(data, guess=_in_stages(self.backend, data.guess, found, self.rule.nodes))
         problem, system = discrete(self.problem, self.on_grid, self.backend, data)
         method: Given = (Polished if self.rule.nodes else Given)(to)
-        if self.rule.nodes and (self.backend.compiles or self._work(found) > WORK):
+        if found.path is not None and (self.backend.compiles or self._work(found) > WORK):
             data, method = Marched(data.x, data.grid, data.boundary, data.guess, found.path), Kept(to)
-        elif not self.backend.is_concrete(found.t):
-            method = Trusted(to)
         functions = derivative_of(system, check=False)[0] if self.rule.nodes else system.functions
         sol = run(OnGrid(self.backend, self.on_grid, problem.shift, method), functions, data)
         other = None if _has_converged(self.backend, sol) else mistuned(problem, system, data.guess)
@@ -201,6 +206,23 @@ class Solver:
         finer = Found(fine.grid.times, fine.grid.present(y), found.code, 2 * found.taken, found.tried, path)
         return Solved(found, sol, error, finer)
 
+    def _compared(self, found: Found, to: Adaptive, sol: Solution) -> Solved:
+        """Return the solution with its error where it is wanted: that of looser steps, in the ratio of tolerances."""
+        less, by = to.looser(LOOSER, STEPPERS[self.rule.key].order)
+        other, times, held = self.found(less), self.data.grid.t, self.backend.without_gradient
+        y = held(DenseOutput(found.t, sol.y_corrected)(times))
+        xp, both = array_namespace(y), (found.code == ARRIVED) & (other.code == ARRIVED)
+        error = xp.where(both[..., None, None], (y - held(self._at(other, less, times))) / (by - 1), xp.inf)
+        return Solved(found, sol, error, told=f"; its error by that of steps to {less.least:.0e}")
+
+    def _at(self, found: Found, to: Adaptive, times: Array) -> Array:
+        """Return y of a march at times."""
+        if times.shape[-1] == 2:
+            return joined([found.y[..., :1, :], found.y[..., -1:, :]], -2)
+        if found.path is None:
+            return DenseOutput(found.t, self._on_grid(found, to)[0].y_corrected)(times)
+        return DenseOutput(found.t, joined([found.y[..., :-1, None, :], found.path], -2))(times)
+
 
 @dataclasses.dataclass(frozen=True)
 class Solved:
@@ -210,18 +232,23 @@ class Solved:
     sol: Solution
     error: Array | None = None
     finer: Found | None = None
+    told: str = ""
 
     def size(self, to: Adaptive) -> float | None:
-        """Return the largest error in units of a tolerance, where it is above what is allowed and can be mended.
+        """Return the largest error in units of a tolerance, where it is above what is allowed and can be mended."""
+        if self.error is None or to.least == 0:
+            return None
+        size = self.error_in(to)
+        return size if FAR < size < math.inf else None
+
+    def error_in(self, to: Adaptive) -> float:
+        """Return the largest error in units of a tolerance.
 
         Where Newton's method on all steps at once was still moving, that is not known: it is called UNSETTLED.
         """
-        if self.error is None or to.least == 0:
-            return None
-        if bool(array_namespace(self.error).any(self.sol.status == int(Status.MAX_STEPS))):
-            return UNSETTLED
-        size = float(array_namespace(self.error).max(ratio(to, self.found, self.error)))
-        return size if FAR < size < math.inf else None
+        xp = array_namespace(self.error)
+        is_moving = bool(xp.any(self.sol.status == int(Status.MAX_STEPS)))
+        return UNSETTLED if is_moving else float(xp.max(ratio(to, self.found, self.error)))
 
     def is_no_better(self, size: float, to: Adaptive) -> bool:
         """Return whether smaller steps to the same end leave an error of about the same size."""

@@ -152,9 +152,9 @@ def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
         size = made.size(asked)
         if size is None or (to.way == "newton" and is_cut(made.found)):
             break
-        finer = solver.halved(made, to)
-        left = None if finer is None else finer.size(asked)
-        if finer is not None and (left is None or left < 0.5 * size):
+        gain = 2.0 ** (solver.rule.order or 1)
+        finer = solver.halved(made, to) if size < gain else None
+        if finer is not None and finer.error_in(asked) < size / gain**0.5:
             made, told = finer, told + "; steps halved, for errors grow on their way"
             continue
         tighter = to.tighter(max(0.5 / size, 1e-4))

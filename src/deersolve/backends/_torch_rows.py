@@ -20,18 +20,23 @@ def apart(ys: tuple[Array, ...]) -> tuple[Array, ...]:
     return tuple(y.view_as(y) if y.requires_grad else Gate.apply(y.detach().requires_grad_(), Order()) for y in ys)
 
 
-def rows_of(fy: Array, ys: tuple[Array, ...], *, create_graph: bool = False) -> tuple[Array, ...]:
-    """Return d fy / d y_p of shape (*S, n, n), of an fy that was computed from each point of ys by itself."""
-    size = fy.shape[-1]
+def rows_of(
+    fy: Array, ys: tuple[Array, ...], rows: Array | None = None, *, create_graph: bool = False
+) -> tuple[Array, ...]:
+    """Return d fy / d y_p of shape (*S, n, n), of an fy that was computed from each point of ys by itself.
+
+    With rows (k, n) those times the Jacobians, (*S, k, n).
+    """
+    size = fy.shape[-1] if rows is None else rows.shape[0]
     if not fy.requires_grad:
         return tuple(y.new_zeros((size, *y.shape)).movedim(0, -2) for y in ys)
-    eye = torch.eye(size, dtype=fy.dtype, device=fy.device)
-    seeds = eye.reshape(size, *(1 for _ in fy.shape[1:]), -1).expand(size, *fy.shape)
+    rows = torch.eye(size, dtype=fy.dtype, device=fy.device) if rows is None else rows
+    seeds = rows.reshape(size, *(1 for _ in fy.shape[1:]), -1).expand(size, *fy.shape)
     if size > FEW:
         with contextlib.suppress(RuntimeError):  # where f holds what cannot be batched
             return tuple(a.movedim(0, -2) for a in _pulled(fy, ys, seeds, create_graph, True))
     each = [_pulled(fy, ys, seed, create_graph, False) for seed in seeds]
-    return tuple(torch.stack(rows, dim=-2) for rows in zip(*each, strict=True))
+    return tuple(torch.stack(pulled, dim=-2) for pulled in zip(*each, strict=True))
 
 
 def _pulled(fy: Array, ys: tuple[Array, ...], seeds: Array, create_graph: bool, is_batched: bool) -> tuple[Array, ...]:

@@ -20,3 +20,9 @@ def split_columns(columns: Array, ys: tuple[Array, ...]) -> tuple[Array, ...]:
         parts.append(columns[..., ends : ends + y.shape[-1]])
         ends += y.shape[-1]
     return tuple(parts)
+
+
+def split_rows(rows: Array, count: int) -> tuple[Array, ...]:
+    """Cut the rows of all matrices, one under the other on the axis before the last, into so many arrays."""
+    each = rows.shape[-2] // count
+    return tuple(rows[..., p * each : (p + 1) * each, :] for p in range(count))

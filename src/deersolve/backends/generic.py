@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..errors import InputError
 from . import registry
-from .columns import split_columns
+from .columns import split_columns, split_rows
 from .compilable import Solver
-from .namespace import Array, Tree, array_namespace, joined, part
+from .loops import Loops
+from .namespace import Array, Tree, array_namespace
 from .sums import Stages, Sums
-from .trees import Form, stacked, tree_leaves, tree_map, unstacked
+from .trees import Form, stacked, tree_leaves, tree_map
 
 Functions = dict[str, tuple[Callable[..., Any], Callable[[], list[tuple[Any, ...]]]]]
 """A user's functions by name, each with what makes the arguments it will be called with."""
@@ -24,7 +24,6 @@ ON_HOST = (
     "backward() instead of torch.func or forward mode, a batch axis instead of vmap, or a rule that does not leave the "
     "library (laplace2d.krylov)."
 )
-HELD = 100_000  # numbers in small arrays that wait to be written into a large one
 Jacobians = tuple[Array, tuple[Array, ...]]
 Deferred = tuple[Array, Callable[[], tuple[Array, ...]]]
 """f at every grid point, and what gives d f / d y_p when it is asked for, of n components at a point or of all."""
@@ -32,15 +31,15 @@ Later = tuple[Tree, Callable[[Tree], Any]]
 """Arrays, and what makes of them the inverse of a linear operator and its transpose, both as functions."""
 
 
-class Backend:
+class Backend(Loops):
     """What an array library must supply for every algorithm of the package to run on it."""
 
     name = "generic"
     namespaces: tuple[str, ...] = ()  # of a backend that is not built in: by whose __name__ its arrays are known
     derivative = "dual numbers"
+    records = False  # whether arrays carry a graph of what they were made from
     compiles = False  # whether call() runs where Python cannot look
     in_cache: int | None = None  # the numbers of an intermediate result above which it pays to work in parts
-    entries: Callable[[Array], Sequence[Array]] = staticmethod(lambda a: array_namespace(a).unstack(a))
 
     def owns(self, array: Any) -> bool:
         """Return whether an array is of this library: it is asked once about each type, if it is not built in."""
@@ -70,25 +69,18 @@ class Backend:
         xp = array_namespace(fy)
         return fy, split_columns(xp.moveaxis(tangents, 0, -1), ys)
 
-    def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
-        """Return the state after ``body`` was applied for as long as ``cond`` holds."""
-        while self.any_true(cond(state)):
-            state = body(state)
-        return state
+    by_rows = False  # whether derivatives along seeds are the seeds times the Jacobians, else those times the seeds
 
-    def when(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
-        """Return ``function(value)`` where the flag holds anywhere, else ``value``; both of the same kind."""
-        return self.while_loop(
-            lambda s: array_namespace(s[0]).any(s[0]), lambda s: (s[0] & False, function(s[1])), (flag, value)
-        )[1]
+    def along_seeds(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, seeds: Array) -> Jacobians:
+        """Return ``f(*ys, x)`` and each d f / d y_p times the seeds (k, n), or those times it, as rows (*S, k, n)."""
+        from .dual import value_and_tangents
 
-    def rarely(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
-        """Return what :meth:`when` does, of what hardly any solve needs: a library may compile it only then."""
-        return self.when(flag, function, value)
+        fy, tangents = value_and_tangents(lambda *ys: f(*ys, x), ys, seeds)
+        return fy, split_rows(array_namespace(fy).moveaxis(tangents, 0, -2), len(ys))
 
-    def when_followed(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
-        """Return what :meth:`when` does; derivatives pass in every mode."""
-        return self.when(flag, function, value)
+    def keeps_apart(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, blocks: list[int]) -> bool | None:
+        """Return whether no component of f knows one of y of another block, at any y; None if numbers have to tell."""
+        return None
 
     def rematerialised(self, function: Callable[..., Array]) -> Callable[..., Array]:
         """Return the function, of which a graph of derivatives keeps the arguments only."""
@@ -98,41 +90,9 @@ class Backend:
         """Return an array in the place of ``rows`` in a graph of derivatives; its numbers are not used."""
         return rows
 
-    def bounded_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int) -> Any:
-        """Return what :meth:`while_loop` does where ``most`` rounds are enough; derivatives pass in every mode."""
-        return self.while_loop(cond, body, state)
-
-    def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
-        """Return the last carry and the stacked outputs of ``carry, out = body(carry, i)``."""
-        outputs, whole, filled, size = list[Any](), None, 0, 0
-
-        def write(array: Array, part: Array) -> None:
-            array[filled : filled + part.shape[0], ...] = part
-
-        for i in range(length):
-            carry, out = body(carry, i)
-            outputs.append(out)
-            is_last = i == length - 1
-            size = size or max(math.prod(a.shape) for a in tree_leaves(out))
-            if is_last or (len(outputs) * size >= HELD and self.can_write(out)):
-                stack = stacked(outputs)
-                if is_last and whole is None:
-                    return carry, stack
-                if whole is None:
-                    whole = tree_map(lambda a: self.empty((length, *a.shape[1:]), a), stack)
-                tree_map(write, whole, stack)
-                filled, outputs = filled + len(outputs), []
-        return carry, whole
-
-    def steps(
-        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int
-    ) -> tuple[Any, Any]:
-        """Return the last carry and the stacked outputs of ``carry, out = f(carry, x)``, x each entry of a tree."""
-        outputs = []
-        for x in unstacked(xs, length, self.entries):
-            carry, out = f(carry, x)
-            outputs.append(out)
-        return carry, stacked(outputs)
+    def evaluated(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return ``function(*args)``, of arrays, compiled where the library compiles."""
+        return function(*args)
 
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
         """Return the leaves of a tree, and its form, whose ``unflatten`` makes a tree of leaves."""
@@ -141,17 +101,6 @@ class Backend:
     def cell(self, f: Callable[..., Any]) -> Callable[..., Any]:
         """Return a layer of the library that takes a step as ``f(carry, x) -> (carry, y)``; others as they are."""
         return f
-
-    def recorded_loop(
-        self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int
-    ) -> tuple[Any, Any]:
-        """Return the stacked outputs of ``state, out = body(state)`` while ``cond`` holds, and the last state."""
-        outputs: list[Any] = []
-        while len(outputs) < most and self.any_true(cond(state)):
-            state, out = body(state)
-            outputs.append(out)
-        outputs = outputs or [body(state)[1]]
-        return stacked(outputs), state
 
     def sums(self, rows: Sequence[Sequence[float]], like: Array) -> Sums:
         """Return what holds arrays like ``like`` and sums them by rows of weights."""
@@ -165,48 +114,17 @@ class Backend:
         """Return what holds the stages of a step of one element, like ``like``, and sums them by rows of weights."""
         return Stages(rows, like)
 
-    def over_spans(
-        self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], axis: int, overlap: int = 0
-    ) -> Array:
-        """Return the rows of ``carry, rows = piece(carry, start, steps)``, run over the spans in turn, end to end.
-
-        The first ``overlap`` rows of a span are the last of the one before it in the grid, which count.
-        """
-        total = overlap + sum(steps for _, steps in spans)
-        whole, parts = None, {}
-        for start, steps in spans:
-            carry, rows = piece(carry, start, steps)
-            first = overlap if start else 0
-            rows = part(rows, axis, first, None)
-            if not self.can_write(rows):
-                parts[start] = rows
-                continue
-            if whole is None:
-                whole = self.empty((*rows.shape[:axis], total, *rows.shape[axis + 1 :]), rows)
-            part(whole, axis, start + first, start + first + rows.shape[axis])[...] = rows
-        if whole is not None:
-            return whole
-        return joined([parts[start] for start in sorted(parts)], axis)
-
-    def can_write(self, tree: Tree) -> bool:
-        """Return whether arrays like these may be written into another: no derivative follows them."""
-        from .dual import DualArray
-
-        return not any(isinstance(a, DualArray) for a in tree_leaves(tree))
-
-    def empty(self, shape: tuple[int, ...], like: Array) -> Array:
-        """Return an array of any values, of the kind of ``like``."""
-        return array_namespace(like).empty(shape, dtype=like.dtype, device=self.device(like))
-
     def slice(self, array: Array, start: Any, length: int, axis: int) -> Array:
         """Return ``array[start : start + length]`` along ``axis``; ``start`` may be traced."""
         where = [slice(None)] * array.ndim
         where[axis] = slice(start, start + length)
         return array[tuple(where)]
 
-    def any_true(self, flag: Array) -> bool:
-        """Return whether a boolean array of any shape holds anywhere, as the loops can use it."""
-        return bool(array_namespace(flag).any(flag)) if hasattr(flag, "shape") else bool(flag)
+    def entries(self, array: Array, axis: int) -> Callable[[Any], Array]:
+        """Return what gives ``array[i : i + 1]`` along ``axis`` for each i, at no cost to speak of."""
+        xp = array_namespace(array)
+        entries: list[Array] = xp.unstack(xp.expand_dims(array, axis=axis), axis=axis - 1)
+        return entries.__getitem__
 
     def without_gradient(self, tree: Tree) -> Tree:
         """Return the same values, cut from any graph of derivatives."""

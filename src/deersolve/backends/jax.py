@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -16,20 +15,21 @@ from jax.extend.core import concrete_or_error
 from jax.sharding import AxisType
 
 from ..errors import mismatch
-from . import _jax_programs, registry
+from . import registry
 from ._jax_arguments import Arguments
 from ._jax_directions import instantiated, moving
+from ._jax_kept import Kept, modes
+from ._jax_loops import JaxLoops
 from ._jax_points import at_each_point, following
 from ._jax_programs import Programs, callbacks, nested_constants, rebuilt, whole
+from ._jax_reach import keeps_apart
 from ._jax_solve import solve
-from .columns import passed, split_columns
+from ._jax_sums import Looped
+from .columns import passed, split_columns, split_rows
 from .compilable import Solver
 from .generic import Backend, Functions, Jacobians
-from .namespace import Array, Tree, joined, part
-from .spans import end_to_end
+from .namespace import Array, Tree
 from .trees import each_record, field_names
-
-CACHE_SIZE = 64
 
 
 def _register(cls: type) -> None:
@@ -40,7 +40,7 @@ def _register(cls: type) -> None:
 each_record(_register)
 
 
-class Jax(Backend):
+class Jax(JaxLoops, Backend):
     """JAX arrays and tracers, on any device."""
 
     name = "jax"
@@ -48,7 +48,7 @@ class Jax(Backend):
     compiles = True
 
     def __init__(self) -> None:
-        self._compiled: OrderedDict[Any, Programs] = OrderedDict()
+        self._compiled, self._evaluated = Kept(), Kept()
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and its Jacobians: forward mode at one point, mapped over all points.
@@ -64,108 +64,40 @@ class Jax(Backend):
 
         return f(*ys, x), split_columns(at_each_point(columns, ys, x), ys)
 
-    def while_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any) -> Any:
-        """Return ``lax.while_loop(cond, body, state)``; a short program ends where it is not enough."""
-        return _jax_programs.while_loop(cond, body, state)
+    def along_seeds(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, seeds: Array) -> Jacobians:
+        """Return ``f(*ys, x)`` and its derivatives along seeds of every signal, all points at once."""
+        fy, linear = jax.linearize(lambda *ys: f(*ys, x), *ys)
+        every = jnp.kron(jnp.eye(len(ys), dtype=seeds.dtype), seeds)
+        ones = (1,) * (ys[0].ndim - 1)
+        directions = [part.reshape(-1, *ones, part.shape[-1]) for part in split_columns(every, ys)]
+        rows = jax.vmap(lambda *d: linear(*map(jnp.broadcast_to, d, [y.shape for y in ys])), out_axes=-2)(*directions)
+        return fy, split_rows(rows, len(ys))
 
-    def rarely(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
-        """Return what :meth:`when` does; of a short program the value, and that it is not enough where the flag holds.
-
-        Most of what is compiled is for the few solves that need it. See :meth:`call`.
-        """
-        return _jax_programs.rarely(flag, lambda: self.when(flag, function, value), value)
-
-    def when(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
-        """Return ``function(value)`` where the flag holds anywhere, else ``value``; mapped over, it computes one still.
-
-        The branch in the loop keeps XLA from moving what does not depend on the state out of it, to be computed always.
-        """
-        light = whole(function)
-
-        def once(state: Any) -> Any:
-            return state[0] & False, jax.lax.cond(jnp.any(state[0]), light, lambda v: v, state[1])
-
-        return self.while_loop(lambda s: jnp.any(s[0]), once, (flag, value))[1]
-
-    def when_followed(self, flag: Any, function: Callable[[Any], Any], value: Any) -> Any:
-        """Return ``function(value)`` where the flag holds anywhere, by ``lax.cond``; mapped over, it computes both."""
-        return jax.lax.cond(jnp.any(flag), function, lambda v: v, value)
+    def keeps_apart(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, blocks: list[int]) -> bool | None:
+        """Return whether no component of f knows one of y of another block, by the operations of f."""
+        return keeps_apart(f, ys, x, blocks)
 
     def rematerialised(self, function: Callable[..., Array]) -> Callable[..., Array]:
         """Return ``jax.checkpoint(function)``."""
         return cast("Callable[..., Array]", jax.checkpoint(function))
 
-    @whole
-    def bounded_loop(self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int) -> Any:
-        """Return a scan of ``most`` rounds that are skipped from where ``cond`` no longer holds."""
+    sums = staticmethod(Looped)
 
-        def round_or_none(state: Any, _: Any) -> tuple[Any, None]:
-            return jax.lax.cond(cond(state), body, lambda s: s, state), None
-
-        return jax.lax.scan(round_or_none, state, length=most)[0]
-
-    @whole
-    def recorded_loop(
-        self, cond: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, most: int
-    ) -> tuple[Any, Any]:
-        """Return ``most`` outputs of ``state, out = body(state)``, 0 once ``cond`` fails, and the last state."""
-        shapes = jax.eval_shape(lambda s: body(s)[1], state)
-        rows = jax.tree.map(lambda a: jnp.zeros((most, *a.shape), a.dtype), shapes)
-
-        def goes_on(carry: Any) -> Any:
-            return (carry[0] < most) & jnp.any(cond(carry[1]))
-
-        def once(carry: Any) -> Any:
-            count, state, rows = carry
-            state, out = body(state)
-            return count + 1, state, jax.tree.map(lambda a, v: a.at[count].set(v), rows, out)
-
-        _, state, rows = jax.lax.while_loop(goes_on, once, (jnp.asarray(0), state, rows))
-        return rows, state
-
-    def scan(self, body: Callable[[Any, int], tuple[Any, Any]], carry: Any, length: int) -> tuple[Any, Any]:
-        """Return ``lax.scan`` of ``body(carry, i)`` over ``i = 0 ... length - 1``."""
-        return _jax_programs.scan(body, carry, length)
-
-    def steps(
-        self, f: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int, unroll: int
-    ) -> tuple[Any, Any]:
-        """Return ``lax.scan(f, carry, xs, length, unroll=unroll)``, with its own derivatives."""
-        return jax.lax.scan(f, carry, xs, length, unroll=unroll)  # type: ignore[no-any-return]
+    def evaluated(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return ``function(*args)``; outside of ``jit`` compiled once for all functions of the same operations."""
+        return self._evaluated.evaluated(function, *args) if self.is_concrete(args) else function(*args)
 
     def flatten(self, tree: Tree) -> tuple[list[Any], Any]:
         """Return the leaves of any pytree, and its form."""
         return jax.tree_util.tree_flatten(tree)  # type: ignore[no-any-return]
 
-    def over_spans(
-        self, piece: Callable[..., Any], carry: Any, spans: list[tuple[int, int]], axis: int, overlap: int = 0
-    ) -> Array:
-        """Return the rows of all spans: one compiled piece for those of equal length, one for the last."""
-        is_reverse, block = spans[0][0] > 0, max(steps for _, steps in spans)
-        rest = [s for s in spans if s[1] < block]
-        count, tail = len(spans) - len(rest), list[Array]()
-
-        def body(carry: Any, i: Any) -> Any:
-            return piece(carry, (count - 1 - i if is_reverse else i) * block, block)
-
-        def shorter(carry: Any) -> Any:
-            for start, steps in rest:
-                carry, rows = piece(carry, start, steps)
-                tail.append(part(rows, axis, overlap, None))
-            return carry
-
-        carry, stack = self.scan(body, shorter(carry) if is_reverse else carry, count)
-        if not is_reverse:
-            shorter(carry)
-        return joined([end_to_end(jnp.flip(stack, 0) if is_reverse else stack, axis, overlap), *tail], axis)
-
     def slice(self, array: Array, start: Any, length: int, axis: int) -> Array:
         """Return ``array[start : start + length]`` along ``axis``; ``start`` may be traced."""
         return jax.lax.dynamic_slice_in_dim(array, start, length, axis % array.ndim)
 
-    def any_true(self, flag: Array) -> Any:
-        """Return a scalar boolean array."""
-        return jnp.any(flag)
+    def entries(self, array: Array, axis: int) -> Callable[[Any], Array]:
+        """Return ``i -> array[i : i + 1]`` along ``axis``; i may be traced."""
+        return lambda i: self.slice(array, i, 1, axis)
 
     def without_gradient(self, tree: Tree) -> Tree:
         """Stop the gradient of every array of the tree; what a user's own objects hold was given without one."""
@@ -322,15 +254,10 @@ class Jax(Backend):
             return Programs(run, inner)(self.is_concrete(given), *given)
         shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), given)
         texts = tuple(map(str, jaxprs))
-        modes = (jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision)
         shown = (texts, tuple(map(tuple, trees.values())), text, fixed, str(shapes))
-        key = (solver.key, *shown, modes, tuple(id(c) for c in inner))
-        if key not in self._compiled:
-            self._compiled[key] = Programs(run, [*inner, *called])
-            if len(self._compiled) > CACHE_SIZE:
-                self._compiled.popitem(last=False)
-        self._compiled.move_to_end(key)
-        return self._compiled[key](self.is_concrete(given), *given)
+        key = (solver.key, *shown, modes(), tuple(id(c) for c in inner))
+        programs = self._compiled.of(key, lambda: Programs(run, [*inner, *called]))
+        return programs(self.is_concrete(given), *given)
 
 
 def _of_numpy(function: Callable[..., Any], *given: Any) -> Any:

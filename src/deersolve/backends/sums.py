@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
 
-from .namespace import Array
+from .namespace import Array, Tree, array_namespace
+
+Stage = Callable[[Array, Tree], tuple[Array, Array]]
+"""What makes of a sum, and of what else a stage is told, a point and what is appended."""
 
 
 class Sums:
@@ -27,6 +30,22 @@ class Sums:
         """Return the sum of the first arrays by the weights of row k."""
         return self.weighted(self.rows[k])
 
+    def fill(self, stage: Stage, first: int, places: Sequence[Tree]) -> list[tuple[Array, Array]]:
+        """Append what ``stage`` makes of the sum by row ``first`` and the first place, and so on; return the last two.
+
+        The last array of each row is the one before what it makes.
+        """
+        made = []
+        for k, place in enumerate(places):
+            made.append(stage(self.of(first + k), place))
+            self.append(made[-1][1])
+        return made[-2:]
+
+    def of_rows(self, first: int, last: int) -> Array:
+        """Return the sums by some rows, one before the other in a new last axis but one."""
+        made = [self.of(k) for k in range(first, last)]
+        return array_namespace(made[0]).stack(made, axis=-2)
+
     def weighted(self, weights: Sequence[float]) -> Array:
         """Return the sum of the first arrays by other weights."""
         return reduce(add, [w * part for w, part in zip(weights, self.parts, strict=False) if w])
@@ -41,7 +60,7 @@ class Rows(Sums):
         stack: Array,
         product: Callable[[Sequence[float]], Callable[[Array], Array]],
     ) -> None:
-        self.stack, self.shape, self.count, self.product = stack, stack.shape[1:], 0, product
+        self.rows, self.stack, self.shape, self.count, self.product = rows, stack, stack.shape[1:], 0, product
         self.flat = flat = stack.reshape(stack.shape[0], -1)
         self.terms = [(product(row), flat[: len(row)]) for row in rows]
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
 from ..errors import InputError, mismatch
 from . import registry
@@ -29,18 +29,18 @@ class Torch(Backend):
 
     name = "torch"
     derivative = "automatic differentiation"
-    entries = staticmethod(torch.unbind)
+    unbound = staticmethod(torch.unbind)
+    records = True
 
     def jacobians(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree = None) -> Jacobians:
         """Return ``f(*ys, x)`` and its Jacobians: one reverse-mode derivative a row."""
-        if not is_plain():
-            return _by_transforms(f, ys, x)
-        try:
-            return _by_graph(f, ys, x)
-        except RuntimeError as error:
-            if "nference tensor" not in str(error):
-                raise
-            return _by_transforms(f, ys, x)  # a graph takes none of those that were made in inference mode
+        return _pulled_back(f, ys, x, None)
+
+    by_rows = True
+
+    def along_seeds(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, seeds: Array) -> Jacobians:
+        """Return ``f(*ys, x)`` and the seeds times its Jacobians: one reverse-mode derivative a seed."""
+        return _pulled_back(f, ys, x, seeds)
 
     def deferred(self, f: Callable[..., Array], ys: tuple[Array, ...]) -> Deferred | None:
         """Return ``f(*ys)`` on the graph, and what gives its Jacobians from that graph, as long as nobody frees it."""
@@ -58,13 +58,19 @@ class Torch(Backend):
         """Return whether a flag holds anywhere, under ``torch.func.vmap`` for any part that is mapped over."""
         return super().any_true(_layers(flag)[-1] if isinstance(flag, torch.Tensor) else flag)
 
+    def entries(self, array: Array, axis: int) -> Callable[[Any], Array]:
+        """Return ``i -> array[i : i + 1]`` along ``axis``."""
+        entries: Sequence[Array] = array.split(1, axis)
+        return entries.__getitem__
+
     def rematerialised(self, function: Callable[..., Array]) -> Callable[..., Array]:
         """Return the function, checkpointed where a graph is recorded; transforms of ``torch.func`` keep all."""
 
         def light(*args: Any) -> Array:
             if not _has_graph_only():
                 return function(*args)
-            made: Array = checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)
+            with set_checkpoint_early_stop(False):  # the function may look at what it makes when it is called again
+                made: Array = checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False)
             return made
 
         return light
@@ -257,25 +263,37 @@ def _is_dual(tensor: Array) -> bool:
     return forward_ad.unpack_dual(tensor).tangent is not None
 
 
-def _by_graph(f: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> Jacobians:
-    """Return ``f(*ys, x)`` and its Jacobians, with their own derivatives where somebody may ask for those."""
+def _pulled_back(f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, rows: Array | None) -> Jacobians:
+    """Return ``f(*ys, x)`` and its Jacobians, or rows times them."""
+    if not is_plain():
+        return _by_transforms(f, ys, x, rows)
+    try:
+        return _by_graph(f, ys, x, rows)
+    except RuntimeError as error:
+        if "nference tensor" not in str(error):
+            raise
+        return _by_transforms(f, ys, x, rows)  # a graph takes none of those that were made in inference mode
+
+
+def _by_graph(f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, rows: Array | None) -> Jacobians:
+    """Return the same, with their own derivatives where somebody may ask for those."""
     is_followed = torch.is_grad_enabled()
     with contextlib.nullcontext() if is_followed else without_hooks(), torch.enable_grad():
         here = apart(ys)
         fy = f(*here, x)
-        rows = rows_of(fy, here, create_graph=is_followed)
-    return fy if is_followed else fy.detach(), rows
+        made = rows_of(fy, here, rows, create_graph=is_followed)
+    return fy if is_followed else fy.detach(), made
 
 
-def _by_transforms(f: Callable[..., Array], ys: tuple[Array, ...], x: Tree) -> Jacobians:
-    """Return ``f(*ys, x)`` and its Jacobians, inside other transforms."""
+def _by_transforms(f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, rows: Array | None) -> Jacobians:
+    """Return the same, inside other transforms."""
     fy, pullback = torch.func.vjp(lambda *ys: f(*ys, x), *ys)
     n = fy.shape[-1]
-    if n == 1:
+    if n == 1 and rows is None:
         return fy, tuple(row[..., None, :] for row in pullback(torch.ones_like(fy)))
-    seeds = torch.eye(n, dtype=fy.dtype, device=fy.device)
-    rows = torch.func.vmap(lambda seed: pullback(seed.expand_as(fy)))(seeds)
-    return fy, tuple(row.movedim(0, -2) for row in rows)  # other out_dims fail where f ignores an argument
+    seeds = torch.eye(n, dtype=fy.dtype, device=fy.device) if rows is None else rows
+    pulled = torch.func.vmap(lambda seed: pullback(seed.expand_as(fy)))(seeds)
+    return fy, tuple(row.movedim(0, -2) for row in pulled)  # other out_dims fail where f ignores an argument
 
 
 registry.add("torch", Torch())

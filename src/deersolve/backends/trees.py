@@ -111,7 +111,7 @@ def unstacked(tree: Any, length: int, entries: Callable[[Any], Any]) -> Any:
     rows = [*map(entries, tree_leaves(tree))]
     if not rows:
         return [tree] * length
-    return map(Form(tree).unflatten, zip(*rows, strict=True)) if _is_inner(tree) else rows[0]
+    return [*map(Form(tree).unflatten, zip(*rows, strict=True))] if _is_inner(tree) else rows[0]
 
 
 def stacked(trees: list[Any]) -> Any:

@@ -102,6 +102,19 @@ class Grid:
         """Return the place, in what :meth:`present` returns, of one in y behind its batch axes."""
         return place
 
+    @property
+    def taken(self) -> Any:
+        """How many steps there are; behind them y stands still, whatever moves."""
+        return self.length
+
+    def continued(self, rows: Array, last: Array, changes: Array) -> Array:
+        """Return rows of steps, of which those behind ``taken`` are the last one and all changes since."""
+        return rows
+
+    def backwards(self, rows: Array) -> tuple[Any, Any]:
+        """Return the sum of the rows behind ``taken``, and for each of those rows that of itself and what is behind."""
+        return 0, 0
+
     def kept(self, values: Array) -> Array:
         """Return the values where the equation is looked at, and 0 elsewhere."""
         return values if self.live is None else array_namespace(values).where(self.live, values, 0.0)

@@ -153,6 +153,15 @@ class Rule:
         """
         return functions, data.x
 
+    def crossing(
+        self, functions: dict[str, Callable[..., Any]], data: Any
+    ) -> tuple[dict[str, Callable[..., Any]], Any]:
+        """Return what :meth:`posed` does, where f has behind its components what else is known of each step.
+
+        Those are the coefficients of :meth:`polynomials` but the first, (*B, T, d n), of a rule with ``is_loop``.
+        """
+        return self.posed(functions, data)
+
     def advanced(self, y: Array, fy: Array, D: Array | None) -> Array:
         """Return y at the next point, of a rule with ``is_loop``: from y and f before it, and the way there, if any."""
         return fy

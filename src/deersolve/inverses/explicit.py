@@ -40,41 +40,37 @@ class Increment:
     pair: Pair
 
     def slopes(self, y: Array, x: Tree, sums: tuple[tuple[float, ...], ...], count: int) -> Sums:
-        """Return F of the first ``count`` stages, with the sums behind those of the stages.
-
-        What is compiled has f once, in a loop over them.
-        """
+        """Return F of the first ``count`` stages, with the sums behind those of the stages."""
         F, h = backend_of(y).sums((*self.pair.rows[1:count], *sums), y), x["h"] + 0 * y
-        first = self.f(y, x["stages"][0])
-        F.restart(first)
-        if backend_of(y).compiles:
-            for made in self._in_a_loop(y, x, first, count):
-                F.append(made)
-            return F
-        for k, at in enumerate(x["stages"][1:count]):
-            F.append(self.f(y + h * F.of(k), at))
+
+        def stage(total: Array, at: Tree) -> tuple[Array, Array]:
+            Y = y + h * total
+            return Y, self.f(Y, at)
+
+        F.restart(self.f(y, x["stages"][0]))
+        F.fill(stage, 0, x["stages"][1:count])
         return F
 
-    def _in_a_loop(self, y: Array, x: Tree, first: Array, count: int) -> list[Array]:
-        xp, backend, others = array_namespace(y), backend_of(y), x["stages"][1:count]
-        rows = backend.convert([[*row, *[0.0] * (count - len(row))] for row in self.pair.rows[1:count]], y, y.dtype)
-        inputs = tree_map(lambda *parts: xp.stack(parts), *others)
-        places = xp.reshape(xp.arange(count), (count, *(1,) * y.ndim))
-
-        def stage(F: Array, k: Any) -> tuple[Array, Array]:
-            def at(a: Array) -> Array:
-                return backend.slice(a, k, 1, 0)[0, ...]
-
-            made = self.f(y + x["h"] * xp.tensordot(at(rows), F, axes=1), tree_map(at, inputs))
-            return xp.where(places == k + 1, made, F), made
-
-        F = backend.scan(stage, xp.where(places == 0, first, xp.zeros_like(first)), count - 1)[1]
-        return [F[k, ...] for k in range(count - 1)]
+    def extended(self, y: Array, x: Tree) -> Sums:
+        """Return F of all stages; the sums are those of the continuous extension behind those of the stages."""
+        return self.slopes(y, x, tuple(zip(*self.pair.extension, strict=True)), len(self.pair.rows))
 
     def __call__(self, y: Array, x: Tree) -> Array:
         """Return phi."""
         last = self.pair.stages - 1
         return self.slopes(y, x, (self.pair.rows[last],), last).of(last - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Crossing(Increment):
+    """phi, and behind it ``h sum_k F_k p_kj`` for each j: how y moves over an interval."""
+
+    def __call__(self, y: Array, x: Tree) -> Array:
+        """Return both, (*S, n + d n)."""
+        xp, count = array_namespace(y), len(self.pair.rows)
+        F, phi = self.extended(y, x), self.pair.rows[self.pair.stages - 1]
+        rise = (x["h"] + 0 * y)[..., None, :] * F.of_rows(count - 1, len(F.rows))
+        return joined([F.weighted(phi), xp.reshape(rise, (*y.shape[:-1], -1))], -1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +111,10 @@ class Explicit(Rule):
             made["jac"] = Chained(f, functions["jac"], self.pair)
         return made, _staged(data, self.pair.nodes[: self.pair.stages - 1])
 
+    def crossing(self, functions: dict[str, Function], data: Data) -> tuple[dict[str, Function], Tree]:
+        """Return phi with the rest of the polynomials behind it."""
+        return {"f": Crossing(functions["f"], self.pair)}, _staged(data, self.pair.nodes)
+
     def advanced(self, y: Array, fy: Array, D: Array) -> Array:
         """Return ``y_{i+1}``."""
         return y + D * fy
@@ -147,16 +147,14 @@ class Explicit(Rule):
 
     def polynomials(self, y: Array, functions: dict[str, Function], data: Data) -> Array:
         """Return those of the pair's continuous extension: its stages at many intervals at once."""
-        xp, x, phi = array_namespace(y), _staged(data, self.pair.nodes), Increment(functions["f"], self.pair)
-        columns, count = tuple(zip(*self.pair.extension, strict=True)), len(self.pair.rows)
+        x, phi, count = _staged(data, self.pair.nodes), Increment(functions["f"], self.pair), len(self.pair.rows)
         points, cut = y.shape[-2], backend_of(y).slice
 
         def piece(nothing: Array, start: int, steps: int) -> tuple[Array, Array]:
             at = tree_map(lambda a: cut(a, start, steps, -2) if a.shape[-2] == points else a, x)
             here = cut(y, start, steps, -2)
-            F = phi.slopes(here, at, columns, count)
-            h = at["h"] + 0 * here
-            return nothing, xp.stack([here, *(h * F.of(count - 1 + k) for k in range(len(columns)))], axis=-2)
+            F, h = phi.extended(here, at), at["h"] + 0 * here
+            return nothing, joined([here[..., None, :], h[..., None, :] * F.of_rows(count - 1, len(F.rows))], -2)
 
         return backend_of(y).over_spans(piece, 0 * y[..., :1, :], self._spans(y), -3)
 

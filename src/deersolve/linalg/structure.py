@@ -12,8 +12,9 @@ from typing import Any, ClassVar, cast
 
 from ..backends import backend_of
 from ..backends.namespace import Array, array_namespace, padded
-from ..backends.trees import record
+from ..backends.trees import record, static
 from ..errors import InputError, check_whole, mismatch
+from .layout import Layout
 
 
 class Structure(abc.ABC):
@@ -120,15 +121,20 @@ class Structure(abc.ABC):
         dense = self.to_dense()
         return Dense(dense + shift[..., None] * identity(dense, self.n, dense.ndim))
 
-    def in_blocks(self, size: int) -> BlockDiagonal:
-        """Return the blocks of that size on the diagonal."""
-        xp, dense = array_namespace(self.values), self.to_dense()
-        starts = range(0, self.n, size)
-        return BlockDiagonal(xp.stack([dense[..., i : i + size, i : i + size] for i in starts], axis=-3))
+    @property
+    def layout(self) -> Layout:
+        """Which components make a block."""
+        return Layout(self.block)
+
+    def in_blocks(self, size: int, strided: bool = False) -> BlockDiagonal:
+        """Return the blocks of that size on the diagonal, of neighbours or not."""
+        xp, dense, count = array_namespace(self.values), self.to_dense(), self.n // size
+        cuts = [slice(i, None, count) if strided else slice(i * size, (i + 1) * size) for i in range(count)]
+        return BlockDiagonal(xp.stack([dense[..., cut, cut] for cut in cuts], axis=-3), strided)
 
     def map(self, function: Any) -> Structure:
         """Apply an elementwise or grid-only function to what is stored."""
-        return type(self)(function(self.values))  # type: ignore[call-arg]
+        return dataclasses.replace(self, values=function(self.values))  # type: ignore[type-var]
 
     def __neg__(self) -> Structure:
         return self.map(lambda v: -v)
@@ -194,9 +200,8 @@ class OnDiagonal(Structure):
     def to_dense(self) -> Array:
         return self.values[..., None] * identity(self.values, self.n, self.values.ndim + 1)
 
-    def in_blocks(self, size: int) -> BlockDiagonal:
-        shape = (*self.values.shape[:-1], self.n // size, size)
-        return BlockDiagonal(Diagonal(array_namespace(self.values).reshape(self.values, shape)).to_dense())
+    def in_blocks(self, size: int, strided: bool = False) -> BlockDiagonal:
+        return BlockDiagonal(Diagonal(Layout(size, strided).parted(self.values)).to_dense(), strided)
 
     def diagonal(self) -> Array:
         return self.values
@@ -219,11 +224,15 @@ class Diagonal(OnDiagonal):
 
 @record
 class BlockDiagonal(Structure):
-    """Equal square blocks on the diagonal, ``values`` of shape ``(*S, n / b, b, b)``."""
+    """Equal square blocks on the diagonal, ``values`` of shape ``(*S, n / b, b, b)``.
+
+    With ``strided`` those are of the components k, k + n / b, k + 2 n / b, ..., as of b vectors side by side.
+    """
 
     name = "block-diagonal"
     tail = 3
     values: Array
+    strided: bool = static(default=False)
 
     @classmethod
     def of_size(cls, b: int) -> BlockSize:
@@ -240,15 +249,18 @@ class BlockDiagonal(Structure):
 
     @property
     def mT(self) -> Structure:
-        return BlockDiagonal(array_namespace(self.values).matrix_transpose(self.values))
+        return self.map(array_namespace(self.values).matrix_transpose)
 
     @property
     def block(self) -> int:
         return int(self.values.shape[-1])
 
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.block, self.strided)
+
     def diagonal(self) -> Array:
-        xp = array_namespace(self.values)
-        return xp.reshape(xp.linalg.diagonal(self.values), (*self.values.shape[:-3], self.n))
+        return self.layout.whole(array_namespace(self.values).linalg.diagonal(self.values))
 
     def to_dense(self) -> Array:
         xp = array_namespace(self.values)
@@ -257,12 +269,16 @@ class BlockDiagonal(Structure):
             return self.values[..., 0, :, :]
         eye = identity(self.values, m, self.values.ndim - 1)[..., :, None, :, None]
         full = self.values[..., :, :, None, :] * eye
+        if self.strided:
+            full = xp.permute_dims(full, (*range(full.ndim - 4), *(full.ndim - k for k in (3, 4, 1, 2))))
         return xp.reshape(full, (*self.values.shape[:-3], m * b, m * b))
 
-    def in_blocks(self, size: int) -> BlockDiagonal:
+    def in_blocks(self, size: int, strided: bool = False) -> BlockDiagonal:
         xp, (*_, count, own, _) = array_namespace(self.values), self.values.shape
-        if own == size:
+        if (own, self.strided) == (size, strided):
             return self
+        if self.strided or strided:
+            return super().in_blocks(size, strided)
         if own % size == 0:
             parts = Dense(self.values).in_blocks(size).values  # (*S, n / own, own / size, size, size)
             return BlockDiagonal(xp.reshape(parts, (*parts.shape[:-4], count * parts.shape[-3], size, size)))
@@ -273,9 +289,7 @@ class BlockDiagonal(Structure):
         return BlockDiagonal(BlockDiagonal(grouped).to_dense())
 
     def apply(self, v: Array) -> Array:
-        xp = array_namespace(self.values)
-        parts = xp.reshape(v, (*v.shape[:-1], self.values.shape[-3], self.values.shape[-1]))
-        return xp.reshape(backend_of(self.values).matvec(self.values, parts), v.shape)
+        return self.layout.whole(backend_of(self.values).matvec(self.values, self.layout.parted(v)))
 
 
 class Choice(abc.ABC):
@@ -342,6 +356,14 @@ class Zero(OnDiagonal):
 
 
 OURS = (Dense, Diagonal, BlockDiagonal, Zero)
+
+
+def of_layout(layout: Layout, rows: Array, by_rows: bool) -> Structure:
+    """Return the matrices of which rows (*S, size, n) are the seeds of a layout times them, or they times the seeds."""
+    if layout.size == 1:
+        return Diagonal(rows[..., 0, :])
+    made = BlockDiagonal(layout.blocks(rows), layout.strided)
+    return made if by_rows else made.mT
 
 
 def as_structure(J: Any, like: Array) -> Structure:

@@ -17,6 +17,7 @@ SHORT = 256  # steps of the shortest window that memory asks for
 FEW = 64  # points that no Newton step is much cheaper without
 PACKED = 3  # times a call of Newton's method: to pack trees in rows, and to look whether f is one of rows
 CROSSING = 11  # components of one element from which a vjp of each step costs less than Jacobians; of 16, half as many
+RECORDED = 72  # the same of a graph that has each step, from which on reverse mode through that costs less
 NEVER = 10**9  # steps: an accelerator works on all points at once
 
 
@@ -26,7 +27,7 @@ class Cost:
 
     call: float  # once for each window
     loop: tuple[float, float]  # c0 + c1 B n for each step
-    newton: tuple[float, float]  # b1 n + b2 n^2 for each point and element
+    newton: tuple[float, float]  # (b1 + b2 w) n for each point and element, of Jacobians with w numbers in a row
     cache: int  # bytes of a Jacobian and of the vectors beside it that a window should hold
     vectors: int  # how many those are
 
@@ -34,9 +35,9 @@ class Cost:
         """Return what the loop over T steps takes."""
         return T * (self.loop[0] + self.loop[1] * batch * n)
 
-    def of_newton(self, T: int, n: int, batch: int) -> float:
+    def of_newton(self, T: int, n: int, batch: int, width: int) -> float:
         """Return what Newton's method takes on T points."""
-        return self.call + T * batch * (self.newton[0] * n + self.newton[1] * n * n)
+        return self.call + T * batch * n * (self.newton[0] + self.newton[1] * width)
 
 
 # A window on NumPy should stay in the cache; one on PyTorch in what malloc does not hand back to the system each time.
@@ -56,7 +57,7 @@ def cost_of(backend: Backend) -> Cost:
 def window_of(system: System) -> int:
     """Return how many steps a window should have, by memory alone."""
     (n, batch), cost = system.sizes, cost_of(system.backend)
-    return max(SHORT, int(cost.cache // (8 * batch * n * (n + cost.vectors))))
+    return max(SHORT, int(cost.cache // (8 * batch * n * (system.width + cost.vectors))))
 
 
 def overhead(system: System) -> int:
@@ -64,22 +65,25 @@ def overhead(system: System) -> int:
     if system.backend.device_kind(system.data.guess) != "cpu":
         return NEVER
     cost, (n, batch) = cost_of(system.backend), system.sizes
-    one = cost.of_newton(1, n, batch) - cost.call
+    one = cost.of_newton(1, n, batch, system.width) - cost.call
     return max(round(cost.call / 2 / one), FEW)
 
 
-def prefers_loop(backend: Backend, like: Array, T: int, sizes: tuple[int, int], beside: int = 0) -> bool:
+def prefers_loop(backend: Backend, like: Array, T: int, sizes: tuple[int, int], width: int, beside: int = 0) -> bool:
     """Return whether a loop over T steps is faster than Newton's method, for n components and B elements on a device.
 
-    ``beside`` is what else Newton's method takes, in calls. A compiled loop on a CPU always is.
+    Jacobians have ``width`` numbers in a row; ``beside`` is what else Newton's method takes, in calls. A compiled loop
+    on a CPU always is.
     """
     if backend.device_kind(like) != "cpu":
         return False
     cost = cost_of(backend)
-    return backend.compiles or cost.of_loop(T, *sizes) < cost.of_newton(T, *sizes) + beside * cost.call
+    return backend.compiles or cost.of_loop(T, *sizes) < cost.of_newton(T, *sizes, width) + beside * cost.call
 
 
 def prefers_steps(system: System) -> bool:
-    """Return whether the derivative of a compiled loop is faster by one step after the other than by Jacobians."""
+    """Return whether the derivative of a loop is faster by one step after the other than by Jacobians of all steps."""
     backend, like, (n, batch) = system.backend, system.data.guess, system.sizes
-    return backend.compiles and backend.device_kind(like) == "cpu" and n**4 * batch > CROSSING**4
+    if backend.device_kind(like) != "cpu":
+        return False
+    return n**4 * batch > CROSSING**4 if backend.compiles else n**2.5 * batch > RECORDED**2.5

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
-from ..backends.columns import split_columns
+from ..backends.columns import split_columns, split_rows
 from ..backends.generic import Backend
 from ..backends.namespace import Array, Tree, array_namespace, joined, padded, padded_behind, part
 from ..backends.spans import spans_of
@@ -17,7 +17,8 @@ from ..grids.base import Data, Grid
 from ..grids.shifters import Shifter, apply_shifters
 from ..grids.times import Initial
 from ..inverses import Rule
-from ..linalg.structure import Dense, Structure, as_structure
+from ..linalg.layout import Layout
+from ..linalg.structure import Dense, Structure, as_structure, of_layout
 from .causality import why_whole
 from .finite_slopes import Directions, mended
 
@@ -41,6 +42,7 @@ class System:
     functions: dict[str, Callable[..., Any]]
     data: Data
     block: int | None = None  # how many steps or intervals are linearised at once; None for all
+    layout: Layout | None = None  # of blocks that are all of d f / d y_p, where those are small
     strict: bool = False  # whether a slope of f that is another on each side is NaN: for derivatives of the solution
 
     @cached_property
@@ -75,6 +77,11 @@ class System:
         """How many numbers there are at each place of the first axis of the grid, and how many batch elements."""
         shape, axis = self.data.guess.shape, self.grid.axis
         return math.prod(shape[axis + 1 :]), math.prod(shape[:axis])
+
+    @property
+    def width(self) -> int:
+        """How many numbers a row of a Jacobian has."""
+        return self.sizes[0] if self.layout is None else self.layout.size
 
     def shifted(self, y: Array) -> tuple[Array, ...]:
         """Return y_1, ..., y_P."""
@@ -156,6 +163,8 @@ class System:
         if "columns" in self.functions:
             return self._by_columns(ys)
         functions, x = self.posed
+        if "jac" not in functions and self.layout is not None:
+            return self._in_layout(self.layout, functions["f"], ys, x)
         if "jac" not in functions:
             fy, Js = self._automatic(functions["f"], ys, x)
             return fy, tuple(map(Dense, Js))
@@ -168,6 +177,33 @@ class System:
         """Return ``f(*ys, x)`` and its Jacobians by the derivative of the library, finite wherever f has slopes."""
         fy, Js = self.backend.jacobians(f, ys, x)
         return fy, mended(self.backend, lambda *ys: f(*ys, x), ys, Js, self._directions(ys), self.strict)
+
+    def _in_layout(
+        self, layout: Layout, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree
+    ) -> tuple[Array, tuple[Structure, ...]]:
+        """Return the same where blocks are all there is: a derivative along one direction for all of them."""
+        n, b, by = ys[0].shape[-1], layout.size, self.backend
+        fy, rows = by.along_seeds(f, ys, x, layout.seeds(n, ys[0]))
+        Js = tuple(of_layout(layout, a, by.by_rows) for a in rows)
+
+        def along(k: Any) -> tuple[Array, ...]:
+            xp = array_namespace(fy)
+            moves = (layout.moves(n, y, k - p * b) for p, y in enumerate(ys))
+            return tuple(xp.zeros_like(y) + xp.astype(at, y.dtype) for at, y in zip(moves, ys, strict=True))
+
+        def laid(rows: Array) -> tuple[Array, ...]:
+            columns = split_rows(array_namespace(rows).moveaxis(rows, 0, -2), len(ys))
+            return tuple(of_layout(layout, a, False).values for a in columns)
+
+        slopes = mended(
+            by,
+            lambda *ys: f(*ys, x),
+            ys,
+            tuple(J.values for J in Js),
+            Directions(b * len(ys), along, laid),
+            self.strict,
+        )
+        return fy, tuple(J.map(lambda _, a=a: a) for J, a in zip(Js, slopes, strict=True))
 
     def _directions(self, ys: tuple[Array, ...]) -> Directions:
         """Return one direction for each component of each signal."""

@@ -21,10 +21,13 @@ from ..inverses import Rule
 from ..inverses.operator import Known
 from ..linalg.structure import Dense, Structure
 from .blocks import Blockwise
-from .by_steps import BySteps, Pieces, goes_by_steps, steps_of
+from .by_steps import BySteps, Pieces, Posed, goes_by_steps, steps_of
 from .equation import Linearised, System
 from .iteration import newton_step
+from .windows.loop import recorded
 
+Unknowns = tuple[Array, Array, Pieces]
+"""dy, dp and dz of :mod:`.by_steps`."""
 INEXACT_STEPS = 4  # of a rule whose solution depends on G: each gains some digits
 SOME = 8  # points of a longer grid that tell whether anything follows f
 SAME = 1e3  # in units of eps: how far two evaluations of one f may differ, since libraries may round as they like
@@ -82,7 +85,7 @@ def _recorded(system: System, y: Array) -> tuple[Array, Later]:
     f is not called again for them: they are those of the x, the params and the weights that it was called with now.
     """
     by, ys, where = system.backend, system.shifted(y), system.where
-    made = None if "jac" in system.functions else by.deferred(system.f, ys)
+    made = None if "jac" in system.functions or system.layout is not None else by.deferred(system.f, ys)
     if made is None:
         with by.frozen():
             Gs = tuple(-J for J in system.jacobians(by.without_gradient(ys))[1])
@@ -139,14 +142,21 @@ def attach(live: System, y: Array, usable: Array) -> Array:
     correction at y has the value of y and the exact first derivative, in forward and in reverse mode, whatever found y.
     Newton's method doubles the order to which a value is right: k such steps make 2^k - 1 derivatives exact.
     """
-    if live.backend.derivative == "dual numbers":  # nothing is recorded
+    if not live.backend.records:
         return y
-    system, at = substituted(live, y, usable)
     by, xp, is_node = live.backend, array_namespace(y), live.rule.has_transpose
+    is_whole, steps = by.is_concrete(usable) and bool(xp.all(usable)), goes_by_steps(live)
+    if steps and is_whole and by.recorded(lambda: y) is not None:  # the loop is on the graph
+        return y
+    y = by.without_gradient(y)
+    system, at = substituted(live, y, usable)
     on_graph = _on_graph if is_node else _step_on_graph
     some = system.head(SOME) if system.marches and y.shape[system.grid.axis] > 4 * SOME else None
     if some is not None and by.recorded(lambda: on_graph(some, some.data.guess)) is None:
         return y
+    if steps:
+        moved = by.following(at, recorded(system))
+        return moved if is_whole else _kept(system, moved, y, usable)
     made = by.recorded(lambda: on_graph(system, at))
     if made is None:
         return y
@@ -158,8 +168,12 @@ def attach(live: System, y: Array, usable: Array) -> Array:
         for _ in range(by.orders(made).bit_length() if system.rule.exact else INEXACT_STEPS):
             _, _, delta = newton_step(system, moved, Dense)
             moved = moved + (delta - by.without_gradient(delta))
-    if by.is_concrete(usable) and bool(xp.all(usable)):
-        return moved
+    return moved if is_whole else _kept(system, moved, y, usable)
+
+
+def _kept(system: System, moved: Array, y: Array, usable: Array) -> Array:
+    """Return y with the derivatives of ``moved``, of elements that are not usable NaN, or zero where none are asked."""
+    by, xp = system.backend, array_namespace(y)
     moved = by.guarded(moved, usable)
     return xp.where(system.per_element(usable), moved, y + (moved - by.without_gradient(moved)))
 
@@ -218,11 +232,9 @@ def tangent(
         for _ in range(1 if system.rule.exact else INEXACT_STEPS):
             dy = by.jvp(step, (theta, at), (direction, dy))[1]
         return by.guarded(dy, usable)
-    if goes_by_steps(system):
-        here = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=at))
-        steps, dz = steps_of(by, here, system_at, there, theta, direction)
-        if all(a.dtype == y.dtype for a in by.flatten(dz)[0]):
-            return by.guarded(_along_steps(by, steps, dz), usable)
+    made = tangents_of_steps(by, system_at, theta, direction, y, usable)
+    if made is not None:
+        return made[0]
     change = by.jvp(lambda theta: residual(there(theta), at), (theta,), (direction,))[1]
     solve, transpose = linearisation(system, at)
     if not system.rule.has_transpose:
@@ -231,43 +243,83 @@ def tangent(
     return by.guarded(dy, usable)
 
 
-def _along_steps(by: Transforms, steps: BySteps, dz: Pieces) -> Array:
-    """Return dy where the pieces of the steps move by dz; the Jacobians help out where a derivative has no slope of f.
+def tangents_of_steps(  # noqa: PLR0913 - what a derivative is of, and how
+    by: Transforms,
+    system_at: Callable[[Tree], System],
+    theta: Tree,
+    direction: Tree,
+    y: Array,
+    usable: Array,
+    posed: Posed = operator.attrgetter("posed"),
+) -> tuple[Array, Array] | None:
+    """Return dy, and that of what else ``posed`` says of each step, one step after the other; None if that is slower.
 
-    The unknowns are dy and dz, so that the transposed solve gives what all of dz hears of c: in the same loop.
+    Of n components of y and m more, (*B, T, m), the functions of ``posed`` return n + m.
+    """
+    system, at = substituted(system_at(theta), y, usable)
+    if not goes_by_steps(system):
+        return None
+
+    def there(theta: Tree) -> System:
+        return substituted(system_at(theta), y, usable)[0]
+
+    here = dataclasses.replace(system, data=dataclasses.replace(system.data, guess=at))
+    steps, dz = steps_of(here, system_at, there, theta, direction, posed)
+    if not all(a.dtype == y.dtype for a in by.flatten(dz)[0]):
+        return None
+    dy, dp = _along_steps(by, steps, dz)
+    return by.guarded(dy, usable), by.guarded(dp, usable)
+
+
+def _along_steps(by: Transforms, steps: BySteps, dz: Pieces) -> tuple[Array, Array]:
+    """Return dy and dp where the pieces move by dz.
+
+    The unknowns are dy, dp and dz, so that the transposed solve gives what all of dz hears of c: in the same loop.
+    Jacobians help out where a derivative of y has no slope of f; with p beside it, that would be most of a program.
     """
     system, y, xp = steps.system, steps.y, array_namespace(steps.y)
+    pieces, form = by.flatten(steps.at)
 
     def is_lost(made: Array, given: Array) -> Array:
         return system.over_grid(xp.all, xp.isfinite(given)) & ~system.over_grid(xp.all, xp.isfinite(made))
 
-    def apply(d: tuple[Array, Pieces]) -> tuple[Array, Pieces]:
-        return -by.jvp(steps.residual, (steps.at, y), d[::-1])[1], d[1]
+    def mended(made: Any, given: Array, otherwise: Callable[[Any], Any]) -> Any:
+        is_alone = 0 in p.shape
+        return system.backend.when(is_lost(made[0], given), otherwise, made) if is_alone else made
 
-    def solve(b: tuple[Array, Pieces]) -> tuple[Array, Pieces]:
-        def otherwise(_: Array) -> Array:
-            change = by.jvp(lambda z: steps.residual(z, y), (steps.at,), b[1:])[1]
-            return linearisation(system, y).solve(b[0] + change)
+    def moved(dz: Pieces, dy: Array) -> tuple[Array, Array]:
+        r, p = by.jvp(steps.crossed, (steps.at, y), (dz, dy))[1]
+        return r, p
 
-        dy = steps.solve(*b)
-        return system.backend.when(is_lost(dy, b[0]), otherwise, dy), b[1]
+    def apply(d: Unknowns) -> Unknowns:
+        dy, dp, dz = d
+        r, p = moved(dz, dy)
+        return -r, dp - p, dz
 
-    def transpose(c: tuple[Array, Pieces]) -> tuple[Array, Pieces]:
+    def solve(b: Unknowns) -> Unknowns:
+        def otherwise(_: Any) -> tuple[Array, Array]:
+            return linearisation(system, y).solve(b[0] + moved(b[2], xp.zeros_like(y))[0]), p
+
+        dy, dp = mended(steps.solve(b[0], b[2]), b[0], otherwise)
+        return dy, dp + b[1], b[2]
+
+    def transpose(c: Unknowns) -> Unknowns:
         def otherwise(_: Any) -> tuple[Array, Pieces]:
             u = linearisation(system, y).transpose(c[0])
-            leaves, form = by.flatten(steps.at)
-            return u, form.unflatten(by.pullback(lambda *z: steps.residual(form.unflatten(z), y), leaves, u))
+            return u, form.unflatten(by.pullback(lambda *z: steps.crossed(form.unflatten(z), y)[0], pieces, u))
 
-        made = steps.transpose(c[0])
-        u, bar = system.backend.when(is_lost(made[0], c[0]), otherwise, made)
-        return u, tree_map(operator.add, c[1], bar)
+        u, bar = mended(steps.transpose(*c[:2]), c[0], otherwise)
+        return u, c[1], tree_map(operator.add, c[2], bar)
 
-    flat, back = packed(by, (xp.zeros_like(y), dz))  # in one array: JAX transposes a solve of all of b, or of nothing
+    p = xp.zeros_like(steps.crossed(steps.at, y)[1])
+    nothing: Unknowns = (xp.zeros_like(y), p, dz)
+    flat, back = packed(by, nothing)  # in one array: JAX transposes a solve of all of b, or of nothing
 
     def of_flat(function: Callable[[Any], Any]) -> Callable[[Array], Array]:
         return lambda b: packed(by, function(back(b)))[0]
 
-    return back(by.inverse(of_flat(apply), of_flat(solve), of_flat(transpose), flat))[0]
+    dy, dp, _ = back(by.inverse(of_flat(apply), of_flat(solve), of_flat(transpose), flat))
+    return dy, dp
 
 
 def packed(by: Transforms, tree: Tree) -> tuple[Array, Callable[[Array], Tree]]:

@@ -9,6 +9,7 @@ from typing import Any
 from ..backends.namespace import Array, array_namespace
 from ..errors import mismatch
 from ..grids.base import Grid
+from ..linalg.layout import Layout
 
 UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 MATRICES = 48  # n x n matrices that are held for each point and lag while Jacobians are computed, as measured
@@ -25,12 +26,13 @@ def bytes_of(memory: Any) -> int | None:
     return max(int(float(found[1]) * UNITS[found[2]]), 1)
 
 
-def steps_within(memory: int | None, y: Array, grid: Grid) -> int | None:
+def steps_within(memory: int | None, y: Array, grid: Grid, layout: Layout | None = None) -> int | None:
     """Return how many steps of y, (*B, T, ..., n), are linearised within so many bytes; None where all are."""
     if memory is None:
         return None
     n, batch = math.prod(y.shape[grid.axis + 1 :]), math.prod(y.shape[: grid.axis])
     itemsize = array_namespace(y).finfo(y.dtype).bits // 8
-    each = batch * itemsize * (MATRICES * len(grid.lags) * n * y.shape[-1] + VECTORS * n)
+    width = y.shape[-1] if layout is None else layout.size
+    each = batch * itemsize * (MATRICES * len(grid.lags) * n * width + VECTORS * n)
     steps = max(memory // each, 16, *grid.lags)
     return steps if steps < y.shape[grid.axis] else None

@@ -13,6 +13,7 @@ from .approximate_jacobians import Hutchinson, Picard
 from .causality import check_window
 from .cost import prefers_loop, window_of
 from .equation import System
+from .first_guess import first_guess
 from .iterate import REUSE, Iterate, Options, start_at
 from .memory import bytes_of, steps_within
 from .steps.base import Step
@@ -144,7 +145,7 @@ class Newton(Method):
     def run(self, system: System, watch: Watch = NOBODY) -> Iterate:
         """Solve the system."""
         if self.window is None:
-            return newton_on_branch(system, start_at(system, system.data.guess, self.options), self.options)
+            return newton_on_branch(system, start_at(system, first_guess(system), self.options), self.options)
         if self.is_seen(system):
             return adaptive(system, self.options, self.window, watch)
         return windowed(system, self.options, self.window)
@@ -240,12 +241,12 @@ class Auto(Method):
     def _cheapest(self, system: System) -> tuple[Any, str]:
         """Return the method for what is causal, by backend, device and size."""
         backend, guess, T = system.backend, system.data.guess, system.grid.length
-        if system.rule.is_loop and prefers_loop(backend, guess, T, system.sizes):
+        if system.rule.is_loop and prefers_loop(backend, guess, T, system.sizes, system.width):
             return self._loop(), "on a CPU the loop over the steps costs less than Jacobians of all of them"
         is_on_cpu = backend.device_kind(guess) == "cpu"
         if backend.compiles and is_on_cpu:
             return self._newton(MARCH), "a compiled loop over short windows is fast and robust on a CPU"
-        most = steps_within(bytes_of(self.memory), guess, system.grid)
+        most = steps_within(bytes_of(self.memory), guess, system.grid, system.layout)
         whole = self._newton(most or T)  # windows grow shorter where they must
         if not is_on_cpu:
             return whole, "an accelerator works on all grid points at once"

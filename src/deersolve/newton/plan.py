@@ -10,16 +10,18 @@ from ..backends.trees import tree_map
 from ..grids.base import Data
 from ..grids.shifters import BuiltIn, Shifter
 from ..inverses import Rule
+from ..linalg.layout import Layout
 from ..linalg.scans import own_ways
 from ..linalg.structure import Dense
 from ..solution.solution import Solution, Stats
+from .by_steps import records_steps
 from .causality import history_of, why_whole
 from .certificate import status_of
 from .discretisation_error import corrected, discretisation
 from .equation import System
 from .implicit import attach, tangent, through
 from .memory import bytes_of, steps_within
-from .windows.loop import stride_of
+from .windows.loop import loop_checked, recorded, stride_of
 from .windows.watch import NOBODY, Watch
 
 NO_DERIVATIVE = (
@@ -37,6 +39,7 @@ class Plan:
     shift: tuple[Shifter, ...]
     method: Any
     watch: Watch = NOBODY
+    layout: Layout | None = None
     beside: ClassVar[Any] = staticmethod(corrected)
     """What a solution has beside y, ``y_corrected``, as it is differentiated."""
 
@@ -44,7 +47,7 @@ class Plan:
     def key(self) -> Any:
         """What makes two plans the same program."""
         shift = self.shift if self.cacheable else tuple((type(s), s.reach) for s in self.shift)
-        return (self.rule.claims, shift, self.method, own_ways(self.rule.scan))
+        return (self.rule.claims, shift, self.method, self.layout, own_ways(self.rule.scan))
 
     @property
     def cacheable(self) -> bool:
@@ -84,7 +87,7 @@ class Plan:
 
     def system(self, functions: Any, data: Data) -> System:
         """Return the discrete equation."""
-        return System(self.backend, self.rule, self.shift, functions, data, self._block(data))
+        return System(self.backend, self.rule, self.shift, functions, data, self._block(data), self.layout)
 
     def _block(self, data: Data) -> int | None:
         """Return how many steps are linearised at once, where a block hands the next one no more than its last values.
@@ -96,13 +99,18 @@ class Plan:
         is_own = not all(isinstance(s, BuiltIn) for s in self.shift)
         if is_own or not (self.rule.is_loop or (data.grid.overlap and history_of(data) == 1)):
             return None
-        return steps_within(bytes_of(self.method.memory), data.guess, data.grid)
+        return steps_within(bytes_of(self.method.memory), data.guess, data.grid, self.layout)
 
     def solve(self, functions: Any, data: Data) -> Solution:
         """Solve, certify and estimate the discretisation error; no derivative passes."""
-        system = self.system(functions, self.backend.without_gradient(data))
+        system, y = self.system(functions, self.backend.without_gradient(data)), None
+        if self.method.by == "loop" and records_steps(system):
+            y = recorded(self.system(functions, data))
         with self.backend.frozen():
-            it = self.method.run(system, self.watch)
+            if y is None:
+                it = self.method.run(system, self.watch)
+            else:
+                it = loop_checked(system, self.method.options, self.backend.without_gradient(y))
             (status, rule_errors), estimate = status_of(system, it), discretisation(system, it.y)
         stats, better = Stats(it.steps, it.error, it.residual, it.history, rule_errors, windows=it.windows), None
         if estimate is not None:
@@ -113,7 +121,7 @@ class Plan:
                 is_asymptotic=estimate.is_asymptotic,
                 local_error=estimate.local_error,
             )
-        return Solution(it.y, status, stats, better, data.grid.times)
+        return Solution(it.y if y is None else y, status, stats, better, data.grid.times)
 
     def attach(self, functions: Any, data: Data, sol: Solution) -> Solution:
         """Return the solution with its derivative on the graph, where somebody may ask for one."""

@@ -25,19 +25,18 @@ class Adapted:
     def __call__(self, *args: Any) -> Array:
         """Return f over (*B, T, n), all leading axes flattened into rows and back."""
         *ys, x, params = args
-        shape = tuple(ys[0].shape)
-        N = math.prod(shape[:-1])
+        shape, xp = tuple(ys[0].shape), array_namespace(ys[0])
+        lead, N = shape[:-1], math.prod(shape[:-1])
 
         def rows(a: Array) -> Array:
-            xp = array_namespace(a)
-            full = a if a.shape[:-1] == shape[:-1] else xp.broadcast_to(a, (*shape[:-1], a.shape[-1]))
+            full = a if a.shape[:-1] == lead else xp.broadcast_to(a, (*lead, a.shape[-1]))
             return xp.reshape(full, (N, a.shape[-1]))
 
-        out = self.function(*(rows(y) for y in ys), tree_map(rows, x), params)
+        out = self.function(*map(rows, ys), rows(x) if hasattr(x, "shape") else tree_map(rows, x), params)
         found = tuple(out.shape) if hasattr(out, "shape") else type(out).__name__
         if found != (N, shape[-1]):
             raise FunctionError(f"f, inside {self.adapter}: expected rows {(N, shape[-1])}; received {found}.")
-        return array_namespace(out).reshape(out, shape)
+        return xp.reshape(out, shape)
 
 
 def rowwise(f: Callable[..., Array]) -> Callable[..., Array]:

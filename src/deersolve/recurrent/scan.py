@@ -52,7 +52,8 @@ def scan(  # noqa: PLR0913 - the signature of lax.scan, and what ragged batches 
         Whether to go from the last step to the first. y_i stays at its place i.
     lengths : array of int, shape (B,), or int, optional
         How many steps each element of the batch has. Behind them the carry is held and y is 0; what xs hold there,
-        NaN included, has no effect, and a derivative of 0.
+        NaN included, has no effect, and a derivative of 0. Inside of ``jax.jit`` nobody sees the numbers: above T they
+        are T, below 0 they are 0.
     reset : array of bool, shape (T,) or (T, B), optional
         Whether a step starts from ``init``: the first of an episode.
     batch_axis : int, optional

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..backends.namespace import Array, array_namespace, dtype_name, moved
 from ..errors import ConvergenceError, FunctionError, mismatch
+from ..inverses import rule_of
 from ..newton.cost import PACKED, prefers_loop
+from ..newton.discrete import discrete
 from ..newton.methods import Auto, Sequential
+from ..newton.pattern import layout_of
+from ..problems.inputs import prepare
 from ..problems.recurrence import Recurrence
 from ..solution.solution import Solution
 from ..solver import solve
@@ -55,8 +60,9 @@ def _run(  # noqa: PLR0913 - what is asked for
         raise mismatch("init", "floating-point numbers beside Newton's method", "a leaf of integers")
     if not (loops or (is_auto and not (is_smooth and _pays(step, T)))):
         try:
-            last, ys, sol = _at_once(step, given, params, T, method, y_guess)
-            return *_shown(step, last, ys), sol
+            made = _at_once(step, given, params, T, method, y_guess)
+            if made is not None:
+                return *_shown(step, *made[:2]), made[2]
         except (ConvergenceError, FunctionError):
             if not is_auto:
                 raise
@@ -83,7 +89,11 @@ def _plain(step: Step, xs: Leaves, params: Any, T: int, unroll: int) -> tuple[Le
         return checked
 
     way = f if step.backend.compiles else body  # a compiler knows f by itself, and looks at what it returns
-    last, ys = step.backend.steps(way, step.carry.unflatten(step.start), step.inputs.unflatten(xs), T, unroll)
+    given = step.carry.unflatten(step.start), step.inputs.unflatten(xs)
+    if f is step.f:  # which a compiler knows again
+        last, ys = step.backend.steps(way, *given, T, unroll)
+    else:
+        last, ys = step.backend.evaluated(lambda carry, xs: step.backend.steps(way, carry, xs, T, unroll), *given)
     return step.backend.flatten(last)[0], *step.backend.flatten(ys)
 
 
@@ -98,13 +108,19 @@ def _masked(step: Step, given: Inputs, params: Any, T: int, unroll: int) -> tupl
     if T == 0:
         blank = [xp.zeros(a.shape[1:], dtype=a.dtype) for a in parts]
         return start, [a[None, ...][:0, ...] for a in body(start, blank)[1]]
-    return step.backend.steps(body, start, parts, T, unroll)
+    last, ys = step.backend.evaluated(
+        lambda start, parts: step.backend.steps(body, start, parts, T, unroll), start, parts
+    )
+    return last, ys
 
 
 def _at_once(
     step: Step, given: Inputs, params: Any, T: int, method: Any, y_guess: Any
-) -> tuple[Leaves, Leaves, Solution]:
-    """Return what Newton's method gives, without the guess where it fails from there."""
+) -> tuple[Leaves, Leaves, Solution] | None:
+    """Return what Newton's method gives, without the guess where it fails from there.
+
+    It is None where the method was to be chosen, and the Jacobians cost too much.
+    """
     start, n_batch, xp = step.moved(step.start, back=True), step.n_batch, array_namespace(step.start[0])
     shapes = tuple(tuple(a.shape[n_batch:]) for a in start)
     packing = Packing(shapes, tuple(a.dtype for a in start), xp.result_type(*start))
@@ -115,6 +131,8 @@ def _at_once(
     x |= {"start": y0[..., None, :]} if given.begins is not None else {}
     f = OverSteps(step, packing, sizes)
     problem = Recurrence(f, y0, x, params, n_points=T)
+    if isinstance(method, Auto) and not _pays(step, T, partial(_width, problem)):
+        return None
     try:
         sol = solve(problem, y_guess, method=method)
     except ConvergenceError:
@@ -123,7 +141,8 @@ def _at_once(
         sol = solve(problem, method=method)
     y = sol.y
     before = xp.concat([y0[..., None, :], y[..., :-1, :]], axis=-2)
-    outputs = f.tuned(step.backend, (before,), x, params).made(before, x, params)[1]
+    made = f.tuned(step.backend, (before,), x, params).made
+    outputs = step.backend.evaluated(lambda y, x: made(y, x, params)[1], before, x)
     return packing.leaves(y[..., -1, :]), [moved(a, n_batch, 0) for a in outputs], sol
 
 
@@ -134,10 +153,27 @@ def _is_floating(a: Array) -> bool:
         return False
 
 
-def _pays(step: Step, T: int) -> bool:
-    """Return whether Newton's method on all steps at once is faster than the loop, and has digits to converge in."""
+def _pays(step: Step, T: int, width: Callable[[], int] = lambda: 1) -> bool:
+    """Return whether Newton's method on all steps at once is faster than the loop, of Jacobians of that width.
+
+    It must have digits to converge in. The width is asked for where it matters; by default it is 1, which
+    is the most that can be hoped for.
+    """
     if any("float16" in dtype_name(a) for a in step.start):
         return False
     batch = 1 if step.batch_axis is None else int(step.start[0].shape[step.batch_axis])
     n = sum(math.prod(a.shape) for a in step.start) // batch
-    return not prefers_loop(step.backend, step.start[0], T, (n, batch), PACKED)
+
+    def loses(width: int) -> bool:
+        return prefers_loop(step.backend, step.start[0], T, (n, batch), width, PACKED)
+
+    return not (loses(n) and (loses(1) or loses(width())))
+
+
+def _width(problem: Recurrence) -> int:
+    """Return how many numbers a row of a Jacobian has."""
+    rule = rule_of(problem.inverse, problem.family)
+    backend, data = prepare(problem, None, rule)
+    with backend.quiet():
+        system = discrete(problem, rule, backend, data)[1]
+        return dataclasses.replace(system, layout=layout_of(system)).width

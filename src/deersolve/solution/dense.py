@@ -90,7 +90,8 @@ class DenseOutput:
         outside = self._outside(given, len(batch))
         grid, given = padded(self.t, len(batch) + 1), padded(given, len(batch) + 1)
         index = located(grid, given, side == "right")
-        start, h = picked(grid, index), picked(grid, index + 1) - picked(grid, index)
+        start = picked(grid, index)
+        h = picked(grid, index + 1) - start
         theta = (given - start) / xp.where(h == 0, 1.0, h)
         y = polynomial(picked(padded(self.coefficients, len(batch) + 3), index, 2), theta, derivative)
         y = y / (xp.astype(h, y.dtype) ** derivative)[..., None] if derivative else y
@@ -174,7 +175,8 @@ def located(grid: Array, times: Array, begins: bool) -> Array:
     xp = array_namespace(grid)
     ahead = xp.where(grid[..., -1:] < grid[..., :1], -1.0, xp.ones_like(grid[..., :1]))
     grid, times = grid * ahead, times * ahead
-    first, last = (before(grid, grid[..., k], begins=k == slice(1)) - 1 for k in (slice(1), slice(-1, None)))
+    first = xp.sum(xp.astype(grid <= grid[..., :1], xp.int32), axis=-1, keepdims=True) - 1
+    last = xp.sum(xp.astype(grid < grid[..., -1:], xp.int32), axis=-1, keepdims=True) - 1
     index = before(grid, times, begins) - 1
     return xp.clip(xp.minimum(xp.maximum(index, first), last), 0, grid.shape[-1] - 2)
 
@@ -185,13 +187,20 @@ def before(grid: Array, times: Array, begins: bool) -> Array:
     if math.prod(grid.shape[:-1]) == 1:
         row = xp.searchsorted(xp.reshape(grid, (-1,)), xp.reshape(times, (-1,)), side="right" if begins else "left")
         return xp.reshape(row, times.shape)
+    backend = backend_of(grid)
+    grid, times = backend.without_gradient((grid, times))
     count = xp.zeros_like(times + 0 * grid[..., :1], dtype=xp.int32)
-    for bit in reversed(range(grid.shape[-1].bit_length())):
-        tried = count + 2**bit
+
+    def halve(state: tuple[Array, Any]) -> tuple[Array, Any]:
+        count, size = state
+        tried = count + size
         point = picked(grid, xp.clip(tried - 1, 0, grid.shape[-1] - 1))
         is_before = (point <= times if begins else point < times) & (tried <= grid.shape[-1])
-        count = xp.where(is_before, tried, count)
-    return count
+        return xp.where(is_before, tried, count), size // 2
+
+    largest = 2 ** (grid.shape[-1].bit_length() - 1)
+    found: Array = backend.while_loop(lambda state: state[1] > 0, halve, (count, largest))[0]
+    return found
 
 
 def picked(a: Array, index: Array, tail: int = 0) -> Array:

@@ -25,7 +25,7 @@ from .array import FROZEN, DualArray, duals_in, split, tangent_of
 __all__ = ["DualArray", "tangent_of", "value_and_tangents"]
 
 
-def value_and_tangents(f: Callable[..., Any], ys: Sequence[Any]) -> tuple[Any, Any]:
+def value_and_tangents(f: Callable[..., Any], ys: Sequence[Any], seeds: Any = None) -> tuple[Any, Any]:
     """Evaluate a function together with its exact derivatives along every input component.
 
     Parameters
@@ -35,14 +35,16 @@ def value_and_tangents(f: Callable[..., Any], ys: Sequence[Any]) -> tuple[Any, A
         itself.
     ys : sequence of P arrays
         The inputs, input p of shape (*S, n_p) and a real floating dtype.
+    seeds : array of shape (k, n), optional
+        Directions of every input of n components; by default its components.
 
     Returns
     -------
     value : array of shape (*S, n_out)
         ``f(*ys)``.
-    tangents : array of shape (m, *S, n_out), with m = sum of the n_p
-        Slice k is the derivative of the value with respect to component k of the inputs, taken
-        one after the other.  It may be a read-only broadcast view.
+    tangents : array of shape (m, *S, n_out), with m = sum of the n_p, or P k
+        Slice k is the derivative of the value with respect to component, or direction, k of the
+        inputs, taken one after the other.  It may be a read-only broadcast view.
 
     Raises
     ------
@@ -58,12 +60,14 @@ def value_and_tangents(f: Callable[..., Any], ys: Sequence[Any]) -> tuple[Any, A
     xp = array_namespace(*ys)
     if not all(xp.isdtype(y.dtype, "real floating") for y in ys):
         raise TypeError(f"derivatives need real floating-point arrays, got {[str(y.dtype) for y in ys]}")
-    m, start, duals = sum(y.shape[-1] for y in ys), 0, []
-    for y in ys:
+    counts = [y.shape[-1] if seeds is None else seeds.shape[0] for y in ys]
+    m, start, duals = sum(counts), 0, []
+    for y, count in zip(ys, counts, strict=True):
         n = y.shape[-1]
-        seed = xp.eye(m, n, k=-start, dtype=y.dtype, device=device_of(y))
+        seed = xp.eye(m, count, k=-start, dtype=y.dtype, device=device_of(y))
+        seed = seed if seeds is None else xp.matmul(seed, seeds)
         duals.append(DualArray(y, xp.reshape(seed, (m, *(1,) * (y.ndim - 1), n)), FROZEN))
-        start += n
+        start += count
     # A derivative may be infinite where the value is not, as that of sqrt(x) is at 0.
     with np.errstate(divide="ignore", invalid="ignore"):
         out = f(*duals)

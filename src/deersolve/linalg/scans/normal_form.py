@@ -71,15 +71,16 @@ def _of_one_kind(As: list[Structure], b: Array) -> tuple[list[Array], Array, int
     restore : callable
         Maps a result like b to the shape of the caller's b.
     """
-    xp, (T, n), sizes = array_namespace(b), b.shape[-2:], {A.block for A in As} - {1}
+    xp, n, sizes = array_namespace(b), b.shape[-1], {A.block for A in As} - {1}
     if not sizes:
         return [A.diagonal() for A in As], b, 2, lambda y: y
-    size = n if len(sizes) > 1 else sizes.pop()
-    if size == n:
+    layouts = {A.layout for A in As if A.block > 1}
+    if len(layouts) > 1 or n in sizes:
         return [A.to_dense() for A in As], b, 3, lambda y: y
-    blocks = [xp.moveaxis(A.in_blocks(size).values, -3, -4) for A in As]
-    parts = xp.moveaxis(xp.reshape(b, (*b.shape[:-1], n // size, size)), -2, -3)
-    return blocks, parts, 3, lambda y: xp.reshape(xp.moveaxis(y, -3, -2), (*y.shape[:-3], T, n))
+    layout = layouts.pop()
+    blocks = [xp.moveaxis(A.in_blocks(layout.size, layout.strided).values, -3, -4) for A in As]
+    parts = xp.moveaxis(layout.parted(b), -2, -3)
+    return blocks, parts, 3, lambda y: layout.whole(xp.moveaxis(y, -3, -2))
 
 
 def _align(arrays: list[Array], b: Array, n_core: int) -> tuple[tuple[Array, ...], Array]:

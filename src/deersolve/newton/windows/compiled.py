@@ -12,6 +12,7 @@ from ...grids.times import Initial
 from ...inverses import Rule
 from ..blocks import Blockwise
 from ..equation import System
+from ..first_guess import first_guess
 from ..iterate import Iterate, Options, start_at
 from ..iteration import newton
 from ..listener import listening
@@ -61,7 +62,7 @@ def _solved(stretch: System, options: Options, alive: Array) -> tuple[Iterate, A
     if is_one_interval(stretch):
         it = one_interval(stretch, options, alive)
         return it, it.certified & (it.steps < options.max_steps)
-    return persistent(stretch, start_at(stretch, stretch.data.guess, options, active=alive), options)
+    return persistent(stretch, start_at(stretch, first_guess(stretch), options, active=alive), options)
 
 
 def judged(system: System, options: Options, it: Iterate, known: Array | None = None) -> Iterate:

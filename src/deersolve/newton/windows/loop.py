@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from functools import reduce
 from operator import add
 from typing import Any
 
-from ...backends.namespace import Array, array_namespace, joined, part
-from ...backends.spans import end_to_end
-from ...backends.trees import tree_leaves, tree_map
+from ...backends.namespace import Array, Tree, array_namespace, joined, part
+from ...backends.spans import end_to_end, spans_of
+from ...backends.trees import tree_map
+from ...errors import FunctionError
 from ...grids.times import Initial
 from ..blocks import Blockwise
 from ..equation import System
@@ -18,25 +20,84 @@ from ..iterate import Iterate, Options, start_at
 from ..measures import eps_of, least
 
 ENOUGH, FEW = 2**14, 16  # numbers in the steps of a loop that f of many points is compared with; not fewer steps
+CHANGED = (
+    "backward: f is not what it was in solve(): expected the same weights; received some that were modified by an "
+    "inplace operation, or given another value. What the steps compute on their way does not fit the memory and is "
+    "computed again in backward: call it before anything changes, or solve with a method of more memory, as "
+    "Auto(memory=None)."
+)
 RARE = 8  # of a compiled loop, which costs no more than f of all points: one step in so many
 ROUNDOFF = 64  # in units of eps: how far f of one point may differ from f of all points
 
 
 def loop(system: System, options: Options) -> Iterate:
-    """Run the loop of a recurrence, or of an explicit rule: f of one point after the other."""
-    grid, cut, (functions, x) = system.grid, system.backend.slice, system.posed
-    f, advanced, axis, D, lags = functions["f"], system.rule.advanced, grid.axis, grid.lengths, grid.lags
-    first = carried(system).y0
-    K, varies = first.shape[axis], any(map(system.spans, tree_leaves(x)))
+    """Run the loop and certify it."""
+    return loop_checked(system, options, trajectory(system))
+
+
+def trajectory(system: System) -> Array:
+    """Return y of a recurrence, or of an explicit rule: f of one point after the other.
+
+    What follows the data, or what f holds, follows y.
+    """
+    grid, axis, first = system.grid, system.grid.axis, carried(system).y0
+    y = end_to_end(system.backend.scan(_step(system, first.shape[axis]), first, grid.length)[1], axis)
+    return joined([first, y], axis) if grid.overlap else y
+
+
+def recorded(system: System) -> Array:
+    """Return the same, of which a graph keeps no more than the memory has room for.
+
+    Of more steps it keeps where stretches of them begin, and f is called again on the way back.
+    """
+    grid, axis, by = system.grid, system.grid.axis, system.backend
+    if system.stretch >= grid.length:
+        return trajectory(system)
+
+    def piece(before: Initial, start: int, steps: int) -> tuple[Initial, Array]:
+        def rows(y0: Array, x: Tree) -> Array:
+            window = system.window(start, steps, Initial(y0))
+            return trajectory(dataclasses.replace(window, data=dataclasses.replace(window.data, x=x)))
+
+        y = by.rematerialised(_unchanged(system, rows))(before.y0, system.inputs(start, steps + grid.overlap))
+        return before.after(y, axis), y
+
+    return by.over_spans(piece, carried(system), spans_of(grid.length, system.stretch), axis, grid.overlap)
+
+
+def _unchanged(system: System, function: Callable[..., Array]) -> Callable[..., Array]:
+    """Return the function; what it makes when it is called again has to be what it made."""
+    before = list[Array]()
+
+    def checked(*args: Any) -> Array:
+        made = function(*args)
+        rows, xp = system.backend.without_gradient(made), array_namespace(made)
+        if not before:
+            before.append(rows)
+        elif not bool(xp.all((rows == before[0]) | (rows != rows))):
+            raise FunctionError(CHANGED)
+        return made
+
+    return checked
+
+
+def _step(system: System, K: int) -> Callable[[Array, Any], tuple[Array, Array]]:
+    """Return the step from the K values before it, (*B, K, n), as body of a loop over their numbers."""
+    grid, axis, by, (functions, x) = system.grid, system.grid.axis, system.backend, system.posed
+    f, advanced, lags, (leaves, form) = functions["f"], system.rule.advanced, grid.lags, by.flatten(x)
+    varying = {k: by.entries(a, axis) for k, a in enumerate(leaves) if system.spans(a)}
+    lengths = None if grid.lengths is None else by.entries(grid.lengths, axis)
+
+    def here(i: Any) -> Tree:
+        return form.unflatten([varying[k](i) if k in varying else a for k, a in enumerate(leaves)])
 
     def body(before: Array, i: Any) -> tuple[Array, Array]:
-        ys = [before] if K == 1 else [cut(before, K - k, 1, axis) for k in lags]
-        fy = f(*ys, system.cut(x, i, 1) if varies else x)
-        y = advanced(ys[0], fy, None if D is None else cut(D, i, 1, axis))
+        ys = [before] if K == 1 else [by.slice(before, K - k, 1, axis) for k in lags]
+        fy = f(*ys, here(i) if varying else x)
+        y = advanced(ys[0], fy, None if lengths is None else lengths(i))
         return (y if K == 1 else Initial(before).after(y, axis).y0), y
 
-    y = end_to_end(system.backend.scan(body, first, grid.length)[1], axis)
-    return loop_checked(system, options, joined([first, y], axis) if grid.overlap else y)
+    return body
 
 
 def carried(system: System) -> Initial:

@@ -7,6 +7,7 @@ import dataclasses
 from ...backends.namespace import Array, array_namespace
 from ..cost import overhead
 from ..equation import System
+from ..first_guess import first_guess
 from ..iterate import Iterate, Options, start_at
 from ..listener import listener, listening
 from .compiled import is_quadratic, judged, windowed
@@ -62,7 +63,7 @@ def adaptive(system: System, options: Options, window: int, watch: Watch) -> Ite
             return loop(stretch, patient)
         if is_one_interval(stretch):
             return one_interval(stretch, patient, alive)
-        return newton_on_branch(stretch, start_at(stretch, stretch.data.guess, patient, active=alive), patient)
+        return newton_on_branch(stretch, start_at(stretch, first_guess(stretch), patient, active=alive), patient)
 
     begun = Trajectory(system, options, watch)
     pace = _pace(system, window).resumed(resume(begun, options, attempt))
