@@ -8,7 +8,7 @@ Each layer also takes
 
 - ``method``, that of :func:`deersolve.scan`; ``"auto"`` chooses as above.
 - ``warm_start=True``: in training Newton's method starts from the states that the same sequences had the last time,
-  and saves steps as the weights settle; results stay within its tolerance. ``forward(..., index=numbers)`` says which
+  in fewer steps as the weights settle; results stay within its tolerance. ``forward(..., index=numbers)`` says which
   sequences they are, by default those of the same places in the batch. They are kept in float32 on their device, at
   most a gigabyte, and are no part of the ``state_dict``; in evaluation they are neither read nor written.
 
