@@ -18,8 +18,8 @@ from ..backends.namespace import Array, array_namespace, joined
 from ..grids.levels import Stages
 from ..grids.times import Initial
 from ..linalg.structure import Dense, Structure, identity
-from .base import register
 from .lagrange import integrals, legendre, roots
+from .registration import register
 from .runge_kutta import Tableau
 from .runge_kutta_scan import Eliminated
 from .theta import has_positive_determinant

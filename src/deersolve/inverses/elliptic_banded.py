@@ -9,9 +9,9 @@ from ..grids.axis import Sides
 from ..grids.box import Box
 from ..linalg.banded import repeated, transposed
 from ..linalg.structure import Dense, Diagonal, Structure, identity
-from .base import register
 from .differences import FEWEST, jumps, missed
 from .elliptic import Elliptic
+from .registration import register
 
 Blocks = tuple[Array, Array, Array]
 

@@ -14,8 +14,8 @@ from ..grids.axis import Composed, Sides, Stencil
 from ..grids.box import Box, components_first, components_last
 from ..linalg import krylov
 from ..linalg.structure import Dense, Diagonal, Structure
-from .base import register
 from .elliptic import Elliptic
+from .registration import register
 
 FORCING = 0.1  # of the residual: the most that a step of Newton's method leaves
 LIMIT = 300  # iterations

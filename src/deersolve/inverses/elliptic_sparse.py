@@ -13,8 +13,8 @@ from ..grids.axis import Sides
 from ..grids.box import Box
 from ..linalg import sparse_lu as sparse
 from ..linalg.structure import Dense, Diagonal, Structure, identity
-from .base import register
 from .elliptic import Elliptic
+from .registration import register
 
 _kept: WeakKeyDictionary[Box, sparse.Kept] = WeakKeyDictionary()
 

@@ -21,8 +21,9 @@ from ..grids.base import Data
 from ..grids.times import Initial, TimeGrid
 from ..linalg.scans import affine_scan, affine_scan_transposed, damped_scan
 from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Structure, Zero, as_structure, identity
-from .base import Rule, register
+from .base import Rule
 from .intervals import early, late, propagators, rise, sides, stacked
+from .registration import register
 from .tableaux import PAIRS, Pair
 
 Function = Callable[..., Any]

@@ -10,10 +10,11 @@ from ..grids.shifters import identity
 from ..grids.times import Initial, TimeGrid
 from ..linalg.scans import affine_scan, affine_scan_transposed
 from ..linalg.structure import Dense, Structure
-from .base import Rule, register
+from .base import Rule
 from .intervals import early, ends, hermite, late, mean, propagators, rise, stacked
 from .phi_functions import exp_and_phi, phi_two
 from .quadrature import quadrature_defect
+from .registration import register
 
 
 class Exponential(Rule):

@@ -9,7 +9,8 @@ from ..grids.shifters import Lag, lag
 from ..grids.times import Initial, Steps
 from ..linalg.scans import affine_scan, affine_scan_transposed, damped_scan
 from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
-from .base import Rule, register
+from .base import Rule
+from .registration import register
 
 
 @register("shift.scan", structures=(Dense, Diagonal, BlockDiagonal, Zero), exact=True)

@@ -21,8 +21,9 @@ from ..backends.namespace import Array, array_namespace, joined, part
 from ..grids.times import Initial
 from ..linalg.matrix_sign import in_right_half_plane
 from ..linalg.structure import Dense, Diagonal, Structure, identity
-from .base import Rule, register
+from .base import Rule
 from .quadrature import quadrature_defect
+from .registration import register
 from .theta import CONTRACTS, CURVED
 
 

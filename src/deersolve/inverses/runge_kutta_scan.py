@@ -13,8 +13,8 @@ from ..grids.levels import Stages
 from ..grids.times import Initial
 from ..linalg.scans import affine_scan, affine_scan_transposed
 from ..linalg.structure import Dense, Structure, identity
-from .base import register
 from .lagrange import through
+from .registration import register
 from .runge_kutta import TABLEAUX, RungeKutta, Staged
 
 

@@ -11,9 +11,10 @@ from ..grids.base import Data
 from ..grids.times import Initial, TimeGrid
 from ..linalg.scans import affine_scan, affine_scan_transposed, bidiagonal
 from ..linalg.structure import BlockDiagonal, Dense, Diagonal, Structure, Zero, identity
-from .base import Rule, register
+from .base import Rule
 from .intervals import early, ends, hermite, late, mean, propagators, rise, sides, stacked
 from .quadrature import quadrature_defect
+from .registration import register
 
 CONTRACTS = 0.5  # of an interval times the slopes of f: from 1 on a root may have been passed
 CURVED = 0.2  # of the way over an interval: what its length makes of the change of f that the slopes do not tell

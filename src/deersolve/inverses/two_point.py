@@ -12,9 +12,10 @@ from ..backends.namespace import Array, array_namespace
 from ..grids.interval import Interval, Values
 from ..linalg.banded import linked, linked_transposed, linking
 from ..linalg.structure import Dense, Diagonal, Structure
-from .base import Rule, register
+from .base import Rule
 from .intervals import early, late, mean, rise, sides, stacked
 from .quadrature import quadrature_defect
+from .registration import register
 
 Solver = Callable[[Array], Array]
 SINGULAR = 1e-2  # what rounding errors may be beside the right-hand side of the linearised equation
