@@ -201,3 +201,31 @@ def test_the_time_of_an_event(name):
     y, S = z(at)
     close(value, at, 1e-8)
     close(np.concatenate(bars), -S[0] / y[1], 1e-8)
+
+
+@pytest.mark.parametrize("mode", ["reverse", pytest.param("forward", marks=pytest.mark.deep)])
+def test_many_components_on_jax_are_followed_step_by_step(mode):
+    """y' = A y of 12 components, exp(A t) y0, inside a program with room for more steps than are taken."""
+    import jax
+    import jax.numpy as jnp
+
+    rng = np.random.default_rng(0)
+    A, y0, t = rng.normal(size=(12, 12)) / 4, rng.normal(size=12), np.array([0.0, 0.3, 0.9, 1.0, 1.7, 2.0])
+
+    def squares(A, y0, t):
+        problem = ds.InitialValueProblem(lambda y, t, A: y @ A.T, t, y0, params=A)
+        y = ds.solve(problem, inverse="dopri5", method=ds.Adaptive(1e-7, 1e-7, max_steps=40)).y
+        return jnp.sum(y[1:] ** 2)
+
+    def exact(A, y0, t):
+        return sum(jnp.sum((jax.scipy.linalg.expm(A * (t[k] - t[0])) @ y0) ** 2) for k in range(1, 6))
+
+    at = tuple(map(jnp.asarray, (A, y0, t)))
+    known = jax.jit(jax.grad(exact, (0, 1, 2)))(*at)
+    if mode == "forward":
+        made = (jax.jit(lambda *at: jax.jvp(squares, at, known)[1])(*at),)
+        known = (sum((a**2).sum() for a in known),)
+    else:
+        made = jax.jit(jax.grad(squares, (0, 1, 2)))(*at)
+    for a, b in zip(made, known, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=3e-6 * float(abs(b).max()))

@@ -38,6 +38,7 @@ HELD = 2**23  # numbers that are kept, if there are not few steps
 WORK = 2_000_000_000  # multiplications of the linear systems, for which no Newton step is made over all steps
 TIGHTENED = 2**20  # numbers of y up to which the error is estimated where it was too large
 LOOSER = 10.0  # a tolerance to compare with, where an error is not estimated on halved steps
+SMALL = 32  # components up to which a matrix for each step is cheaper than another march
 UNSETTLED = 50.0  # times the tolerance, in the place of an error that is not known
 
 
@@ -83,9 +84,9 @@ class Solver:
 
     def estimates(self, found: Found, to: Adaptive) -> bool:
         """Return whether that is done on halved steps, which takes a matrix for each."""
-        each = math.prod(found.y.shape[:-2]) if to.estimate is True else 1  # a batch is cut in parts then
-        is_small = math.prod(found.y.shape) <= self.estimated * each and self._work(found) <= WORK * each
-        return self.asks(found, to) and is_small
+        *batch, length, n = found.y.shape
+        size = length * n if to.estimate is True else math.prod(batch) * length * n  # a batch is cut in parts then
+        return self.asks(found, to) and n <= SMALL and size <= self.estimated
 
     def _work(self, found: Found) -> int:
         """Return about how many multiplications the linear systems of all steps take."""

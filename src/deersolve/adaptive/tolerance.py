@@ -121,11 +121,12 @@ def _of_a_sample(solver: Solver, found: Found, to: Adaptive, why: str) -> Soluti
 
     Where smaller ones do not help, the error of all is estimated.
     """
-    asked, before = dataclasses.replace(to, estimate=True), math.inf
+    to = asked = dataclasses.replace(to, estimate=True)
+    before = math.inf
     for _ in range(AGAIN):
         rows = sample(found, SAMPLED)
         some, grid = part_of(solver, rows), found_of(solver, found, rows)
-        made = some.on(grid, asked)
+        made = some.on(grid, to)
         told, size = shown(some, asked, made, why), made.size(asked)
         if not bool(array_namespace(told.status).any((told.status != 0) & (grid.code == ARRIVED))):
             why += f"; the error was estimated of {len(rows)} of {found.y.shape[0]} batch elements"
@@ -139,7 +140,7 @@ def _of_a_sample(solver: Solver, found: Found, to: Adaptive, why: str) -> Soluti
 
     def of(rows: list[int]) -> tuple[list[int], Solution]:
         some = part_of(solver, rows)
-        return rows, shown(some, asked, some.on(found_of(solver, found, rows), asked), why)
+        return rows, shown(some, asked, some.on(found_of(solver, found, rows), to), why)
 
     return whole(solver, [of(rows) for rows in chunks(found)])
 
@@ -152,7 +153,7 @@ def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
         size = made.size(asked)
         if size is None or (to.way == "newton" and is_cut(made.found)):
             break
-        gain = 2.0 ** (solver.rule.order or 1)
+        gain = 2.0 ** STEPPERS[solver.rule.key].order
         finer = solver.halved(made, to) if size < gain else None
         if finer is not None and finer.error_in(asked) < size / gain**0.5:
             made, told = finer, told + "; steps halved, for errors grow on their way"

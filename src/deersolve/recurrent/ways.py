@@ -90,10 +90,8 @@ def _plain(step: Step, xs: Leaves, params: Any, T: int, unroll: int) -> tuple[Le
 
     way = f if step.backend.compiles else body  # a compiler knows f by itself, and looks at what it returns
     given = step.carry.unflatten(step.start), step.inputs.unflatten(xs)
-    if f is step.f:  # which a compiler knows again
-        last, ys = step.backend.steps(way, *given, T, unroll)
-    else:
-        last, ys = step.backend.evaluated(lambda carry, xs: step.backend.steps(way, carry, xs, T, unroll), *given)
+    loop = partial(step.backend.steps, way, length=T, unroll=unroll)
+    last, ys = loop(*given) if f is step.f else step.backend.evaluated(loop, *given)  # f itself a compiler knows again
     return step.backend.flatten(last)[0], *step.backend.flatten(ys)
 
 
@@ -108,9 +106,8 @@ def _masked(step: Step, given: Inputs, params: Any, T: int, unroll: int) -> tupl
     if T == 0:
         blank = [xp.zeros(a.shape[1:], dtype=a.dtype) for a in parts]
         return start, [a[None, ...][:0, ...] for a in body(start, blank)[1]]
-    last, ys = step.backend.evaluated(
-        lambda start, parts: step.backend.steps(body, start, parts, T, unroll), start, parts
-    )
+    loop = partial(step.backend.steps, body, length=T, unroll=unroll)
+    last, ys = step.backend.evaluated(loop, start, parts)
     return last, ys
 
 
