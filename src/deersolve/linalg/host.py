@@ -73,6 +73,14 @@ def to_numpy(array: Array) -> Any:
     return array.detach().numpy() if family(array) == "torch" else array
 
 
+def in_host_memory(*arrays: Array) -> bool:
+    """Return whether NumPy can see the numbers and nobody records what is done to them."""
+    kind = family(arrays[0])
+    if kind == "numpy":
+        return True
+    return kind == "torch" and device_name(arrays[0]) == "cpu" and not is_recorded(*arrays)
+
+
 def is_host_float(array: Any) -> bool:
     """Return whether a NumPy array holds float32 or float64."""
     return array.dtype.char in "fd"

@@ -14,7 +14,7 @@ from ..host import device_name, family, has_compiler, is_installed, is_recorded
 from .lag_one import LARGEST, WIDEST, state_size
 from .normal_form import NormalForm
 
-UNROLLED = 8  # components up to which the kernel is compiled in about a second; of more it takes many
+UNROLLED = 8  # components up to which the products of matrices are written out in a kernel
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ class Case:
         return known and not self.is_recorded and has_compiler(self.backend)
 
     @property
+    def compiled_from(self) -> int:
+        """The work from which on a kernel pays that is compiled in about a second: BLAS is as fast for large matrices."""
+        return 2_000_000 if self.is_dense and self.n > UNROLLED else 20_000
+
+    @property
     def lapack_ns(self) -> float:
         """The cost of a band solve in ns per point, fitted to measurements."""
         rows, K = (self.n if self.is_dense else 1), (1 if len(self.lags) == 1 else max(self.lags))
@@ -90,7 +95,7 @@ RULES = (
     Rule(
         "numba",
         "one compiled pass over the data, at the speed of the memory",
-        lambda c: c.on_host and is_installed("numba") and c.work >= (20_000 if c.n <= UNROLLED else 2_000_000),
+        lambda c: c.on_host and is_installed("numba") and c.work >= c.compiled_from,
     ),
     Rule(
         "lapack",

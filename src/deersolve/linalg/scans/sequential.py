@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...backends.namespace import Array, array_namespace
+from ..host import from_numpy, in_host_memory, to_numpy
 from .affine import register
 
 
@@ -15,14 +16,13 @@ def sequential(As: tuple[Array, ...], lags: tuple[int, ...], b: Array) -> Array:
     Notes
     -----
     Work ``O(P T n^2)``, depth ``T / min(lags)``. Points closer than the smallest lag do not depend
-    on each other. NumPy writes in place; elsewhere no array is changed, so that AD and tracing
-    work.
+    on each other. NumPy writes in place, also for PyTorch on the CPU; elsewhere, and where operations
+    are recorded, no array is changed, so that AD and tracing work.
     """
-    import numpy as np
-
     is_dense = As[0].ndim == b.ndim + 1
-    if isinstance(b, np.ndarray):
-        return _in_place(As, lags, b, _numpy_product(is_dense, b.ndim))
+    if in_host_memory(*As, b):
+        made = _in_place(tuple(map(to_numpy, As)), lags, to_numpy(b), _numpy_product(is_dense, b.ndim))
+        return from_numpy(made, like=b)
     xp = array_namespace(b)
     size = min(lags)
     blocks: list[Array] = []
