@@ -45,8 +45,8 @@ class Judged:
         if self.size is None:
             return self.largest(abs(self.r)) * array_namespace(self.r).nan
         xp, r, size = array_namespace(self.r), self.r, self.size
-        ratio = xp.where(xp.isfinite(size), xp.where(r == 0, 0.0, xp.abs(r) / size), xp.nan)
-        return xp.where(self.largest(size) < xp.inf, self.largest(ratio), xp.inf)  # terms that overflow certify nothing
+        ratio = self.largest(xp.where(r == 0, 0.0, xp.abs(r) / size))
+        return xp.where(self.largest(size) < xp.inf, ratio, xp.inf)  # terms that overflow certify nothing
 
     @cached_property
     def at_roundoff(self) -> Array:
@@ -84,7 +84,9 @@ class Judged:
 
     @cached_property
     def _left(self) -> Array:
-        return self.largest(array_namespace(self.y).where(abs(self.delta) >= self.atol, abs(self.r), 0.0) / self._scale)
+        r = abs(self.r)
+        seen = array_namespace(r).where(abs(self.delta) >= self.atol, r, 0.0) if self.atol else r
+        return self.largest(seen / self._scale)
 
     @cached_property
     def _scale(self) -> Array:
@@ -143,7 +145,7 @@ def scale_of(system: System, y: Array, size: Array | None) -> Array:
     if math.prod(y.shape[axis] for axis in system.grid.together) > 1:
         largest = xp.max(own, axis=system.grid.together, keepdims=True)
         own = xp.maximum(own, xp.minimum(largest, system.peaks(y)))
-    return xp.where(xp.isfinite(own), own + least(y), xp.nan)
+    return xp.where(own < xp.inf, own + least(y), xp.nan)
 
 
 def signs(system: System, y: Array) -> list[Array]:

@@ -22,7 +22,7 @@ from .equation import System
 LEAST = 8  # components from which the whole Jacobian costs more
 SIZES = (1, 2, 3, 4)  # of blocks that are looked for
 POINTS = 3  # at which numbers are looked at before the solve; behind it they are at all
-POWERS = 32  # of two, by which the directions of blocks differ
+POWERS = 64  # of two, by which the directions of blocks differ
 AGREEMENT = 8  # in units of eps: rounding of a product that is another one in every place of an array
 
 
