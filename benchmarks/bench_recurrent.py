@@ -132,7 +132,7 @@ def diagonal():
 
     print("\n| n, way | forward, theirs | ours | times | and backward, theirs | ours | times |\n|" + "---|" * 7)
     for n in (64,) if QUICK else (64, 256):
-        cell, x = pararnn.ParaGRU(n, n), torch.randn(8, 2048, n)
+        cell, x = pararnn.ParaGRU(n, n), torch.randn(8, 512, n)
         h0 = torch.zeros(8, n)
 
         def ours(method, cell=cell, x=x, h0=h0):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deersolve.errors import InputError, UnknownKeyError
+from deersolve.linalg.host import is_installed
 from deersolve.linalg.scans import affine_scan, affine_scan_transposed, ways, which_scan
 from deersolve.linalg.structure import BlockDiagonal, Dense, Diagonal, Structure, Zero
 
@@ -303,10 +304,23 @@ def test_which_scan_names_registered_ways():
     assert which_scan("dense", 4, (1,), 1000, 1, "array_api_strict", "cpu", "float32")[0] == "blelloch"
     assert which_scan("dense", 4, (1, 170), 1000, 1, "cupy", "cuda", "float32")[0] == "sequential"
     assert which_scan("zero", 4, (1,), 1000, 1, "numpy", "cpu", "float64")[0] == "none"
+    for n in (64, 256):  # a diagonal kernel writes out no products, so that n is no limit
+        expected = ("numba",) if is_installed("numba") else ("lapack", "sequential")
+        assert which_scan("diagonal", n, (1,), 512, 8, "torch", "cpu", "float32")[0] in expected
     for n in (1, 4, 64):
         name, why = which_scan("dense", n, (1,), 100_000, 1, "numpy", "cpu", "float64")
         assert callable(ways[name])
         assert why
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "complex64"])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_the_loop_runs_on_tensors_of_every_dtype(dtype, recorded):
+    torch = pytest.importorskip("torch")
+    b = torch.ones((4, 2), dtype=getattr(torch, dtype), requires_grad=recorded)
+    y = affine_scan((Diagonal(torch.full_like(b.detach(), 0.5)),), (1,), b, way="sequential")
+    assert (y.dtype, y.requires_grad) == (b.dtype, recorded)
+    assert y[:, 0].tolist() == [1.0, 1.5, 1.75, 1.875]
 
 
 def test_importing_loads_no_array_library():

@@ -7,7 +7,7 @@ import importlib.util
 from typing import Any, cast
 
 from ..backends import backend_of
-from ..backends.namespace import Array
+from ..backends.namespace import Array, dtype_name
 
 
 @functools.cache
@@ -76,9 +76,10 @@ def to_numpy(array: Array) -> Any:
 def in_host_memory(*arrays: Array) -> bool:
     """Return whether NumPy can see the numbers and nobody records what is done to them."""
     kind = family(arrays[0])
-    if kind == "numpy":
-        return True
-    return kind == "torch" and device_name(arrays[0]) == "cpu" and not is_recorded(*arrays)
+    if kind != "torch":
+        return kind == "numpy"
+    is_known = all(dtype_name(a) in ("float32", "float64") for a in arrays)
+    return is_known and device_name(arrays[0]) == "cpu" and not is_recorded(*arrays)
 
 
 def is_host_float(array: Any) -> bool:

@@ -56,7 +56,7 @@ class Case:
 
     @property
     def compiled_from(self) -> int:
-        """The work from which on a kernel pays that is compiled in about a second: BLAS is as fast for large matrices."""
+        """The work from which on a kernel pays, compiled in about a second: of large matrices BLAS is as fast."""
         return 2_000_000 if self.is_dense and self.n > UNROLLED else 20_000
 
     @property
