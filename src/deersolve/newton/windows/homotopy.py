@@ -49,7 +49,7 @@ def newton_on_branch(system: System, start: Iterate, options: Options) -> Iterat
         reached = Reached(xp.minimum(points, xp.astype(first, points.dtype)), *rest)
         return dataclasses.replace(it, certified=it.certified & ~strays, strayed=it.strayed | strays, reached=reached)
 
-    last: Iterate = system.backend.when((it.certified | (it.reached.points > 1)) & ~it.sure, look, it)
+    last: Iterate = system.backend.rarely((it.certified | (it.reached.points > 1)) & ~it.sure, look, it)
     return last
 
 
