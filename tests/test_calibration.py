@@ -76,6 +76,33 @@ def test_what_another_machine_wrote_stays(cache, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "known",
+    [
+        {"steps": 1.0},
+        {"loop": [1.0]},
+        {"loop": 1.0},
+        {"call": [1.0, 2.0]},
+        {"newton": [0.0, 0.0]},
+        {"loop": [[1.0], 2.0]},
+    ],
+)
+def test_constants_of_another_version_are_left_aside(cache, known):
+    measured.keep({"numpy": known})
+    with pytest.warns(UserWarning, match="left aside; measure again"):
+        assert cost_of(backend()) == NUMPY
+    problem = ds.Recurrence(lambda y, x, params: np.tanh(y + x), np.zeros(2), np.ones((20, 2)))
+    with pytest.warns(UserWarning, match="left aside"):
+        assert ds.solve(problem).converged
+
+
+def test_what_cannot_be_understood_is_written_over(cache):
+    cache.parent.mkdir()
+    cache.write_text("[]")
+    measured.keep({"numpy": {"call": 5.0}})
+    assert measured.constants("numpy", NUMPY).call == 5.0
+
+
+@pytest.mark.parametrize(
     "text", ["{", "[]", '{"%s": 3}', '{"%s": {"numpy": {"call": -1}}}', '{"%s": {"numpy": {"call": "x"}}}']
 )
 def test_a_file_that_is_none_is_left_aside_with_a_warning(cache, text):

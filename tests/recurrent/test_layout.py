@@ -141,6 +141,41 @@ def test_one_pair_of_many_is_seen():
         assert "component" not in sol.stats.derivative
 
 
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("weights", [(1.0, 2.0), (1.0, -1.0)])
+def test_coefficients_that_one_would_choose_do_not_cancel(name, transposed, weights):
+    """Of neighbours that weigh 1 and 2, the derivatives along directions of 2^k cancel: in rows, or in columns."""
+    array, W = library(name)[3], np.diag(np.linspace(0.2, 0.5, n))
+    for k in range(1, n - 1):
+        W[k, [k + 1, k - 1]] = 0.2 * np.array(weights)
+    W = array(W if transposed else W.T)
+    sol = ds.solve(ds.Recurrence(lambda h, x, _: h @ W + x, array(np.zeros((B, n))), array(X)), method=ds.Newton())
+    assert "component" not in sol.stats.derivative
+    assert int(sol.stats.steps.max()) <= 2
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e20])
+def test_gradient_of_components_in_other_units(size):
+    """A component of 1e20 has a part in one of 1 by a derivative of 1e-20, which is not little."""
+    torch = pytest.importorskip("torch")
+    units = torch.ones(n, dtype=torch.float64)
+    units[3] = size
+    hears, a = torch.eye(n, dtype=torch.float64)[2], torch.as_tensor(A[0] / 3)
+
+    def cell(h, x, _):
+        of_one = h / units
+        return units * (torch.tanh(a * of_one + x) + 0.2 * hears * torch.roll(of_one, -1, -1))
+
+    grads = []
+    for solves in (True, False):
+        x, y0 = torch.tensor(X, requires_grad=True), torch.zeros((B, n), dtype=torch.float64)
+        y = ds.solve(ds.Recurrence(cell, y0, x), method=ds.Newton()).y if solves else torch.stack(loop(cell, y0, x), 1)
+        grads.append(torch.autograd.grad(y[..., 2].sum(), x)[0])
+    assert grads[1][..., 3].abs().max() > 0.1
+    torch.testing.assert_close(*grads, rtol=1e-11, atol=1e-12)
+
+
 def test_strided_blocks_as_a_structure():
     G = ds.BlockDiagonal(rng.normal(size=(5, 3, 2, 2)), True)
     assert G.n == 6

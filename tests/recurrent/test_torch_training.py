@@ -138,7 +138,7 @@ class TestWarmStart:
         same(layer(x)[0], first)
         assert (layer.solution.stats.steps < cold).all()
 
-    @pytest.mark.parametrize("index", [[1], [0.5, 1.0], [[0, 1]], [True, False]])
+    @pytest.mark.parametrize("index", [[1], [0.5, 1.0], [[0, 1]], [True, False], "ab", [0, "a"]])
     def test_numbers_that_do_not_fit(self, index):
         _, ours = pair(warm_start=True)
         with pytest.raises(ds.InputError, match=r"index: expected whole numbers, shape \(2,\)"):

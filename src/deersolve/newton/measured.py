@@ -35,9 +35,28 @@ def machine() -> str:
 
 
 def constants(name: str, default: T) -> T:
-    """Return the constants of that name, as they were measured here, or the default: both are of one dataclass."""
-    known = here().get(name)
-    return default if known is None else dataclasses.replace(default, **known)  # type: ignore[type-var]
+    """Return the constants of that name, as they were measured here, or the default: both are of one dataclass.
+
+    Those of another version, of other names or numbers, are left aside with a warning.
+    """
+    known, stated = here().get(name, {}), vars(default)
+    odd = [key for key, value in known.items() if key not in stated or not _is_like(value, stated[key])]
+    if odd:
+        warnings.warn(f"{place()}: {name}, {', '.join(odd)} left aside; measure again.", stacklevel=2)
+        return default
+    return dataclasses.replace(default, **known)  # type: ignore[type-var]
+
+
+def _is_like(value: Any, stated: Any) -> bool:
+    """Return whether a number, or so many of them of which one is not 0, stand where they did."""
+    if not isinstance(stated, tuple):
+        return isinstance(value, float)
+    return (
+        isinstance(value, tuple)
+        and len(value) == len(stated)
+        and all(isinstance(a, float) for a in value)
+        and any(value)
+    )
 
 
 @functools.cache
@@ -68,6 +87,7 @@ def keep(found: dict[str, Any]) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.exists():
             known = json.loads(file.read_text(encoding="utf-8"))
+            known = known if isinstance(known, dict) else {}
     except ValueError:
         known = {}
     except OSError as error:

@@ -4,12 +4,16 @@ Cells that act on each component by itself (a minGRU, an LRU) do, and those with
 mixing). Their Jacobians cost one derivative for each component of a block, not one for each of y.
 
 Where the library has no operations to look at, derivatives along sums of directions tell: with every block's direction
-times a power of two of its own, which is exact, those of f are what they were times these, or f couples blocks.
+times a power of two of its own, which is exact, those of f are what they were times these, or f couples blocks. The
+powers are in no order, and each has its inverse beside it, so that couplings do not cancel by coefficients that one
+would choose, 1 and 2 of two neighbours or 1 and -1; and directions are as long as components are large, so that a
+coupling is judged by what it does, in whatever units.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterator
 
 from ..backends.namespace import Array, Tree, array_namespace
@@ -59,12 +63,13 @@ def _candidates(n: int) -> Iterator[Layout]:
 
 def _agree(system: System, layout: Layout, ys: tuple[Array, ...], x: Tree) -> bool:
     """Return whether the derivatives along directions times powers of two are those along the directions times them."""
-    xp, n, y = array_namespace(ys[0]), ys[0].shape[-1], ys[0]
-    seeds, eps = layout.seeds(n, y), float(xp.finfo(y.dtype).eps)
-    weights = [system.backend.convert([2.0**k for k in powers], y, y.dtype) for powers in _powers(layout.numbers(n))]
+    xp, n, y, backend = array_namespace(ys[0]), ys[0].shape[-1], ys[0], system.backend
+    sizes, eps = _sizes(ys, system), float(xp.finfo(y.dtype).eps)
+    seeds = layout.seeds(n, y) * (1 / sizes if backend.by_rows else sizes)
+    weights = [backend.convert([2.0**k for k in powers], y, y.dtype) for powers in _powers(layout.numbers(n))]
     every = xp.concat([seeds, *(seeds * w for w in weights)], axis=0)
     try:
-        _, made = system.backend.along_seeds(system.functions["f"], ys, x, every)
+        _, made = backend.along_seeds(system.functions["f"], ys, x, every)
     except Exception:  # what f raises here it raises again, where it is called next
         return False
     for rows in made:
@@ -77,10 +82,22 @@ def _agree(system: System, layout: Layout, ys: tuple[Array, ...], x: Tree) -> bo
     return True
 
 
-def _powers(numbers: list[int]) -> list[list[int]]:
-    """Return powers of two for every component, as many lists as tell every block from every other."""
-    digits = max(1, math.ceil(math.log(max(numbers) + 1, POWERS) - 1e-9))
-    return [[k // POWERS**d % POWERS - POWERS // 2 for k in numbers] for d in range(digits)]
+def _sizes(ys: tuple[Array, ...], system: System) -> Array:
+    """Return a power of two for every component, about as large as it becomes beside the others."""
+    xp, n = array_namespace(*ys), ys[0].shape[-1]
+    largest = xp.max(xp.stack([xp.max(xp.reshape(xp.abs(y), (-1, n)), axis=0) for y in ys]), axis=0)
+    powers = [math.frexp(a)[1] for a in system.backend.to_numpy(largest).tolist()]  # 0 of what is 0 or not finite
+    middle = sum(powers) // n
+    return system.backend.convert([2.0 ** (k - middle) for k in powers], ys[0], ys[0].dtype)
+
+
+def _powers(blocks: list[int]) -> list[list[int]]:
+    """Return powers of two for every component, lists that tell every block from every other, and inverses."""
+    count = max(blocks) + 1
+    places = random.Random(0).sample(range(count), count)
+    digits = max(1, math.ceil(math.log(count, POWERS) - 1e-9))
+    found = [[places[k] // POWERS**d % POWERS - POWERS // 2 for k in blocks] for d in range(digits)]
+    return [[sign * k for k in powers] for powers in found for sign in (1, -1)]
 
 
 def _few(a: Array) -> Array:

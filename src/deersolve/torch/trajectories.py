@@ -75,8 +75,11 @@ def numbers_of(index: Any, batch: int) -> list[int]:
     """Return the numbers of the sequences of a batch, their places where none are given."""
     if index is None:
         return [*range(batch)]
-    a = torch.as_tensor(index)
+    expected = f"whole numbers, shape {(batch,)}, one of each sequence of the batch"
+    try:
+        a = torch.as_tensor(index)
+    except (TypeError, ValueError, RuntimeError):  # names, objects, rows of unlike lengths
+        raise mismatch("index", expected, repr(index)) from None
     if a.dim() != 1 or len(a) != batch or a.is_floating_point() or a.is_complex() or a.dtype == torch.bool:
-        received = f"{a.dtype}, shape {tuple(a.shape)}"
-        raise mismatch("index", f"whole numbers, shape {(batch,)}, one of each sequence of the batch", received)
+        raise mismatch("index", expected, f"{a.dtype}, shape {tuple(a.shape)}")
     return a.tolist()  # type: ignore[no-any-return]
