@@ -16,7 +16,7 @@ def between(solver: Solver, found: Found, sol: Solution, times: Array) -> Array:
     """Return y at times within the span, (*B, K) -> (*B, K, n)."""
     is_seen, is_more = solver.backend.is_concrete(found.t), 2 * times.shape[-1] > found.t.shape[-1]
     if solver.rule.nodes or solver.stops is not None or is_seen or is_more:
-        return DenseOutput(found.t, sol.y_corrected)(times)
+        return solver.backend.compiled(_at)(found.t, sol.y_corrected, times)
     xp, batch = array_namespace(sol.y), found.t.shape[:-1]
     times = xp.broadcast_to(padded(times, found.t.ndim), (*batch, times.shape[-1]))
     index = located(found.t, times, begins=True)
@@ -28,3 +28,8 @@ def between(solver: Solver, found: Found, sol: Solution, times: Array) -> Array:
     data = Data(solver.moments.at(xp.astype(t, y.dtype)[..., None]), grid, Initial(y[..., :1, :]), y)
     c = solver.rule.polynomials(y, closed(solver.problem, solver.data.grid), data)
     return polynomial(c[..., ::2, :, :], (times - start) / xp.where(h == 0, 1.0, h))
+
+
+def _at(t: Array, coefficients: Array, times: Array) -> Array:
+    made: Array = DenseOutput(t, coefficients)(times)
+    return made

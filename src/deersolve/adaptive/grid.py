@@ -118,14 +118,19 @@ def trimmed(backend: Backend, at: Found) -> Found:
     """Return the grid without the places that no element needs, where Python can see how many those are."""
     if not backend.is_concrete(at.taken):
         return at
-    xp, most = array_namespace(at.y), at.t.shape[-1] - 1
-    ended = (at.t[..., 1:] == at.t[..., -1:]) & (at.t[..., :-1] == at.t[..., -1:])
-    needed = int(xp.max(xp.sum(xp.astype(~ended, xp.int32), axis=-1)))
+    needed, most = int(backend.compiled(_needed)(at.t)), at.t.shape[-1] - 1
     if backend.compiles:
         needed = 2 ** (needed - 1).bit_length()
     needed = min(max(needed, 1), most)
     path = None if at.path is None else part(at.path, -3, None, needed)
     return Found(part(at.t, -1, None, needed + 1), part(at.y, -2, None, needed + 1), at.code, at.taken, at.tried, path)
+
+
+def _needed(t: Array) -> Array:
+    """Return how many intervals the element with the most of them has before its end."""
+    xp = array_namespace(t)
+    ended = (t[..., 1:] == t[..., -1:]) & (t[..., :-1] == t[..., -1:])
+    return xp.max(xp.sum(xp.astype(~ended, xp.int32), axis=-1))
 
 
 def data_on(

@@ -180,6 +180,8 @@ def _stops(problem: Problem, backend: Backend, data: Data) -> Array | None:
     if own.is_concrete(given):  # inside jit too
         numbers = own.to_numpy(given)
         pairs = (numbers[..., 1:-1] == numbers[..., :-2]).any(axis=(*range(numbers.ndim - 1),))
+        if not (pairs.any() or problem.breaks):
+            return None
         kept = backend.convert(pairs.nonzero()[0], t, None)
         times, D = xp.take(times, kept, axis=-1), xp.take(D, kept, axis=-1)
     knots = padded(backend.convert([*problem.breaks], t, t.dtype), t.ndim) + 0 * first

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from functools import reduce
-from operator import add, and_
+from operator import add
+from typing import Any
 
 from ..backends.namespace import Array, array_namespace
 from ..backends.trees import tree_map
 from ..solution.status import Status
-from .blocks import Blockwise
 from .checks.own_rule import RuleErrors, rule_errors
 from .checks.own_scan import is_asked, scan_holds
 from .equation import Linearised, System
 from .iterate import Iterate
 from .iteration import NEAR
-from .measures import BACKWARD, ROUNDOFF, eps_of, least, scale_of, signs, slope_terms
+from .measures import BACKWARD, ROUNDOFF, eps_of, scale_of, signs
 
-ON_THE_WAY = (1.0, 0.75, 0.5, 0.25)  # from a level back to the one before, where the slopes of f are looked at
+PARTS = 4  # of the way from a level back to the one before, at the ends of which the slopes of f are looked at
 OPEN = 1e-2  # the part of y that a residual at roundoff may move where nothing marches
 
 
@@ -28,7 +28,7 @@ def status_of(system: System, it: Iterate) -> tuple[Array, RuleErrors | None]:
     xp = array_namespace(it.y)
     found = None if system.rule.is_builtin else rule_errors(system, it.y)
     has_part, is_conditioned = determined(system, it, 0 * it.error if found is None else found.growth)
-    holds = slopes_hold(system, it) & has_part
+    holds = ~it.belied & has_part
     if found is not None:
         holds = holds & found.hold(eps_of(it.y))
     if is_asked(system):
@@ -38,45 +38,6 @@ def status_of(system: System, it: Iterate) -> tuple[Array, RuleErrors | None]:
     status = xp.where(strays, int(Status.NO_DISCRETE_SOLUTION), status)
     lost = (it.certified | it.broken) & ~(has_one_solution(system, it) & is_conditioned)
     return xp.where(lost, int(Status.SINGULAR), status), found
-
-
-def slopes_hold(system: System, it: Iterate) -> Array:
-    """Return, for each batch element, whether it is solved to roundoff or df is what f changes by.
-
-    A correction bounds an error only if its Jacobian is that of f. Of ``floor`` and its kin it is not: the derivative
-    is zero wherever it exists, and at |y| >> 1 the slope is one.
-    """
-    if it.is_loop:
-        return it.certified | True
-    doubtful = it.certified & ~it.at_roundoff
-
-    def look(_: Array) -> Array:
-        if system.block is None:
-            off = _off_slope(system, it.y)
-        else:
-            off = Blockwise(system, it.y).rows(lambda part: _off_slope(part, part.data.guess))
-        return system.over_grid(array_namespace(off).max, off) <= 1
-
-    holds: Array = system.backend.when(doubtful, look, doubtful | True)
-    return holds | ~doubtful
-
-
-def _off_slope(system: System, y: Array) -> Array:
-    """Return ``|f(y + v) - f(y) - df v|`` in units of what it may be, each v_j of the size sqrt(eps) |y_j|.
-
-    Every component moves by its own size, and every row of f is held against its own terms: sizes may differ by any
-    factor.
-    """
-    xp, at, eps = array_namespace(y), system.linearise(y), eps_of(y)
-    place = xp.arange(y.shape[-1], dtype=y.dtype, device=system.backend.placement(y))
-    weights = eps**0.5 * (1 - place / (2 * y.shape[-1]))[(*(None for _ in y.shape[:-1]), slice(None))]
-    moved = tuple(y_p + weights * (xp.abs(y_p) + least(y_p)) for y_p in at.ys)
-    vs = tuple(after - before for after, before in zip(moved, at.ys, strict=True))
-    fv, less = system.f(*moved), reduce(add, (G @ v for G, v in zip(at.Gs, vs, strict=True)))
-    size = xp.abs(fv - at.fy) + reduce(add, (abs(G) @ xp.abs(v) + xp.abs(v) for G, v in zip(at.Gs, vs, strict=True)))
-    terms = xp.abs(at.fy) + xp.abs(fv) + slope_terms(at)
-    allowed = eps**0.25 * size + BACKWARD * eps * terms + least(y)
-    return xp.max(xp.abs(fv - at.fy + less) / allowed, axis=-1, keepdims=True)
 
 
 def determined(system: System, it: Iterate, growth: Array) -> tuple[Array, Array]:
@@ -137,7 +98,13 @@ def stays_on_branch(system: System, it: Iterate) -> Array:
 
     def look(_: Array) -> Array:
         way = rule.before(y, grid=system.data.grid) - y
-        return reduce(and_, (stays(system.linearise(y + part * way)) for part in ON_THE_WAY))
+
+        def nearer(holds: Array, k: Any) -> tuple[Array, Array]:
+            holds = holds & stays(system.linearise(y + (PARTS - k) * way / PARTS))
+            return holds, holds
+
+        last: Array = system.backend.scan(nearer, known, PARTS)[0]
+        return last
 
     here = system.linearise(y)
     mild = rule.is_mild(here.Gs, y, here.fy, grid=system.data.grid)

@@ -72,6 +72,7 @@ class Iterate:
     broken: Array
     strayed: Array
     sure: Array
+    belied: Array
     steps: Array
     error: Array
     residual: Array
@@ -79,7 +80,6 @@ class Iterate:
     reached: Reached
     damping: Array
     windows: tuple[Window, ...] = static(default=())
-    is_loop: bool = static(default=False)  # whether f gave y, and no Jacobian had a part in it
 
     @property
     def at_roundoff(self) -> Array:
@@ -123,6 +123,7 @@ def start_at(system: System, y: Array, options: Options, active: Array | None = 
         broken=no,
         strayed=no,
         sure=no,
+        belied=no,
         steps=xp.zeros(batch, dtype=xp.int32, device=where),
         error=unknown,
         residual=unknown,

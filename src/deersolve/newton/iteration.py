@@ -26,6 +26,7 @@ from .chords import by_chords, is_near
 from .equation import Linearised, System
 from .iterate import Iterate, Options, move, start_at
 from .measures import judge, needs_search, terms
+from .slopes import belie
 from .solved_points import reach
 from .steps.base import Correct, Here
 from .steps.full import FULL
@@ -39,7 +40,7 @@ def newton(system: System, start: Iterate, options: Options) -> Iterate:
     if options.is_plain:
         return it
     dense = dataclasses.replace(options, structure=Dense, step=FULL)
-    known = ("certified", "broken", "strayed", "sure", "error", "residual", "reached")
+    known = ("certified", "broken", "strayed", "sure", "belied", "error", "residual", "reached")
     fresh = start_at(system, it.y, dense, active=start.active & ~it.broken & ~it.certified)
     last = iterate(system, dataclasses.replace(fresh, **{name: getattr(it, name) for name in known}), dense)
     return dataclasses.replace(last, steps=it.steps + last.steps, history=it.history, damping=it.damping)
@@ -83,6 +84,7 @@ def advance(system: System, it: Iterate, options: Options) -> Iterate:
         "broken": ~found.finite,
         "strayed": ~continues,
         "sure": sure,
+        "belied": belie(system, it.y, at, is_certified & ~at_roundoff, options),
         "damping": damping,
     }
     moved = dataclasses.replace(move(system, it, found, it.active, moves, **known), active=moves)

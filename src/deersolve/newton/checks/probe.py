@@ -181,7 +181,12 @@ def _waved(y: Array, k: int, system: System) -> Array:
             place = np.arange(size).reshape(-1, *(1 for _ in range(y.ndim - 1 - axis)))
             phase = phase + (0.1 + 0.8 * (y.ndim - axis)) * place
     wave = system.backend.convert(1e-2 * np.sin(phase), y, y.dtype)
-    return y + wave * (array_namespace(y).abs(y) + 1e-1)
+    return system.backend.compiled(_moved)(y, wave)
+
+
+def _moved(y: Array, wave: Array) -> Array:
+    moved: Array = y + wave * (array_namespace(y).abs(y) + 1e-1)
+    return moved
 
 
 def _check_signals(ys: tuple[Any, ...], y: Array, behind: int) -> None:

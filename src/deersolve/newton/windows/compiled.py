@@ -17,6 +17,7 @@ from ..iterate import Iterate, Options, start_at
 from ..iteration import newton
 from ..listener import listening
 from ..measures import eps_of, judge, magnitudes, slope_terms
+from ..slopes import off_slope
 from .homotopy import PATIENCE, is_one_interval, lost, newton_on_branch, one_interval
 from .loop import carried
 from .trajectory import added, kept, together
@@ -89,11 +90,19 @@ def judged(system: System, options: Options, it: Iterate, known: Array | None = 
 def _judged_in_blocks(system: System, options: Options, it: Iterate, doubtful: Array) -> Iterate:
     y, linear = it.y, Blockwise(system, it.y)
     fy = system.f(*system.shifted(y))
-    size = magnitudes(system, y, fy, linear.rows(lambda block: slope_terms(block.linearise(block.data.guess))))
+
+    def look(block: System) -> Array:
+        at, here = block.linearise(block.data.guess), block.data.guess
+        return array_namespace(y).concat([slope_terms(at), off_slope(block, here, at)], axis=-1)
+
+    rows = linear.rows(look)
+    size = magnitudes(system, y, fy, rows[..., :-1])
+    belied = ~(system.over_grid(array_namespace(y).max, rows[..., -1:]) <= 1)
     r = system.residual(y, fy)
     found = judge(system, y, size, r, linear.solve(r), options.atol)
     holds = found.finite & (found.at_roundoff | found.is_within(options.tolerances(eps_of(y))[0]))
-    return it.updated(doubtful, certified=holds, error=found.error, residual=found.residual)
+    belied = belied & holds & ~found.at_roundoff
+    return it.updated(doubtful, certified=holds, belied=belied, error=found.error, residual=found.residual)
 
 
 def is_quadratic(rule: Rule, options: Options) -> bool:

@@ -7,8 +7,6 @@ det(I + theta s D G) = 0. It is followed to s = 1, for every interval by itself 
 from __future__ import annotations
 
 import dataclasses
-from functools import reduce
-from operator import and_
 from typing import Any
 
 from ...backends import backend_of
@@ -22,7 +20,7 @@ from ..iteration import newton
 from ..measures import eps_of, scale_of
 
 CURVED = 0.5  # the part of the way from y_i to y_{i+1} that Newton's method with the last Jacobian may miss
-ON_THE_WAY = (0.25, 0.5, 0.75, 1.0)  # from y_{i+1} back to y_i, where the slopes of f are looked at
+PARTS = 4  # of the way from y_{i+1} back to y_i, at the ends of which the slopes of f are looked at
 CONTRACTION = 0.25  # of Newton's corrections, from which on they are taken to stay on a branch
 FINEST = 2.0**-12  # the fraction of the way so far below which the branch is taken to end in a fold
 START = 2.0**-30  # the same of the whole way, at its start: what is stiff leaves y_i at once
@@ -51,7 +49,7 @@ def newton_on_branch(system: System, start: Iterate, options: Options) -> Iterat
         reached = Reached(xp.minimum(points, xp.astype(first, points.dtype)), *rest)
         return dataclasses.replace(it, certified=it.certified & ~strays, strayed=it.strayed | strays, reached=reached)
 
-    last: Iterate = system.backend.when((it.certified | (it.reached.points > 1)) & ~it.sure, look, it)
+    last: Iterate = system.backend.rarely((it.certified | (it.reached.points > 1)) & ~it.sure, look, it)
     return last
 
 
@@ -75,7 +73,7 @@ def one_interval(stretch: System, options: Options, alive: Array) -> Iterate:
         root, arrives = followed(stretch, stretch.data.boundary.y0 + 0 * it.y)
         found = seeks & stretch.over_grid(array_namespace(it.y).all, arrives)
         last = newton_on_branch(stretch, start_at(stretch, root, few, active=found), few)
-    names = ("y", "certified", "broken", "strayed", "error", "residual")
+    names = ("y", "certified", "broken", "strayed", "belied", "error", "residual")
     return lost(stretch, it.taking(found & last.certified, last, *names), options)
 
 
@@ -117,17 +115,24 @@ def continues(system: System, y: Array) -> Array:
 
     is small beside the way from one to the other, and M stays such on it. Else the root is followed.
     """
-    xp, at = array_namespace(y), system.linearise(y)
-    theta, D, before = system.rule.theta, _lengths(system), _before(y)
-    M = _implicit(at, theta * D)
-    holds = in_right_half_plane(M)
-    way = y - before
-    rest = at.fy - system.f(before) + (at.Gs[0] @ way)
+    xp, theta, D, before = array_namespace(y), system.rule.theta, _lengths(system), _before(y)
+    assert theta is not None
+    way, f_before, shape = y - before, system.f(before), (*y.shape, y.shape[-1])
+
+    def nearer(known: tuple[Array, Array, Array, Array], k: Any) -> tuple[Any, Array]:
+        stays, holds, _, _ = known
+        at = system.linearise(y - (PARTS - k) * way / PARTS)  # the last is y_{i+1}
+        M = xp.broadcast_to(_implicit(at, theta * D), shape)
+        rest = at.fy - f_before + (at.Gs[0] @ way)
+        holds, stays = in_right_half_plane(M), stays & holds
+        return (stays, holds, M, rest), holds
+
+    yes = way[..., 0] == way[..., 0]
+    first = yes | True, yes | True, xp.zeros(shape, dtype=y.dtype, device=system.backend.placement(y)), way
+    (stays, holds, M, rest), _ = system.backend.scan(nearer, first, PARTS + 1)
     missed = _solved(M, theta * D * rest)
     scale = scale_of(system, y, xp.abs(y) + xp.abs(before))
     far, off = (xp.max(xp.abs(v) / scale, axis=-1) for v in (way, missed))
-    on_the_way = (system.linearise(y - part * way) for part in ON_THE_WAY)
-    stays = reduce(and_, (in_right_half_plane(_implicit(there, theta * D)) for there in on_the_way))
     doubtful = holds & ~(stays & (off <= CURVED * far))
 
     def look(_: Array) -> Array:

@@ -118,7 +118,7 @@ def loop_checked(system: System, options: Options, y: Array) -> Iterate:
     finite = _is_finite(system, y)
     certified = finite & (residual <= ROUNDOFF * eps_of(y))
     return dataclasses.replace(
-        fresh, active=fresh.active & False, certified=certified, broken=~finite, residual=residual, is_loop=True
+        fresh, active=fresh.active & False, certified=certified, broken=~finite, residual=residual
     )
 
 

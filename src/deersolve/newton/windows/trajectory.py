@@ -113,6 +113,7 @@ def together(total: Iterate, it: Iterate, failed: Array, seen: Array) -> Iterate
         known.updated(seen & it.certified, history=worst("history")),
         broken=total.broken | (failed & it.broken),
         strayed=total.strayed | (failed & it.strayed),
+        belied=total.belied | (seen & it.certified & it.belied),
     )
 
 
