@@ -132,8 +132,8 @@ def diagonal():
 
     print("\n| n, way | forward, theirs | ours | times | and backward, theirs | ours | times |\n|" + "---|" * 7)
     for n in (64,) if QUICK else (64, 256):
-        cell, x = pararnn.ParaGRU(n, n), torch.randn(8, 512, n)
-        h0 = torch.zeros(8, n)
+        B = 512 // n
+        cell, x, h0 = pararnn.ParaGRU(n, n), torch.randn(B, 512, n), torch.zeros(B, n)
 
         def ours(method, cell=cell, x=x, h0=h0):
             a_z, a_r, a_n = cell.clipped_a()
