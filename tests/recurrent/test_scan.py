@@ -196,3 +196,22 @@ def test_loops_of_jax_are_compiled_once():
     steps = [(meant(0.5, W + d, True, [T] * B) - meant(0.5, W - d, True, [T] * B))[0, 0] / 2e-6
              for d in np.eye(n * n).reshape(-1, n, n) * 1e-6]  # fmt: skip
     np.testing.assert_allclose(slopes.ravel(), steps, rtol=0, atol=1e-8)
+
+
+def test_a_function_without_forward_mode_takes_the_loop_or_says_what_to_do():
+    jax = pytest.importorskip("jax")
+    xp = jax.numpy
+
+    @jax.custom_vjp
+    def act(x):
+        return xp.tanh(x)
+
+    act.defvjp(lambda x: (xp.tanh(x),) * 2, lambda t, g: (g * (1 - t * t),))
+    W, xs = 0.3 * xp.eye(9) + 0.1, xp.ones((20, 9))
+
+    def last(f, method):
+        return ds.scan(lambda h, x: (f(h @ W + x),) * 2, xp.zeros(9), xs, method=method)[0]
+
+    np.testing.assert_allclose(last(act, "auto"), last(xp.tanh, "sequential"), rtol=1e-14)
+    with pytest.raises(ds.FunctionError, match=r"custom_jvp, or take the loop"):
+        last(act, "newton")

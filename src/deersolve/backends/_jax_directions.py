@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -10,7 +11,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
+from ..errors import FunctionError
 from .namespace import Array, Tree
+
+BACKWARD_ONLY = (
+    "f: expected a function with a derivative in forward mode; received one with jax.custom_vjp, which has none. "
+    "Give it its derivative by jax.custom_jvp, or take the loop: ds.scan(..., method='sequential')."
+)
+
+
+@contextlib.contextmanager
+def forward_mode() -> Iterator[None]:
+    """Say what to do about a function that JAX cannot follow forward."""
+    try:
+        yield
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
+        raise FunctionError(BACKWARD_ONLY) from error
 
 
 def moving(tree: Tree, direction: Tree) -> tuple[list[Array], list[Array], Callable[[list[Array]], Tree]]:

@@ -17,7 +17,7 @@ from jax.sharding import AxisType
 from ..errors import mismatch
 from . import registry
 from ._jax_arguments import Arguments
-from ._jax_directions import instantiated, moving
+from ._jax_directions import forward_mode, instantiated, moving
 from ._jax_kept import Kept, modes
 from ._jax_loops import JaxLoops
 from ._jax_points import at_each_point, following
@@ -62,11 +62,13 @@ class Jax(JaxLoops, Backend):
             linear = jax.linearize(lambda *ys: f(*ys, x), *ys)[1]
             return jax.vmap(lambda *e: linear(*(d.reshape(*ones, -1) for d in e)), out_axes=-1)(*seeds)
 
-        return f(*ys, x), split_columns(at_each_point(columns, ys, x), ys)
+        with forward_mode():
+            return f(*ys, x), split_columns(at_each_point(columns, ys, x), ys)
 
     def along_seeds(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, seeds: Array) -> Jacobians:
         """Return ``f(*ys, x)`` and its derivatives along seeds of every signal, all points at once."""
-        fy, linear = jax.linearize(lambda *ys: f(*ys, x), *ys)
+        with forward_mode():
+            fy, linear = jax.linearize(lambda *ys: f(*ys, x), *ys)
         every = jnp.kron(jnp.eye(len(ys), dtype=seeds.dtype), seeds)
         ones = (1,) * (ys[0].ndim - 1)
         directions = [part.reshape(-1, *ones, part.shape[-1]) for part in split_columns(every, ys)]
@@ -75,7 +77,8 @@ class Jax(JaxLoops, Backend):
 
     def keeps_apart(self, f: Callable[..., Array], ys: tuple[Array, ...], x: Tree, blocks: list[int]) -> bool | None:
         """Return whether no component of f knows one of y of another block, by the operations of f."""
-        return keeps_apart(f, ys, x, blocks)
+        with forward_mode():
+            return keeps_apart(f, ys, x, blocks)
 
     def rematerialised(self, function: Callable[..., Array]) -> Callable[..., Array]:
         """Return ``jax.checkpoint(function)``."""
