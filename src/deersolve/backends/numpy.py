@@ -48,6 +48,7 @@ class NumPy(Backend):
 
     name = "numpy"
     in_cache = 2**18
+    unbound = tuple  # the rows, which np.unstack takes longer to give
 
     def plain(self, array: Array, name: str) -> Array:
         """Return the array in the byte order of the machine; refuse masks, matrices, units and what are no numbers."""

@@ -7,6 +7,7 @@ Those stated are fitted to a GRU on two cores of an AMD EPYC (``benchmarks/bench
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from ..backends.generic import Backend
 from ..backends.namespace import Array
@@ -89,12 +90,11 @@ def prefers_plain_loop(backend: Backend, like: Array, T: int, sizes: tuple[int, 
     """
     if backend.device_kind(like) != "cpu":
         return False
-    cost, name = cost_of(backend), "torch" if backend.records else "numpy"
-    cost = dataclasses.replace(cost, loop=(LEAST[name], cost.loop[1]))
+    cost, first = cost_of(backend), LEAST["torch" if backend.records else "numpy"]
     if backend.records and not backend.can_write(()):
-        cost = GRAPH
-    newton = cost.of_newton(T, *sizes, width) + PACKED * cost.call
-    return backend.compiles or cost.of_loop(T, *sizes) < newton
+        cost, first = GRAPH, GRAPH.loop[0]
+    loop = T * (first + cost.loop[1] * math.prod(sizes))
+    return backend.compiles or loop < cost.of_newton(T, *sizes, width) + PACKED * cost.call
 
 
 def prefers_steps(system: System) -> bool:

@@ -39,7 +39,9 @@ def constants(name: str, default: T) -> T:
 
     Those of another version, of other names or numbers, are left aside with a warning.
     """
-    known, stated = here().get(name, {}), vars(default)
+    known, stated = here().get(name), vars(default)
+    if known is None:
+        return default
     odd = [key for key, value in known.items() if key not in stated or not _is_like(value, stated[key])]
     if odd:
         warnings.warn(f"{place()}: {name}, {', '.join(odd)} left aside; measure again.", stacklevel=2)
