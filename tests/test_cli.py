@@ -129,13 +129,13 @@ def test_run_shows_every_step(write, capsys):
 
 
 def test_run_shows_a_step_when_it_is_done(write, capsys):
-    """f stops the run at its fourth call of all points: the steps before it were shown by then."""
+    """f stops the run at its fifth call of all points, the first of which makes the guess: the steps before it are shown."""
     text = """
         import numpy as np, deersolve as ds
         calls = []
         def f(y, x, r):
             calls.append(y.shape)
-            if calls.count((500, 1)) == 4:
+            if calls.count((500, 1)) == 5:
                 raise KeyboardInterrupt
             return r * np.sin(y)
         problem = ds.Recurrence(f, np.array([0.5]), n_points=500, params=1.5)

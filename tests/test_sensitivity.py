@@ -208,7 +208,7 @@ def test_the_rule_is_that_of_the_solution():
 
 
 def test_bad_requests_are_clear_errors():
-    problem = ds.Recurrence(lambda y, x, p: p * y * (1 - y), np.array([0.3]), params=np.array(3.9), n_points=50)
+    problem = ds.Recurrence(lambda y, x, p: p * y * (1 - y), np.array([0.3]), params=np.array(2.5), n_points=50)
     sol = ds.solve(problem)
     one = np.array(1.0)
     with pytest.raises(ds.UnknownKeyError, match="params"):

@@ -134,7 +134,7 @@ class Structure(abc.ABC):
 
     def map(self, function: Any) -> Structure:
         """Apply an elementwise or grid-only function to what is stored."""
-        return dataclasses.replace(self, values=function(self.values))  # type: ignore[type-var]
+        return type(self)(function(self.values))  # type: ignore[call-arg]
 
     def __neg__(self) -> Structure:
         return self.map(lambda v: -v)
@@ -246,6 +246,9 @@ class BlockDiagonal(Structure):
     @property
     def n(self) -> int:
         return int(self.values.shape[-1] * self.values.shape[-3])
+
+    def map(self, function: Any) -> Structure:
+        return BlockDiagonal(function(self.values), self.strided)
 
     @property
     def mT(self) -> Structure:

@@ -102,7 +102,7 @@ def _powers(blocks: list[int]) -> list[list[int]]:
 
 def _few(a: Array) -> Array:
     """Return the first entries along every axis but the last."""
-    return a[(*(slice(POINTS) for _ in a.shape[:-1]), ...)]
+    return a[(*(slice(min(POINTS, size)) for size in a.shape[:-1]), ...)]
 
 
 def _apart(y: Array, system: System) -> Array:

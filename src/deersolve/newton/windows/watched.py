@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 from ...backends.namespace import Array, array_namespace
 from ...backends.trees import record
@@ -135,6 +135,7 @@ class Known(Data):
 class Joined:
     """The method for stretches that are laid end to end: judge the whole, as windows are."""
 
+    by: ClassVar[str] = "newton"
     options: Options
     is_checked: bool
     memory: Any
