@@ -129,7 +129,7 @@ def test_run_shows_every_step(write, capsys):
 
 
 def test_run_shows_a_step_when_it_is_done(write, capsys):
-    """f stops the run at its fifth call of all points, the first of which makes the guess: the steps before it are shown."""
+    """f stops the run at its fifth call of all points, the first of which makes the guess: steps are shown by then."""
     text = """
         import numpy as np, deersolve as ds
         calls = []
