@@ -19,7 +19,7 @@ from ..newton.measures import eps_of
 from ..problems import Problem
 from ..solution.solution import Solution
 from ..solution.status import numbers
-from .error import ESTIMATED
+from .error import ESTIMATED, FAR
 from .grid import Found
 from .inputs import timed
 from .march import ARRIVED, STIFF
@@ -154,7 +154,7 @@ def _mended(solver: Solver, to: Adaptive, made: Solved) -> tuple[Solved, str]:
         if size is None or (to.way == "newton" and is_cut(made.found)):
             break
         gain = 2.0 ** STEPPERS[solver.rule.key].order
-        finer = solver.halved(made, to) if size < gain else None
+        finer = solver.halved(made, to) if size < FAR * gain else None
         if finer is not None and finer.error_in(asked) < size / gain**0.5:
             made, told = finer, told + "; steps halved, for errors grow on their way"
             continue
