@@ -118,3 +118,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("DEERSOLVE_CACHE", str(tmp_path / "file"))
     with pytest.raises(ds.InputError, match="set DEERSOLVE_CACHE"):
         measured.keep({})
+
+
+def test_a_file_that_cannot_be_replaced_is_named(cache):
+    cache.mkdir(parents=True)  # a folder stands in its place
+    with pytest.raises(ds.InputError, match="set DEERSOLVE_CACHE"):
+        measured.keep({})

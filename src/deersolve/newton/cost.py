@@ -46,8 +46,6 @@ NUMPY = Cost(2500.0, (23.0, 0.085), (0.42, 0.03), 4_000_000, 10)
 TORCH = Cost(6000.0, (63.0, 0.085), (0.35, 0.06), 25_000_000, 1)
 GRAPH = Cost(12_000.0, (125.0, 0.2), (0.7, 0.12), 25_000_000, 1)  # forward and backward
 LEAST = {"numpy": 4.0, "torch": 20.0}  # c0 of an f of two operations or three
-
-
 STATED = {"numpy": NUMPY, "torch": TORCH}
 
 

@@ -84,20 +84,25 @@ def told() -> str:
 
 def keep(found: dict[str, Any]) -> Path:
     """Write what was measured on this machine, beside what others wrote, and return the file."""
-    file, known = place(), {}
+    file = place()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        if file.exists():
-            known = json.loads(file.read_text(encoding="utf-8"))
-            known = known if isinstance(known, dict) else {}
-    except ValueError:
-        known = {}
+        known = {**_others(file), machine(): found}
+        with replacing(file) as draft:
+            draft.write_text(json.dumps(known, indent=1), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{file}: cannot be written ({error}). Another folder: set DEERSOLVE_CACHE.") from error
-    with replacing(file) as draft:
-        draft.write_text(json.dumps({**known, machine(): found}, indent=1), encoding="utf-8")
     here.cache_clear()
     return file
+
+
+def _others(file: Path) -> dict[str, Any]:
+    """Return what a file holds of other machines, nothing where it is none."""
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _number(value: Any) -> Any:
